@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kshs_abi.h - everything that crosses a boundary of the harness.
+ *
+ * Read by C (agent, client, sample target) and, through dissect.cstruct, by
+ * Python: there is no second copy.  To keep that possible this file holds
+ * only #define lines with one literal, and typedefs of structures whose
+ * members have fixed widths, stand at their natural alignment and leave no
+ * implicit padding.  All integers are little endian.
+ *
+ * Whoever changes a layout or a meaning raises KSHS_ABI_VERSION.
+ */
+#ifndef KSHS_ABI_H
+#define KSHS_ABI_H
+
+#define KSHS_ABI_VERSION 1
+
+/* ---- limits ------------------------------------------------------------ */
+#define KSHS_MAX_PAYLOAD 131072     /* bytes after a frame header */
+#define KSHS_MAX_DATA 66048         /* bytes after a step or a record */
+#define KSHS_MAX_SLOTS 128          /* open objects of one side of one agent */
+#define KSHS_MAX_TOKENS 128         /* requests in flight of one agent */
+#define KSHS_BUFFER_SIZE 65536      /* usable bytes of a request buffer */
+#define KSHS_GUARD_SIZE 64          /* guard bytes on each side of it */
+#define KSHS_GUARD_BYTE 0xA5
+#define KSHS_OUT_FILL 0xCC          /* the output buffer before the request */
+#define KSHS_POISON_STATUS 0xDEADF00D
+#define KSHS_POISON_INFORMATION 0xDEADF00DDEADF00D
+#define KSHS_KEEP_BYTES 256         /* output bytes that a record carries */
+
+/* ---- frames: host <-> agent, on stdin and stdout of the agent ----------- */
+#define KSHS_FRAME_MAGIC 0x5348534B /* "KSHS" */
+#define KSHS_FRAME_HELLO 1          /* both ways, first: kshs_hello + layout text */
+#define KSHS_FRAME_STEP 2           /* host: kshs_step + data */
+#define KSHS_FRAME_BEGIN 3          /* agent: the step of this seq starts now */
+#define KSHS_FRAME_RECORD 4         /* agent: kshs_record + data */
+#define KSHS_FRAME_ERROR 5          /* agent: kshs_error + UTF-8 text; seq 0: the connection is over */
+#define KSHS_FRAME_LOG 6            /* agent: UTF-8 text for people */
+#define KSHS_FRAME_BYE 7            /* host: finish, release everything, exit 0 */
+
+typedef struct kshs_frame {
+    uint32_t magic;
+    uint16_t type;
+    uint16_t flags;                 /* 0 */
+    uint32_t seq;                   /* of the step; answers repeat it */
+    uint32_t length;                /* of the payload, <= KSHS_MAX_PAYLOAD */
+} kshs_frame;
+
+typedef struct kshs_hello {
+    uint32_t abi_version;
+    uint32_t pointer_size;          /* of the agent: 4 or 8 */
+    uint32_t handshake_size;        /* sizeof(KSHANDSHAKE) there: 24 or 32 */
+    uint32_t layout_length;         /* bytes of layout text that follow */
+} kshs_hello;                       /* text: one "name size member:offset ..." line a structure */
+
+#define KSHS_ERROR_PROTOCOL 1       /* bad magic, type, length: the stream cannot be trusted */
+#define KSHS_ERROR_ABI 2            /* version or layout mismatch */
+#define KSHS_ERROR_CLIENT 3         /* ksclient.sys cannot be opened */
+#define KSHS_ERROR_INTERNAL 4       /* out of memory and the like */
+
+typedef struct kshs_error {
+    uint32_t code;
+    uint32_t win32;                 /* GetLastError() where it says more, else 0 */
+} kshs_error;
+
+typedef struct kshs_guid {
+    uint32_t data1;
+    uint16_t data2;
+    uint16_t data3;
+    uint8_t data4[8];
+} kshs_guid;
+
+/* ---- steps -------------------------------------------------------------- */
+#define KSHS_OP_NOP 0               /* the agent answers itself */
+#define KSHS_OP_OPEN_FILTER 1       /* slot := filter; guid = interface category, value = index of the instance */
+#define KSHS_OP_OPEN_DEVICE 2       /* slot := device whose NT path is the data (UTF-16LE, no NUL) */
+#define KSHS_OP_OPEN_PIN 3          /* slot := pin of the filter in slot2; data = KSPIN_CONNECT + KSDATAFORMAT;
+                                       slot3 = pin to connect to, or KSHS_NO_SLOT */
+#define KSHS_OP_CLOSE 4             /* of slot */
+#define KSHS_OP_REQUEST 5           /* one handshake (or any other I/O control) */
+#define KSHS_OP_WAIT 6              /* for the request of token: its record */
+#define KSHS_OP_CANCEL 7            /* IoCancelIrp / NtCancelIoFile on the request of token */
+#define KSHS_OP_PROPERTY 8          /* IOCTL_KS_PROPERTY on slot: guid = set, value = id, value2 = flags,
+                                       data = bytes after KSPROPERTY (in_length of them), then property data */
+#define KSHS_OP_RELEASE_ALL 9       /* close every slot of the side */
+#define KSHS_OP_INFO 10             /* agent: its `info` JSON as data */
+#define KSHS_OP_CRASHES 11          /* agent: crash records since the last call, JSON as data */
+#define KSHS_OP_DEVICE 12           /* agent: value = KSHS_DEVICE_*, data = hardware id (UTF-16LE, no NUL) */
+#define KSHS_OP_SLEEP 13            /* agent: timeout_ms in the guest */
+
+#define KSHS_DEVICE_RESTART 1
+#define KSHS_DEVICE_REMOVE 2
+#define KSHS_DEVICE_DISABLE 3
+#define KSHS_DEVICE_ENABLE 4
+
+#define KSHS_SIDE_KERNEL 0          /* ksclient.sys does it */
+#define KSHS_SIDE_USER 1            /* the agent does it itself */
+
+#define KSHS_ROUTE_CALL 0           /* kernel: KsSynchronousIoControlDevice */
+#define KSHS_ROUTE_IRP 1            /* kernel: an IRP of its own */
+#define KSHS_ROUTE_SYNC 2           /* user: NtDeviceIoControlFile on a synchronous handle */
+#define KSHS_ROUTE_EVENT 3          /* user: asynchronous handle, event */
+#define KSHS_ROUTE_PORT 4           /* user: asynchronous handle, completion port */
+#define KSHS_ROUTE_APC 5            /* user: asynchronous handle, APC */
+
+#define KSHS_MODE_KERNEL 0
+#define KSHS_MODE_USER 1
+
+#define KSHS_BUFFER_NORMAL 0
+#define KSHS_BUFFER_NULL 1
+#define KSHS_BUFFER_ALIAS 2         /* output only: the input buffer itself */
+#define KSHS_BUFFER_MISALIGNED 3    /* one byte past its natural alignment */
+#define KSHS_BUFFER_READONLY 4
+#define KSHS_BUFFER_FREED 5
+#define KSHS_BUFFER_PAGE_END 6      /* the last valid byte ends a page; the next page is not mapped */
+
+#define KSHS_STEP_ASYNC 1           /* REQUEST: answer at once with STARTED; WAIT fetches the record */
+#define KSHS_STEP_FALLBACK 2        /* OPEN_PIN: allowed to use the make-pin control (Wine) */
+#define KSHS_STEP_NO_FALLBACK 4     /* OPEN_PIN: native name or nothing */
+
+#define KSHS_NO_SLOT 0xFFFFFFFF
+#define KSHS_NO_TOKEN 0xFFFFFFFF
+
+typedef struct kshs_step {
+    uint32_t size;                  /* sizeof(kshs_step) */
+    uint32_t op;
+    uint32_t side;
+    uint32_t flags;
+    uint32_t slot;
+    uint32_t slot2;
+    uint32_t slot3;
+    uint32_t token;                 /* REQUEST with ASYNC, WAIT, CANCEL */
+    uint32_t route;
+    uint32_t mode;                  /* RequestorMode of kernel routes */
+    uint32_t control;               /* I/O control code of REQUEST */
+    uint32_t in_kind;
+    uint32_t out_kind;
+    uint32_t in_length;             /* as said to the driver; may exceed every buffer */
+    uint32_t out_length;
+    uint32_t repeat;                /* REQUEST: send it this often, the record is the last one's; 0 and 1: once */
+    uint32_t timeout_ms;            /* 0: none.  After it the record says KSHS_OUTCOME_HUNG */
+    uint32_t value;
+    uint32_t value2;
+    uint32_t data_length;           /* bytes after this structure, <= KSHS_MAX_DATA */
+    kshs_guid guid;
+} kshs_step;                        /* REQUEST: data = input buffer's first bytes (rest zero) */
+
+/* ---- records ------------------------------------------------------------ */
+#define KSHS_OUTCOME_DONE 0         /* the step was carried out; the status fields hold */
+#define KSHS_OUTCOME_STARTED 1      /* ASYNC: on its way */
+#define KSHS_OUTCOME_REFUSED 2      /* the step itself was malformed or impossible: detail = NTSTATUS; nothing changed */
+#define KSHS_OUTCOME_HUNG 3         /* timeout_ms passed */
+#define KSHS_OUTCOME_LOST 4         /* the kernel side vanished under the step: detail = what the agent got */
+#define KSHS_OUTCOME_UNSUPPORTED 5  /* this guest cannot do it: detail = NTSTATUS */
+
+#define KSHS_REC_IOSB_VISIBLE 1     /* the route shows an IO_STATUS_BLOCK at all */
+#define KSHS_REC_STATUS_WRITTEN 2   /* IoStatus.Status differs from its poison */
+#define KSHS_REC_INFO_WRITTEN 4     /* IoStatus.Information differs from its poison */
+#define KSHS_REC_PENDING 8          /* the call returned STATUS_PENDING */
+#define KSHS_REC_GUARD_LOW 16       /* guard bytes before the output buffer intact */
+#define KSHS_REC_GUARD_HIGH 32      /* guard bytes after it intact */
+#define KSHS_REC_IN_INTACT 64       /* input buffer unchanged */
+#define KSHS_REC_NATIVE 128         /* OPEN_PIN: by its native name */
+#define KSHS_REC_MADE 256           /* OPEN_PIN: by the make-pin control */
+#define KSHS_REC_CANCELLED 512      /* a CANCEL reached the request before it was complete */
+#define KSHS_REC_SIGNALLED 1024     /* event, port entry or APC arrived */
+#define KSHS_REC_OUT_VISIBLE 2048   /* changed_bytes, guards and data describe a real output buffer */
+#define KSHS_REC_PENDING_RETURNED 4096 /* Irp->PendingReturned was set at completion */
+
+typedef struct kshs_record {
+    uint32_t size;                  /* sizeof(kshs_record) */
+    uint32_t op;
+    uint32_t outcome;
+    uint32_t detail;                /* NTSTATUS or Win32 code behind an outcome other than DONE */
+    uint32_t flags;
+    uint32_t returned;              /* what the call returned */
+    uint32_t status;                /* IoStatus.Status, poison if untouched */
+    uint32_t completions;           /* completion routine runs, APCs or port entries seen: must be 1 when pending or by IRP */
+    uint64_t information;           /* IoStatus.Information, poison if untouched; CALL: BytesReturned */
+    uint32_t changed_bytes;         /* of the output buffer, compared to its fill */
+    uint32_t changed_first;         /* offset of the first one, 0xFFFFFFFF if none */
+    uint32_t changed_last;          /* offset of the last one, 0xFFFFFFFF if none */
+    uint32_t irql_after;            /* IRQL when the call was back: must be that before (0) */
+    uint64_t begin_ns;              /* guest's performance counter, in ns */
+    uint64_t duration_ns;           /* of all repeats together */
+    uint64_t thread;                /* that sent the request */
+    uint32_t repeats;               /* requests sent */
+    uint32_t data_length;           /* output bytes that follow: min(out_length, KSHS_KEEP_BYTES); PROPERTY: Information */
+} kshs_record;
+
+/* ---- ksclient.sys controls (METHOD_BUFFERED, FILE_ANY_ACCESS) ------------- */
+#define KSHS_CLIENT_DEVICE_TYPE 0x8000
+#define IOCTL_KSHS_STEP 0x80002000      /* in: kshs_step + data; out: kshs_record + data */
+#define IOCTL_KSHS_VERSION 0x80002004   /* out: kshs_client_version */
+
+typedef struct kshs_client_version {
+    uint32_t abi_version;
+    uint32_t pointer_size;
+    uint32_t handshake_size;
+    uint32_t build_number;          /* of the kernel, from RtlGetVersion or PsGetVersion */
+    uint32_t major;
+    uint32_t minor;
+    uint32_t is_wine;
+    uint32_t reserved;
+} kshs_client_version;
+
+/* ---- refks make-pin control (Wine only), METHOD_BUFFERED on a filter handle -- */
+#define IOCTL_KSHS_MAKE_PIN 0x2F3FE0    /* in: the native pin name's bytes; the file object becomes that pin */
+
+/* ---- avshs: property set on its filter, KSPROPSETID_Kshs ------------------ */
+/* {6B2F7A10-52D3-4C0E-9E1B-0B9C1B7D5A01} KSPROPSETID_Kshs
+ * {6B2F7A11-52D3-4C0E-9E1B-0B9C1B7D5A01} KSCATEGORY_KSHS, the filter's category
+ * {6B2F7A12-52D3-4C0E-9E1B-0B9C1B7D5A01} KSHS_PROTOCOL_A, accepted by its pins
+ * {6B2F7A13-52D3-4C0E-9E1B-0B9C1B7D5A01} KSHS_PROTOCOL_B, accepted by pin 2 alone
+ * {6B2F7A14-52D3-4C0E-9E1B-0B9C1B7D5A01} major format
+ * {6B2F7A15-52D3-4C0E-9E1B-0B9C1B7D5A01} subformat; specifier is KSDATAFORMAT_SPECIFIER_NONE
+ * Pins: 0 source (OUT), 1 sink (IN), 2 source, 3 sink; hardware id Root\KshsAvshs. */
+#define KSHS_AVSHS_PINS 4
+#define KSHS_PROP_BEHAVIOUR 1       /* filter, SET: kshs_behaviour, in force for every pin instance of pin_id */
+#define KSHS_PROP_SEEN 2            /* filter, GET: input KSPROPERTY + uint32_t pin_id; output kshs_seen */
+#define KSHS_PROP_RESET 3           /* filter, SET: uint32_t pin_id: default behaviour, seen zeroed, blocks released */
+#define KSHS_PROP_UNBLOCK 4         /* filter, SET: uint32_t pin_id: let a BLOCK callback return */
+#define KSHS_PROP_PIN_HANDSHAKE 5   /* pin, GET: input KSPROPERTY + kshs_handshake; calls KsPinHandshake; output kshs_pin_handshake */
+
+#define KSHS_BEHAVE_DEFAULT 0       /* known protocol: TRANSFORM; other: decline c0000010 */
+#define KSHS_BEHAVE_ECHO 1          /* STATUS_SUCCESS, output = input, any protocol */
+#define KSHS_BEHAVE_TRANSFORM 2     /* STATUS_SUCCESS, protocol kept, Argument1 + value, Argument2 ^ value2 */
+#define KSHS_BEHAVE_DECLINE 3       /* return status, output untouched */
+#define KSHS_BEHAVE_NO_CALLBACK 4   /* pins created from now on register none */
+#define KSHS_BEHAVE_SLOW 5          /* wait delay_ms, then DEFAULT */
+#define KSHS_BEHAVE_FAULT 6         /* write through NULL */
+#define KSHS_BEHAVE_HANG 7          /* never return */
+#define KSHS_BEHAVE_CORRUPT_POOL 8  /* write past a pool block, free it, then DEFAULT */
+#define KSHS_BEHAVE_PENDING 9       /* return STATUS_PENDING */
+#define KSHS_BEHAVE_BLOCK 10        /* wait for UNBLOCK (or delay_ms, 0: no limit), then DEFAULT */
+#define KSHS_BEHAVE_BUGCHECK 11     /* KeBugCheckEx(status, pin_id, value, value2, 0) */
+#define KSHS_BEHAVE_STATUS 12       /* output = input, return status whatever it is */
+#define KSHS_BEHAVE_LAST 12
+
+typedef struct kshs_behaviour {
+    uint32_t pin_id;
+    uint32_t kind;
+    uint32_t status;
+    uint32_t delay_ms;
+    uint64_t value;
+    uint64_t value2;
+} kshs_behaviour;
+
+typedef struct kshs_handshake {     /* KSHANDSHAKE with its pointers widened to 64 bits */
+    kshs_guid protocol;
+    uint64_t argument1;
+    uint64_t argument2;
+} kshs_handshake;
+
+typedef struct kshs_seen {          /* what the callback of one pin id saw since RESET */
+    uint32_t pin_id;
+    uint32_t count;                 /* calls begun */
+    uint32_t finished;              /* calls ended */
+    uint32_t overlapped;            /* calls begun while another was inside */
+    uint32_t after_close;           /* calls for a pin that was closed */
+    uint32_t irql;                  /* of the last call, as are the following */
+    uint32_t device_state;          /* KSSTATE of the pin */
+    uint32_t returned;              /* NTSTATUS that the callback gave back */
+    uint64_t thread;
+    uint64_t in_pointer;            /* as the callback got them */
+    uint64_t out_pointer;
+    kshs_handshake request;
+    uint32_t opened;                /* pin instances created, and closed */
+    uint32_t closed;
+} kshs_seen;
+
+typedef struct kshs_pin_handshake { /* what KsPinHandshake gave the source pin */
+    uint32_t returned;
+    uint32_t out_written;           /* 1: Out differs from its fill */
+    uint64_t duration_ns;
+    kshs_handshake answer;
+} kshs_pin_handshake;
+
+#endif
