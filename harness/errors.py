@@ -1,0 +1,74 @@
+"""What can go wrong in the harness itself, as types.
+
+Each error is one clear line for people: what is wrong, where, and what to do about it.  None of
+them ever says anything about a driver: a driver's misbehaviour is a verdict (`harness.verdict`),
+not an exception.
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Our own infrastructure failed (verdict ``error``, exit code 3).
+
+    Args:
+        message: what is wrong, one line.
+        where: the file, key, step or guest that it is about.
+        hint: what to do, preferably a command.
+    """
+
+    def __init__(self, message: str, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{line} ({self.hint})" if self.hint else line
+
+
+class UsageError(HarnessError):
+    """The user asked for something impossible or wrote a wrong setting (exit code 2)."""
+
+
+class DeployError(HarnessError):
+    """The target or our own drivers could not be put into the guest.
+
+    Args:
+        message: what the step said.
+        step: the verb of `kshsctl` or the action that failed.
+        exit_code: of the command, where there was one.
+        log: the last lines of its output.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: str,
+        exit_code: int | None = None,
+        log: str = "",
+        hint: str | None = None,
+    ) -> None:
+        self.step = step
+        self.exit_code = exit_code
+        self.log = log.strip()
+        code = f", exit code {exit_code}" if exit_code is not None else ""
+        super().__init__(message, where=f"deploy: {step}{code}", hint=hint)
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}; its last words: {' | '.join(self.log.splitlines()[-5:])}" if self.log else text
+
+
+class AgentError(HarnessError):
+    """The agent's stream broke the protocol or the agent reported an error of its own."""
+
+
+class AgentLost(AgentError):
+    """The channel to the agent ended although the session was not closed."""
+
+
+class AbiMismatch(AgentError):
+    """The agent was compiled from another `kshs_abi.h` than the one this harness reads."""
