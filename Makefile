@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` runs the main job, `make test` everything.  Both install what they need.
+SHELL := /bin/bash
+.PHONY: help setup demo test unit lint clean
+BIN := .venv/bin
+# pytest workers: the guests share the machine's cores
+N ?= 2
+
+help:
+	@printf '%s\n' 'make demo   set up, boot a guest, run the catalogue against the sample target, report in out/demo/' \
+	               'make test   everything: lint, unit, component (Wine on this host) and end-to-end tests (QEMU)' \
+	               'make unit   the tests that need no guest, in seconds' \
+	               'make lint   ruff, mypy --strict, import-linter, clang warnings as errors' \
+	               'make clean  remove images, templates, builds and what dead runs left'
+
+setup:
+	@scripts/setup.sh demo
+
+demo: setup
+	@$(BIN)/kshs run --out out/demo
+
+test:
+	@scripts/setup.sh test
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+unit:
+	@scripts/setup.sh test
+	$(BIN)/python -m pytest -m "not component and not e2e"
+
+lint:
+	@scripts/setup.sh test
+	$(BIN)/ruff check drivers vm harness tests
+	$(BIN)/ruff format --check drivers vm harness tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/kshs build
+
+clean:
+	@if [ -x $(BIN)/kshs ]; then $(BIN)/kshs clean --all; fi
+	rm -rf build out .venv
