@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What can go wrong in the harness itself, as types.
 
 Each error is one clear line for people: what is wrong, where, and what to do about it.  None of
@@ -66,9 +67,32 @@ class AgentError(HarnessError):
     """The agent's stream broke the protocol or the agent reported an error of its own."""
 
 
-class AgentLost(AgentError):
+class AgentLostError(AgentError):
     """The channel to the agent ended although the session was not closed."""
 
 
-class AbiMismatch(AgentError):
+class AbiMismatchError(AgentError):
     """The agent was compiled from another `kshs_abi.h` than the one this harness reads."""
+
+
+class StepNotReachedError(AgentError):
+    """The step stood behind the one that ended the session and was never carried out."""
+
+
+class StepHungError(Exception):
+    """No record came within the step's own time and the margin: evidence, not a harness failure.
+
+    Not a `HarnessError` on purpose: a driver that never returns is what the harness looks for.
+
+    Args:
+        seq: of the step that was in flight.
+        begun: whether the agent had announced its beginning.
+        waited: seconds since it was begun, or since it became the oldest open one.
+    """
+
+    def __init__(self, seq: int, *, begun: bool, waited: float) -> None:
+        state = "begun and never ended" if begun else "never begun"
+        super().__init__(f"step {seq} was {state}: no record within {waited:.1f} s")
+        self.seq = seq
+        self.begun = begun
+        self.waited = waited
