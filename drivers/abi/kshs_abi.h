@@ -222,7 +222,7 @@ typedef struct kshs_client_version {
 #define KSHS_PROP_UNBLOCK 4         /* filter, SET: uint32_t pin_id: let a BLOCK callback return */
 #define KSHS_PROP_PIN_HANDSHAKE 5   /* pin, GET: input KSPROPERTY + kshs_handshake; calls KsPinHandshake; output kshs_pin_handshake */
 
-#define KSHS_BEHAVE_DEFAULT 0       /* known protocol: TRANSFORM; other: decline c0000010 */
+#define KSHS_BEHAVE_DEFAULT 0       /* known protocol: TRANSFORM by KSHS_DEFAULT_VALUE and _VALUE2; other: decline c0000010 */
 #define KSHS_BEHAVE_ECHO 1          /* STATUS_SUCCESS, output = input, any protocol */
 #define KSHS_BEHAVE_TRANSFORM 2     /* STATUS_SUCCESS, protocol kept, Argument1 + value, Argument2 ^ value2 */
 #define KSHS_BEHAVE_DECLINE 3       /* return status, output untouched */
@@ -236,6 +236,8 @@ typedef struct kshs_client_version {
 #define KSHS_BEHAVE_BUGCHECK 11     /* KeBugCheckEx(status, pin_id, value, value2, 0) */
 #define KSHS_BEHAVE_STATUS 12       /* output = input, return status whatever it is */
 #define KSHS_BEHAVE_LAST 12
+#define KSHS_DEFAULT_VALUE 1        /* added to Argument1 */
+#define KSHS_DEFAULT_VALUE2 0xFFFFFFFFFFFFFFFF /* xor'ed to Argument2: every bit flips; cut to the pointer size */
 
 typedef struct kshs_behaviour {
     uint32_t pin_id;

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * properties.c - KSPROPSETID_Kshs.  The class driver checks minimum lengths
+ * from the tables; the handlers check the lengths themselves again, exactly,
+ * because the data comes from whoever holds a handle.
+ */
+#include "avshs.h"
+
+typedef struct AVSHS_PROPERTY_SEEN {
+    KSPROPERTY property;
+    uint32_t pin_id;
+} AVSHS_PROPERTY_SEEN;
+
+typedef struct AVSHS_PROPERTY_PIN_HANDSHAKE {
+    KSPROPERTY property;
+    kshs_handshake request;
+} AVSHS_PROPERTY_PIN_HANDSHAKE;
+
+/* What follows KSPROPERTY on the wire follows it without a gap; the sizes are then those of the wire. */
+#define SEEN_BYTES (FIELD_OFFSET(AVSHS_PROPERTY_SEEN, pin_id) + sizeof(uint32_t))
+C_ASSERT(FIELD_OFFSET(AVSHS_PROPERTY_SEEN, pin_id) == sizeof(KSPROPERTY));
+C_ASSERT(FIELD_OFFSET(AVSHS_PROPERTY_PIN_HANDSHAKE, request) == sizeof(KSPROPERTY));
+C_ASSERT(sizeof(AVSHS_PROPERTY_PIN_HANDSHAKE) == sizeof(KSPROPERTY) + sizeof(kshs_handshake));
+
+#define NS_PER_SECOND 1000000000ULL
+#define OUT_FILL_BYTE 0xCC      /* KSHS_OUT_FILL, as a byte */
+
+static ULONG InputLength(PIRP Irp)
+{
+    return IoGetCurrentIrpStackLocation(Irp)->Parameters.DeviceIoControl.InputBufferLength;
+}
+
+static ULONG OutputLength(PIRP Irp)
+{
+    return IoGetCurrentIrpStackLocation(Irp)->Parameters.DeviceIoControl.OutputBufferLength;
+}
+
+static BOOLEAN LengthsAre(PIRP Irp, SIZE_T Input, SIZE_T Data)
+{
+    return InputLength(Irp) == Input && OutputLength(Irp) == Data;
+}
+
+static NTSTATUS SetBehaviour(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
+{
+    kshs_behaviour behaviour;
+
+    UNREFERENCED_PARAMETER(Request);
+    if (!LengthsAre(Irp, sizeof(KSPROPERTY), sizeof(behaviour)))
+        return STATUS_INVALID_BUFFER_SIZE;
+    RtlCopyMemory(&behaviour, Data, sizeof(behaviour));
+    return AvshsSetBehaviour(&behaviour);
+}
+
+static NTSTATUS GetSeen(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
+{
+    kshs_seen seen;
+    uint32_t pin_id;
+    NTSTATUS status;
+
+    if (!LengthsAre(Irp, SEEN_BYTES, sizeof(seen)))
+        return STATUS_INVALID_BUFFER_SIZE;
+    RtlCopyMemory(&pin_id, (const UCHAR *)Request + sizeof(KSPROPERTY), sizeof(pin_id));
+    status = AvshsSeenRead(pin_id, &seen);
+    if (!NT_SUCCESS(status))
+        return status;
+    RtlCopyMemory(Data, &seen, sizeof(seen));
+    Irp->IoStatus.Information = sizeof(seen);
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS SetReset(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
+{
+    uint32_t pin_id;
+
+    UNREFERENCED_PARAMETER(Request);
+    if (!LengthsAre(Irp, sizeof(KSPROPERTY), sizeof(pin_id)))
+        return STATUS_INVALID_BUFFER_SIZE;
+    RtlCopyMemory(&pin_id, Data, sizeof(pin_id));
+    return AvshsReset(pin_id);
+}
+
+static NTSTATUS SetUnblock(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
+{
+    uint32_t pin_id;
+
+    UNREFERENCED_PARAMETER(Request);
+    if (!LengthsAre(Irp, sizeof(KSPROPERTY), sizeof(pin_id)))
+        return STATUS_INVALID_BUFFER_SIZE;
+    RtlCopyMemory(&pin_id, Data, sizeof(pin_id));
+    if (pin_id >= KSHS_AVSHS_PINS)
+        return STATUS_INVALID_PARAMETER;
+    AvshsBlockRelease(pin_id);
+    return STATUS_SUCCESS;
+}
+
+static uint64_t NanosecondsNow(void)
+{
+    LARGE_INTEGER frequency;
+    LARGE_INTEGER counter = KeQueryPerformanceCounter(&frequency);
+    uint64_t ticks = (uint64_t)counter.QuadPart;
+    uint64_t per_second = (uint64_t)frequency.QuadPart;
+
+    /* In two parts, because ticks * NS_PER_SECOND overflows within minutes of uptime. */
+    return ticks / per_second * NS_PER_SECOND + ticks % per_second * NS_PER_SECOND / per_second;
+}
+
+static BOOLEAN IsWritten(const KSHANDSHAKE *Answer)
+{
+    const UCHAR *bytes = (const UCHAR *)Answer;
+    SIZE_T i;
+
+    for (i = 0; i < sizeof(*Answer); i++)
+        if (bytes[i] != OUT_FILL_BYTE)
+            return TRUE;
+    return FALSE;
+}
+
+static void Narrow(const kshs_handshake *Wide, KSHANDSHAKE *Native)
+{
+    RtlCopyMemory(&Native->ProtocolId, &Wide->protocol, sizeof(Native->ProtocolId));
+    Native->Argument1 = (PVOID)(ULONG_PTR)Wide->argument1;
+    Native->Argument2 = (PVOID)(ULONG_PTR)Wide->argument2;
+}
+
+static void Widen(const KSHANDSHAKE *Native, kshs_handshake *Wide)
+{
+    RtlCopyMemory(&Wide->protocol, &Native->ProtocolId, sizeof(Wide->protocol));
+    Wide->argument1 = (uint64_t)(ULONG_PTR)Native->Argument1;
+    Wide->argument2 = (uint64_t)(ULONG_PTR)Native->Argument2;
+}
+
+static NTSTATUS GetPinHandshake(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
+{
+    kshs_pin_handshake report;
+    kshs_handshake wide;
+    KSHANDSHAKE in, out;
+    PKSPIN pin;
+    uint64_t begin;
+
+    if (!LengthsAre(Irp, sizeof(AVSHS_PROPERTY_PIN_HANDSHAKE), sizeof(report)))
+        return STATUS_INVALID_BUFFER_SIZE;
+    pin = KsGetPinFromIrp(Irp);
+    if (pin == NULL)
+        return STATUS_INVALID_DEVICE_REQUEST;
+
+    RtlCopyMemory(&wide, (const UCHAR *)Request + sizeof(KSPROPERTY), sizeof(wide));
+    Narrow(&wide, &in);
+    RtlFillMemory(&out, sizeof(out), OUT_FILL_BYTE);
+    RtlZeroMemory(&report, sizeof(report));
+    begin = NanosecondsNow();
+    report.returned = (uint32_t)KsPinHandshake(pin, &in, &out);
+    report.duration_ns = NanosecondsNow() - begin;
+    report.out_written = IsWritten(&out);
+    Widen(&out, &report.answer);
+
+    RtlCopyMemory(Data, &report, sizeof(report));
+    Irp->IoStatus.Information = sizeof(report);
+    return STATUS_SUCCESS;
+}
+
+static const KSPROPERTY_ITEM FilterProperties[] = {
+    DEFINE_KSPROPERTY_ITEM(KSHS_PROP_BEHAVIOUR, NULL, sizeof(KSPROPERTY), sizeof(kshs_behaviour),
+                           SetBehaviour, NULL, 0, NULL, NULL, 0),
+    DEFINE_KSPROPERTY_ITEM(KSHS_PROP_SEEN, GetSeen, SEEN_BYTES, sizeof(kshs_seen),
+                           NULL, NULL, 0, NULL, NULL, 0),
+    DEFINE_KSPROPERTY_ITEM(KSHS_PROP_RESET, NULL, sizeof(KSPROPERTY), sizeof(uint32_t),
+                           SetReset, NULL, 0, NULL, NULL, 0),
+    DEFINE_KSPROPERTY_ITEM(KSHS_PROP_UNBLOCK, NULL, sizeof(KSPROPERTY), sizeof(uint32_t),
+                           SetUnblock, NULL, 0, NULL, NULL, 0),
+};
+
+static const KSPROPERTY_ITEM PinProperties[] = {
+    DEFINE_KSPROPERTY_ITEM(KSHS_PROP_PIN_HANDSHAKE, GetPinHandshake, sizeof(AVSHS_PROPERTY_PIN_HANDSHAKE),
+                           sizeof(kshs_pin_handshake), NULL, NULL, 0, NULL, NULL, 0),
+};
+
+static const GUID PropertySet = { STATICGUIDOF(KSPROPSETID_Kshs) };
+
+static const KSPROPERTY_SET FilterSets[] = {
+    DEFINE_KSPROPERTY_SET(&PropertySet, SIZEOF_ARRAY(FilterProperties), FilterProperties, 0, NULL),
+};
+
+static const KSPROPERTY_SET PinSets[] = {
+    DEFINE_KSPROPERTY_SET(&PropertySet, SIZEOF_ARRAY(PinProperties), PinProperties, 0, NULL),
+};
+
+const KSAUTOMATION_TABLE AvshsFilterAutomation = {
+    .PropertySetsCount = SIZEOF_ARRAY(FilterSets),
+    .PropertyItemSize = sizeof(KSPROPERTY_ITEM),
+    .PropertySets = FilterSets,
+    .MethodItemSize = sizeof(KSMETHOD_ITEM),
+    .EventItemSize = sizeof(KSEVENT_ITEM),
+};
+
+const KSAUTOMATION_TABLE AvshsPinAutomation = {
+    .PropertySetsCount = SIZEOF_ARRAY(PinSets),
+    .PropertyItemSize = sizeof(KSPROPERTY_ITEM),
+    .PropertySets = PinSets,
+    .MethodItemSize = sizeof(KSMETHOD_ITEM),
+    .EventItemSize = sizeof(KSEVENT_ITEM),
+};
