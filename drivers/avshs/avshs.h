@@ -20,19 +20,16 @@
 #endif
 #endif
 
-#include <ntddk.h>
-#include <windef.h>
-#include <ks.h>
-#include <stdint.h>
+#include "kshs_compat.h"
 
-#include "kshs_abi.h"
+#include <ks.h>
 
 #ifdef __clang__
 /* ks.h's GUID initialisers are flat; clang alone objects. */
 #pragma clang diagnostic ignored "-Wmissing-braces"
 #endif
 
-#define AVSHS_POOL_TAG 'shvA'
+#define AVSHS_POOL_TAG KSHS_TAG('A', 'v', 'h', 's')
 #define AVSHS_INSTANCES_POSSIBLE 32
 
 /* The GUIDs of kshs_abi.h in the shape that ks.h's STATICGUIDOF() wants. */

@@ -5,7 +5,6 @@
  */
 #include "avshs.h"
 
-#define TICKS_PER_MS 10000      /* a tick of the kernel's times is 100 ns */
 #define CORRUPT_BLOCK_BYTES 64
 #define CORRUPT_EXCESS_BYTES 64
 
@@ -87,7 +86,7 @@ static void WaitUntilReleased(ULONG PinId, ULONG DelayMs)
     if (!waiter.queued)
         return;
 
-    due.QuadPart = -(LONGLONG)DelayMs * TICKS_PER_MS;
+    due = kshs_relative_ms(DelayMs);
     KeWaitForSingleObject(&waiter.released, Executive, KernelMode, FALSE, DelayMs != 0 ? &due : NULL);
 
     KeAcquireSpinLock(&Block.lock, &irql);
@@ -124,14 +123,6 @@ static NTSTATUS AnswerByDefault(ULONG PinId, const KSHANDSHAKE *In, KSHANDSHAKE 
 
 /* ---- mistakes ------------------------------------------------------------------- */
 
-static void Sleep(ULONG DelayMs)
-{
-    LARGE_INTEGER due;
-
-    due.QuadPart = -(LONGLONG)DelayMs * TICKS_PER_MS;
-    KeDelayExecutionThread(KernelMode, FALSE, &due);
-}
-
 /* The address is read at run time: a constant NULL would be refused by static analysis. */
 static int *volatile NullPointer = NULL;
 
@@ -148,7 +139,7 @@ static void NeverReturn(void)
     now.QuadPart = 0;
     KeInitializeEvent(&never, NotificationEvent, FALSE);
     while (KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, &now) == STATUS_TIMEOUT)
-        Sleep(100);
+        kshs_sleep_ms(100);
 }
 
 static void CorruptPool(void)
@@ -175,7 +166,7 @@ static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAK
     case KSHS_BEHAVE_DECLINE:
         return (NTSTATUS)behaviour->status;
     case KSHS_BEHAVE_SLOW:
-        Sleep(behaviour->delay_ms);
+        kshs_sleep_ms(behaviour->delay_ms);
         break;
     case KSHS_BEHAVE_FAULT:
         WriteThroughNull();

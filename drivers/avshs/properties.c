@@ -22,8 +22,6 @@ C_ASSERT(FIELD_OFFSET(AVSHS_PROPERTY_SEEN, pin_id) == sizeof(KSPROPERTY));
 C_ASSERT(FIELD_OFFSET(AVSHS_PROPERTY_PIN_HANDSHAKE, request) == sizeof(KSPROPERTY));
 C_ASSERT(sizeof(AVSHS_PROPERTY_PIN_HANDSHAKE) == sizeof(KSPROPERTY) + sizeof(kshs_handshake));
 
-#define NS_PER_SECOND 1000000000ULL
-#define OUT_FILL_BYTE 0xCC      /* KSHS_OUT_FILL, as a byte */
 
 static ULONG InputLength(PIRP Irp)
 {
@@ -93,24 +91,13 @@ static NTSTATUS SetUnblock(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
     return STATUS_SUCCESS;
 }
 
-static uint64_t NanosecondsNow(void)
-{
-    LARGE_INTEGER frequency;
-    LARGE_INTEGER counter = KeQueryPerformanceCounter(&frequency);
-    uint64_t ticks = (uint64_t)counter.QuadPart;
-    uint64_t per_second = (uint64_t)frequency.QuadPart;
-
-    /* In two parts, because ticks * NS_PER_SECOND overflows within minutes of uptime. */
-    return ticks / per_second * NS_PER_SECOND + ticks % per_second * NS_PER_SECOND / per_second;
-}
-
 static BOOLEAN IsWritten(const KSHANDSHAKE *Answer)
 {
     const UCHAR *bytes = (const UCHAR *)Answer;
     SIZE_T i;
 
     for (i = 0; i < sizeof(*Answer); i++)
-        if (bytes[i] != OUT_FILL_BYTE)
+        if (bytes[i] != KSHS_OUT_FILL)
             return TRUE;
     return FALSE;
 }
@@ -145,11 +132,11 @@ static NTSTATUS GetPinHandshake(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
 
     RtlCopyMemory(&wide, (const UCHAR *)Request + sizeof(KSPROPERTY), sizeof(wide));
     Narrow(&wide, &in);
-    RtlFillMemory(&out, sizeof(out), OUT_FILL_BYTE);
+    RtlFillMemory(&out, sizeof(out), KSHS_OUT_FILL);
     RtlZeroMemory(&report, sizeof(report));
-    begin = NanosecondsNow();
+    begin = kshs_now_ns();
     report.returned = (uint32_t)KsPinHandshake(pin, &in, &out);
-    report.duration_ns = NanosecondsNow() - begin;
+    report.duration_ns = kshs_now_ns() - begin;
     report.out_written = IsWritten(&out);
     Widen(&out, &report.answer);
 
