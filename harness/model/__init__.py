@@ -1,0 +1,75 @@
+"""Scenarios, their steps and expectations, and targets, as typed and validated data."""
+
+from __future__ import annotations
+
+from harness.model.expect import (
+    DataExpect,
+    OpenExpect,
+    PinHandshakeExpect,
+    RequestExpect,
+    SeenExpect,
+)
+from harness.model.scenario import Scenario
+from harness.model.steps import (
+    IOCTL_KS_HANDSHAKE,
+    Behaviour,
+    Cancel,
+    Close,
+    Device,
+    Handshake,
+    OpenDevice,
+    OpenFilter,
+    OpenPin,
+    PinHandshake,
+    PropertyGet,
+    PropertySet,
+    Reset,
+    Seen,
+    SetState,
+    Sleep,
+    Step,
+    StepBase,
+    Unblock,
+    Wait,
+)
+from harness.model.target import Format, Pin, Target
+from harness.model.values import Buffer, Mode, Route, Rule, Side, State, Strict
+
+__all__ = [
+    "IOCTL_KS_HANDSHAKE",
+    "Behaviour",
+    "Buffer",
+    "Cancel",
+    "Close",
+    "DataExpect",
+    "Device",
+    "Format",
+    "Handshake",
+    "Mode",
+    "OpenDevice",
+    "OpenExpect",
+    "OpenFilter",
+    "OpenPin",
+    "Pin",
+    "PinHandshake",
+    "PinHandshakeExpect",
+    "PropertyGet",
+    "PropertySet",
+    "RequestExpect",
+    "Reset",
+    "Route",
+    "Rule",
+    "Scenario",
+    "Seen",
+    "SeenExpect",
+    "SetState",
+    "Side",
+    "Sleep",
+    "State",
+    "Step",
+    "StepBase",
+    "Strict",
+    "Target",
+    "Unblock",
+    "Wait",
+]
