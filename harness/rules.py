@@ -1,0 +1,45 @@
+"""The text of every rule, for those who read a verdict: word for word that of docs/contract.md."""
+
+from __future__ import annotations
+
+from harness.model.values import Rule
+
+CLAUSES: dict[Rule, str] = {
+    Rule.H1: (
+        "The request is IRP_MJ_DEVICE_CONTROL with IOCTL_KS_HANDSHAKE: 0x002F001F, that is "
+        "FILE_DEVICE_KS 0x2F, function 7, METHOD_NEITHER, FILE_ANY_ACCESS"
+    ),
+    Rule.H2: (
+        "The input buffer points to a KSHANDSHAKE and InLength equals sizeof(KSHANDSHAKE): 32 on "
+        "64-bit, 24 on 32-bit"
+    ),
+    Rule.H3: "The output buffer points to a KSHANDSHAKE and OutLength equals sizeof(KSHANDSHAKE)",
+    Rule.H4: (
+        "If the lengths are not both sizeof(KSHANDSHAKE), Status is STATUS_INVALID_BUFFER_SIZE (0xC0000206)"
+    ),
+    Rule.H5: "Kernel mode only: from user mode, Status is STATUS_INVALID_DEVICE_REQUEST (0xC0000010)",
+    Rule.H6: ("On success Information is sizeof(KSHANDSHAKE) and the output holds the handshake information"),
+    Rule.H7: (
+        "It negotiates between pins that are not connected. For a connected pin the call is "
+        "KsPinHandshake, which hands the request to the connected pin and returns STATUS_SUCCESS "
+        "if that pin accepts, else an error; PASSIVE_LEVEL"
+    ),
+    Rule.H8: (
+        "AVStream calls the callback that the pin registered with KsPinRegisterHandshakeCallback "
+        "for a protocol that AVStream does not handle itself"
+    ),
+    Rule.H9: (
+        "The callback returns STATUS_SUCCESS if the pin supports the protocol, else "
+        "STATUS_INVALID_DEVICE_REQUEST"
+    ),
+    Rule.H10: "KSHANDSHAKE is { GUID ProtocolId; PVOID Argument1; PVOID Argument2; }",
+    Rule.IO: (
+        "Whatever a request answers, it is completed once, at the caller's IRQL, with a final "
+        "status that the call and the IRP agree on, and nothing is written outside the output "
+        "buffer (docs/scenarios.md)"
+    ),
+    Rule.SETUP: "The scenario's preparation must work before anything can be said",
+    Rule.EXPECTATION: "The scenario itself asks for it",
+    Rule.CHARACTERISTIC: "The contract says nothing here: recorded, never judged",
+}
+"""`IO`, `SETUP`, `EXPECTATION` and `CHARACTERISTIC` are our own (docs/scenarios.md)."""
