@@ -71,6 +71,8 @@ typedef struct kshs_guid {
 } kshs_guid;
 
 /* ---- steps -------------------------------------------------------------- */
+/* OPEN_*, user side: route KSHS_ROUTE_SYNC opens a synchronous handle, EVENT, PORT and APC an
+ * asynchronous one; a REQUEST by a route that does not fit its handle is REFUSED. */
 #define KSHS_OP_NOP 0               /* the agent answers itself */
 #define KSHS_OP_OPEN_FILTER 1       /* slot := filter; guid = interface category, value = index of the instance */
 #define KSHS_OP_OPEN_DEVICE 2       /* slot := device whose NT path is the data (UTF-16LE, no NUL) */
