@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a Windows guest of the configuration is: edition, size, firmware and the options of its set-up."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vm.windows.media import KNOWN_MEDIA, KnownMedia, Wanted
+
+
+class Firmware(StrEnum):
+    """How the machine boots: ``uefi`` (OVMF) or ``bios`` (SeaBIOS)."""
+
+    UEFI = "uefi"
+    BIOS = "bios"
+
+
+class Leg(StrEnum):
+    """A setting of the whole guest under which the same scenarios are run once more."""
+
+    HVCI = "hvci"
+    VERIFIER = "verifier"
+
+
+class WindowsProfile(BaseModel):
+    """A Windows guest; the configuration's ``[guests.NAME]`` with ``family = "windows"``.
+
+    Sizes: ``disk_gib`` in GiB, ``memory_mib`` in MiB.  ``edition`` is the EDITIONID of the WIM;
+    ``image_index`` or ``image_name`` choose more exactly.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
+    edition: str | None = None
+    image_index: Annotated[int, Field(ge=1)] | None = None
+    image_name: str | None = None
+    minimum_build: int = 0
+    maximum_build: int | None = None
+    locale: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z]{4})?-[A-Z]{2}$")] = "en-US"
+    keyboard: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{4}:[0-9A-Fa-f]{8}$")] = "0409:00000409"
+    disk_gib: Annotated[int, Field(ge=32, le=2048)] = 64
+    memory_mib: Annotated[int, Field(ge=2048, le=262_144)] = 4096
+    cpus: Annotated[int, Field(ge=1, le=64)] = 2
+    firmware: Firmware = Firmware.UEFI
+    tpm: bool = False
+    disk_bus: Literal["sata", "virtio"] = "sata"
+    bypass_requirements: bool = False
+    evaluation_days: Annotated[int, Field(ge=1)] | None = None
+    product_key: Annotated[str, Field(pattern=r"^([A-Z0-9]{5}-){4}[A-Z0-9]{5}$")] | None = None
+    files: dict[str, Path] = Field(default_factory=dict)
+    legs: frozenset[Leg] = frozenset()
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> WindowsProfile:
+        if self.image_index is not None and self.image_name is not None:
+            raise ValueError("give image_index or image_name, not both")
+        return self
+
+    @property
+    def known(self) -> KnownMedia | None:
+        """The table's medium for this guest, if there is one."""
+        return KNOWN_MEDIA.get(self.name)
+
+    def wanted(self) -> Wanted:
+        """What the medium must offer."""
+        return Wanted(
+            name=self.name,
+            edition=self.edition,
+            image_index=self.image_index,
+            image_name=self.image_name,
+            minimum_build=self.minimum_build,
+            maximum_build=self.maximum_build,
+            language=self.locale,
+        )
+
+
+# The edition ids of the evaluation images are those of the two public image builders' answer files; they
+# were not read from a medium here (docs/windows.md, first contact).
+BUILTIN: dict[str, WindowsProfile] = {
+    profile.name: profile
+    for profile in (
+        WindowsProfile(
+            name="server2025",
+            edition="ServerStandardEval",
+            image_index=2,
+            minimum_build=26100,
+            maximum_build=26199,
+            evaluation_days=180,
+        ),
+        WindowsProfile(
+            name="server2022",
+            edition="ServerStandardEval",
+            image_index=2,
+            minimum_build=20348,
+            maximum_build=20348,
+            evaluation_days=180,
+        ),
+        WindowsProfile(
+            name="win11",
+            edition="EnterpriseEval",
+            minimum_build=22000,
+            bypass_requirements=True,
+            evaluation_days=90,
+        ),
+        WindowsProfile(
+            name="win11-ltsc",
+            edition="EnterpriseSEval",
+            image_index=1,
+            minimum_build=26100,
+            maximum_build=26199,
+            bypass_requirements=True,
+            evaluation_days=90,
+        ),
+    )
+}
