@@ -229,9 +229,9 @@ def _check(image: wim.WimImage, wanted: Wanted, where: str) -> None:
         )
     too_new = wanted.maximum_build is not None and image.build > wanted.maximum_build
     if image.build < wanted.minimum_build or too_new:
-        upper = wanted.maximum_build if wanted.maximum_build is not None else "any"
+        builds = f"{wanted.minimum_build} to {wanted.maximum_build or 'any'}"
         raise VmError(
-            f"image {image.index} is build {image.build}, not {wanted.minimum_build} to {upper} as {wanted.name}",
+            f"image {image.index} is build {image.build}; {wanted.name} wants {builds}",
             where=where,
         )
     if wanted.language and wanted.language.lower() not in {name.lower() for name in image.languages}:
