@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from harness import results
 from harness.errors import HarnessError
-from harness.rules import RULES
+from harness.rules import CLAUSES
 from harness.verdict import Verdict
 
 #: The order of routes as columns; others follow in the order of the alphabet.
@@ -62,7 +62,7 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
         verdict=_overall(results.counts(records)),
         matrix=matrix,
         routes=_columns(matrix),
-        rules=RULES,
+        rules={rule.value: text for rule, text in CLAUSES.items()},
         sums={rule: sum(routes.values(), Counter()) for rule, routes in _by_rule(scenarios).items()},
         characteristics=_characteristics(scenarios),
         skips=_skips(scenarios),

@@ -45,7 +45,7 @@ class StepResult:
 
     index: int
     name: str
-    kind: str
+    do: str
     verdict: Verdict
     route: str | None = None
     mode: str | None = None

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import report, results
+from harness.errors import HarnessError
+from harness.results import Comparison, ScenarioResult, StepResult
+from harness.verdict import Verdict
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)> & \"quotes\" 'too'"
+
+BLOCK = {
+    "op": "request",
+    "outcome": "done",
+    "answer": "STATUS_SUCCESS (0x00000000)",
+    "status": "untouched",
+    "information": None,
+    "pending": False,
+    "output": "cc" * 32,
+    "handshake": {"protocol": "6b2f7a12-52d3-4c0e-9e1b-0b9c1b7d5a01", "argument1": "0x1", "argument2": "0x2"},
+    "flags": ["IOSB_VISIBLE", EVIL],
+}
+
+
+def step(index: int, verdict: Verdict, route: str | None = "irp", **more: Any) -> StepResult:
+    return StepResult(
+        index=index,
+        name=f"handshake on source {index}",
+        do="handshake",
+        verdict=verdict,
+        route=route,
+        mode="kernel" if route else None,
+        rule="H4",
+        status_block=BLOCK,
+        **more,
+    )
+
+
+WRONG = Comparison(
+    "answer",
+    "STATUS_INVALID_BUFFER_SIZE (0xC0000206)",
+    "STATUS_SUCCESS (0x00000000)",
+    ok=False,
+    rule="H4",
+    clause="If the lengths are not both sizeof(KSHANDSHAKE)",
+)
+FINE = Comparison("information", "32", "32", ok=True, rule="H6")
+NOTED = Comparison("answer", "", "STATUS_NOT_FOUND (0xC0000225)", ok=True, characteristic=True)
+
+
+def scenario(name: str, verdict: Verdict, *steps: StepResult, **more: Any) -> ScenarioResult:
+    return ScenarioResult(
+        id=name,
+        title=f"title of {name}",
+        rules=more.pop("rules", ("H4",)),
+        verdict=verdict,
+        file="catalogue/h4.toml",
+        line=3,
+        steps=steps,
+        seconds=0.25,
+        lease="lease-1",
+        **more,
+    )
+
+
+SCENARIOS = [
+    scenario("h4.short", Verdict.FAILED, step(0, Verdict.FAILED, comparisons=(WRONG, FINE))),
+    scenario(
+        "h6.output",
+        Verdict.PASSED,
+        step(0, Verdict.PASSED, "call"),
+        step(1, Verdict.PASSED),
+        rules=("H6", "H3"),
+    ),
+    scenario(
+        "h10.layout", Verdict.PASSED, step(0, Verdict.PASSED, "apc", comparisons=(NOTED,)), rules=("H10",)
+    ),
+    scenario("h5.raw", Verdict.SKIPPED, reason="raw pointers never reach a driver under Wine", rules=("H5",)),
+    scenario(
+        "h8.fault",
+        Verdict.CRASHED,
+        step(0, Verdict.CRASHED, reason="0xC0000005 at avshs.sys+0x1234"),
+        evidence=("exception 0xC0000005", EVIL),
+        rules=("H8",),
+    ),
+    scenario("h9.evil", Verdict.HUNG, step(0, Verdict.HUNG, notes=(EVIL,)), reason=EVIL, rules=("H9",)),
+]
+RUN = {
+    "id": "r1",
+    "started": "2026-01-02T03:04:05Z",
+    "seconds": 12.5,
+    "version": "0.1.0",
+    "command": f"kshs run -k {EVIL}",
+    "guest": "wine",
+    "selection": None,
+    "problem": None,
+    "target": {"name": "avshs", "title": "sample", "digest": "ab" * 32},
+    "host": {"qemu": "7.2.0", "libvirt": "9.0.0", "accelerator": "tcg"},
+}
+ENVIRONMENT = {
+    "kind": "environment",
+    "guest": {"family": "wine", "kernel": "Wine 8.0 as NT 10.0.19043", "note": EVIL},
+}
+
+
+def make(tmp_path: Path, scenarios: list[ScenarioResult] = SCENARIOS) -> list[dict[str, Any]]:
+    """The records of a run of two workers."""
+    for worker in ("gw0", "gw1"):
+        part = results.PartWriter(tmp_path / f"part-{worker}.jsonl")
+        part.write(ENVIRONMENT)
+        for order, result in enumerate(scenarios):
+            if order % 2 == int(worker[-1]):
+                part.write_scenario(result, order=order, worker=worker)
+        part.close()
+    return results.merge(RUN, list(tmp_path.glob("part-*")), tmp_path / "results.jsonl")
+
+
+class Page(HTMLParser):
+    """Collects what matters: tags, ids, links, unbalanced elements."""
+
+    VOID = frozenset({"meta", "link", "input", "img", "br", "rect"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+
+def parse(html: str) -> Page:
+    page = Page()
+    page.feed(html)
+    page.close()
+    return page
+
+
+def test_merge_is_in_the_order_of_collection_whatever_the_workers_did(tmp_path: Path) -> None:
+    records = make(tmp_path)
+    assert [r["id"] for r in results.of_kind(records, "scenario")] == [s.id for s in SCENARIOS]
+    assert records[0]["kind"] == "run" and records[0]["schema"] == results.SCHEMA
+    assert records[0]["counts"] == {
+        "passed": 2, "failed": 1, "crashed": 1, "hung": 1, "skipped": 1, "error": 0,
+    }  # fmt: skip
+    assert len(results.of_kind(records, "environment")) == 1
+    assert len(results.of_kind(records, "step")) == 6
+    assert results.read(tmp_path / "results.jsonl") == json.loads(json.dumps(records))
+
+
+def test_a_torn_part_of_a_dead_worker_is_merged(tmp_path: Path) -> None:
+    make(tmp_path)
+    with (tmp_path / "part-gw1.jsonl").open("a") as part:
+        part.write('{"kind": "scenario", "ord')
+    records = results.merge(RUN, list(tmp_path.glob("part-*")), tmp_path / "results.jsonl")
+    assert len(results.of_kind(records, "scenario")) == len(SCENARIOS)
+
+
+def test_rubbish_in_results_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text('{"kind": "run"}\nrubbish\n{"kind": "step"}\n')
+    with pytest.raises(HarnessError, match=r"r\.jsonl:2: this line is no record"):
+        results.read(tmp_path / "r.jsonl")
+
+
+def test_the_matrix_counts_a_scenario_in_each_of_its_rules_and_routes(tmp_path: Path) -> None:
+    matrix = results.matrix(make(tmp_path))
+    assert list(matrix) == ["H3", "H4", "H5", "H6", "H8", "H9", "H10"]
+    assert matrix["H6"] == {"call": {"passed": 1}, "irp": {"passed": 1}} == matrix["H3"]
+    assert matrix["H5"] == {"-": {"skipped": 1}}
+
+
+def test_the_page_is_well_formed_and_fetches_nothing(tmp_path: Path) -> None:
+    html = report.render(make(tmp_path))
+    page = parse(html)
+    assert page.open == []
+    ids = [attrs["id"] for _, attrs in page.tags if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+    for tag, attrs in page.tags:
+        assert not [name for name in attrs if name.startswith("on") or name == "style"], (tag, attrs)
+        for name in ("src", "href"):
+            value = attrs.get(name) or ""
+            assert value in ("", "data:,") or (value.startswith("#") and value[1:] in ids), (tag, value)
+    assert not re.findall(r"url\(|@import|https?://", html)
+
+
+def test_text_of_a_guest_stays_text(tmp_path: Path) -> None:
+    html = report.render(make(tmp_path))
+    page = parse(html)
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert "img" not in [tag for tag, _ in page.tags]
+    assert html.count("&lt;/script&gt;") >= 5
+
+
+def test_the_policy_names_the_one_style_and_script(tmp_path: Path) -> None:
+    html = report.render(make(tmp_path))
+    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert style and script
+    assert report._hash(style[1]) in html and report._hash(script[1]) in html
+
+
+def test_what_was_expected_and_what_came_is_there(tmp_path: Path) -> None:
+    html = report.render(make(tmp_path))
+    wrong = re.search(r'<tr class="wrong">(.*?)</tr>', html, re.DOTALL)
+    assert wrong
+    for text in ("STATUS_INVALID_BUFFER_SIZE (0xC0000206)", "STATUS_SUCCESS (0x00000000)", "H4", "sizeof"):
+        assert text in wrong[1]
+    assert "raw pointers never reach a driver under Wine" in html
+    assert "STATUS_NOT_FOUND (0xC0000225)" in html
+    assert "Wine 8.0 as NT 10.0.19043" in html
+
+
+def test_a_run_of_nothing_still_renders(tmp_path: Path) -> None:
+    html = report.render(make(tmp_path, []))
+    assert "No scenario has run." in html
+    assert parse(html).open == []
+
+
+def test_results_of_a_newer_schema_are_refused(tmp_path: Path) -> None:
+    records = make(tmp_path)
+    records[0]["schema"] = 99
+    with pytest.raises(HarnessError, match="schema 99"):
+        report.render(records)
+
+
+def test_durations_for_people() -> None:
+    assert [report.seconds(s) for s in (None, 0.0000123, 0.25, 12.34, 130)] == [
+        "–", "12 µs", "250 ms", "12.3 s", "2 min 10 s",
+    ]  # fmt: skip
+
+
+@pytest.mark.component
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_chromium_shows_it_without_a_word_on_the_console(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    report.write(make(tmp_path), path)
+    done = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert "6 of 6 shown" in done.stdout, "the script has run"
+    assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
