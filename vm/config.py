@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be set about guests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_cache_path
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+SOCKET_PATH_LIMIT = 107
+"""Bytes that fit into ``sockaddr_un.sun_path`` with its NUL (unix(7))."""
+
+_LONGEST_SOCKET = len("/r99/lib/qemu/domain-9999-abcdefghijklmnopqrst/monitor.sock")
+
+
+def _default_cache_dir() -> Path:
+    override = os.environ.get("KSHS_CACHE_DIR")
+    return Path(override) if override else user_cache_path("kshs")
+
+
+def _default_runtime_dir() -> Path:
+    override = os.environ.get("KSHS_RUNTIME_DIR")
+    return Path(override) if override else Path(f"/tmp/kshs-{os.getuid()}")  # noqa: S108 - owner is checked
+
+
+class VmConfig(BaseModel):
+    """Settings of this room; every default works on a plain Debian machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    uri: str = Field(
+        default="qemu:///embed",
+        description="libvirt connection. qemu:///embed needs no daemon; its root is chosen by us.",
+    )
+    cache_dir: Path = Field(
+        default_factory=_default_cache_dir,
+        description="Where images and templates are kept (several GB). Environment: KSHS_CACHE_DIR.",
+    )
+    runtime_dir: Path = Field(
+        default_factory=_default_runtime_dir,
+        description="Short path for sockets and the disks of running guests. Environment: KSHS_RUNTIME_DIR.",
+    )
+    memory_mib: int = Field(default=448, ge=256, le=65536, description="Memory of a wine guest, MiB.")
+    accelerator: Literal["auto", "kvm", "tcg"] = Field(
+        default="auto", description="auto: KVM where a trial guest proves that it works, else TCG."
+    )
+    qemu: str = Field(default="qemu-system-x86_64", description="The emulator: a name in PATH or a path.")
+    machine: str = Field(default="q35", description="QEMU machine type of wine guests.")
+    suite: str = Field(default="bookworm", description="Debian release that the wine image is made of.")
+    apt_sources: Path | None = Field(
+        default=None,
+        description="A sources file (one-line or deb822) for the image; default: the host's own sources.",
+    )
+    keep_templates: int = Field(default=6, ge=1, description="Templates kept beside those in use.")
+    boot_timeout: float = Field(default=180, gt=0, description="Seconds until a booting guest must answer.")
+    connect_timeout: float = Field(default=60, gt=0, description="Seconds until a forked guest must answer.")
+
+    @field_validator("cache_dir", "runtime_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("runtime_dir")
+    @classmethod
+    def _short_enough(cls, value: Path) -> Path:
+        if len(os.fsencode(value)) + _LONGEST_SOCKET > SOCKET_PATH_LIMIT:
+            limit = SOCKET_PATH_LIMIT - _LONGEST_SOCKET
+            raise ValueError(f"runtime_dir must be at most {limit} bytes long (socket paths are limited)")
+        return value
+
+    @property
+    def images_dir(self) -> Path:
+        """Sealed images, one directory each."""
+        return self.cache_dir / "images"
+
+    @property
+    def templates_dir(self) -> Path:
+        """Memory templates, one directory each."""
+        return self.cache_dir / "templates"

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private directories, whole files and locks."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from vm.errors import VmError
+from vm.progress import Progress
+
+
+def private_directory(path: Path) -> Path:
+    """Makes ``path`` (mode 0700) or checks that it is ours and nobody else's to write.
+
+    A runtime directory lies in a place where everybody may create names, so an existing one is only
+    taken if it is a true directory that belongs to this user.
+
+    Raises:
+        VmError: it is a link, another user's, or cannot be made.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.lstat()
+    except OSError as error:
+        raise VmError(
+            f"cannot make the directory: {error.strerror}", str(path), "choose another in kshs.toml"
+        ) from None
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise VmError("it must be a directory of this user", str(path), "remove it, or choose another")
+    if status.st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+def write_whole(path: Path, data: bytes | str, mode: int = 0o600) -> None:
+    """Writes a file so that a reader sees all of it or none, even after a power cut."""
+    content = data.encode() if isinstance(data, str) else data
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """``write_whole`` of one JSON document."""
+    write_whole(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in the file; None where there is no such file.
+
+    Raises:
+        VmError: it holds something else.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise VmError(f"cannot be read: {error}", str(path), "remove it with `kshs clean`") from None
+    if not isinstance(value, dict):
+        raise VmError("is not a JSON object", str(path), "remove it with `kshs clean`")
+    return value
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value in its one canonical spelling."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def remove_tree(path: Path) -> bool:
+    """Removes a file or a directory, whatever modes lie inside; whether there was one."""
+    if not path.is_symlink() and path.is_dir():
+
+        def make_writable(_function: object, name: str, _error: object) -> None:
+            Path(name).parent.chmod(0o700)
+            with contextlib.suppress(FileNotFoundError):
+                Path(name).unlink()
+
+        shutil.rmtree(path, onerror=make_writable)
+        return True
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path, progress: Progress, waiting_for: str) -> Iterator[None]:
+    """Holds the lock at ``path``; says so once where another process has it."""
+    lock = FileLock(path, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.step(f"waiting for another run that {waiting_for}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def try_lock(path: Path) -> FileLock | None:
+    """The lock at ``path``, taken; None while another process holds it."""
+    lock = FileLock(path, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock
+
+
+class UseMark:
+    """Says that something is in use: many may hold it, and who wants to remove the thing sees it.
+
+    ``filelock`` has no shared locks on POSIX, hence flock(2) itself, which the kernel lets go of when
+    the process ends, however it ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Ends the use; again does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    @staticmethod
+    def is_held(path: Path) -> bool:
+        """Whether any process holds the mark at ``path``."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long work tells what it is doing."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Told of every step of work that may take longer than a second."""
+
+    def step(self, text: str, fraction: float | None = None) -> None:
+        """What begins now, and which part (0 to 1) of the whole is done, where that is known."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def step(self, text: str, fraction: float | None = None) -> None:
+        """Says nothing."""

@@ -1,0 +1,10 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The SSH server; its environment (-e) becomes that of every command.
+export LANG=C.UTF-8 LC_ALL=C.UTF-8
+export WINEPREFIX=/root/.wine WINEARCH=win64
+export WINEDLLOVERRIDES='mscoree=;mshtml=;winemenubuilder.exe='
+# Only what a bugcheck says, into the log of the session.
+export WINEDEBUG=-all,err+ntoskrnl
+exec /usr/sbin/dropbear -F -E -e -m -s -j -k -W 1048576 -P /run/dropbear.pid -p 22 \
+    -r /etc/dropbear/host_key
