@@ -1,0 +1,94 @@
+"""Drivers that fault, stop the kernel or never return: what the agent says, and how a session heals."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+import drivers.build
+from tests.component.agent import KERNEL_ROUTES, STATUS_SUCCESS, Agent, C, agent_of, describe
+from tests.component.conftest import start
+from tests.component.wine import WineGuest
+
+pytestmark = pytest.mark.component
+
+
+def crashes(agent: Agent) -> list[dict[str, Any]]:
+    record = agent.done("CRASHES", side=C["KSHS_SIDE_USER"])
+    value = json.loads(record.data) if record.data else []
+    assert isinstance(value, list), value
+    return value
+
+
+def crashes_soon(agent: Agent) -> list[dict[str, Any]]:
+    """The recorder runs beside the agent and needs a moment."""
+    deadline = time.monotonic() + 10
+    while not (found := crashes(agent)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def assert_healed(guest: WineGuest, build: drivers.build.Build) -> None:
+    """After the end of the session a new one works at once, with nothing installed anew."""
+    guest.stop()
+    start(guest, build)
+    with agent_of(guest) as agent:
+        agent.open_filter()
+        agent.open_pin(1, 0)
+        assert agent.request(1).returned == STATUS_SUCCESS
+
+
+@pytest.mark.parametrize("route", KERNEL_ROUTES.values(), ids=KERNEL_ROUTES)
+def test_a_fault_is_lost_and_recorded(
+    broken_guest: WineGuest, build: drivers.build.Build, route: int
+) -> None:
+    with agent_of(broken_guest) as agent:
+        agent.open_filter()
+        crashes(agent)  # those of earlier tests
+        agent.behave(0, "FAULT")
+        agent.open_pin(1, 0)
+        record = agent.request(1, route=route)
+        assert record.outcome == C["KSHS_OUTCOME_LOST"], describe(record)
+        found = crashes_soon(agent)
+        assert len(found) == 1, found
+        text = json.dumps(found[0]).lower()
+        assert "c0000005" in text, found
+        assert "avshs" in text, found
+        assert crashes(agent) == []  # each is told once
+        later = agent.run("CLOSE", slot=1)
+        assert later.outcome != C["KSHS_OUTCOME_DONE"], describe(later)
+    assert_healed(broken_guest, build)
+
+
+def test_a_bugcheck_is_lost_and_says_its_code(broken_guest: WineGuest, build: drivers.build.Build) -> None:
+    with agent_of(broken_guest) as agent:
+        agent.open_filter()
+        agent.behave(2, "BUGCHECK", status=0xE2, value=0x1111, value2=0x2222)
+        agent.open_pin(1, 2)
+        record = agent.request(1)
+        assert record.outcome == C["KSHS_OUTCOME_LOST"], describe(record)
+    # Wine's kernel says it on the stderr of the session, and that is all there is.
+    assert "KeBugCheckEx" in broken_guest.words(), broken_guest.words()
+    line = next(line for line in broken_guest.words().splitlines() if "KeBugCheckEx" in line).lower()
+    for parameter in ("e2", "1111", "2222"):
+        assert parameter in line, line
+    assert_healed(broken_guest, build)
+
+
+@pytest.mark.parametrize("route", KERNEL_ROUTES.values(), ids=KERNEL_ROUTES)
+def test_a_hang_is_told_and_the_agent_goes_on(
+    broken_guest: WineGuest, build: drivers.build.Build, route: int
+) -> None:
+    with agent_of(broken_guest) as agent:
+        agent.open_filter()
+        agent.behave(0, "HANG")
+        agent.open_pin(1, 0)
+        begun = time.monotonic()
+        record = agent.request(1, route=route, timeout_ms=700)
+        assert record.outcome == C["KSHS_OUTCOME_HUNG"], describe(record)
+        assert 0.6 <= time.monotonic() - begun < 10
+        assert agent.run("NOP").outcome == C["KSHS_OUTCOME_DONE"]
+    assert_healed(broken_guest, build)

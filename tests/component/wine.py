@@ -1,0 +1,328 @@
+"""Wine prefixes and sessions on the host, for tests of the real binaries.
+
+A prefix takes seconds and 700 MB to make, so one is kept per Wine version in the user's cache and every
+worker gets a copy of hard links.  Nothing here is shared between workers but that template.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+#: Where the agent and what it installs lie in the guest.
+FOLDER = "C:\\kshs"
+
+#: Seconds within which any verb must end on a busy host.
+VERB_TIMEOUT = 60.0
+
+_REGISTRY = ("system.reg", "user.reg", "userdef.reg")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a program in the guest did."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object that a verb prints; anything else on stdout fails the test."""
+        value = json.loads(self.stdout)
+        assert isinstance(value, dict), self.stdout
+        return value
+
+
+def tool(name: str) -> str:
+    """The path of a program of Wine; a missing one fails the test and says how to get it."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(
+            f"{name} is not installed, the component tests need it: apt-get install wine wine64",
+            pytrace=False,
+        )
+    return found
+
+
+def version() -> str:
+    """The installed Wine's version, as a file name's part."""
+    text = subprocess.run(
+        [tool("wine"), "--version"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout.strip()
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
+
+
+def environment(prefix: Path) -> dict[str, str]:
+    """Of every process of a session: no display, no helpers that want to be installed, errors only."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("WINE") and name != "DISPLAY"
+    }
+    return kept | {
+        "WINEPREFIX": str(prefix),
+        "WINEARCH": "win64",
+        "WINEDLLOVERRIDES": "mscoree=;mshtml=;winemenubuilder.exe=",
+        "WINEDEBUG": "fixme-all,err+all",
+    }
+
+
+def processes(prefix: Path) -> dict[int, str]:
+    """Every process that belongs to a prefix, by its environment: process id and command line."""
+    wanted = f"WINEPREFIX={prefix}".encode()
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                command = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                )
+                found[int(entry.name)] = command
+    found.pop(os.getpid(), None)
+    return found
+
+
+def end(prefix: Path, grace: float = 10.0) -> dict[int, str]:
+    """Ends a prefix's session and answers what had to be killed, which is nothing if all is well."""
+    for option in ("-k", "-w"):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run([tool("wineserver"), option], env=environment(prefix), timeout=grace, check=False)
+    deadline = time.monotonic() + grace
+    while (left := processes(prefix)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return left
+
+
+def template() -> Path:
+    """The prefix of the installed Wine version from which all are copied; made once, under a lock."""
+    home = user_cache_path("kshs") / f"component-prefix-{version()}"
+    home.mkdir(parents=True, exist_ok=True)
+    made = home / "template"
+    with FileLock(home / "lock"):
+        if (home / "complete").exists():
+            return made
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir()
+        done = subprocess.run(
+            [tool("wine"), "wineboot", "-i"],
+            env=environment(made),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        end(made)
+        if done.returncode != 0 or not (made / "system.reg").is_file():
+            pytest.fail(f"wineboot cannot make a prefix in {made}: {done.stderr[-2000:]}", pytrace=False)
+        (home / "complete").touch()
+    return made
+
+
+@contextlib.contextmanager
+def copy_of(made: Path) -> Iterator[Path]:
+    """A prefix of one's own, beside the template so that hard links are possible; removed in the end."""
+    home = made.parent
+    _remove_copies_of_the_dead(home)
+    prefix = Path(tempfile.mkdtemp(prefix=f"copy-{os.getpid()}-", dir=home))
+    try:
+        # Wine replaces files and does not write into them; the registry is copied all the same.
+        shutil.copytree(
+            made,
+            prefix,
+            symlinks=True,
+            dirs_exist_ok=True,
+            copy_function=os.link,
+            ignore=_registry_only_at_top(made),
+        )
+        for name in _REGISTRY:
+            shutil.copy2(made / name, prefix / name)
+        yield prefix
+    finally:
+        end(prefix)
+        shutil.rmtree(prefix, ignore_errors=True)
+
+
+def _registry_only_at_top(made: Path) -> Any:
+    return lambda folder, names: set(_REGISTRY) & set(names) if Path(folder) == made else set()
+
+
+def _remove_copies_of_the_dead(home: Path) -> None:
+    for left in home.glob("copy-*-*"):
+        pid = int(left.name.split("-")[1])
+        if not Path(f"/proc/{pid}").exists():
+            end(left)
+            shutil.rmtree(left, ignore_errors=True)
+
+
+class LocalChannel:
+    """The channel of `docs/architecture.md` to a program under Wine on this host."""
+
+    def __init__(self, argv: Sequence[str], env: dict[str, str]) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as the channel
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=env, bufsize=0
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin = self._process.stdin
+        self._stdout = self._process.stdout
+
+    @property
+    def pid(self) -> int:
+        """Of the program on this host."""
+        return self._process.pid
+
+    def read(self, n: int, timeout: float | None = None) -> bytes:
+        """At most n bytes, b"" at the end of the stream; TimeoutError when nothing came."""
+        ready, _, _ = select.select([self._stdout], [], [], timeout)
+        if not ready:
+            raise TimeoutError(f"nothing within {timeout} s")
+        return os.read(self._stdout.fileno(), n)
+
+    def write(self, data: bytes) -> None:
+        """All of the bytes; BrokenPipeError when the program is gone."""
+        rest = memoryview(data)
+        while rest:
+            written = self._stdin.write(rest)
+            assert written is not None
+            rest = rest[written:]
+
+    def end_of_input(self) -> None:
+        """The program sees the end of its stdin; its answers can still be read."""
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+
+    def close(self) -> None:
+        """Ends the program's input and waits for it; one that does not end is killed."""
+        self.end_of_input()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        self.kill()
+
+    def kill(self) -> None:
+        """What kill -9 does."""
+        self._process.kill()
+        self._process.wait()
+
+    def wait(self, timeout: float = 20.0) -> int:
+        """The exit code; subprocess.TimeoutExpired if the program goes on."""
+        return self._process.wait(timeout)
+
+    def stderr_tail(self) -> str:
+        """The last 4000 bytes that the program wrote for people."""
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - 4000))
+        return self._stderr.read().decode(errors="replace")
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the program, once it has ended."""
+        return self._process.poll()
+
+
+@dataclass
+class WineGuest:
+    """One Wine session on one prefix, worked through `kshsctl.exe` as a real guest is."""
+
+    prefix: Path
+    agent: Path
+    _hold: LocalChannel | None = None
+    _channels: list[LocalChannel] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        self.put(self.agent, "kshsctl.exe")
+
+    @property
+    def folder(self) -> Path:
+        """C:\\kshs on the host's side."""
+        return self.prefix / "drive_c" / "kshs"
+
+    @property
+    def drivers(self) -> Path:
+        """system32\\drivers on the host's side."""
+        return self.prefix / "drive_c" / "windows" / "system32" / "drivers"
+
+    def put(self, file: Path, name: str | None = None) -> str:
+        """Copies a file into C:\\kshs and answers its name in the guest."""
+        target = self.folder / (name or file.name)
+        target.unlink(missing_ok=True)
+        shutil.copyfile(file, target)
+        return f"{FOLDER}\\{target.name}"
+
+    def run(self, *argv: str, stdin: bytes = b"", timeout: float = VERB_TIMEOUT) -> Completed:
+        """Any program in the guest."""
+        done = subprocess.run(
+            [tool("wine"), *argv],
+            env=environment(self.prefix),
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Completed(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+
+    def kshsctl(self, *arguments: str, timeout: float = VERB_TIMEOUT) -> Completed:
+        """One verb of the agent."""
+        return self.run(f"{FOLDER}\\kshsctl.exe", *arguments, timeout=timeout)
+
+    def must(self, *arguments: str) -> dict[str, Any]:
+        """One verb that has to succeed; its JSON."""
+        done = self.kshsctl(*arguments)
+        assert done.exit_code == 0, (
+            f"kshsctl {' '.join(arguments)}: exit {done.exit_code}\n{done.stdout}{done.stderr}"
+        )
+        return done.json
+
+    def channel(self, *arguments: str) -> LocalChannel:
+        """A verb whose stdin and stdout are the caller's; `serve` if none is named."""
+        argv = [tool("wine"), f"{FOLDER}\\kshsctl.exe", *(arguments or ("serve",))]
+        channel = LocalChannel(argv, environment(self.prefix))
+        self._channels.append(channel)
+        return channel
+
+    @property
+    def holding(self) -> bool:
+        """Whether a session is up."""
+        return self._hold is not None and self._hold.exit_code is None
+
+    def hold(self) -> None:
+        """Keeps the services alive until `stop`."""
+        if not self.holding:
+            self._hold = self.channel("hold")
+
+    def words(self) -> str:
+        """What the session's services wrote for people, on the stderr of the program that began it."""
+        return self._hold.stderr_tail() if self._hold else ""
+
+    def stop(self) -> None:
+        """Ends the session; a process that survives that is a failure."""
+        for channel in self._channels:
+            channel.end_of_input()
+        left = end(self.prefix)
+        for channel in self._channels:
+            channel.kill()
+        self._channels.clear()
+        self._hold = None
+        assert not left, f"processes outlived the end of the session: {left}"
