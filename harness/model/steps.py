@@ -79,7 +79,7 @@ class OpenPin(StepBase):
     do: Literal["open_pin"]
     name: Name
     pin: PinRef = Field(description="pin of the target: its name in the target file, or its id")
-    filter: Name = "filter"
+    filter: Name | None = Field(None, description="open filter; one that the harness opens by default")
     connect_to: Name | None = Field(None, description="open sink pin that this source pin is connected to")
     format: FormatChoice | None = Field(None, description="the target's own by default")
     way: Literal["any", "native"] = Field(

@@ -1,0 +1,464 @@
+"""From a scenario to what is sent: names become slots, expectations become fields to compare.
+
+A plan is worked out before anything is sent, so that a mistake in a scenario never costs a guest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from harness import encode
+from harness.contract import Circumstances, ObjectKind, Request, predict, predict_pin_handshake
+from harness.errors import UsageError
+from harness.handshake_data import HandshakeData, handshake_size
+from harness.knowledge import OpenObject
+from harness.model import (
+    Behaviour,
+    Cancel,
+    Close,
+    Device,
+    Handshake,
+    OpenDevice,
+    OpenFilter,
+    OpenPin,
+    Pin,
+    PinHandshake,
+    PropertyGet,
+    PropertySet,
+    Reset,
+    Scenario,
+    Seen,
+    SetState,
+    Side,
+    Sleep,
+    State,
+    Step,
+    Target,
+    Unblock,
+    Wait,
+)
+from harness.model.check import Handle, check, shorthand
+from harness.model.values import Route, length
+from harness.plan_builder import PlanBuilder
+from harness.planned import Answer, NotApplicable, Plan, PlannedStep, Sizes, Want
+from harness.wants import from_prediction, override, success
+
+__all__ = ["Answer", "NotApplicable", "Plan", "PlannedStep", "Sizes", "Want", "plan"]
+
+#: Milliseconds for what the harness adds and for steps of the PnP manager.
+_PLAIN_TIMEOUT_MS = 30_000
+
+#: Behaviours after which a guest cannot be trusted any more.
+_SPOILING = frozenset({"fault", "hang", "corrupt_pool", "bugcheck", "pending"})
+
+
+def plan(scenario: Scenario, target: Target, sizes: Sizes | None = None) -> Plan:
+    """Works out everything that a scenario sends to a target.
+
+    Args:
+        scenario: validated.
+        target: the driver under test.
+        sizes: pointer sizes of the guest.
+
+    Raises:
+        UsageError: the scenario contradicts itself (`harness.model.check` says the same with lines).
+        NotApplicable: the target has no such pin or protocol, or lacks the behaviour property set.
+    """
+    problems = check(scenario)
+    if problems:
+        first = problems[0]
+        where = f"scenario {scenario.id}, " + ".".join(str(part) for part in first.path)
+        raise UsageError(first.message, where, first.hint)
+    return _Planner(scenario, target, sizes or Sizes()).plan()
+
+
+@dataclass(slots=True)
+class _InFlight:
+    step: Handshake
+    item: OpenObject
+    token: int
+    request: Request
+    circumstances: Circumstances
+    changed: str | None = None
+
+
+class _Planner(PlanBuilder):
+    def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
+        super().__init__(scenario, target, sizes)
+        self._in_flight: dict[str, _InFlight] = {}
+        self._next_token = 0
+        self._control: OpenObject | None = None
+        self._spoils: str | None = None
+        self._touched: dict[int, Pin] = {}
+        self._device_gone = False
+
+    # ---- the whole -------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        for pin in self._pins_used():
+            self._touched[pin.id] = pin
+        if self.target.behaviour:
+            for pin in self._touched.values():
+                self._add_reset(pin, f"reset {pin.name} before the scenario")
+        for text in self.scenario.open:
+            self.open_shorthand(text)
+        for index, step in enumerate(self.scenario.steps):
+            self.index, self.step = index, step
+            self._one(step)
+        self.index = self.step = None
+        steps, self.steps = tuple(self.steps), []
+        self._clean_up()
+        return Plan(self.scenario, steps, tuple(self.steps), self._spoils)
+
+    def _one(self, step: Step) -> None:
+        match step:
+            case OpenFilter():
+                self.open_filter(
+                    step.name, self.handles[step.name], step.index, self.wants.of_open(step.expect)
+                )
+            case OpenDevice():
+                self.open_device(step)
+            case OpenPin():
+                self.open_pin_step(step)
+            case Close():
+                self._close(step)
+            case Handshake():
+                self._handshake(step)
+            case Wait():
+                self._wait(step)
+            case Cancel():
+                self._cancel(step)
+            case PropertyGet() | PropertySet():
+                self._property(step)
+            case Behaviour():
+                self._behaviour(step)
+            case Reset():
+                pin = self.names.pin(step.pin)
+                self._add_reset(pin, f"reset {pin.name}")
+                self._disturb_requests(pin, "the pin's behaviour changes")
+            case Unblock():
+                pin = self.names.pin(step.pin)
+                self._control_set(f"unblock {pin.name}", "PROP_UNBLOCK", pin.id.to_bytes(4, "little"))
+            case Seen():
+                self._seen(step)
+            case PinHandshake():
+                self._pin_handshake(step)
+            case Device():
+                self._device(step)
+            case SetState():
+                self._set_state(step)
+            case Sleep():
+                self.add(f"sleep {step.ms} ms", "SLEEP", timeout_ms=step.ms, slack_ms=5_000)
+
+    def _clean_up(self) -> None:
+        if self.target.behaviour and not self._device_gone:
+            # RESET also lets callbacks go that still block; without it RELEASE_ALL could wait for them.
+            for pin in self._touched.values():
+                self._add_reset(pin, f"reset {pin.name} after the scenario")
+        for side in Side:
+            if self.next_slot[side]:
+                self.add(
+                    f"close everything on the {side.value} side",
+                    "RELEASE_ALL",
+                    side=side,
+                    timeout_ms=_PLAIN_TIMEOUT_MS,
+                )
+
+    def _close(self, step: Close) -> None:
+        item = self.objects.pop(step.on)
+        self.add(f"close {step.on}", "CLOSE", side=item.side, slot=item.slot)
+        for flying in self._in_flight.values():
+            if flying.item is item:
+                flying.changed = f"the {item.kind.value} is closed"
+        for side, owned in list(self.own_filters.items()):
+            if owned is item:
+                del self.own_filters[side]
+        if item.kind is ObjectKind.FILTER:
+            for other in self.objects.values():
+                if other.pin is not None and other.side is item.side:
+                    other.disturbed = "the filter is closed"
+
+    # ---- requests --------------------------------------------------------------------------
+
+    def _request(self, step: Handshake, item: OpenObject) -> Request:
+        pointer_size = self.sizes.of(step.route.side)
+        size = handshake_size(pointer_size)
+        data = HandshakeData(self.names.protocol(step.protocol, item.pin), step.argument1, step.argument2)
+        if step.input is not None:
+            padded = step.input + bytes(max(0, size - len(step.input)))
+            unpacked = HandshakeData.unpack(padded, pointer_size)
+            assert unpacked is not None
+            data = unpacked
+        return Request(
+            data=data.narrowed(pointer_size),
+            route=step.route,
+            mode=step.requestor,
+            control=step.control,
+            in_length=length(step.in_length, size),
+            out_length=length(step.out_length, size),
+            in_buffer=step.in_buffer,
+            out_buffer=step.out_buffer,
+        )
+
+    def _handshake(self, step: Handshake) -> None:
+        item = self.objects[step.on]
+        side = step.route.side
+        pointer_size = self.sizes.of(side)
+        request = self._request(step, item)
+        circumstances = Circumstances(
+            object=item.kind,
+            callback=self.knowledge.callback(item, request.data, pointer_size),
+            connected=item.connected,
+            state=item.state,
+            pointer_size=pointer_size,
+            disturbed=item.disturbed,
+        )
+        members = {
+            "slot": item.slot,
+            "route": self.route(step.route),
+            "mode": self.encoder.constant(f"MODE_{request.mode.name}"),
+            "control": request.control,
+            "in_kind": self.encoder.constant(f"BUFFER_{request.in_buffer.name}"),
+            "out_kind": self.encoder.constant(f"BUFFER_{request.out_buffer.name}"),
+            "in_length": request.in_length,
+            "out_length": request.out_length,
+            "repeat": step.repeat,
+        }
+        data = step.input if step.input is not None else request.data.pack(pointer_size)
+        what = f"handshake {step.on} by {step.route.value} from {request.mode.value} mode"
+        if step.start is not None:
+            flying = _InFlight(step, item, self._next_token, request, circumstances)
+            self._next_token += 1
+            self._in_flight[step.start] = flying
+            self.add(
+                f"start {what} as {step.start}",
+                "REQUEST",
+                side=side,
+                data=data,
+                answer=Answer.STARTED,
+                request=request,
+                token=flying.token,
+                flags=self.encoder.constant("STEP_ASYNC"),
+                members=members,
+            )
+            return
+        prediction = predict(request, circumstances)
+        self.add(
+            what,
+            "REQUEST",
+            side=side,
+            data=data,
+            answer=Answer.REQUEST,
+            request=request,
+            prediction=prediction,
+            wants=self.wants.of_request(step, prediction, item.pin, handshake_size(pointer_size)),
+            members=members,
+        )
+
+    def _wait(self, step: Wait) -> None:
+        flying = self._in_flight.pop(step.request)
+        circumstances = flying.circumstances
+        if flying.changed is not None:
+            circumstances = replace(circumstances, disturbed=flying.changed)
+        size = handshake_size(circumstances.pointer_size)
+        prediction = predict(flying.request, circumstances)
+        self.add(
+            f"wait for {step.request}",
+            "WAIT",
+            side=flying.step.route.side,
+            answer=Answer.REQUEST,
+            request=flying.request,
+            prediction=prediction,
+            wants=self.wants.of_request(flying.step, prediction, flying.item.pin, size),
+            token=flying.token,
+        )
+
+    def _cancel(self, step: Cancel) -> None:
+        flying = self._in_flight[step.request]
+        flying.changed = "the request is cancelled"
+        self.add(f"cancel {step.request}", "CANCEL", side=flying.step.route.side, token=flying.token)
+
+    def _disturb_requests(self, pin: Pin, reason: str) -> None:
+        for flying in self._in_flight.values():
+            if flying.item.pin is not None and flying.item.pin.id == pin.id:
+                flying.changed = reason
+
+    # ---- the target's own steps ------------------------------------------------------------
+
+    def _control_filter(self) -> OpenObject:
+        """A filter of its own for the property set: a class driver may hold the lock of another one."""
+        if not self.target.behaviour:
+            raise NotApplicable(f"target {self.target.name} has no behaviour property set (docs/avshs.md)")
+        if self._control is None:
+            with self.as_setup():
+                self._control = self.open_filter("@control", Handle(Side.KERNEL, Route.CALL))
+        return self._control
+
+    def _control_set(self, what: str, constant: str, data: bytes) -> None:
+        self.add(
+            what,
+            "PROPERTY",
+            data=data,
+            guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
+            answer=Answer.STATUS,
+            wants=success(),
+            slot=self._control_filter().slot,
+            value=self.encoder.constant(constant),
+            value2=encode.PROPERTY_SET,
+            out_length=len(data),
+        )
+
+    def _add_reset(self, pin: Pin, what: str) -> None:
+        self._control_set(what, "PROP_RESET", pin.id.to_bytes(4, "little"))
+        self.knowledge.set(pin, None)
+
+    def _behaviour(self, step: Behaviour) -> None:
+        pin = self.names.pin(step.pin)
+        default = 0 if step.kind != "decline" else 0xC0000010
+        self._control_set(
+            f"let {pin.name} {step.kind}",
+            "PROP_BEHAVIOUR",
+            self.encoder.behaviour(
+                pin_id=pin.id,
+                kind=step.kind,
+                status=default if step.status is None else step.status,
+                delay_ms=step.delay_ms,
+                value=step.value,
+                value2=step.value2,
+            ),
+        )
+        self.knowledge.set(pin, step)
+        self._disturb_requests(pin, "the pin's behaviour changes")
+        if step.kind in _SPOILING:
+            self._spoils = f"pin {pin.name} was told to {step.kind.replace('_', ' ')}"
+
+    def _seen(self, step: Seen) -> None:
+        pin = self.names.pin(step.pin)
+        self.add(
+            f"read what the callback of {pin.name} saw",
+            "PROPERTY",
+            data=pin.id.to_bytes(4, "little"),
+            guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
+            answer=Answer.SEEN,
+            wants=success() + self.wants.of(step.expect, pin),
+            slot=self._control_filter().slot,
+            value=self.encoder.constant("PROP_SEEN"),
+            value2=encode.PROPERTY_GET,
+            in_length=4,
+            out_length=len(self.encoder.abi.cs.kshs_seen),
+        )
+
+    def _pin_handshake(self, step: PinHandshake) -> None:
+        if not self.target.behaviour:
+            raise NotApplicable(f"target {self.target.name} has no behaviour property set (docs/avshs.md)")
+        item = self.objects[step.on]
+        peer = item.peer
+        accepting = peer.pin if peer is not None else item.pin
+        data = HandshakeData(
+            self.names.protocol(step.protocol, accepting), step.argument1, step.argument2
+        ).narrowed(self.sizes.kernel)
+        callback = self.knowledge.callback(peer or item, data, self.sizes.kernel)
+        prediction = predict_pin_handshake(
+            peer is not None and item.disturbed is None, callback, pointer_size=self.sizes.kernel
+        )
+        wants = success()
+        if step.expect == "contract":
+            wants += from_prediction(prediction)
+        elif not isinstance(step.expect, str):
+            wants += override(from_prediction(prediction), self.wants.of(step.expect, accepting))
+        self.add(
+            f"KsPinHandshake from {step.on}",
+            "PROPERTY",
+            side=item.side,
+            data=self.encoder.wide_handshake(data),
+            guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
+            answer=Answer.PIN_HANDSHAKE,
+            prediction=prediction,
+            wants=wants,
+            slot=item.slot,
+            value=self.encoder.constant("PROP_PIN_HANDSHAKE"),
+            value2=encode.PROPERTY_GET,
+            in_length=len(self.encoder.wide_handshake(data)),
+            out_length=len(self.encoder.abi.cs.kshs_pin_handshake),
+        )
+
+    # ---- other steps -----------------------------------------------------------------------
+
+    def _property(self, step: PropertyGet | PropertySet) -> None:
+        item = self.objects[step.on]
+        get = isinstance(step, PropertyGet)
+        data = step.input + (b"" if isinstance(step, PropertyGet) else step.data)
+        self.add(
+            f"{'read' if get else 'write'} property {step.id} of {step.on}",
+            "PROPERTY",
+            side=item.side,
+            data=data,
+            guid=step.set,
+            answer=Answer.STATUS,
+            wants=success() if step.expect == "success" else self.wants.of(step.expect, item.pin),
+            slot=item.slot,
+            value=step.id,
+            value2=encode.PROPERTY_GET if get else encode.PROPERTY_SET,
+            in_length=len(step.input),
+            out_length=step.length if isinstance(step, PropertyGet) else len(step.data),
+        )
+
+    def _set_state(self, step: SetState) -> None:
+        item = self.objects[step.on]
+        self.add(
+            f"put {step.on} into state {step.to.value}",
+            "PROPERTY",
+            side=item.side,
+            data=list(State).index(step.to).to_bytes(4, "little"),
+            guid=encode.CONNECTION_PROPERTY_SET,
+            answer=Answer.STATUS,
+            wants=self.wants.of_open(step.expect),
+            slot=item.slot,
+            value=encode.CONNECTION_STATE,
+            value2=encode.PROPERTY_SET,
+            out_length=4,
+        )
+        item.state = step.to
+
+    def _device(self, step: Device) -> None:
+        if self._control is not None:
+            with self.as_setup():
+                self.add("close the harness's own filter", "CLOSE", slot=self._control.slot)
+            self._control = None
+        self.add(
+            f"{step.action} the device of {self.target.name}",
+            "DEVICE",
+            side=Side.USER,
+            data=self.target.hardware_id.encode("utf-16-le"),
+            answer=Answer.STATUS,
+            wants=self.wants.of_open(step.expect),
+            value=self.encoder.constant(f"DEVICE_{step.action.upper()}"),
+            timeout_ms=step.timeout_ms or max(self.scenario.timeout_ms, _PLAIN_TIMEOUT_MS),
+        )
+        done = {"restart": "restarted", "remove": "removed", "disable": "disabled", "enable": "enabled"}
+        reason = f"the device is {done[step.action]}"
+        for item in self.objects.values():
+            item.disturbed = reason
+        for flying in self._in_flight.values():
+            flying.changed = reason
+        self.own_filters.clear()
+        self._device_gone = step.action in {"remove", "disable"}
+        if self._device_gone:
+            self._spoils = reason
+        elif step.action == "enable" and self._spoils == "the device is disabled":
+            self._spoils = None
+
+    def _pins_used(self) -> list[Pin]:
+        refs: list[str | int] = []
+        for text in self.scenario.open:
+            entry = shorthand(text)
+            if entry.pin is not None:
+                refs.append(entry.pin)
+            if entry.connect_to is not None and not any(
+                shorthand(other).name == entry.connect_to for other in self.scenario.open
+            ):
+                refs.append(shorthand(entry.connect_to).pin or entry.connect_to)
+        for step in self.scenario.steps:
+            if isinstance(step, OpenPin | Behaviour | Reset | Unblock | Seen):
+                refs.append(step.pin)
+        return list({pin.id: pin for pin in map(self.names.pin, refs)}.values())
