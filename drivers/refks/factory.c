@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * factory.c - filter factories: one per filter descriptor, each with the
+ * reference string under which its filters are opened and the device
+ * interfaces that carry it.
+ */
+#include "refks.h"
+
+#define DEFAULT_REFERENCE L"GLOBAL"     /* of a factory whose descriptor has no ReferenceGuid */
+
+static NTSTATUS SetReference(REFKS_FACTORY *Factory, const WCHAR *Text, ULONG Bytes)
+{
+    PWSTR copy = RefksAllocate(Bytes + sizeof(WCHAR));
+
+    if (!copy)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    RtlCopyMemory(copy, Text, Bytes);
+    Factory->Reference.Buffer = copy;
+    Factory->Reference.Length = (USHORT)Bytes;
+    Factory->Reference.MaximumLength = (USHORT)(Bytes + sizeof(WCHAR));
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS ChooseReference(REFKS_FACTORY *Factory, const WCHAR *Given)
+{
+    const GUID *guid = Factory->Public.FilterDescriptor->ReferenceGuid;
+    UNICODE_STRING text;
+    NTSTATUS status;
+
+    if (Given) {
+        RtlInitUnicodeString(&text, Given);
+        return SetReference(Factory, text.Buffer, text.Length);
+    }
+    if (!guid)
+        return SetReference(Factory, DEFAULT_REFERENCE, sizeof(DEFAULT_REFERENCE) - sizeof(WCHAR));
+    status = RtlStringFromGUID((GUID *)guid, &text);
+    if (!NT_SUCCESS(status))
+        return status;
+    status = SetReference(Factory, text.Buffer, text.Length);
+    RtlFreeUnicodeString(&text);
+    return status;
+}
+
+/* The factory's memory is the device's until RefksDeleteFactories. */
+static NTSTATUS CreateFactory(REFKS_DEVICE *Device, const KSFILTER_DESCRIPTOR *Descriptor, const WCHAR *Reference,
+                              REFKS_FACTORY **Created)
+{
+    REFKS_FACTORY *factory = RefksAllocate(sizeof(*factory));
+    NTSTATUS status;
+
+    if (!factory)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    RefksInitializeHeader(&factory->Header, KsObjectTypeFilterFactory, Device, &Device->Header);
+    factory->Public.FilterDescriptor = Descriptor;
+    factory->Public.Bag = &factory->Header.Bag;
+    factory->Public.Context = Device->Public.Context;
+    status = ChooseReference(factory, Reference);
+    if (!NT_SUCCESS(status)) {
+        RefksDereference(&factory->Header);
+        return status;
+    }
+    InsertTailList(&Device->Header.Children, &factory->Header.Sibling);
+    factory->Header.Linked = TRUE;
+    *Created = factory;
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS RefksCreateFactories(REFKS_DEVICE *Device)
+{
+    const KSDEVICE_DESCRIPTOR *descriptor = Device->Public.Descriptor;
+    NTSTATUS status = STATUS_SUCCESS;
+    REFKS_FACTORY *factory;
+    ULONG index;
+
+    for (index = 0; descriptor && index < descriptor->FilterDescriptorsCount && NT_SUCCESS(status); index++)
+        status = CreateFactory(Device, descriptor->FilterDescriptors[index], NULL, &factory);
+    return status;
+}
+
+static void FreeLink(PUNICODE_STRING Link)
+{
+    if (Link->Buffer)
+        RtlFreeUnicodeString(Link);
+    RtlZeroMemory(Link, sizeof(*Link));
+}
+
+void RefksDeleteFactories(REFKS_DEVICE *Device)
+{
+    while (!IsListEmpty(&Device->Header.Children)) {
+        REFKS_FACTORY *factory = CONTAINING_RECORD(RemoveHeadList(&Device->Header.Children), REFKS_FACTORY,
+                                                   Header.Sibling);
+        ULONG index;
+
+        factory->Header.Linked = FALSE;
+        for (index = 0; index < factory->LinkCount; index++)
+            FreeLink(&factory->Links[index]);
+        factory->LinkCount = 0;
+        RefksEmptyBag(&factory->Header.Bag);
+        RefksFree(factory->Reference.Buffer);
+        factory->Reference.Buffer = NULL;
+        factory->Reference.Length = 0;
+        RefksDereference(&factory->Header);
+    }
+}
+
+static NTSTATUS RegisterFactory(REFKS_FACTORY *Factory)
+{
+    const KSFILTER_DESCRIPTOR *descriptor = Factory->Public.FilterDescriptor;
+    PDEVICE_OBJECT physical = Factory->Header.Device->Public.PhysicalDeviceObject;
+
+    if (!physical)
+        return STATUS_SUCCESS;
+    while (Factory->LinkCount < descriptor->CategoriesCount && Factory->LinkCount < REFKS_MAX_LINKS) {
+        NTSTATUS status = IoRegisterDeviceInterface(physical, &descriptor->Categories[Factory->LinkCount],
+                                                    &Factory->Reference, &Factory->Links[Factory->LinkCount]);
+
+        if (!NT_SUCCESS(status))
+            return status;
+        Factory->LinkCount++;
+    }
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS RefksRegisterFactories(REFKS_DEVICE *Device)
+{
+    NTSTATUS status = STATUS_SUCCESS;
+    PLIST_ENTRY entry;
+
+    RefksLockMutex(&Device->Mutex);
+    for (entry = Device->Header.Children.Flink; entry != &Device->Header.Children && NT_SUCCESS(status);
+         entry = entry->Flink)
+        status = RegisterFactory(CONTAINING_RECORD(entry, REFKS_FACTORY, Header.Sibling));
+    RefksUnlockMutex(&Device->Mutex);
+    return status;
+}
+
+/* Wine registers an interface with a reference string but cannot enable it: there the string is dropped, and
+ * an open without one finds the device's first factory. */
+static NTSTATUS EnableLink(REFKS_FACTORY *Factory, ULONG Index)
+{
+    PDEVICE_OBJECT physical = Factory->Header.Device->Public.PhysicalDeviceObject;
+    NTSTATUS status = IoSetDeviceInterfaceState(&Factory->Links[Index], TRUE);
+    UNICODE_STRING plain;
+
+    if (NT_SUCCESS(status) || status == STATUS_OBJECT_NAME_EXISTS)
+        return STATUS_SUCCESS;
+    RtlZeroMemory(&plain, sizeof(plain));
+    status = IoRegisterDeviceInterface(physical, &Factory->Public.FilterDescriptor->Categories[Index], NULL, &plain);
+    if (!NT_SUCCESS(status))
+        return status;
+    status = IoSetDeviceInterfaceState(&plain, TRUE);
+    if (!NT_SUCCESS(status)) {
+        FreeLink(&plain);
+        return status;
+    }
+    FreeLink(&Factory->Links[Index]);
+    Factory->Links[Index] = plain;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS EnableFactory(REFKS_FACTORY *Factory, BOOLEAN Enable)
+{
+    NTSTATUS status = STATUS_SUCCESS;
+    ULONG index;
+
+    if (Factory->Enabled == Enable)
+        return STATUS_SUCCESS;
+    for (index = 0; index < Factory->LinkCount; index++) {
+        NTSTATUS one = Enable ? EnableLink(Factory, index) : IoSetDeviceInterfaceState(&Factory->Links[index], FALSE);
+
+        if (!NT_SUCCESS(one))
+            status = one;
+    }
+    Factory->Enabled = Enable;
+    return status;
+}
+
+void RefksEnableFactories(REFKS_DEVICE *Device, BOOLEAN Enable)
+{
+    PLIST_ENTRY entry;
+
+    RefksLockMutex(&Device->Mutex);
+    for (entry = Device->Header.Children.Flink; entry != &Device->Header.Children; entry = entry->Flink)
+        (void)EnableFactory(CONTAINING_RECORD(entry, REFKS_FACTORY, Header.Sibling), Enable);
+    RefksUnlockMutex(&Device->Mutex);
+}
+
+REFKS_FACTORY *RefksFindFactory(REFKS_DEVICE *Device, const WCHAR *Name, ULONG Characters)
+{
+    UNICODE_STRING wanted;
+    PLIST_ENTRY entry;
+
+    wanted.Buffer = (PWSTR)Name;
+    wanted.Length = wanted.MaximumLength = (USHORT)(Characters * sizeof(WCHAR));
+    for (entry = Device->Header.Children.Flink; entry != &Device->Header.Children; entry = entry->Flink) {
+        REFKS_FACTORY *factory = CONTAINING_RECORD(entry, REFKS_FACTORY, Header.Sibling);
+
+        if (!Characters || RtlEqualUnicodeString(&wanted, &factory->Reference, TRUE))
+            return factory;
+    }
+    return NULL;
+}
+
+/* Device mutex held by the caller, as documented. */
+NTSTATUS NTAPI KsCreateFilterFactory(PDEVICE_OBJECT DeviceObject, const KSFILTER_DESCRIPTOR *Descriptor,
+                                     PWSTR RefString, PSECURITY_DESCRIPTOR SecurityDescriptor, ULONG CreateItemFlags,
+                                     PFNKSFILTERFACTORYPOWER SleepCallback, PFNKSFILTERFACTORYPOWER WakeCallback,
+                                     PKSFILTERFACTORY *FilterFactory)
+{
+    REFKS_DEVICE *device = RefksDeviceFromDeviceObject(DeviceObject);
+    REFKS_FACTORY *factory = NULL;
+    NTSTATUS status;
+
+    UNREFERENCED_PARAMETER(SecurityDescriptor);
+    UNREFERENCED_PARAMETER(CreateItemFlags);
+    UNREFERENCED_PARAMETER(SleepCallback);
+    UNREFERENCED_PARAMETER(WakeCallback);
+    if (!device)
+        return STATUS_NO_SUCH_DEVICE;
+    status = CreateFactory(device, Descriptor, RefString, &factory);
+    if (NT_SUCCESS(status) && device->Public.Started)
+        status = RegisterFactory(factory);
+    if (NT_SUCCESS(status) && FilterFactory)
+        *FilterFactory = &factory->Public;
+    RefksDereference(&device->Header);
+    return status;
+}
+
+NTSTATUS NTAPI KsFilterFactorySetDeviceClassesState(PKSFILTERFACTORY FilterFactory, BOOLEAN NewState)
+{
+    return EnableFactory(CONTAINING_RECORD(FilterFactory, REFKS_FACTORY, Public), NewState);
+}
+
+PUNICODE_STRING NTAPI KsFilterFactoryGetSymbolicLink(PKSFILTERFACTORY FilterFactory)
+{
+    REFKS_FACTORY *factory = CONTAINING_RECORD(FilterFactory, REFKS_FACTORY, Public);
+
+    return factory->LinkCount ? &factory->Links[0] : NULL;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * refks.h - internals of the reference class driver.
+ *
+ * docs/refks.md says what the driver does where the published contract is
+ * silent; this header says how its objects live.
+ *
+ * Device, filter factory, filter and pin each start with a REFKS_HEADER and
+ * go on with the structure that the minidriver sees (KSDEVICE, KSFILTER ...),
+ * so that either is found from the other by a constant offset.
+ *
+ * Two counts decide how long an object lives:
+ *   Rundown     who is inside: requests, children, a creation under way.
+ *               Once an object is closing nobody new gets in, and whoever
+ *               leaves last finishes it (minidriver's Close included).
+ *   References  who still holds a pointer to the memory.
+ *
+ * Locks, in the order in which they are taken:
+ *   device mutex -> control mutex (one per filter, its pins use it too) ->
+ *   spin locks (RefksLock, REFKS_DEVICE.BagLock; never both).
+ * Both mutexes are KMUTEXes: the minidriver is called at PASSIVE_LEVEL.
+ */
+#ifndef REFKS_H
+#define REFKS_H
+
+#define _KSDDK_ 1               /* we export what others import */
+#include "kshs_compat.h"
+#include <ks.h>
+
+#ifdef __clang__
+/* ks.h's GUID initialisers are flat; clang alone objects. */
+#pragma clang diagnostic ignored "-Wmissing-braces"
+#endif
+
+#define REFKS_TAG 'skfR'
+#define REFKS_MAX_LINKS 8       /* device interfaces of one factory */
+
+/* Documented, but mingw-w64 and the WDK declare it in the headers of file systems only. */
+NTSYSAPI PEPROCESS NTAPI IoGetRequestorProcess(PIRP Irp);
+
+/* ---- object.c: rundown, references, memory --------------------------------- */
+
+typedef struct REFKS_HEADER REFKS_HEADER;
+typedef struct REFKS_DEVICE REFKS_DEVICE;
+typedef struct REFKS_FACTORY REFKS_FACTORY;
+typedef struct REFKS_FILTER REFKS_FILTER;
+typedef struct REFKS_PIN REFKS_PIN;
+
+typedef struct REFKS_RUNDOWN {
+    volatile LONG Value;        /* bit 0: closing; the rest: twice the number of those inside */
+} REFKS_RUNDOWN;
+
+typedef enum REFKS_CLOSING {
+    RefksClosingIdle,           /* nobody was inside: the caller finishes the object */
+    RefksClosingBusy,           /* whoever leaves last finishes it */
+    RefksClosingAlready,        /* somebody else closed it */
+} REFKS_CLOSING;
+
+typedef struct REFKS_BAG {
+    ULONG Signature;
+    REFKS_DEVICE *Device;       /* whose bag lock and item list it uses */
+    LIST_ENTRY Entries;
+} REFKS_BAG;
+
+#define REFKS_SIGNATURE_OBJECT 'bOfR'
+#define REFKS_SIGNATURE_BAG 'gBfR'
+#define REFKS_SIGNATURE_DEAD 'xxfR'
+
+struct REFKS_HEADER {
+    ULONG Signature;
+    KSOBJECTTYPE Type;
+    volatile LONG References;
+    REFKS_RUNDOWN Rundown;
+    REFKS_DEVICE *Device;
+    REFKS_HEADER *Parent;       /* referenced */
+    LIST_ENTRY Children;
+    LIST_ENTRY Sibling;         /* in Parent->Children */
+    LIST_ENTRY Open;            /* filters and pins: in REFKS_DEVICE.Open, under RefksLock */
+    PFILE_OBJECT FileObject;    /* under RefksLock; NULL once the handle is gone */
+    PIRP CloseIrp;              /* IRP_MJ_CLOSE that waits for the object to finish */
+    BOOLEAN CloseIrpIsPrivate;  /* there was no real one */
+    BOOLEAN Created;            /* the minidriver's Create succeeded, so its Close is due */
+    BOOLEAN Linked;             /* in Parent->Children */
+    BOOLEAN OnLoan;             /* pin: the file object came from the parent filter (make-pin control) */
+    REFKS_BAG Bag;
+};
+
+struct REFKS_DEVICE {
+    REFKS_HEADER Header;
+    KSDEVICE Public;
+    KMUTEX Mutex;
+    PDRIVER_OBJECT DriverObject;
+    LIST_ENTRY Open;            /* every filter and pin, under RefksLock */
+    KSPIN_LOCK BagLock;
+    LIST_ENTRY BagItems;
+    KEVENT Drained;             /* nobody inside a closing device any more */
+    volatile LONG Removed;      /* surprise removal or removal has begun: requests fail */
+    volatile LONG TeardownParties;
+};
+
+struct REFKS_FACTORY {
+    REFKS_HEADER Header;
+    KSFILTERFACTORY Public;
+    UNICODE_STRING Reference;
+    UNICODE_STRING Links[REFKS_MAX_LINKS];
+    ULONG LinkCount;
+    BOOLEAN Enabled;
+};
+
+struct REFKS_FILTER {
+    REFKS_HEADER Header;
+    KSFILTER Public;
+    KMUTEX Control;
+};
+
+struct REFKS_PIN {
+    REFKS_HEADER Header;
+    KSPIN Public;
+    PFNKSPINHANDSHAKE Handshake;
+    REFKS_PIN *Peer;            /* other end, under RefksLock */
+    PFILE_OBJECT ConnectedFile; /* source only, referenced */
+    PFILE_OBJECT ParentFile;    /* of the filter, referenced; NULL when OnLoan */
+    HANDLE Creator;             /* id of the process that opened it */
+    BOOLEAN Connects;           /* the minidriver's Connect succeeded, so its Disconnect is due */
+};
+
+#define REFKS_HEADER_OF(object) ((REFKS_HEADER *)(object) - 1)
+#define REFKS_OBJECT_OF(header) ((PVOID)((header) + 1))
+#define REFKS_DEVICE_OF(object) CONTAINING_RECORD(object, REFKS_DEVICE, Public)
+#define REFKS_FILTER_OF(object) CONTAINING_RECORD(object, REFKS_FILTER, Public)
+#define REFKS_PIN_OF(object) CONTAINING_RECORD(object, REFKS_PIN, Public)
+
+C_ASSERT(FIELD_OFFSET(REFKS_DEVICE, Public) == sizeof(REFKS_HEADER));
+C_ASSERT(FIELD_OFFSET(REFKS_FACTORY, Public) == sizeof(REFKS_HEADER));
+C_ASSERT(FIELD_OFFSET(REFKS_FILTER, Public) == sizeof(REFKS_HEADER));
+C_ASSERT(FIELD_OFFSET(REFKS_PIN, Public) == sizeof(REFKS_HEADER));
+
+/* Guards FILE_OBJECT.FsContext of our file objects, the lists of open objects, and who is connected to whom. */
+extern KSPIN_LOCK RefksLock;
+
+PVOID RefksAllocate(SIZE_T Size);               /* zeroed, non-paged; NULL */
+void RefksFree(PVOID Memory);
+
+void RefksInitializeHeader(REFKS_HEADER *Header, KSOBJECTTYPE Type, REFKS_DEVICE *Device, REFKS_HEADER *Parent);
+void RefksReference(REFKS_HEADER *Header);
+void RefksDereference(REFKS_HEADER *Header);
+
+BOOLEAN RefksEnter(REFKS_HEADER *Header);       /* FALSE: it is closing */
+void RefksLeave(REFKS_HEADER *Header);          /* PASSIVE_LEVEL, no lock held: may finish the object */
+BOOLEAN RefksCloseIfIdle(REFKS_HEADER *Header); /* TRUE: closing now, and the caller finishes it */
+REFKS_CLOSING RefksClose(REFKS_HEADER *Header);
+BOOLEAN RefksIsClosing(const REFKS_HEADER *Header);
+NTSTATUS RefksFinish(REFKS_HEADER *Header);     /* by type; STATUS_PENDING: the minidriver will complete the close */
+
+void RefksLockMutex(PKMUTEX Mutex);
+void RefksUnlockMutex(PKMUTEX Mutex);
+BOOLEAN RefksSameGuid(const GUID *One, const GUID *Other);
+/* An IRP that is never sent, for a minidriver's routine that must be called when there is no real one. */
+PIRP RefksPrivateIrp(REFKS_HEADER *Header, UCHAR Major, UCHAR Minor);
+
+/* ---- device.c, pnp.c --------------------------------------------------------- */
+
+REFKS_DEVICE *RefksDeviceFromDeviceObject(PDEVICE_OBJECT DeviceObject);  /* referenced; NULL */
+const KSDEVICE_DESCRIPTOR *RefksDriverDescriptor(PDRIVER_OBJECT DriverObject);
+void RefksDeviceFinish(REFKS_DEVICE *Device);
+void RefksDeviceRemove(REFKS_DEVICE *Device, PIRP Irp);
+void RefksDeviceDetach(PDEVICE_OBJECT FunctionalDeviceObject, PDEVICE_OBJECT NextDeviceObject);
+
+DRIVER_DISPATCH RefksDispatchPnp;
+DRIVER_DISPATCH RefksDispatchPower;
+DRIVER_DISPATCH RefksDispatchForward;
+
+/* ---- factory.c ---------------------------------------------------------------- */
+
+NTSTATUS RefksCreateFactories(REFKS_DEVICE *Device);
+void RefksDeleteFactories(REFKS_DEVICE *Device);
+NTSTATUS RefksRegisterFactories(REFKS_DEVICE *Device);          /* device interfaces, not yet enabled */
+void RefksEnableFactories(REFKS_DEVICE *Device, BOOLEAN Enable);
+REFKS_FACTORY *RefksFindFactory(REFKS_DEVICE *Device, const WCHAR *Name, ULONG Characters); /* device mutex held */
+
+/* ---- dispatch.c ----------------------------------------------------------------- */
+
+DRIVER_DISPATCH RefksDispatchCreate;
+DRIVER_DISPATCH RefksDispatchCleanup;
+DRIVER_DISPATCH RefksDispatchClose;
+DRIVER_DISPATCH RefksDispatchControl;
+
+/* Enters the object behind a file object of ours; NULL: closed, or never opened. */
+REFKS_HEADER *RefksEnterFileObject(PFILE_OBJECT FileObject);
+REFKS_HEADER *RefksHeaderFromFileObject(PFILE_OBJECT FileObject);
+BOOLEAN RefksBindFileObject(REFKS_HEADER *Header, PFILE_OBJECT FileObject);  /* FALSE: it is another pin already */
+void RefksUnbindFileObject(REFKS_HEADER *Header);
+NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status);  /* completes the IRP */
+PIRP RefksCloseIrp(REFKS_HEADER *Header);       /* for the minidriver's Close; NULL: out of memory */
+void RefksEndClose(REFKS_HEADER *Header);       /* completes or frees it */
+void RefksLinkOpen(REFKS_HEADER *Header);       /* into the parent's children and the device's open objects */
+void RefksUnlinkOpen(REFKS_HEADER *Header);
+
+/* ---- filter.c, pin.c, connect.c, state.c ------------------------------------------ */
+
+NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, ULONG Characters);
+NTSTATUS RefksFinishFilter(REFKS_FILTER *Filter);
+void RefksFilterClosed(REFKS_FILTER *Filter);
+const KSPIN_DESCRIPTOR_EX *RefksPinDescriptor(const REFKS_FILTER *Filter, ULONG PinId);  /* NULL: no such pin */
+ULONG RefksPinCount(REFKS_FILTER *Filter, ULONG PinId);         /* control mutex held */
+
+/* Creates a pin from the bytes that follow "{KSNAME_Pin}\" in a native name. */
+NTSTATUS RefksCreatePin(REFKS_FILTER *Filter, PIRP Irp, PFILE_OBJECT FileObject, BOOLEAN OnLoan,
+                        const UCHAR *Parameters, ULONG Length);
+NTSTATUS RefksFinishPin(REFKS_PIN *Pin);
+void RefksPinClosed(REFKS_PIN *Pin);
+REFKS_FILTER *RefksPinFilter(const REFKS_PIN *Pin);
+
+typedef struct REFKS_CONNECT {  /* a checked connect request */
+    KSPIN_CONNECT Connect;
+    PKSDATAFORMAT Format;       /* pool; whoever takes it sets this to NULL */
+    PKSMULTIPLE_ITEM Attributes;/* inside Format's block, or NULL */
+} REFKS_CONNECT;
+
+NTSTATUS RefksParseConnect(const UCHAR *Parameters, ULONG Length, REFKS_CONNECT *Connect);
+NTSTATUS RefksCheckConnect(const KSPIN_DESCRIPTOR *Descriptor, const REFKS_CONNECT *Connect);
+/* Asks ranges and minidriver about Pin->ConnectionFormat.  Control mutex held. */
+NTSTATUS RefksMatchFormat(REFKS_PIN *Pin, PKSDATAFORMAT OldFormat, PKSMULTIPLE_ITEM OldAttributes);
+BOOLEAN RefksFormatInRange(const KSDATAFORMAT *Format, const KSDATARANGE *Range);
+/* The range at *Index, and *Index moved to the next one; NULL: there are no more. */
+const KSDATARANGE *RefksNextRange(const KSPIN_DESCRIPTOR *Descriptor, PULONG Index,
+                                  const KSATTRIBUTE_LIST **Attributes);
+extern const KSPIN_INTERFACE RefksDefaultInterface;
+extern const KSPIN_MEDIUM RefksDefaultMedium;
+NTSTATUS RefksConnectPins(REFKS_PIN *Source, HANDLE PinToHandle, PIRP Irp);
+void RefksDisconnectPin(REFKS_PIN *Pin);
+
+NTSTATUS RefksSetPinState(REFKS_PIN *Pin, KSSTATE State);       /* control mutex held */
+
+/* ---- property.c, pinprops.c ---------------------------------------------------------- */
+
+typedef struct REFKS_SETS {
+    ULONG Count;
+    const KSPROPERTY_SET *Sets;
+    ULONG ItemSize;
+} REFKS_SETS;
+
+/* Runs IOCTL_KS_PROPERTY for an object that the caller has entered; leaves the object and completes the IRP. */
+NTSTATUS RefksProperty(REFKS_HEADER *Header, PIRP Irp);
+BOOLEAN RefksCompleteProperty(PIRP Irp);        /* FALSE: not a property request of ours */
+
+extern const KSPROPERTY_SET RefksFilterSets[];
+extern const ULONG RefksFilterSetsCount;
+extern const KSPROPERTY_SET RefksPinSets[];
+extern const ULONG RefksPinSetsCount;
+
+/* ---- handshake.c ----------------------------------------------------------------------- */
+
+NTSTATUS RefksHandshake(REFKS_HEADER *Header, PIRP Irp, ULONG_PTR *Information);
+
+/* ---- bag.c -------------------------------------------------------------------------------- */
+
+void RefksInitializeBag(REFKS_BAG *Bag, REFKS_DEVICE *Device);
+void RefksEmptyBag(REFKS_BAG *Bag);
+
+#endif
