@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * step.c - IOCTL_KSHS_STEP: every field is checked before anything is done.
+ *
+ * A control that cannot carry an answer fails with an NTSTATUS.  One that can,
+ * but whose step makes no sense, gets a record that says REFUSED and why.
+ */
+#include "ksclient.h"
+#include <ks.h>
+
+/* ---- what is well-formed ----------------------------------------------------------------- */
+
+static BOOLEAN is_slot(uint32_t slot)
+{
+    return slot < KSHS_MAX_SLOTS;
+}
+
+static BOOLEAN is_token(uint32_t token)
+{
+    return token < KSHS_MAX_TOKENS;
+}
+
+static NTSTATUS check_open_device(const kshs_step *step)
+{
+    if (!is_slot(step->slot))
+        return STATUS_INVALID_PARAMETER;
+    if (!step->data_length || step->data_length % sizeof(WCHAR) || step->data_length > MAXUSHORT - 1)
+        return STATUS_OBJECT_NAME_INVALID;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS check_open_pin(const kshs_step *step, const uint8_t *data)
+{
+    KSPIN_CONNECT connect;
+
+    if (!is_slot(step->slot) || !is_slot(step->slot2))
+        return STATUS_INVALID_PARAMETER;
+    if (step->slot3 != KSHS_NO_SLOT && !is_slot(step->slot3))
+        return STATUS_INVALID_PARAMETER;
+    if ((step->flags & KSHS_STEP_FALLBACK) && (step->flags & KSHS_STEP_NO_FALLBACK))
+        return STATUS_INVALID_PARAMETER;
+    /* With the prefix it must fit into a UNICODE_STRING. */
+    if (step->data_length < sizeof(KSPIN_CONNECT) + sizeof(KSDATAFORMAT) || step->data_length % sizeof(WCHAR) ||
+        step->data_length > MAXUSHORT - 1 - sizeof KSSTRING_Pin)
+        return STATUS_INVALID_BUFFER_SIZE;
+    /* A handle value from outside would be taken for a kernel handle: slot3 is the way. */
+    RtlCopyMemory(&connect, data, sizeof connect);
+    return connect.PinToHandle ? STATUS_INVALID_HANDLE : STATUS_SUCCESS;
+}
+
+static NTSTATUS check_request(const kshs_step *step)
+{
+    ULONG method = step->control & 3;
+
+    if (!is_slot(step->slot) || step->mode > KSHS_MODE_USER)
+        return STATUS_INVALID_PARAMETER;
+    if (step->route != KSHS_ROUTE_CALL && step->route != KSHS_ROUTE_IRP)
+        return STATUS_INVALID_PARAMETER;
+    if (step->in_kind > KSHS_BUFFER_PAGE_END || step->in_kind == KSHS_BUFFER_ALIAS ||
+        step->out_kind > KSHS_BUFFER_PAGE_END)
+        return STATUS_INVALID_PARAMETER;
+    if ((step->flags & KSHS_STEP_ASYNC) && !is_token(step->token))
+        return STATUS_INVALID_PARAMETER;
+    if (step->data_length > KSHS_BUFFER_SIZE)
+        return STATUS_INVALID_BUFFER_SIZE;
+    if (method == METHOD_NEITHER)
+        return STATUS_SUCCESS;
+    /* The direct methods would need pages locked in the caller's name. */
+    if (method != METHOD_BUFFERED)
+        return STATUS_INVALID_DEVICE_REQUEST;
+    /* Here the lengths are a promise of the I/O manager, which a driver need not check. */
+    if (step->in_kind != KSHS_BUFFER_NORMAL || step->out_kind != KSHS_BUFFER_NORMAL)
+        return STATUS_INVALID_PARAMETER;
+    if (step->in_length > KSHS_BUFFER_SIZE || step->out_length > KSHS_BUFFER_SIZE)
+        return STATUS_INVALID_BUFFER_SIZE;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS check_property(const kshs_step *step)
+{
+    uint32_t value_length;
+
+    if (!is_slot(step->slot) || step->mode > KSHS_MODE_USER)
+        return STATUS_INVALID_PARAMETER;
+    if (step->in_length > step->data_length || step->in_length > KSHS_BUFFER_SIZE - sizeof(KSPROPERTY) ||
+        step->out_length > KSHS_BUFFER_SIZE)
+        return STATUS_INVALID_BUFFER_SIZE;
+    value_length = step->data_length - step->in_length;
+    if (value_length > KSHS_BUFFER_SIZE || (step->out_length && value_length > step->out_length))
+        return STATUS_INVALID_BUFFER_SIZE;
+    return STATUS_SUCCESS;
+}
+
+static uint32_t flags_of(uint32_t op)
+{
+    switch (op) {
+    case KSHS_OP_OPEN_PIN:
+        return KSHS_STEP_FALLBACK | KSHS_STEP_NO_FALLBACK;
+    case KSHS_OP_REQUEST:
+        return KSHS_STEP_ASYNC;
+    default:
+        return 0;
+    }
+}
+
+static NTSTATUS check(const kshs_step *step, uint32_t data_bytes)
+{
+    if (step->size != sizeof *step)
+        return STATUS_REVISION_MISMATCH;
+    if (step->data_length != data_bytes || data_bytes > KSHS_MAX_DATA)
+        return STATUS_INVALID_BUFFER_SIZE;
+    if (step->side != KSHS_SIDE_KERNEL || (step->flags & ~flags_of(step->op)))
+        return STATUS_INVALID_PARAMETER;
+    switch (step->op) {
+    case KSHS_OP_OPEN_DEVICE:
+        return check_open_device(step);
+    case KSHS_OP_OPEN_PIN:
+        return check_open_pin(step, (const uint8_t *)(step + 1));
+    case KSHS_OP_REQUEST:
+        return check_request(step);
+    case KSHS_OP_PROPERTY:
+        return check_property(step);
+    case KSHS_OP_CLOSE:
+        return is_slot(step->slot) && !data_bytes ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
+    case KSHS_OP_WAIT:
+    case KSHS_OP_CANCEL:
+        return is_token(step->token) && !data_bytes ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
+    case KSHS_OP_NOP:
+    case KSHS_OP_RELEASE_ALL:
+        return data_bytes ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+    default:
+        return STATUS_INVALID_DEVICE_REQUEST;       /* the agent's, or nobody's */
+    }
+}
+
+/* Bytes after the record that a well-formed step may be answered with. */
+static uint32_t answer_bytes(const kshs_step *step)
+{
+    switch (step->op) {
+    case KSHS_OP_REQUEST:
+        if (step->flags & KSHS_STEP_ASYNC)
+            return 0;
+        return step->out_length < KSHS_KEEP_BYTES ? step->out_length : KSHS_KEEP_BYTES;
+    case KSHS_OP_WAIT:
+        return KSHS_KEEP_BYTES;
+    case KSHS_OP_PROPERTY:
+        return step->out_length ? step->out_length : step->data_length - step->in_length;
+    default:
+        return 0;
+    }
+}
+
+/* ---- what is done --------------------------------------------------------------------------- */
+
+static void run(ksc_job *job)
+{
+    ksc_call *call = CONTAINING_RECORD(job, ksc_call, job);
+
+    switch (call->step.op) {
+    case KSHS_OP_OPEN_DEVICE:
+        ksc_open_device(call);
+        break;
+    case KSHS_OP_OPEN_PIN:
+        ksc_open_pin(call);
+        break;
+    case KSHS_OP_CLOSE:
+        ksc_close(call);
+        break;
+    case KSHS_OP_RELEASE_ALL:
+        ksc_release_all(call);
+        break;
+    case KSHS_OP_REQUEST:
+    case KSHS_OP_PROPERTY:
+        ksc_request_step(call);
+        break;
+    case KSHS_OP_CANCEL:
+        ksc_cancel_step(call);
+        break;
+    default:
+        ksc_call_refuse(call, STATUS_INVALID_DEVICE_REQUEST);
+        break;
+    }
+    ksc_call_release(call);
+}
+
+static NTSTATUS complete_with(PIRP irp, uint32_t op, uint32_t outcome, NTSTATUS detail)
+{
+    kshs_record record;
+
+    ksc_record_init(&record, op);
+    record.outcome = outcome;
+    record.detail = KSHS_STATUS_U32(detail);
+    RtlCopyMemory(irp->AssociatedIrp.SystemBuffer, &record, sizeof record);
+    return kshs_complete(irp, STATUS_SUCCESS, sizeof record);
+}
+
+NTSTATUS ksc_step(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack)
+{
+    ULONG in_bytes = stack->Parameters.DeviceIoControl.InputBufferLength;
+    ULONG out_bytes = stack->Parameters.DeviceIoControl.OutputBufferLength;
+    const kshs_step *step = irp->AssociatedIrp.SystemBuffer;    /* and where the answer goes: read it first */
+    uint32_t op;
+    ksc_call *call;
+    NTSTATUS status;
+
+    if (in_bytes < sizeof *step)
+        return kshs_complete(irp, STATUS_INVALID_BUFFER_SIZE, 0);
+    if (out_bytes < sizeof(kshs_record))
+        return kshs_complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
+    op = step->op;
+    status = check(step, in_bytes - (ULONG)sizeof *step);
+    if (!NT_SUCCESS(status))
+        return complete_with(irp, op, KSHS_OUTCOME_REFUSED, status);
+    if (out_bytes - sizeof(kshs_record) < answer_bytes(step))
+        return kshs_complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
+    if (op == KSHS_OP_NOP)
+        return complete_with(irp, op, KSHS_OUTCOME_DONE, STATUS_SUCCESS);
+
+    call = ksc_call_create(context, irp, step);
+    if (!call)
+        return complete_with(irp, op, KSHS_OUTCOME_REFUSED, STATUS_INSUFFICIENT_RESOURCES);
+    call->job.run = run;
+    if (!ksc_call_pend(call)) {
+        ksc_call_release(call);
+    } else if (op == KSHS_OP_WAIT) {
+        ksc_wait_step(call);
+        ksc_call_release(call);
+    } else if (!NT_SUCCESS(ksc_threads_run(&call->job))) {
+        ksc_call_refuse(call, STATUS_INSUFFICIENT_RESOURCES);
+        ksc_call_release(call);
+    }
+    return STATUS_PENDING;
+}
