@@ -3,3 +3,11 @@
 
 This room knows nothing of handshakes and imports nothing of the project.
 """
+
+from __future__ import annotations
+
+import os
+
+# Read by libvirt when it is first loaded.  What it has to say to us comes as exceptions; its warnings
+# (every domain of ours is "tainted") would end up in the user's terminal.
+os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "3:file:/dev/null")

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One virtual machine: its description for libvirt, and the handle on it while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+from lxml import etree
+from lxml.builder import E
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from vm.accel import Accelerator
+from vm.errors import VmError
+from vm.events import GuestEvents
+
+QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+KERNEL_ARGUMENTS = (
+    "console=ttyS0 quiet mitigations=off nokaslr no_timer_check audit=0 net.ifnames=0 panic=-1 "
+    "random.trust_bootloader=on rng_core.default_quality=1000"
+)
+
+
+@dataclass(frozen=True)
+class LinuxGuest:
+    """A guest that QEMU boots by its kernel; the hardware of a template and of its forks is the same."""
+
+    name: str
+    uuid: str
+    emulator: str
+    machine: str
+    accelerator: Accelerator
+    memory_mib: int
+    kernel: Path
+    initrd: Path
+    disk: Path
+    ram: Path
+    ram_shared: bool
+    """True: what the guest writes reaches the file (a template in the making). False: it stays ours."""
+    port: int
+    """On the host's loopback, forwarded to the guest's SSH server."""
+    evidence: Path
+    incoming: bool
+    """Wait for a saved state instead of booting."""
+
+    def xml(self) -> str:
+        """The description.  Devices that libvirt cannot describe go through QEMU's own arguments."""
+        kvm = self.accelerator.kind == "kvm"
+        # qemu64 and one processor: Wine dies under `max` on QEMU 7.2, and is slower on two under TCG.
+        cpu = (
+            E.cpu(mode="host-passthrough")
+            if kvm
+            else E.cpu(E.model("qemu64", fallback="forbid"), mode="custom", match="exact", check="none")
+        )
+        features = E.features(E.acpi(), E.apic(), E.vmport(state="off"))
+        if not kvm:
+            features.append(E.tcg(etree.fromstring("<tb-cache unit='MiB'>128</tb-cache>")))
+        serial = E.serial(
+            E.source(path=str(self.evidence / "serial.log")), E.target(port="0"), type="file"
+        )
+        domain = etree.Element("domain", type="kvm" if kvm else "qemu", nsmap={"qemu": QEMU_NAMESPACE})
+        domain.extend(
+            [
+                E.name(self.name),
+                E.uuid(self.uuid),
+                E.memory(str(self.memory_mib), unit="MiB"),
+                E.vcpu("1"),
+                E.os(
+                    E.type("hvm", arch="x86_64", machine=self.machine),
+                    E.kernel(str(self.kernel)),
+                    E.initrd(str(self.initrd)),
+                    E.cmdline(KERNEL_ARGUMENTS),
+                ),
+                features,
+                cpu,
+                E.clock(E.timer(name="hpet", present="no"), offset="utc"),
+                E.on_poweroff("destroy"),
+                E.on_reboot("destroy"),
+                E.on_crash("preserve"),
+                E.devices(
+                    E.emulator(self.emulator),
+                    E.disk(
+                        E.driver(name="qemu", type="qcow2", cache="unsafe", discard="unmap"),
+                        E.source(file=str(self.disk)),
+                        E.target(dev="vda", bus="virtio"),
+                        type="file",
+                        device="disk",
+                    ),
+                    E.controller(type="usb", model="none"),
+                    serial,
+                    E.video(E.model(type="none")),
+                    E.memballoon(model="none"),
+                    E.rng(E.backend("/dev/urandom", model="random"), model="virtio"),
+                    E.panic(model="isa"),
+                ),
+                self._qemu_arguments(),
+            ]
+        )
+        return etree.tostring(domain, encoding="unicode")
+
+    def _qemu_arguments(self) -> etree._Element:
+        share = "on" if self.ram_shared else "off"
+        forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:22"
+        arguments = [
+            "-object",
+            f"memory-backend-file,id=ram0,size={self.memory_mib}M,mem-path={_escaped(self.ram)},share={share}",
+            "-machine",
+            "memory-backend=ram0",
+            "-netdev",
+            f"user,id=net0,restrict=on,{forward}",
+            "-device",
+            "virtio-net-pci,netdev=net0,romfile=,addr=0x1d",
+            "-chardev",
+            f"file,id=debugcon,path={_escaped(self.evidence / 'debugcon.log')}",
+            "-device",
+            "isa-debugcon,iobase=0xe9,chardev=debugcon",
+        ]
+        if self.incoming:
+            arguments += ["-incoming", "defer"]
+        line = etree.Element(f"{{{QEMU_NAMESPACE}}}commandline")
+        for argument in arguments:
+            etree.SubElement(line, f"{{{QEMU_NAMESPACE}}}arg", value=argument)
+        return line
+
+
+def _escaped(path: Path) -> str:
+    """QEMU's option parser ends a value at a comma unless it is doubled."""
+    return str(path).replace(",", ",,")
+
+
+class Domain:
+    """A running virtual machine.
+
+    Raises:
+        VmError: from every method, where libvirt or QEMU refuses.
+    """
+
+    def __init__(
+        self, handle: libvirt.virDomain, name: str, uuid: str, events: GuestEvents, pid: int | None
+    ) -> None:
+        self._handle = handle
+        self.name = name
+        self.uuid = uuid
+        self.events = events
+        self.pid = pid
+        """Of QEMU; None where it does not run on this host."""
+
+    def qmp(self, command: str, **arguments: Any) -> Any:
+        """One command of QEMU's monitor (QMP); gives what it returns."""
+        request = json.dumps({"execute": command, "arguments": arguments})
+        try:
+            answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._handle, request, 0))
+        except libvirt.libvirtError as error:
+            raise self._failed(command, error) from None
+        if "error" in answer:
+            raise VmError(f"QEMU refuses {command}: {answer['error'].get('desc')}", self.name)
+        return answer.get("return")
+
+    def resume(self) -> None:
+        """Lets the guest run."""
+        self._call("resume")
+
+    def suspend(self) -> None:
+        """Stops the guest's processor."""
+        self._call("suspend")
+
+    def save_devices(self, state: Path, timeout: float = 60) -> None:
+        """Writes all but the memory, which is in its file already; the guest must be suspended."""
+        self._ignore_shared_memory()
+        self.qmp("migrate", uri=f"exec:cat > {_quoted(state)}")
+        self._migrated(timeout)
+
+    def load_devices(self, state: Path, timeout: float = 60) -> None:
+        """The reverse, for a guest that was started with ``incoming``."""
+        self._ignore_shared_memory()
+        self.qmp("migrate-incoming", uri=f"exec:cat {_quoted(state)}")
+        self._migrated(timeout)
+
+    def _ignore_shared_memory(self) -> None:
+        capability = {"capability": "x-ignore-shared", "state": True}
+        self.qmp("migrate-set-capabilities", capabilities=[capability])
+
+    def _migrated(self, timeout: float) -> None:
+        def unfinished(status: str | None) -> bool:
+            return status not in ("completed", "failed", "cancelled")
+
+        try:
+            status = Retrying(
+                retry=retry_if_result(unfinished), wait=wait_fixed(0.005), stop=stop_after_delay(timeout)
+            )(lambda: self.qmp("query-migrate").get("status"))
+        except RetryError:
+            raise VmError(f"its state was not transferred within {timeout:.0f} s", self.name) from None
+        if status != "completed":
+            raise VmError(f"QEMU could not transfer its state ({status})", self.name)
+
+    def await_no_connection(self, timeout: float = 10) -> None:
+        """Until the guest has seen the end of every connection that came through its forwarded port."""
+
+        def established() -> bool:
+            table = self.qmp("human-monitor-command", **{"command-line": "info usernet"})
+            return any("TCP[" in line and "[HOST_FORWARD]" not in line for line in table.splitlines())
+
+        with contextlib.suppress(RetryError):
+            Retrying(
+                retry=retry_if_result(bool), wait=wait_fixed(0.02), stop=stop_after_delay(timeout)
+            )(established)
+
+    def kill(self, timeout: float = 10) -> None:
+        """Ends the virtual machine at once.
+
+        QEMU is killed by its process id, after which libvirt tidies up by itself: libvirt's own destroy
+        takes one to two seconds longer.  Where the process is not on this host, libvirt does it.
+        """
+        self.events.expect_end()
+        if self.pid is not None:
+            kill_process(self.pid, self.uuid, timeout)
+            return
+        with contextlib.suppress(libvirt.libvirtError):
+            self._handle.destroy()
+
+    def _call(self, method: str) -> None:
+        try:
+            getattr(self._handle, method)()
+        except libvirt.libvirtError as error:
+            raise self._failed(method, error) from None
+
+    def _failed(self, what: str, error: libvirt.libvirtError) -> VmError:
+        return VmError(f"{what}: {error.get_error_message() or error}", self.name)
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "'\\''") + "'"
+
+
+def kill_process(pid: int, mark: str, timeout: float = 10) -> bool:
+    """Kills a process whose command line holds ``mark``, and waits for its end; whether it was there.
+
+    The process is held by a descriptor before it is looked at, so that its number cannot come to mean
+    another one in between.
+    """
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if mark.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return False
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        if not select.select([process], [], [], timeout)[0]:
+            raise VmError(f"process {pid} does not end", hint="look at it with ps")
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    finally:
+        os.close(process)
+    return True

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs between the families of guests when one speaks to them over SSH."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PureWindowsPath
+from typing import Protocol
+
+from vm.errors import VmError
+
+
+class Family(Protocol):
+    """One family; stateless."""
+
+    name: str
+
+    def command_line(self, argv: Sequence[str]) -> str:
+        """A command of the guest's shell."""
+
+    def windows_program(self, argv: Sequence[str]) -> str:
+        """A command line that runs an .exe, whose paths are Windows paths."""
+
+    def background(self, command: str, log: str) -> str:
+        """A command line that starts ``command`` so that it outlives the connection, with stdin kept open."""
+
+    def sftp_path(self, path: str) -> str:
+        """Where SFTP finds the file that the guest calls ``path``."""
+
+    def set_clock(self, epoch: float) -> str:
+        """A command line that sets the guest's clock to ``epoch`` seconds."""
+
+    @property
+    def warm_up(self) -> Sequence[str]:
+        """Command lines after which a fresh boot is worth keeping as a template."""
+
+    @property
+    def settle(self) -> str:
+        """A command line that writes back what the guest's kernel holds."""
+
+
+@dataclass(frozen=True)
+class Wine:
+    """Debian with Wine; the shell is busybox's."""
+
+    name: str = "wine"
+    prefix: str = "/root/.wine"
+    session_log: str = "/var/log/wine-session.log"
+    """What the session's services print: with WINEDEBUG as the image sets it, the codes of bugchecks."""
+
+    def command_line(self, argv: Sequence[str]) -> str:
+        """POSIX quoting."""
+        return shlex.join(argv)
+
+    def windows_program(self, argv: Sequence[str]) -> str:
+        """Under Wine; its settings stand in the command so that it does not depend on who runs it."""
+        settings = [
+            f"WINEPREFIX={self.prefix}",
+            "WINEARCH=win64",
+            "WINEDLLOVERRIDES=mscoree=;mshtml=;winemenubuilder.exe=",
+            "WINEDEBUG=-all,err+ntoskrnl",
+        ]
+        return shlex.join(["env", *settings, "/usr/lib/wine/wine64", *argv])
+
+    def background(self, command: str, log: str) -> str:
+        """``tail`` holds the pipe to its stdin open for as long as it runs."""
+        target = shlex.quote(log)
+        inner = f"tail -f /dev/null | {command}"
+        return f"setsid sh -c {shlex.quote(inner)} </dev/null >>{target} 2>&1 &"
+
+    def sftp_path(self, path: str) -> str:
+        r"""``C:\x`` lies in the prefix; other paths are the guest's own."""
+        windows = PureWindowsPath(path)
+        if not windows.drive:
+            return path
+        if windows.drive.upper() != "C:" or not windows.root:
+            raise VmError(f"a path on C: was expected, not {path!r}")
+        return "/".join([f"{self.prefix}/drive_c", *windows.parts[1:]])
+
+    def set_clock(self, epoch: float) -> str:
+        """busybox's date has whole seconds."""
+        return f"date -u -s @{round(epoch)} >/dev/null"
+
+    @property
+    def warm_up(self) -> Sequence[str]:
+        """A session with its services, and one command so that caches are hot."""
+        hold = self.background(self.windows_program(["cmd", "/q"]), self.session_log)
+        return (
+            "/usr/lib/wine/wineserver64 -p </dev/null >/dev/null 2>&1",
+            hold,
+            f"{self.windows_program(['cmd', '/c', 'ver'])} </dev/null",
+            f"{self.windows_program(['cmd', '/c', 'ver'])} </dev/null",
+        )
+
+    @property
+    def settle(self) -> str:
+        """sync(1)."""
+        return "sync"
+
+
+FAMILIES: Mapping[str, Family] = {"wine": Wine()}
+"""By name; the recipe of another family brings its own."""
+
+
+def family(name: str) -> Family:
+    """The family of this name.
+
+    Raises:
+        VmError: there is no such family.
+    """
+    known = FAMILIES.get(name)
+    if known is None:
+        raise VmError(f"there is no guest family {name!r}", hint=f"families: {', '.join(FAMILIES)}")
+    return known

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connection to libvirt, and the slot of the runtime directory that goes with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+import uuid
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+import libvirt
+import libvirt_qemu
+
+from vm import accel, slots
+from vm.commands import require, run
+from vm.config import VmConfig
+from vm.domain import Domain
+from vm.errors import VmError
+from vm.events import GuestEvents
+from vm.files import write_whole
+
+EMBEDDED = "qemu:///embed"
+
+_QEMU_CONF = """\
+# Written by kshs: no service manager, no other daemon, nothing shared with the host's libvirt.
+security_driver = "none"
+user = "+{uid}"
+group = "+{gid}"
+dynamic_ownership = 0
+remember_owner = 0
+cgroup_controllers = [ ]
+namespaces = [ ]
+clear_emulator_capabilities = 0
+stdio_handler = "file"
+seccomp_sandbox = 0
+max_core = 0
+"""
+
+_STOPPED = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "the guest shut down",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "destroyed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "the guest crashed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "QEMU ended by itself",
+}
+_LIFECYCLE = {
+    libvirt.VIR_DOMAIN_EVENT_STARTED: "started",
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "suspended",
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: "resumed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: "stopped",
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: "crashed",
+}
+
+
+class _EventLoop:
+    """libvirt's event loop: one thread for the life of the process, as libvirt wants it."""
+
+    _started: ClassVar[bool] = False
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    @classmethod
+    def start(cls) -> None:
+        with cls._lock:
+            if cls._started:
+                return
+            # Errors reach us as exceptions; libvirt would print them as well.
+            libvirt.registerErrorHandler(lambda _context, _error: None, None)
+            libvirt.virEventRegisterDefaultImpl()
+            threading.Thread(target=cls._run, name="libvirt-events", daemon=True).start()
+            cls._started = True
+
+    @staticmethod
+    def _run() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+
+class Hypervisor:
+    """One connection with its slot; a context manager.
+
+    With the embedded driver the slot is libvirt's root directory.  Slots are numbered and reused, since
+    libvirt keeps what it found out about QEMU there (it takes 4 to 8 s to find out).  Each live process
+    holds the lock of its own.
+
+    Raises:
+        VmError: on entering, where the connection cannot be made.
+    """
+
+    def __init__(self, config: VmConfig) -> None:
+        self.config = config
+        self._slot: slots.Slot | None = None
+        self._connection: libvirt.virConnect | None = None
+        self._guests: dict[str, GuestEvents] = {}
+        self._domains: dict[str, Domain] = {}
+        self._guard = threading.Lock()
+        self._counter = 0
+        self._closing: list[Callable[[], None]] = []
+
+    def __enter__(self) -> Hypervisor:
+        _EventLoop.start()
+        self._slot = slots.take(self.config)
+        try:
+            self._connection = self._open()
+            self._subscribe()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def slot(self) -> Path:
+        """The directory that is this process's alone."""
+        if self._slot is None:
+            raise VmError("the hypervisor is not open", hint="use it in a with statement")
+        return self._slot.directory
+
+    @cached_property
+    def accelerator(self) -> accel.Accelerator:
+        """What guests run on."""
+        return accel.probe(self.config)
+
+    @cached_property
+    def emulator(self) -> str:
+        """The path of QEMU."""
+        return require(self.config.qemu)
+
+    @cached_property
+    def qemu_version(self) -> str:
+        """As QEMU says it, with the distribution's revision."""
+        text = run([self.emulator, "--version"], what="asking QEMU for its version").decode()
+        match = re.search(r"version (.+)", text)
+        if match is None:
+            raise VmError("does not say its version", self.emulator)
+        return match[1].strip()
+
+    def new_identity(self) -> tuple[str, str]:
+        """Name and UUID for the next guest; unique among all runs of this host."""
+        with self._guard:
+            self._counter += 1
+            unique = uuid.uuid4()
+            return f"kshs-{self.slot.name}-{unique.hex[:6]}-{self._counter}", str(unique)
+
+    def start(self, description: str, name: str, unique: str) -> Domain:
+        """Starts the described domain with its processor stopped.
+
+        Raises:
+            VmError: libvirt or QEMU refuses.
+        """
+        events = GuestEvents()
+        with self._guard:
+            self._guests[unique] = events
+        connection = self._connection
+        if connection is None:
+            raise VmError("the hypervisor is not open", hint="use it in a with statement")
+        try:
+            handle = connection.createXML(description, libvirt.VIR_DOMAIN_START_PAUSED)
+        except libvirt.libvirtError as error:
+            with self._guard:
+                del self._guests[unique]
+            raise VmError(f"cannot be started: {error.get_error_message() or error}", name) from None
+        domain = Domain(handle, name, unique, events, slots.find_process(unique))
+        with self._guard:
+            self._domains[unique] = domain
+        return domain
+
+    def at_close(self, action: Callable[[], None]) -> None:
+        """Has ``action`` run before the connection is closed."""
+        self._closing.append(action)
+
+    def forget(self, domain: Domain) -> None:
+        """The domain is dead; its events are of no more interest."""
+        with self._guard:
+            self._domains.pop(domain.uuid, None)
+
+    def close(self) -> None:
+        """Ends every guest of this process and gives the slot back; again does nothing."""
+        while self._closing:
+            with contextlib.suppress(VmError):
+                self._closing.pop()()
+        with self._guard:
+            domains = list(self._domains.values())
+            self._domains.clear()
+        for domain in domains:
+            with contextlib.suppress(VmError):
+                domain.kill()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # libvirt tidies up after a killed QEMU in its own time; what it has not done when we close is
+            # done by the next process that takes this slot.
+            for events in list(self._guests.values()):
+                events.wait(lambda guest: guest.stopped or not guest.all, timeout=3)
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.close()
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            slot.release()
+
+    def _open(self) -> libvirt.virConnect:
+        uri = self.config.uri
+        if uri.startswith(EMBEDDED) and "root=" not in uri:
+            etc = self.slot / "etc"
+            etc.mkdir(mode=0o700, exist_ok=True)
+            write_whole(etc / "qemu.conf", _QEMU_CONF.format(uid=os.getuid(), gid=os.getgid()))
+            uri = f"{EMBEDDED}?root={self.slot}"
+        try:
+            connection = libvirt.open(uri)
+            connection.getVersion()
+        except libvirt.libvirtError as error:
+            raise VmError(
+                f"libvirt cannot be reached: {error.get_error_message() or error}", uri, "run: kshs doctor"
+            ) from None
+        return connection
+
+    def _subscribe(self) -> None:
+        assert self._connection is not None
+        self._connection.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle, None
+        )
+        libvirt_qemu.qemuMonitorEventRegister(self._connection, None, "GUEST_PANICKED", self._on_panic, None)
+
+    def _on_lifecycle(
+        self, _connection: libvirt.virConnect, domain: libvirt.virDomain, event: int, detail: int, _opaque: Any
+    ) -> None:
+        kind = _LIFECYCLE.get(event)
+        if kind is None:
+            return
+        text = _STOPPED.get(detail, f"detail {detail}") if kind == "stopped" else ""
+        self._record(domain, kind, text)
+
+    def _on_panic(
+        self,
+        _connection: libvirt.virConnect,
+        domain: libvirt.virDomain,
+        _event: str,
+        _seconds: int,
+        _micros: int,
+        details: str | None,
+        _opaque: Any,
+    ) -> None:
+        self._record(domain, "panicked", details or "")
+
+    def _record(self, domain: libvirt.virDomain, kind: str, detail: str) -> None:
+        with self._guard:
+            events = self._guests.get(domain.UUIDString())
+        if events is not None:
+            events.record(kind, detail)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leases: one clean guest each, handed out and thrown away."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from types import TracebackType
+
+from vm.domain import Domain
+from vm.errors import VmError
+from vm.events import GuestEvents
+from vm.files import private_directory, remove_tree
+from vm.hypervisor import Hypervisor
+from vm.ports import with_free_port
+from vm.ssh import Shell, connect
+from vm.template import Template, guest_of, overlay
+
+
+class Lease:
+    """A running guest that is this holder's alone; a context manager that releases it."""
+
+    def __init__(
+        self, hv: Hypervisor, template: Template, domain: Domain, shell: Shell, directory: Path, evidence: Path
+    ) -> None:
+        self.template = template
+        self.shell = shell
+        self.evidence_dir = evidence
+        """``serial.log`` and ``debugcon.log``: what the guest said without being asked."""
+        self._hv = hv
+        self._domain = domain
+        self._directory = directory
+        self._released = False
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    @property
+    def id(self) -> str:
+        """The guest's name in libvirt; tells the run, too."""
+        return self._domain.name
+
+    @property
+    def pid(self) -> int | None:
+        """Of the guest's QEMU; None where it does not run on this host."""
+        return self._domain.pid
+
+    @property
+    def family(self) -> str:
+        """``wine`` or ``windows``."""
+        return self.template.family.name
+
+    @property
+    def events(self) -> GuestEvents:
+        """What the hypervisor says of this guest."""
+        return self._domain.events
+
+    def new_shell(self) -> Shell:
+        """A second connection, for when the first one broke and the guest may still live.
+
+        Raises:
+            GuestLost, GuestTimeout: it does not.
+        """
+        port = self._port
+        return _shell(self._hv, self.template, self._domain, port)
+
+    _port: int = 0
+
+    def release(self) -> None:
+        """Ends the guest and removes its disk; evidence that was asked for elsewhere stays."""
+        if self._released:
+            return
+        self._released = True
+        self._domain.kill()
+        self.shell.close()
+        self._hv.forget(self._domain)
+        remove_tree(self._directory)
+
+
+def acquire(hv: Hypervisor, template: Template, *, evidence: Path | None = None) -> Lease:
+    """Forks a guest from the template and connects to it.
+
+    ``evidence``: a directory (made where needed) that outlives the lease; by default it goes with it.
+
+    Raises:
+        VmError: the fork does not start.
+        GuestLost, GuestTimeout: it starts and does not answer.
+    """
+    name, unique = hv.new_identity()
+    directory = private_directory(hv.slot / "leases" / name)
+    consoles = private_directory(evidence if evidence is not None else directory)
+    overlay(directory / "disk.qcow2", template.disk, "qcow2")
+
+    def start(port: int) -> Domain:
+        guest = guest_of(
+            hv, template.image, name, unique, disk=directory / "disk.qcow2", ram=template.ram,
+            ram_shared=False, port=port, evidence=consoles, incoming=True,
+        )  # fmt: skip
+        return hv.start(guest.xml(), name, unique)
+
+    domain = None
+    try:
+        domain, port = with_free_port(start)
+        domain.load_devices(template.state)
+        domain.resume()
+        shell = _shell(hv, template, domain, port)
+    except BaseException:
+        if domain is not None:
+            with contextlib.suppress(VmError):
+                domain.kill()
+            hv.forget(domain)
+        remove_tree(directory)
+        raise
+    lease = Lease(hv, template, domain, shell, directory, consoles)
+    lease._port = port
+    return lease
+
+
+def _shell(hv: Hypervisor, template: Template, domain: Domain, port: int) -> Shell:
+    shell = Shell(
+        connect(template.endpoint(port), hv.config.connect_timeout), template.family, domain.name
+    )
+    shell.run(template.family.set_clock(time.time()), check=True)
+    return shell

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slots: numbered directories of the runtime directory, each of one live process.
+
+A slot's lock is held for as long as its process lives.  So a slot whose lock is free is of a dead run,
+and whatever runs or lies in it may be removed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import BaseFileLock
+
+from vm.config import VmConfig
+from vm.domain import kill_process
+from vm.errors import VmError
+from vm.files import private_directory, remove_tree, try_lock
+
+SLOTS = 64
+KEPT = ("cache", "etc")
+"""What libvirt found out about QEMU, and its settings: they outlive a process."""
+
+
+@dataclass
+class Slot:
+    """A slot that this process holds."""
+
+    directory: Path
+    lock: BaseFileLock
+
+    def release(self) -> None:
+        """Empties it and lets another process have it."""
+        empty(self.directory)
+        self.lock.release()
+
+
+def take(config: VmConfig) -> Slot:
+    """The first free slot, emptied of what a dead run left.
+
+    Raises:
+        VmError: all are taken.
+    """
+    runtime = private_directory(config.runtime_dir)
+    for number in range(SLOTS):
+        directory = runtime / f"r{number}"
+        lock = try_lock(runtime / f"r{number}.lock")
+        if lock is None:
+            continue
+        private_directory(directory)
+        empty(directory)
+        return Slot(directory, lock)
+    raise VmError(f"all {SLOTS} slots are in use", str(runtime), "end another run")
+
+
+def empty(directory: Path) -> list[str]:
+    """Ends the machines of a slot whose lock is held here, and removes their files; says what there was."""
+    gone = []
+    for pid, name in machines(directory):
+        if kill_process(pid, f"{directory}/"):
+            gone.append(f"guest {name} (process {pid})")
+    for entry in sorted(directory.iterdir()) if directory.is_dir() else []:
+        if entry.name not in KEPT:
+            leftovers = [path for path in (entry / "..").glob("leases/*")] if entry.name == "leases" else []
+            remove_tree(entry)
+            gone += [f"files of {path.name}" for path in leftovers]
+    return gone
+
+
+def machines(directory: Path) -> Iterator[tuple[int, str]]:
+    """Process ids and names of the QEMU processes that work below ``directory``."""
+    mark = f"{directory}/".encode()
+    for pid, arguments in _processes():
+        if Path(os.fsdecode(arguments[0])).name.startswith("qemu-system-") and mark in b"\0".join(arguments):
+            yield pid, _guest_name(arguments)
+
+
+def find_process(mark: str) -> int | None:
+    """The id of the QEMU process on this host whose command line holds ``mark``."""
+    wanted = mark.encode()
+    for pid, arguments in _processes():
+        if Path(os.fsdecode(arguments[0])).name.startswith("qemu-system-") and wanted in arguments:
+            return pid
+    return None
+
+
+def _processes() -> Iterator[tuple[int, list[bytes]]]:
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if line:
+            yield int(entry.name), line.rstrip(b"\0").split(b"\0")
+
+
+def _guest_name(arguments: list[bytes]) -> str:
+    for argument in arguments:
+        if argument.startswith(b"guest="):
+            return os.fsdecode(argument[len(b"guest=") :].split(b",")[0])
+    return "without a name"
