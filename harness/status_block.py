@@ -12,7 +12,6 @@ from harness import ntstatus
 from harness.handshake_data import HandshakeData
 
 if TYPE_CHECKING:
-    from drivers.abi import Abi
     from harness.frames import Record
 
 
@@ -49,11 +48,11 @@ _OUTCOMES = tuple(Outcome)
 
 
 @cache
-def _op_names(abi: Abi) -> dict[int, str]:
+def _op_names() -> dict[int, str]:
     prefix = "KSHS_OP_"
     return {
         value: name.removeprefix(prefix).lower()
-        for name, value in abi.constants.items()
+        for name, value in load().constants.items()
         if name.startswith(prefix)
     }
 
@@ -100,7 +99,7 @@ class StatusBlock:
             raise ValueError(f"the record's outcome {record.outcome} is not defined by the ABI")
         nowhere = 0xFFFFFFFF
         return cls(
-            op=_op_names(load()).get(record.op, f"op {record.op}"),
+            op=_op_names().get(record.op, f"op {record.op}"),
             outcome=_OUTCOMES[record.outcome],
             detail=record.detail,
             flags=RecordFlag(record.flags),

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests as the runner sees them: something that has an agent, and evidence when it dies.
+
+`VmProvider` gives real ones.  A conftest.py may give others by the hook
+`pytest_kshs_provider` (docs/pytest.md); the harness's own tests do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness import deploy
+from harness.errors import HarnessError
+from harness.session import Channel
+
+if TYPE_CHECKING:
+    from drivers.build import Build
+    from drivers.package import Package
+    from harness.target import LoadedTarget
+    from vm.config import VmConfig
+    from vm.hypervisor import Hypervisor
+    from vm.image import Image
+    from vm.lease import Lease
+    from vm.template import Layer, Template
+
+#: Seconds for a question to a guest of which it is not known whether it lives.
+_QUESTION = 15.0
+#: Where the Wine family keeps what its session's services print (vm.family.Wine.session_log).
+_BUGCHECK_QUERY = "grep -h KeBugCheckEx /var/log/wine-session.log 2>/dev/null | tail -n 20"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a guest shows of its own death.
+
+    `driver` holds what speaks of a crash in a driver or its kernel (crash records, bugchecks,
+    the hypervisor's panic event); `other` is for people; `gone` says that the machine itself
+    ended, which is nobody's crash.
+    """
+
+    driver: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    gone: bool = False
+
+
+class Guest(Protocol):
+    """One leased guest with the target deployed."""
+
+    @property
+    def id(self) -> str:
+        """Names the lease."""
+
+    def open_agent(self) -> Channel:
+        """A channel to its agent; once a lease."""
+
+    def evidence(self) -> Evidence:
+        """What there is to know after the agent or a step was lost; bounded in time, never raises."""
+
+    def close(self) -> None:
+        """Throws the lease away; never raises."""
+
+
+class GuestProvider(Protocol):
+    """Gives clean guests with one target deployed; one in each process that runs scenarios."""
+
+    def target(self) -> LoadedTarget:
+        """The target, loaded and checked; needs no guest."""
+
+    def prepare(self, say: Say) -> None:
+        """Everything that is done once, however long it takes; a second call is quick."""
+
+    def acquire(self) -> Guest:
+        """A clean guest; prepares where nobody has."""
+
+    def host(self) -> Mapping[str, Any]:
+        """What the report says of the host, the image and the build."""
+
+    def close(self) -> None:
+        """Gives back what the provider holds; leases are closed before."""
+
+
+class VmGuest:
+    """A lease of `vm` as a `Guest`."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._stack = ExitStack()
+        self._stack.enter_context(lease)
+
+    @property
+    def id(self) -> str:
+        """The lease's."""
+        return str(self._lease.id)
+
+    def open_agent(self) -> Channel:
+        """The agent that waits in the template, or a new one."""
+        return deploy.open_agent(self._lease)
+
+    def evidence(self) -> Evidence:
+        """The hypervisor's events, the crash recorder's file, bugchecks in the session's log."""
+        driver: list[str] = []
+        other: list[str] = []
+        events = self._lease.events
+        if events.crashed:
+            driver.append(f"the hypervisor reports: {events.describe()}")
+        elif events.stopped:
+            return Evidence(other=(f"the guest has stopped: {events.describe()}",), gone=True)
+        if self._lease.family == "wine":
+            try:
+                shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
+                for command in (f"cat {_sftp(deploy.CRASHES)} 2>/dev/null", _BUGCHECK_QUERY):
+                    driver += crash_lines(_text(shell.run(command, timeout=_QUESTION).stdout))
+            except Exception as error:  # whatever it is, the guest does not answer
+                other.append(f"the guest does not answer: {error}")
+        return Evidence(tuple(driver), tuple(other))
+
+    def close(self) -> None:
+        """Ends the lease."""
+        with contextlib.suppress(Exception):  # a guest that cannot even be ended is the reaper's
+            self._stack.close()
+
+
+class VmProvider:
+    """Builds the drivers, the image and the template, and leases guests from it.
+
+    Args:
+        config: of `vm`.
+        target: what is deployed.
+        recipe: of the image.
+    """
+
+    def __init__(self, config: VmConfig, target: LoadedTarget, recipe: str = "wine") -> None:
+        self._config = config
+        self._target = target
+        self._recipe = recipe
+        self._stack = ExitStack()
+        self._build: Build | None = None
+        self._package: Package | None = None
+        self._image: Image | None = None
+        self._hypervisor: Hypervisor | None = None
+        self._template: Template | None = None
+
+    def target(self) -> LoadedTarget:
+        """The target."""
+        return self._target
+
+    def prepare(self, say: Say) -> None:
+        """Build, image, template; each only where it is not there yet."""
+        if self._template is not None:
+            return
+        import vm.reaper
+
+        import vm.image
+        import vm.template
+        from vm.hypervisor import Hypervisor
+
+        progress = SayProgress(say)
+        for line in vm.reaper.reap(self._config):
+            say(f"cleaned up: {line}")
+        build, package = self.build(say)
+        self._image = vm.image.ensure(self._config, self._recipe, progress)
+        self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
+        self._template = vm.template.ensure(
+            self._hypervisor, self._image, self.layer(build, package, say), progress
+        )
+
+    def build(self, say: Say) -> tuple[Build, Package]:
+        """Our own binaries and the target's package."""
+        if self._build is None or self._package is None:
+            import drivers.build
+
+            say("building the drivers")
+            self._build = drivers.build.build(progress=say)
+            self._package = self._target.package(self._build)
+        return self._build, self._package
+
+    def layer(self, build: Build, package: Package, say: Say) -> Layer:
+        """What is deployed into the template."""
+        return deploy.layer(build, package, self._target.target, say=say)
+
+    def acquire(self) -> Guest:
+        """A fork of the template."""
+        import vm.lease
+
+        self.prepare(lambda text: None)
+        if self._hypervisor is None or self._template is None:
+            raise HarnessError("the guest's template was not made")
+        return VmGuest(vm.lease.acquire(self._hypervisor, self._template))
+
+    def host(self) -> Mapping[str, Any]:
+        """Versions of everything below the guest, digests of everything inside it."""
+        facts: dict[str, Any] = {
+            "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "python": platform.python_version(),
+            "recipe": self._recipe,
+        }
+        with contextlib.suppress(Exception):  # a version that cannot be told is no reason to fail a run
+            import libvirt
+
+            facts["libvirt"] = _version(libvirt.getVersion())
+        if self._hypervisor is not None:
+            with contextlib.suppress(Exception):
+                accelerator = self._hypervisor.accelerator
+                facts["qemu"] = self._hypervisor.qemu_version
+                facts["accelerator"] = f"{accelerator.kind} ({accelerator.reason})"
+                facts["uri"] = self._config.uri
+        if self._image is not None:
+            facts["image"] = str(self._image.digest)
+        if self._build is not None:
+            facts["build"] = self._build.digest
+        if self._package is not None:
+            facts["target_digest"] = self._package.digest
+        return facts
+
+    def close(self) -> None:
+        """Closes the connection to the hypervisor."""
+        with contextlib.suppress(Exception):
+            self._stack.close()
+        self._hypervisor = self._template = None
+
+
+class SayProgress:
+    """The `Progress` of `vm` as one line of text a step."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def step(self, text: str, fraction: float | None = None) -> None:
+        """Passes the text on."""
+        self._say(text if fraction is None else f"{text} ({fraction:.0%})")
+
+
+def crash_lines(text: str) -> list[str]:
+    """One sentence a crash, from the recorder's JSON lines or a bugcheck's line of Wine.
+
+    A record looks like ``{"code": ..., "address": ..., "module": ..., "offset": ...}``; of a line that
+    is no such thing the text itself is kept: evidence is not thrown away because it is torn.
+    """
+    lines = []
+    for line in text.splitlines():
+        line = line.strip()
+        if not line:
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            lines.append(line[:500])
+            continue
+        lines.append(crash_sentence(record))
+    return lines
+
+
+def crash_sentence(record: Mapping[str, Any]) -> str:
+    """A crash record in words: exception code, module and offset, process."""
+    code = _hexadecimal(record.get("code", record.get("exception")))
+    module, offset = record.get("module"), _hexadecimal(record.get("offset"))
+    place = f" at {module}+{offset}" if module else f" at {_hexadecimal(record.get('address'))}"
+    access = record.get("access")
+    what = f", {access}" if access else ""
+    process = f" in {record['process']}" if record.get("process") else ""
+    return f"exception {code}{place}{what}{process}"[:500]
+
+
+def _hexadecimal(value: Any) -> str:
+    return f"0x{value:X}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _sftp(path: str) -> str:
+    from vm.family import family
+
+    return family("wine").sftp_path(path)
+
+
+def _text(raw: bytes | str) -> str:
+    return raw if isinstance(raw, str) else raw.decode("utf-8", errors="replace")
+
+
+def _version(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs scenarios, one after the other, on leases that it takes and throws away.
+
+All steps of a scenario are sent at once and answered in order.  What comes back is judged by
+`harness.compare`; what does not come back is attributed to the step in flight: a crash or a hang
+when the guest shows it, else an error of the harness.  After a crash, a hang or an error, and
+wherever cleaning up fails, the lease is thrown away.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from harness import compare, ntstatus
+from harness.encode import Encoder
+from harness.errors import AgentError, StepHungError, StepNotReachedError, UsageError
+from harness.frames import Record
+from harness.guests import Evidence, Guest, GuestProvider, crash_sentence
+from harness.journal import Journal
+from harness.plan import plan
+from harness.planned import NotApplicable, Plan, PlannedStep, Sizes
+from harness.results import ScenarioResult, StepResult
+from harness.session import AgentSession
+from harness.status_block import Outcome, StatusBlock
+from harness.verdict import Verdict
+
+if TYPE_CHECKING:
+    from drivers.abi import Abi
+    from harness.model import Scenario
+
+#: Seconds that a crash record may come after the crash: the recorder is a process of its own.
+_RECORDER_TIME = 6.0
+_RECORDER_POLL = 0.5
+#: Seconds for INFO: it computes digests of drivers.
+_INFO_TIMEOUT = 60.0
+#: Kinds of steps that the agent carries out without any driver: their hanging is no driver's.
+_AGENT_KINDS = frozenset({"sleep"})
+
+#: Says why a scenario cannot be shown on this guest, None where it can.
+Fits = Callable[["Scenario", Mapping[str, Any]], str | None]
+
+
+@dataclass
+class _Ended:
+    """What ended the answers of a scenario before its last step."""
+
+    verdict: Verdict
+    reason: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass
+class Runner:
+    """Runs scenarios and single steps on one lease at a time.
+
+    Args:
+        provider: of guests.
+        abi: of this harness.
+        journal: written before each batch of steps.
+        fits: capabilities (`harness.capabilities.missing`).
+        margin: seconds beyond a step's own time after which it is overdue; None: the session's.
+    """
+
+    provider: GuestProvider
+    abi: Abi
+    journal: Journal
+    fits: Fits = field(default=lambda scenario, info: None)
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        self._guest: Guest | None = None
+        self._session: AgentSession | None = None
+        self._encoder = Encoder(self.abi)
+        self._info: Mapping[str, Any] | None = None
+
+    # ---- the lease ---------------------------------------------------------
+
+    @property
+    def lease(self) -> str | None:
+        """Names the lease in use."""
+        return self._guest.id if self._guest else None
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the guest says of itself (`kshsctl info`); the same for every fork of a template."""
+        self.ready()
+        assert self._info is not None
+        return self._info
+
+    @property
+    def sizes(self) -> Sizes:
+        """Pointer sizes of the guest's two sides; both are the agent's on the guests there are."""
+        size = self.ready().hello.pointer_size
+        return Sizes(kernel=size, user=size)
+
+    def ready(self) -> AgentSession:
+        """A session on a lease, the present one or a fresh one.
+
+        Raises:
+            HarnessError, VmError, BuildError: the guest cannot be provided.
+        """
+        if self._session is not None and self._session.failure is None:
+            return self._session
+        self.discard()
+        self._guest = self.provider.acquire()
+        try:
+            more = {} if self.margin is None else {"margin": self.margin}
+            self._session = AgentSession(
+                self._guest.open_agent(), self.abi, journal=self.journal.sending, **more
+            )
+            if self._info is None:
+                self._info = self._ask_info(self._session)
+        except BaseException:
+            self.discard()
+            raise
+        return self._session
+
+    @property
+    def guest(self) -> Guest:
+        """The guest of the present lease."""
+        self.ready()
+        assert self._guest is not None
+        return self._guest
+
+    def discard(self) -> None:
+        """Throws the lease away; the next scenario gets a fresh one."""
+        session, self._session = self._session, None
+        guest, self._guest = self._guest, None
+        if session is not None:
+            session.close(timeout=1.0)
+        if guest is not None:
+            guest.close()
+
+    def close(self) -> None:
+        """Ends session, lease and provider."""
+        self.discard()
+        self.provider.close()
+
+    def _ask_info(self, session: AgentSession) -> Mapping[str, Any]:
+        record = session.run(self._encoder.step("INFO"), what="info", timeout=_INFO_TIMEOUT)
+        try:
+            info = json.loads(record.data)
+        except ValueError:
+            info = None
+        if not isinstance(info, dict):
+            raise AgentError("the agent's info is not one JSON object", where="agent")
+        return info
+
+    # ---- a scenario --------------------------------------------------------
+
+    def run(self, scenario: Scenario, *, file: str, line: int | None = None) -> ScenarioResult:
+        """One scenario to its verdict.
+
+        Args:
+            scenario: validated.
+            file: where it comes from, for the result.
+            line: of its first line there.
+
+        Raises:
+            HarnessError, VmError, BuildError: no guest can be provided at all.
+        """
+        began = time.monotonic()
+        result = ScenarioResult(
+            id=scenario.id,
+            title=scenario.title,
+            rules=tuple(rule.value for rule in scenario.rules),
+            verdict=Verdict.ERROR,
+            file=file,
+            line=line,
+            tags=tuple(scenario.tags),
+        )
+        session = self.ready()
+        reason = self.fits(scenario, self.info)
+        if reason is not None:
+            return replace(result, verdict=Verdict.SKIPPED, reason=reason)
+        try:
+            planned = plan(scenario, self.provider.target().target, self.sizes)
+        except NotApplicable as why:
+            return replace(result, verdict=Verdict.SKIPPED, reason=str(why))
+        except UsageError as error:
+            return replace(result, verdict=Verdict.ERROR, reason=str(error))
+        lease = self.lease
+        self.journal.begin(scenario.id, lease or "-")
+        steps, ended = self._execute(session, planned)
+        verdict, reason = _verdict(steps, ended)
+        evidence = ended.evidence if ended else ()
+        if ended is None:
+            tidy = self._tidy(session, planned)
+            if tidy is not None and verdict not in (Verdict.FAILED, Verdict.ERROR):
+                verdict, reason, evidence = tidy.verdict, tidy.reason, tidy.evidence
+        if verdict in (Verdict.CRASHED, Verdict.HUNG, Verdict.ERROR):
+            self.discard()
+        self.journal.end(scenario.id, verdict.value)
+        return replace(
+            result,
+            verdict=verdict,
+            reason=reason,
+            steps=tuple(steps),
+            evidence=evidence,
+            seconds=round(time.monotonic() - began, 6),
+            lease=lease,
+        )
+
+    def _execute(self, session: AgentSession, planned: Plan) -> tuple[list[StepResult], _Ended | None]:
+        pendings = [
+            session.submit(step.payload, what=step.what, timeout=step.timeout) for step in planned.steps
+        ]
+        results: list[StepResult] = []
+        ended: _Ended | None = None
+        unusable: str | None = None
+        for position, (step, pending) in enumerate(zip(planned.steps, pendings, strict=True)):
+            try:
+                record = pending.result()
+            except StepNotReachedError as error:
+                ended = ended or _Ended(Verdict.ERROR, str(error))
+                results.append(_unjudged(position, step, ended.reason))
+                continue
+            except (StepHungError, AgentError) as error:
+                ended = ended or self._attribute(step, error, session)
+                results.append(_step_result(position, step, ended.verdict, reason=ended.reason))
+                continue
+            if ended is not None or unusable is not None:
+                # What comes after a crash, a hang or a failed preparation proves nothing either way.
+                why = ended.reason if ended else unusable
+                results.append(_unjudged(position, step, f"not judged: {why}"))
+                continue
+            result = judge_step(position, step, record)
+            if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
+                ended = self._attribute_outcome(step, result, session)
+                result = replace(result, reason=ended.reason, verdict=ended.verdict)
+            elif result.verdict is Verdict.ERROR:
+                ended = _Ended(Verdict.ERROR, result.reason or "the agent refused a step")
+            elif _preparation_failed(step, result) or result.verdict is Verdict.SKIPPED:
+                unusable = f'step {position + 1}, "{step.what}", {_short(result)}'
+            results.append(result)
+        return results, ended
+
+    def _tidy(self, session: AgentSession, planned: Plan) -> _Ended | None:
+        """Leaves the lease clean or throws it away; says when cleaning up showed a crash or a hang."""
+        if planned.spoils is not None:
+            self.discard()
+            return None
+        pendings = [
+            (step, session.submit(step.payload, what=step.what, timeout=step.timeout))
+            for step in planned.cleanup
+        ]
+        ended: _Ended | None = None
+        for step, pending in pendings:
+            try:
+                record = pending.result()
+            except (StepHungError, AgentError) as error:
+                ended = ended or self._attribute(step, error, session)
+                break
+            result = judge_step(0, step, record)
+            if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
+                ended = self._attribute_outcome(step, result, session)
+                break
+            if result.verdict is not Verdict.PASSED:
+                # Not clean, but no evidence against anyone: only this lease is over.
+                self.discard()
+                return None
+        return replace_reason(ended, "while cleaning up: ") if ended else None
+
+    # ---- attribution -------------------------------------------------------
+
+    def _attribute(self, step: PlannedStep, error: Exception, session: AgentSession) -> _Ended:
+        """What it means that no record came: the guest's own evidence decides."""
+        evidence = self._evidence(wait=not isinstance(error, StepHungError))
+        shown = (*evidence.driver, *evidence.other, *session.evidence().splitlines()[-20:])
+        if evidence.driver:
+            return _Ended(Verdict.CRASHED, f"{step.what}: {evidence.driver[0]}", shown)
+        if isinstance(error, StepHungError) and not evidence.gone:
+            if error.begun and step.kind not in _AGENT_KINDS:
+                return _Ended(
+                    Verdict.HUNG,
+                    f"{step.what}: no answer in {error.waited:.0f} s, and the guest shows no crash",
+                    shown,
+                )
+            return _Ended(Verdict.ERROR, f"{step.what}: the agent stopped answering ({error})", shown)
+        return _Ended(Verdict.ERROR, f"{step.what}: {error}", shown)
+
+    def _attribute_outcome(self, step: PlannedStep, result: StepResult, session: AgentSession) -> _Ended:
+        """The agent lives and says that the step was lost or hung: who knows more?"""
+        told = self._ask_crashes(session)
+        if result.verdict is Verdict.HUNG and not told:
+            # A driver that crashed while the agent waited looks hung from where the agent stands.
+            evidence = self._evidence(wait=False)
+            if not evidence.driver:
+                return _Ended(Verdict.HUNG, f"{step.what}: {result.reason}", evidence.other)
+        elif told:
+            evidence = Evidence(driver=told)
+        else:
+            evidence = self._evidence(wait=True)
+        shown = (*evidence.driver, *evidence.other)
+        first = evidence.driver[0] if evidence.driver else result.reason
+        return _Ended(Verdict.CRASHED, f"{step.what}: {first}", shown)
+
+    def _ask_crashes(self, session: AgentSession) -> tuple[str, ...]:
+        """The crash recorder's records, through the agent; empty when there are none in its time."""
+        deadline = time.monotonic() + _RECORDER_TIME
+        while True:
+            try:
+                record = session.run(self._encoder.step("CRASHES"), what="crashes", timeout=10.0)
+                found = json.loads(record.data or b"[]")
+            except (AgentError, StepHungError, ValueError):
+                return ()
+            lines = tuple(crash_sentence(item) for item in found if isinstance(item, dict))
+            if lines or time.monotonic() > deadline:
+                return lines
+            time.sleep(_RECORDER_POLL)
+
+    def _evidence(self, *, wait: bool) -> Evidence:
+        """The guest's evidence; given time to appear where a crash is likely."""
+        assert self._guest is not None
+        deadline = time.monotonic() + (_RECORDER_TIME if wait else 0.0)
+        while True:
+            evidence = self._guest.evidence()
+            if evidence.driver or evidence.gone or evidence.other or time.monotonic() >= deadline:
+                return evidence
+            time.sleep(_RECORDER_POLL)
+
+
+# ---- one step ---------------------------------------------------------------
+
+
+def judge_step(position: int, step: PlannedStep, record: Record) -> StepResult:
+    """What one record says: compared, and its outcome made a verdict.
+
+    A record that cannot be decoded is the agent's fault, hence `ERROR`.
+    """
+    try:
+        block = StatusBlock.from_record(record, pointer_size=step.pointer_size)
+    except ValueError as error:
+        return _step_result(position, step, Verdict.ERROR, reason=str(error))
+    decoded = compare.decoded(step, block)
+    if decoded is not None:
+        block = replace(block, seen=dict(decoded))
+    comparisons = compare.judge(step, block)
+    wrong = [c for c in comparisons if not c.ok and not c.characteristic]
+    detail = ntstatus.name(block.detail)
+    reason: str | None = None
+    match block.outcome:
+        case Outcome.LOST:
+            verdict, reason = Verdict.CRASHED, f"the kernel side vanished under the step ({detail})"
+        case Outcome.HUNG:
+            verdict, reason = Verdict.HUNG, f"no answer within {step.timeout:.0f} s"
+        case Outcome.UNSUPPORTED:
+            verdict, reason = Verdict.SKIPPED, f"this guest cannot do it: {step.what} ({detail})"
+        case Outcome.REFUSED:
+            verdict, reason = (
+                Verdict.ERROR,
+                f"the guest refused the step as impossible: {step.what} ({detail})",
+            )
+        case _:
+            verdict = Verdict.FAILED if wrong else Verdict.PASSED
+            if wrong:
+                first = wrong[0]
+                reason = f"{first.rule}: {first.field} is {first.got}, expected {first.expected}"
+    return _step_result(
+        position, step, verdict, reason=reason, block=block.as_dict(), comparisons=comparisons
+    )
+
+
+def _step_result(
+    position: int,
+    step: PlannedStep,
+    verdict: Verdict,
+    *,
+    reason: str | None = None,
+    block: Mapping[str, Any] | None = None,
+    comparisons: Sequence[Any] = (),
+) -> StepResult:
+    request = step.request
+    judged = next((c.rule for c in comparisons if not c.ok and not c.characteristic), None)
+    predicted = step.prediction.rules[0].value if step.prediction and step.prediction.rules else None
+    notes = [step.step.note] if step.step is not None and step.step.note else []
+    if step.prediction is not None:
+        notes.append(step.prediction.reason)
+    return StepResult(
+        index=position,
+        name=step.what,
+        do=step.kind,
+        verdict=verdict,
+        route=request.route.value if request else None,
+        mode=request.mode.value if request else None,
+        rule=judged or predicted,
+        request={}
+        if request is None
+        else {
+            "protocol": str(request.data.protocol),
+            "argument1": f"0x{request.data.argument1:X}",
+            "argument2": f"0x{request.data.argument2:X}",
+            "control": f"0x{request.control:08X}",
+            "in_length": request.in_length,
+            "out_length": request.out_length,
+            "in_buffer": request.in_buffer.value,
+            "out_buffer": request.out_buffer.value,
+        },
+        status_block=block,
+        comparisons=tuple(comparisons),
+        notes=tuple(notes),
+        reason=reason,
+    )
+
+
+def _unjudged(position: int, step: PlannedStep, why: str) -> StepResult:
+    return _step_result(position, step, Verdict.SKIPPED, reason=why)
+
+
+def _preparation_failed(step: PlannedStep, result: StepResult) -> bool:
+    return result.verdict is Verdict.FAILED and (
+        step.index is None or any(c.rule == "setup" for c in result.mismatches)
+    )
+
+
+def _short(result: StepResult) -> str:
+    return "cannot be done here" if result.verdict is Verdict.SKIPPED else "did not work"
+
+
+def _verdict(steps: Sequence[StepResult], ended: _Ended | None) -> tuple[Verdict, str | None]:
+    """The scenario's verdict and its reason in one line.
+
+    A step that fails before the harness itself does has still failed: the record is there.
+    """
+    failed = next((step for step in steps if step.verdict is Verdict.FAILED), None)
+    if ended is not None and (ended.verdict is not Verdict.ERROR or failed is None):
+        return ended.verdict, ended.reason
+    if failed is not None:
+        return Verdict.FAILED, f'step {failed.index + 1}, "{failed.name}": {failed.reason}'
+    skipped = next((step for step in steps if step.verdict is Verdict.SKIPPED), None)
+    if skipped is not None:
+        return Verdict.SKIPPED, skipped.reason
+    return Verdict.PASSED, None
+
+
+def replace_reason(ended: _Ended, prefix: str) -> _Ended:
+    """The same end, said to have come at another time."""
+    return replace(ended, reason=prefix + ended.reason)
