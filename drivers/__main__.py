@@ -13,10 +13,14 @@ from drivers.errors import BuildError, CompileError
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 if everything is built, 1 with one line on stderr if not."""
-    parser = argparse.ArgumentParser(prog="python -m drivers", description="Build what runs inside the guest.")
+    parser = argparse.ArgumentParser(
+        prog="python -m drivers", description="Build what runs inside the guest."
+    )
     parser.add_argument("out", nargs="?", type=Path, help="directory; default: the user's cache")
     parser.add_argument("--source", type=Path, help="another tree of C sources with the folders of drivers/")
-    parser.add_argument("--ks-module", default="ks.sys", metavar="NAME", help="name of the reference class driver")
+    parser.add_argument(
+        "--ks-module", default="ks.sys", metavar="NAME", help="name of the reference class driver"
+    )
     chosen = parser.parse_args(arguments)
     try:
         made = build(

@@ -58,4 +58,3 @@ def pe_hash(data: bytes, where: str = "image", algorithm: str = "sha256") -> byt
     # A certificate table begins at a multiple of eight: signing pads the file with zeros before it.
     digest.update(b"\0" * (-end % 8))
     return digest.digest()
-

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from filelock import FileLock
 from drivers import toolchain
 from drivers.errors import BuildError
 from drivers.objects import ObjectStore
-from drivers.package import Package
+from drivers.package import Package, digest_files
 from drivers.signing import Identity, identity
 from drivers.toolchain import Options, Toolchain, write_atomically
 
@@ -66,7 +66,10 @@ COMPONENTS = (
         False,
         "kshs agent and installer",
         also=("common/chkstk.S",),
-        libraries=("-lsetupapi", "-lnewdev", "-lcrypt32", "-ladvapi32", "-lversion", "-lole32", "-luser32", "-lntdll"),
+        libraries=tuple(
+            f"-l{name}"
+            for name in ("setupapi", "newdev", "crypt32", "advapi32", "version", "ole32", "user32", "ntdll")
+        ),
     ),
 )
 
@@ -96,9 +99,9 @@ def build(
 ) -> Build:
     """Build what is not built yet, and answer where it is.
 
-    ``out``: where to; by default the user's cache, under the digest of sources and tools.  ``source``: another
-    tree with the folders of ``drivers/`` (a variant).  ``ks_module``: the file name that the reference class
-    driver gets and by which the others import it, for guests that have a ks.sys of their own to be left alone.
+    ``out``: where to; by default the user's cache, under the digest of sources and tools.  ``source``:
+    another tree with the folders of ``drivers/`` (a variant).  ``ks_module``: the file name that the
+    reference class driver gets and by which the others import it, for guests whose own ks.sys must stay.
 
     Several processes may call this at once: one builds, the others wait for it.  Raises `BuildError` and its
     kinds; an earlier complete build in the same directory is then still there.
@@ -120,6 +123,8 @@ def build(
         if found:
             return found
         job = _Job(root, tree, tools, signer, ks_module, cache / "objects", progress or (lambda text: None))
+        for abandoned in directory.glob(".work-*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".work-", dir=directory) as work:
             job.run(Path(work))
             _install(Path(work) / "result", directory, inputs)
@@ -152,6 +157,7 @@ class _Job:
         self.progress = progress
 
     def run(self, work: Path) -> None:
+        """Everything, into ``work/result``."""
         (work / "drivers").symlink_to(self.root, target_is_directory=True)
         result = work / "result"
         result.mkdir()
@@ -221,6 +227,7 @@ class _Job:
         return Options(component.kernel, includes, defines)
 
     def _image(self, component: Component) -> str:
+        """The file name of a component in this build."""
         return self.ks_module if component is REFKS else component.image
 
     def _write_definition(self, work: Path) -> None:
@@ -229,7 +236,9 @@ class _Job:
         if not original.is_file():
             raise BuildError("is missing", str(original))
         lines = [
-            line for line in original.read_text(encoding="utf-8").splitlines() if not line.upper().startswith("LIBRARY")
+            line
+            for line in original.read_text(encoding="utf-8").splitlines()
+            if not line.upper().startswith("LIBRARY")
         ]
         definition = work / "ks.def"
         definition.write_text("\n".join([f'LIBRARY "{self.ks_module}"', *lines, ""]), encoding="utf-8")
@@ -247,7 +256,18 @@ class _Job:
         self.tools.link_driver(image, objects, libraries, work)
 
     def _check_imports(self, work: Path) -> None:
-        pass
+        """Refuse what some guest would not load: drivers on Wine and Windows, the agent on all."""
+        from drivers import imports
+
+        ours = imports.exports_of(work / self.ks_module)
+        wine = imports.wine().with_module(self.ks_module, ours)
+        windows = imports.windows(self.tools.libraries)
+        if self.ks_module != REFKS.image:
+            windows = windows.with_module(self.ks_module, ours)
+        for component in COMPONENTS:
+            image = work / self._image(component)
+            family = windows if component.kernel else imports.agent()
+            imports.require(image, wine, family, importer=component.image)
 
     def _package(self, work: Path, result: Path) -> None:
         """Sign the drivers and put everything in its place below ``result``."""
@@ -271,7 +291,10 @@ class _Job:
             raise BuildError("is missing", str(inf))
         (package / "avshs.inf").write_bytes(stamp_inf(inf.read_bytes()))
         catalogue.make(package, self.signer)
-        for name, certificate in (("kshs-root.cer", self.signer.root), ("kshs-signing.cer", self.signer.leaf)):
+        for name, certificate in (
+            ("kshs-root.cer", self.signer.root),
+            ("kshs-signing.cer", self.signer.leaf),
+        ):
             (package / name).write_bytes(signing.der(certificate))
         self.progress("signed and packaged")
 
@@ -289,7 +312,9 @@ def _read_tree(root: Path) -> dict[str, str]:
     tree = {}
     for folder in ("abi", "common", *(component.folder for component in COMPONENTS)):
         if not (root / folder).is_dir():
-            raise BuildError("folder is missing", str(root / folder), "give a tree with the folders of drivers/")
+            raise BuildError(
+                "folder is missing", str(root / folder), "give a tree with the folders of drivers/"
+            )
         for path in sorted((root / folder).iterdir()):
             if path.suffix in _TREE_SUFFIXES and path.is_file():
                 tree[f"{folder}/{path.name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -297,7 +322,10 @@ def _read_tree(root: Path) -> dict[str, str]:
 
 
 def _digest_inputs(tree: dict[str, str], tools: Toolchain, signer: Identity, ks_module: str) -> str:
-    recipe = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(ROOT.glob("*.py"))}
+    recipe = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted([*ROOT.glob("*.py"), *(ROOT / "data").iterdir()])
+    }
     parts = [tree, recipe, tools.identity, signer.fingerprint, ks_module, version_text(), DRIVER_DATE]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -336,7 +364,8 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     package = directory / PACKAGE_NAME
-    inside = {name: digest for name, digest in files.items() if name.startswith(f"{PACKAGE_NAME}/")}
+    prefix = f"{PACKAGE_NAME}/"
+    inside = {name.removeprefix(prefix): digest for name, digest in files.items() if name.startswith(prefix)}
     return Build(
         directory=directory,
         agent=directory / "kshsctl.exe",
@@ -349,18 +378,13 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
             sys=[package / "avshs.sys"],
             cat=package / "avshs.cat",
             certificates=[package / "kshs-root.cer", package / "kshs-signing.cer"],
-            digest=_digest_files(inside),
+            digest=digest_files(inside),
         ),
-        digest=_digest_files({name: digest for name, digest in files.items() if not name.startswith("symbols/")}),
+        digest=digest_files(
+            {name: digest for name, digest in files.items() if not name.startswith("symbols/")}
+        ),
         pdbs=sorted(directory / name for name in files if name.startswith("symbols/")),
     )
-
-
-def _digest_files(files: dict[str, str]) -> str:
-    """One digest over names (without folders) and contents, the same as `drivers.package.load` computes."""
-    from drivers.package import digest_files
-
-    return digest_files({Path(name).name: digest for name, digest in files.items()})
 
 
 def _forget_unused(cache: Path) -> None:
@@ -413,7 +437,7 @@ def stamp_inf(inf: bytes) -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode("utf-8")
 
 
-def paths(made: Build) -> Iterable[tuple[str, Path]]:
+def paths(made: Build) -> Iterator[tuple[str, Path]]:
     """What was built, for people: pairs of what and where."""
     yield "agent", made.agent
     yield "client", made.client

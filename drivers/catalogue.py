@@ -15,9 +15,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from asn1crypto import algos, cms, core
+from asn1crypto import cms, core
 
 from drivers import authenticode, inf, signing
+from drivers.catalogue_format import (
+    AnySet,
+    Attribute,
+    Attributes,
+    Entry,
+    IndirectData,
+    NameValue,
+    Outer,
+    SpcLink,
+    SpcPeImageData,
+    SpcString,
+    TrustList,
+)
 from drivers.errors import PackageError
 
 _MS = "1.3.6.1.4.1.311"
@@ -33,102 +46,9 @@ _FLAT_FILE = f"{_MS}.2.1.25"
 # CRYPTCAT_ATTR_AUTHENTICATED | DATAASCII | NAMEASCII (mscat.h)
 _ATTRIBUTE_FLAGS = 0x10010001
 
-# What the drivers are for, as inf2cat writes it: every 64-bit Windows since 7, and the member's range of systems.
+# Which systems the files are for, in the spelling of catalogues: every 64-bit Windows since 7.
 _SYSTEM = "7X64,8X64,_v63_X64,_v100_X64"
 _MEMBER_SYSTEMS = "2:6.1,2:6.2,2:6.3,2:10.0"
-
-
-class _NameValue(core.Sequence):  # type: ignore[misc]
-    _fields = [("name", core.BMPString), ("flags", core.Integer), ("value", core.OctetString)]
-
-
-class _AnySet(core.SetOf):  # type: ignore[misc]
-    _child_spec = core.Any
-
-
-class _Attribute(core.Sequence):  # type: ignore[misc]
-    _fields = [("type", core.ObjectIdentifier), ("values", _AnySet)]
-
-
-class _SpcString(core.Choice):  # type: ignore[misc]
-    _alternatives = [("unicode", core.BMPString, {"implicit": 0}), ("ascii", core.IA5String, {"implicit": 1})]
-
-
-class _SpcLink(core.Choice):  # type: ignore[misc]
-    _alternatives = [("url", core.IA5String, {"implicit": 0}), ("file", _SpcString, {"explicit": 2})]
-
-
-class _SpcPeImageData(core.Sequence):  # type: ignore[misc]
-    _fields = [("flags", core.BitString), ("file", _SpcLink, {"explicit": 0})]
-
-
-class _SpcData(core.Sequence):  # type: ignore[misc]
-    _fields = [("type", core.ObjectIdentifier), ("value", core.Any, {"optional": True})]
-
-
-class _IndirectData(core.Sequence):  # type: ignore[misc]
-    _fields = [("data", _SpcData), ("digest", algos.DigestInfo)]
-
-
-class _Attributes(core.SetOf):  # type: ignore[misc]
-    _child_spec = _Attribute
-
-
-class _Entry(core.Sequence):  # type: ignore[misc]
-    _fields = [("tag", core.OctetString), ("attributes", _Attributes)]
-
-
-class _Entries(core.SequenceOf):  # type: ignore[misc]
-    _child_spec = _Entry
-
-
-class _Extension(core.Sequence):  # type: ignore[misc]
-    _fields = [("type", core.ObjectIdentifier), ("value", core.OctetString)]
-
-
-class _Extensions(core.SequenceOf):  # type: ignore[misc]
-    _child_spec = _Extension
-
-
-class _Usage(core.SequenceOf):  # type: ignore[misc]
-    _child_spec = core.ObjectIdentifier
-
-
-class _Algorithm(core.Sequence):  # type: ignore[misc]
-    _fields = [("algorithm", core.ObjectIdentifier), ("parameters", core.Any, {"optional": True})]
-
-
-class _TrustList(core.Sequence):  # type: ignore[misc]
-    _fields = [
-        ("usage", _Usage),
-        ("identifier", core.OctetString, {"optional": True}),
-        ("this_update", core.UTCTime),
-        ("algorithm", _Algorithm),
-        ("entries", _Entries, {"optional": True}),
-        ("extensions", _Extensions, {"explicit": 0, "optional": True}),
-    ]
-
-
-class _Content(core.Sequence):  # type: ignore[misc]
-    _fields = [("type", core.ObjectIdentifier), ("content", _TrustList, {"explicit": 0})]
-
-
-class _SignedData(core.Sequence):  # type: ignore[misc]
-    """PKCS#7's version 1, whose content is any structure; CMS allows octets only."""
-
-    _fields = [
-        ("version", core.Integer),
-        ("digest_algorithms", _AnySet),
-        ("content", _Content),
-        ("certificates", cms.CertificateSet, {"implicit": 0, "optional": True}),
-        ("crls", _AnySet, {"implicit": 1, "optional": True}),
-        ("signers", _AnySet),
-    ]
-
-
-class _Outer(core.Sequence):  # type: ignore[misc]
-    _fields = [("type", core.ObjectIdentifier), ("content", _SignedData, {"explicit": 0})]
-
 
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
 _HASHES = {20: "sha1", 32: "sha256"}
@@ -164,13 +84,15 @@ def unsigned(files: Iterable[Path], hardware_ids: Sequence[str], when: int) -> b
 
     ``when`` (Unix seconds) is the list's time of issue.
     """
-    entries = sorted((_entry(path.name, path.read_bytes()) for path in files), key=lambda entry: entry["tag"].native)
+    entries = sorted(
+        (_entry(path.name, path.read_bytes()) for path in files), key=lambda entry: entry["tag"].native
+    )
     if not entries:
         raise PackageError("a catalogue needs at least one file")
     named = [("OS", _SYSTEM)]
     named += [(f"HWID{number}", value.lower()) for number, value in enumerate(hardware_ids, 1)]
     extensions = [{"type": _NAME_VALUE, "value": _name_value(*pair).dump()} for pair in named]
-    trust_list = _TrustList(
+    trust_list = TrustList(
         {
             "usage": [_CATALOG_LIST],
             "identifier": hashlib.sha256(b"".join(entry.dump() for entry in entries)).digest()[:16],
@@ -186,22 +108,31 @@ def unsigned(files: Iterable[Path], hardware_ids: Sequence[str], when: int) -> b
         "content": {"type": _CTL, "content": trust_list},
         "signers": [],
     }
-    return bytes(_Outer({"type": _SIGNED_DATA, "content": signed_data}).dump())
+    return bytes(Outer({"type": _SIGNED_DATA, "content": signed_data}).dump())
 
 
-def _name_value(name: str, value: str) -> _NameValue:
-    return _NameValue({"name": name, "flags": _ATTRIBUTE_FLAGS, "value": (value + "\0").encode("utf-16-le")})
+def _name_value(name: str, value: str) -> NameValue:
+    return NameValue({"name": name, "flags": _ATTRIBUTE_FLAGS, "value": (value + "\0").encode("utf-16-le")})
 
 
-def _entry(name: str, data: bytes) -> _Entry:
+def _entry(name: str, data: bytes) -> Entry:
     digest = authenticode.file_hash(data, name)
-    obsolete = _SpcLink(name="file", value=_SpcString(name="unicode", value="<<<Obsolete>>>"))
+    obsolete = SpcLink(name="file", value=SpcString(name="unicode", value="<<<Obsolete>>>"))
     if authenticode.is_pe(data):
-        spc = {"type": _PE_IMAGE_DATA, "value": core.Any(_SpcPeImageData({"flags": (1, 0, 1), "file": obsolete}))}
+        spc = {
+            "type": _PE_IMAGE_DATA,
+            "value": core.Any(SpcPeImageData({"flags": (1, 0, 1), "file": obsolete})),
+        }
     else:
         spc = {"type": _FLAT_FILE, "value": core.Any(obsolete)}
-    indirect = _IndirectData(
-        {"data": spc, "digest": {"digest_algorithm": {"algorithm": "sha256", "parameters": core.Null()}, "digest": digest}}
+    indirect = IndirectData(
+        {
+            "data": spc,
+            "digest": {
+                "digest_algorithm": {"algorithm": "sha256", "parameters": core.Null()},
+                "digest": digest,
+            },
+        }
     )
     attributes: list[tuple[str, Any]] = [
         (_NAME_VALUE, _name_value("File", name.lower())),
@@ -209,14 +140,14 @@ def _entry(name: str, data: bytes) -> _Entry:
         (_INDIRECT_DATA, indirect),
         (_MEMBER_INFO_V2, core.Null(implicit=0)),
     ]
-    built = [_Attribute({"type": kind, "values": _AnySet([core.Any(value)])}) for kind, value in attributes]
-    return _Entry({"tag": digest, "attributes": _Attributes(built)})
+    built = [Attribute({"type": kind, "values": AnySet([core.Any(value)])}) for kind, value in attributes]
+    return Entry({"tag": digest, "attributes": Attributes(built)})
 
 
 def parse(data: bytes, where: str) -> Catalogue:
     """Read a catalogue, ours or another maker's, of version 1 or 2; `PackageError` where it is none."""
     try:
-        outer = _Outer.load(data, strict=True)
+        outer = Outer.load(data, strict=True)
         content = outer["content"]["content"]
         if outer["type"].native != _SIGNED_DATA or content["type"].native != _CTL:
             raise PackageError("is no catalogue: no signed certificate trust list", where)
@@ -225,7 +156,9 @@ def parse(data: bytes, where: str) -> Catalogue:
             raise PackageError("is no catalogue: the trust list is of another kind", where)
         members = tuple(_read_member(entry) for entry in trust_list["entries"])
         extensions = trust_list["extensions"]
-        named = [_NameValue.load(item["value"].native) for item in extensions if item["type"].native == _NAME_VALUE]
+        named = [
+            NameValue.load(item["value"].native) for item in extensions if item["type"].native == _NAME_VALUE
+        ]
         ids = tuple(_text(item["value"].native) for item in named if item["name"].native.startswith("HWID"))
         certificates = outer["content"]["certificates"]
         ders = tuple(choice.chosen.dump() for choice in certificates) if certificates else ()
@@ -246,24 +179,31 @@ def check_signature(data: bytes, where: str) -> bytes:
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
     try:
-        signed = _Outer.load(data, strict=True)["content"]
+        signed = Outer.load(data, strict=True)["content"]
         signer = cms.SignerInfo.load(signed["signers"][0].dump())
         serial = signer["sid"].chosen["serial_number"].native
         choices = [choice.chosen for choice in signed["certificates"]]
         certificate = next(choice for choice in choices if choice.serial_number == serial)
         algorithm = signer["digest_algorithm"]["algorithm"].native
         attributes = signer["signed_attrs"]
-        stated = next(item["values"][0].native for item in attributes if item["type"].native == "message_digest")
+        stated = next(
+            item["values"][0].native for item in attributes if item["type"].native == "message_digest"
+        )
         content = signed["content"]["content"]
         if hashlib.new(algorithm, content.contents).digest() != stated:
             raise PackageError("was changed after it was signed", where)
         key = x509.load_der_x509_certificate(certificate.dump()).public_key()
         if not isinstance(key, rsa.RSAPublicKey):
             raise PackageError("is not signed with an RSA key", where)
-        digest = {"sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512}
+        digests: dict[str, hashes.HashAlgorithm] = {
+            "sha1": hashes.SHA1(),  # noqa: S303 - old catalogues of other makers
+            "sha256": hashes.SHA256(),
+            "sha384": hashes.SHA384(),
+            "sha512": hashes.SHA512(),
+        }
         # The signature is over the attributes as a SET, whatever tag they have in place.
         signed_bytes = attributes.untag().dump()
-        key.verify(signer["signature"].native, signed_bytes, padding.PKCS1v15(), digest[algorithm]())
+        key.verify(signer["signature"].native, signed_bytes, padding.PKCS1v15(), digests[algorithm])
         return bytes(certificate.dump())
     except InvalidSignature as error:
         raise PackageError("has a signature that does not fit its signer's key", where) from error
@@ -271,16 +211,16 @@ def check_signature(data: bytes, where: str) -> bytes:
         raise PackageError("has no signature that can be read", where) from error
 
 
-def _read_member(entry: _Entry) -> Member:
+def _read_member(entry: Entry) -> Member:
     name, digest = "", b""
     for attribute in entry["attributes"]:
         value = attribute["values"][0]
         if attribute["type"].native == _NAME_VALUE:
-            pair = value.parse(_NameValue)
+            pair = value.parse(NameValue)
             if pair["name"].native == "File":
                 name = _text(pair["value"].native)
         elif attribute["type"].native == _INDIRECT_DATA:
-            digest = value.parse(_IndirectData)["digest"]["digest"].native
+            digest = value.parse(IndirectData)["digest"]["digest"].native
     if not digest:
         raise ValueError("a member has no hash")
     return Member(name, digest)

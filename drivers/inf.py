@@ -117,7 +117,9 @@ class Inf:
                     parts = [*self._disk_folder(line.first()), *folder.split("\\"), name]
                     path = "/".join(part for part in parts if part not in ("", "."))
                     if ".." in parts or "/" in name or "\\" in name or ":" in path:
-                        raise PackageError(f"line {line.number}: {name!r} lies outside the package", self.name)
+                        raise PackageError(
+                            f"line {line.number}: {name!r} lies outside the package", self.name
+                        )
                     return path
         raise PackageError(f"{name} is copied but not listed in [SourceDisksFiles]", self.name)
 

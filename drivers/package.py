@@ -44,7 +44,9 @@ def load(directory: Path) -> Package:
     from drivers import catalogue, inf
 
     if not directory.is_dir():
-        raise PackageError("is no directory", str(directory), "give the directory with the INF, SYS and CAT files")
+        raise PackageError(
+            "is no directory", str(directory), "give the directory with the INF, SYS and CAT files"
+        )
     names = {path.name.lower(): path for path in sorted(directory.iterdir()) if path.is_file()}
     infs = [path for name, path in names.items() if name.endswith(".inf")]
     if len(infs) != 1:
@@ -65,7 +67,9 @@ def load(directory: Path) -> Package:
         raise PackageError("names no device for 64-bit systems", str(infs[0]))
     certificates = [path for name, path in names.items() if name.endswith((".cer", ".crt"))]
     _check_signature(cat, contents, certificates)
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in [*files, cat, *certificates]}
+    digests = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in [*files, cat, *certificates]
+    }
     return Package(
         name=infs[0].stem,
         directory=directory,

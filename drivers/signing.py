@@ -186,7 +186,9 @@ def _short_id(key: rsa.RSAPrivateKey) -> str:
     return x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest[:4].hex()
 
 
-def _key_usage(*, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False) -> x509.KeyUsage:
+def _key_usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
     from cryptography import x509
 
     return x509.KeyUsage(
@@ -274,5 +276,9 @@ def _osslsigncode(arguments: list[str]) -> tuple[int, str]:
 def _reason(text: str) -> str:
     """The line of osslsigncode's output that says most."""
     lines = [line.strip() for line in text.splitlines() if line.strip() not in ("", "Failed", "Succeeded")]
-    telling = [line for line in lines if any(word in line.lower() for word in ("error", "mismatch", "fail", "no sig"))]
+    telling = [
+        line
+        for line in lines
+        if any(word in line.lower() for word in ("error", "mismatch", "fail", "no sig"))
+    ]
     return (telling or lines or ["no reason given"])[0][:200]

@@ -50,9 +50,15 @@ _COMMON_FLAGS = (
     "-Wvla",
     "-Wstrict-prototypes",
     "-Wimplicit-fallthrough",
-    "-Wframe-larger-than=4096",
 )
-_KERNEL_FLAGS = ("-ffreestanding", "-fno-builtin", "-mno-red-zone", "-mno-implicit-float")
+_KERNEL_FLAGS = (
+    "-ffreestanding",
+    "-fno-builtin",
+    "-mno-red-zone",
+    "-mno-implicit-float",
+    # A kernel stack has 24 KiB for everybody on it.
+    "-Wframe-larger-than=2048",
+)
 _USER_FLAGS = ("-municode", *_NT_VERSION)
 
 _LINK_FLAGS = (
@@ -95,6 +101,7 @@ class Options:
     defines: tuple[str, ...] = ()
 
     def preprocessor_flags(self) -> list[str]:
+        """The options for where headers are and what is defined."""
         return [*(f"-I{name}" for name in self.includes), *(f"-D{definition}" for definition in self.defines)]
 
 
@@ -124,7 +131,12 @@ class Toolchain:
         flags += _KERNEL_FLAGS if options.kernel else _USER_FLAGS
         if options.kernel:
             flags += ["-isystem", str(self.includes / "ddk")]
-        return [*flags, *options.preprocessor_flags(), "-fdebug-compilation-dir=.", "-fcoverage-compilation-dir=."]
+        return [
+            *flags,
+            *options.preprocessor_flags(),
+            "-fdebug-compilation-dir=.",
+            "-fcoverage-compilation-dir=.",
+        ]
 
     def resource(self, work: Path, source: str, out: str, options: Options) -> list[str]:
         """A resource script to a .res file; answers the files of ours that went in."""
@@ -132,16 +144,36 @@ class Toolchain:
         command = [str(self.clang), f"--target={TARGET}", "-E", "-xc", "-DRC_INVOKED", "-Werror"]
         command += [*options.preprocessor_flags(), "-MMD", "-MF", "-", source, "-o", plain]
         dependencies = _dependencies(_run(command, source, "does not compile", work))
-        _run([str(self.resource_compiler), "-no-preprocess", "-fo", out, plain], source, "does not compile", work)
+        _run(
+            [str(self.resource_compiler), "-no-preprocess", "-fo", out, plain],
+            source,
+            "does not compile",
+            work,
+        )
         return dependencies
 
     def import_library(self, definition: Path, out: Path, module: str) -> None:
         """An import library for the exports of a .def file, whose module is called ``module``."""
-        command = [str(self.dlltool), "-m", "i386:x86-64", "-D", module, "-d", str(definition), "-l", str(out)]
+        command = [
+            str(self.dlltool),
+            "-m",
+            "i386:x86-64",
+            "-D",
+            module,
+            "-d",
+            str(definition),
+            "-l",
+            str(out),
+        ]
         _run(command, definition.name, "no import library", definition.parent)
 
     def link_driver(
-        self, out: str, objects: Sequence[str], libraries: Sequence[str], cwd: Path, entry: str = "DriverEntry"
+        self,
+        out: str,
+        objects: Sequence[str],
+        libraries: Sequence[str],
+        cwd: Path,
+        entry: str = "DriverEntry",
     ) -> None:
         """Objects, resources, .def and .a files (named relative to ``cwd``) to ``cwd/out`` and its PDB."""
         self._link(out, [*_KERNEL_LINK_FLAGS, "--entry", entry, *objects], libraries, cwd)
@@ -149,7 +181,9 @@ class Toolchain:
     def link_program(self, out: str, objects: Sequence[str], libraries: Sequence[str], cwd: Path) -> None:
         """A console program with ``wmain`` and mingw's startup code."""
         start = str(self.libraries / "crt2u.o")
-        self._link(out, [*_USER_LINK_FLAGS, start, *objects], [*_CRT_LIBRARIES, *libraries, *_CRT_LIBRARIES], cwd)
+        self._link(
+            out, [*_USER_LINK_FLAGS, start, *objects], [*_CRT_LIBRARIES, *libraries, *_CRT_LIBRARIES], cwd
+        )
 
     def _link(self, out: str, inputs: list[str], libraries: Sequence[str], cwd: Path) -> None:
         pdb = f"{Path(out).stem}.pdb"
@@ -252,5 +286,5 @@ def _run(command: Sequence[str], where: str, message: str, cwd: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"{Path(command[0]).name} did not end within 10 minutes", where) from error
     if done.returncode != 0:
-        raise CompileError(message, where, done.stderr + done.stdout)
+        raise CompileError(message, where, done.stderr or done.stdout)
     return done.stdout
