@@ -233,6 +233,14 @@ def _sides(scenario: Scenario) -> tuple[dict[str, Handle], list[Problem]]:
                     f'open it twice: open = ["{item.name}", "other = {item.name}"]',
                 )
             )
+        if {Route.PORT, Route.APC} <= routes:
+            problems.append(
+                Problem(
+                    item.path,
+                    f"{item.name!r} cannot serve routes port and apc: a handle on a port has no APCs",
+                    f'open it twice: open = ["{item.name}", "other = {item.name}"]',
+                )
+            )
         if side is Side.KERNEL:
             route = Route.CALL
         else:
@@ -266,18 +274,6 @@ def _requests(scenario: Scenario) -> Iterator[Problem]:
             if step.in_buffer is Buffer.ALIAS:
                 yield Problem(
                     (*here, "in_buffer"), "only the output buffer can be an alias", "use out_buffer"
-                )
-            if step.route is Route.CALL and step.start is not None:
-                yield Problem(
-                    (*here, "start"),
-                    "route call waits for its answer by itself",
-                    "take route irp to start only",
-                )
-            if step.route is Route.SYNC and step.start is not None:
-                yield Problem(
-                    (*here, "start"),
-                    "route sync waits for its answer by itself",
-                    "take route event, port or apc",
                 )
             if step.repeat > 1 and step.start is not None:
                 yield Problem((*here, "repeat"), "a request that is only started cannot be repeated")

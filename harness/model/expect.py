@@ -8,7 +8,26 @@ from pydantic import Discriminator, Field, Tag
 
 from harness.model.values import Length, State, StatusWant, Strict, Word
 
-StatusWants = StatusWant | list[StatusWant]
+
+def _one_or_list(value: Any) -> str:
+    return "<list>" if isinstance(value, list) else "<one>"
+
+
+StatusWants = Annotated[
+    Annotated[StatusWant, Tag("<one>")] | Annotated[list[StatusWant], Field(min_length=1), Tag("<list>")],
+    Discriminator(_one_or_list),
+]
+"""One status, or a list of which any will do."""
+
+
+def _untouched_or_length(value: Any) -> str:
+    return "<untouched>" if value == "untouched" else "<length>"
+
+
+InformationWant = Annotated[
+    Annotated[Literal["untouched"], Tag("<untouched>")] | Annotated[Length, Tag("<length>")],
+    Discriminator(_untouched_or_length),
+]
 
 
 class RequestExpect(Strict):
@@ -23,7 +42,7 @@ class RequestExpect(Strict):
     )
     returned: StatusWants | None = Field(None, description="what the call itself returned")
     status: StatusWants | None = Field(None, description='IoStatus.Status alone, or "untouched"')
-    information: Length | Literal["untouched"] | None = Field(None, description="IoStatus.Information")
+    information: InformationWant | None = Field(None, description="IoStatus.Information")
     pending: bool | None = Field(None, description="whether the call returned STATUS_PENDING")
     completions: int | None = Field(None, ge=0, description="completion routine runs, APCs or port entries")
     cancelled: bool | None = Field(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from harness.model.expect import (
     DataExpectation,
@@ -14,6 +15,7 @@ from harness.model.expect import (
     SeenExpectation,
 )
 from harness.model.values import (
+    NAME_PATTERN,
     Buffer,
     Dword,
     Guid,
@@ -32,7 +34,25 @@ from harness.model.values import (
 #: IOCTL_KS_HANDSHAKE (rule H1).
 IOCTL_KS_HANDSHAKE = 0x002F001F
 
-PinRef = Annotated[int, Field(ge=0, le=0xFFFFFFFE)] | Name
+
+def _pin_ref(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("name a pin of the target, or give its id")
+    if isinstance(value, str) and not re.fullmatch(NAME_PATTERN, value):
+        raise ValueError(f"{value!r} is no name of a pin")
+    if isinstance(value, int) and not 0 <= value <= 0xFFFFFFFE:
+        raise ValueError(f"{value} is no pin id")
+    return value
+
+
+PinRef = Annotated[
+    int | str,
+    BeforeValidator(_pin_ref),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": NAME_PATTERN}]}
+    ),
+]
+"""A pin of the target by its name there, or by its id."""
 
 
 class StepBase(Strict):
