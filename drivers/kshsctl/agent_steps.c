@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * agent_steps.c - steps that the agent answers itself, whatever their side.
+ */
+#include "serve.h"
+#include <setupapi.h>
+
+static void reply_json(step_context *context, json *j)
+{
+    while (j->depth)
+        json_end(j);
+    if (j->failed) {
+        json_free(j);
+        step_refuse(context, STATUS_BUFFER_OVERFLOW, L"the answer has more than %u bytes, or there is no memory",
+                    KSHS_MAX_DATA);
+        return;
+    }
+    memcpy(context->reply, j->text, j->length);
+    context->record.data_length = (uint32_t)j->length;
+    json_free(j);
+}
+
+static void info(step_context *context)
+{
+    json j;
+
+    json_start(&j, KSHS_MAX_DATA);
+    info_write(&j, 0, NULL);
+    reply_json(context, &j);
+}
+
+/*
+ * Whole lines since the last call as one array, as many as fit; the rest comes
+ * with the next call.  Each line is an object that crash.c wrote.
+ */
+static void crashes(step_context *context)
+{
+    static LONGLONG offset;
+    wchar_t path[MAX_PATH];
+    uint32_t used = 0, line = 0;
+    LARGE_INTEGER where;
+    HANDLE file = INVALID_HANDLE_VALUE;
+    DWORD got = 0;
+    uint8_t *reply = context->reply;
+
+    if (crash_file(path, ARRAY_COUNT(path)))
+        file = CreateFileW(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+                           OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, NULL);
+    reply[used++] = '[';
+    if (file != INVALID_HANDLE_VALUE) {
+        where.QuadPart = offset;
+        if (!SetFilePointerEx(file, where, NULL, FILE_BEGIN) ||
+            !ReadFile(file, reply + 1, KSHS_MAX_DATA - 2, &got, NULL))
+            got = 0;
+        CloseHandle(file);
+    }
+    for (line = 0; line < got; line++)
+        if (reply[1 + line] == '\n')
+            used = line + 2;        /* behind this line end */
+    offset += used - 1;
+    for (line = 1; line + 1 < used; line++)
+        if (reply[line] == '\n')
+            reply[line] = ',';
+    if (used > 1)
+        used--;                     /* the last line end */
+    reply[used++] = ']';
+    context->record.data_length = used;
+}
+
+static void device(step_context *context)
+{
+    const kshs_step *step = context->step;
+    wchar_t id[256];
+    unsigned changed = 0;
+    bool reboot = false;
+    DWORD error;
+
+    if (!step->data_length || step->data_length % sizeof(wchar_t) || step->data_length >= sizeof(id) ||
+        step->value < KSHS_DEVICE_RESTART || step->value > KSHS_DEVICE_ENABLE) {
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"DEVICE needs a change and a hardware id in UTF-16");
+        return;
+    }
+    memcpy(id, context->data, step->data_length);
+    id[step->data_length / sizeof(wchar_t)] = 0;
+    error = device_change(id, step->value, &changed, &reboot);
+    if (!step_claim(context))
+        return;
+    if (error == ERROR_CALL_NOT_IMPLEMENTED || error == ERROR_NOT_SUPPORTED) {
+        step_unsupported(context, STATUS_NOT_SUPPORTED, L"this guest cannot do that to a device");
+    } else if (error == ERROR_NO_SUCH_DEVINST) {
+        step_refuse(context, STATUS_NO_SUCH_DEVICE, L"no device has the hardware id %ls", id);
+    } else if (error) {
+        wchar_t text[300];
+
+        win32_text(error, text, ARRAY_COUNT(text));
+        step_refuse(context, (NTSTATUS)error, L"the device did not change: %ls", text);
+    } else {
+        context->record.information = reboot;       /* 1: takes effect after a reboot only */
+        context->record.repeats = changed;
+    }
+}
+
+void agent_step(step_context *context)
+{
+    switch (context->step->op) {
+    case KSHS_OP_INFO:
+        info(context);
+        break;
+    case KSHS_OP_CRASHES:
+        crashes(context);
+        break;
+    case KSHS_OP_DEVICE:
+        device(context);
+        break;
+    case KSHS_OP_SLEEP:
+        Sleep(context->step->timeout_ms);
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * crash.c - the crash recorder for guests without bugchecks.
+ *
+ * Under Wine drivers live in winedevice.exe, a process.  When it faults, its
+ * unhandled-exception filter starts the program that AeDebug names and waits
+ * until that has either set the event or gone.  This recorder attaches as a
+ * debugger, sets the event, is shown the exception anew, writes one line to
+ * crashes.jsonl and only then ends the process: whoever sees the driver gone
+ * finds the line already there.
+ *
+ * KeBugCheckEx cannot be recorded from here: Wine prints its parameters to
+ * stderr as err:ntoskrnl:KeBugCheckEx and calls ExitProcess, which no debugger
+ * is told of in advance.  The host takes them from the guest's stderr.
+ */
+#include "crash.h"
+
+#define AEDEBUG L"SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\AeDebug"
+#define EVENT_WAIT_MS 10000
+#define MAX_EVENTS 4096             /* modules and threads that are announced on attaching, and some */
+
+static bool is_first_breakpoint(const EXCEPTION_RECORD *record)
+{
+    return record->ExceptionCode == (DWORD)STATUS_BREAKPOINT || record->ExceptionCode == 0x4000001fu;
+}
+
+static void end_process(DWORD pid, DWORD code)
+{
+    HANDLE process = OpenProcess(PROCESS_TERMINATE, FALSE, pid);
+
+    if (process) {
+        TerminateProcess(process, code);
+        CloseHandle(process);
+    }
+}
+
+/* Files come with these events; nobody else closes them. */
+static void close_event_file(const DEBUG_EVENT *event)
+{
+    HANDLE file = NULL;
+
+    if (event->dwDebugEventCode == LOAD_DLL_DEBUG_EVENT)
+        file = event->u.LoadDll.hFile;
+    else if (event->dwDebugEventCode == CREATE_PROCESS_DEBUG_EVENT)
+        file = event->u.CreateProcessInfo.hFile;
+    if (file)
+        CloseHandle(file);
+}
+
+static int record(DWORD pid, HANDLE told)
+{
+    HANDLE process = OpenProcess(PROCESS_ALL_ACCESS, FALSE, pid);
+    crash_report crash;
+    unsigned count;
+
+    if (!process || !DebugActiveProcess(pid)) {
+        say(L"kshsctl: cannot attach to process %lu (Win32 error %lu)", pid, GetLastError());
+        crash_append_simple(pid, "unattached", GetLastError());
+        if (told)
+            SetEvent(told);
+        return EXIT_FAILED;
+    }
+    for (count = 0; count < MAX_EVENTS; count++) {
+        DWORD answer = DBG_CONTINUE;
+        DEBUG_EVENT event;
+
+        if (!WaitForDebugEvent(&event, EVENT_WAIT_MS)) {
+            crash_append_simple(pid, "no-exception", GetLastError());
+            end_process(pid, (DWORD)STATUS_UNHANDLED_EXCEPTION);
+            return EXIT_FAILED;
+        }
+        close_event_file(&event);
+        if (event.dwDebugEventCode == EXIT_PROCESS_DEBUG_EVENT) {
+            crash_append_simple(pid, "exited", event.u.ExitProcess.dwExitCode);
+            return EXIT_DONE;
+        }
+        if (event.dwDebugEventCode == EXCEPTION_DEBUG_EVENT) {
+            const EXCEPTION_RECORD *exception = &event.u.Exception.ExceptionRecord;
+
+            /* The one that attaching makes: from now on the process may go on to its own. */
+            if (is_first_breakpoint(exception) && told) {
+                SetEvent(told);
+                CloseHandle(told);
+                told = NULL;
+            } else {
+                crash.pid = pid;
+                crash.thread = event.dwThreadId;
+                crash.process = process;
+                crash.exception = exception;
+                crash.first_chance = event.u.Exception.dwFirstChance != 0;
+                crash_write(&crash);
+                end_process(pid, exception->ExceptionCode);
+                ContinueDebugEvent(event.dwProcessId, event.dwThreadId, DBG_EXCEPTION_NOT_HANDLED);
+                return EXIT_DONE;
+            }
+        }
+        ContinueDebugEvent(event.dwProcessId, event.dwThreadId, answer);
+    }
+    crash_append_simple(pid, "no-exception", 0);
+    end_process(pid, (DWORD)STATUS_UNHANDLED_EXCEPTION);
+    return EXIT_FAILED;
+}
+
+static bool number(const wchar_t *text, uint64_t *value)
+{
+    wchar_t *end;
+
+    if (*text < L'0' || *text > L'9')
+        return false;
+    *value = _wcstoui64(text, &end, 10);
+    return !*end;
+}
+
+int verb_crash(int count, wchar_t **arguments)
+{
+    uint64_t pid, event;
+
+    (void)count;
+    if (!number(arguments[0], &pid) || !pid || pid > 0xFFFFFFFF || !number(arguments[1], &event)) {
+        say(L"usage: kshsctl crash PID EVENT, both decimal; EVENT is an inherited handle, or 0");
+        return EXIT_USAGE;
+    }
+    return record((DWORD)pid, (HANDLE)(ULONG_PTR)event);
+}
+
+static bool set_text(HKEY key, const wchar_t *name, const wchar_t *text, report *r)
+{
+    LONG error = RegSetValueExW(key, name, 0, REG_SZ, (const BYTE *)text,
+                                (DWORD)((wcslen(text) + 1) * sizeof(wchar_t)));
+
+    if (error)
+        return report_fail(r, (DWORD)error, L"HKLM\\%ls\\%ls cannot be written", AEDEBUG, name);
+    return true;
+}
+
+static void install_recorder(report *r)
+{
+    wchar_t own[MAX_PATH], command[MAX_PATH + 32], now[MAX_PATH + 32];
+    DWORD size = sizeof(now) - sizeof(wchar_t), type, length;
+    bool changed;
+    HKEY key;
+    LONG error;
+
+    report_step(r, "check");
+    json_bool(&r->body, "needed", nt_is_wine());
+    if (!nt_is_wine())                  /* a kernel that bugchecks keeps its own AeDebug */
+        return;
+    length = GetModuleFileNameW(NULL, own, ARRAY_COUNT(own));
+    if (!length || length >= ARRAY_COUNT(own)) {
+        report_fail(r, GetLastError(), L"the path of this program is too long");
+        return;
+    }
+    format_text(command, ARRAY_COUNT(command), L"\"%ls\" crash %%ld %%ld", own);
+    report_step(r, "registry");
+    error = RegCreateKeyExW(HKEY_LOCAL_MACHINE, AEDEBUG, 0, NULL, 0, KEY_QUERY_VALUE | KEY_SET_VALUE | KEY_WOW64_64KEY,
+                            NULL, &key, NULL);
+    if (error) {
+        report_fail(r, (DWORD)error, L"HKLM\\%ls cannot be opened", AEDEBUG);
+        return;
+    }
+    memset(now, 0, sizeof(now));
+    if (RegQueryValueExW(key, L"Debugger", NULL, &type, (BYTE *)now, &size))
+        now[0] = 0;
+    changed = wcscmp(now, command) != 0;
+    if (!changed || set_text(key, L"Debugger", command, r)) {
+        json_text(&r->body, "debugger", command);
+        json_bool(&r->body, "changed", changed);
+    }
+    RegCloseKey(key);
+}
+
+int verb_install_crash_recorder(int count, wchar_t **arguments)
+{
+    report r;
+
+    (void)count;
+    (void)arguments;
+    report_start(&r, "install-crash-recorder");
+    install_recorder(&r);
+    return report_finish(&r);
+}

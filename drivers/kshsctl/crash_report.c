@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * crash_report.c - from a debug event to one line of JSON.
+ */
+#include "crash.h"
+#include <tlhelp32.h>
+
+#define MAX_MODULES 256
+#define MAX_LINE 60000              /* one line fits into the answer to KSHS_OP_CRASHES */
+#define STACK_WORDS 512
+#define MAX_FRAMES 24
+
+typedef struct module {
+    ULONG_PTR base, size;
+    wchar_t name[64];
+} module;
+
+typedef struct module_list {
+    unsigned count;
+    module items[MAX_MODULES];
+} module_list;
+
+bool crash_file(wchar_t *out, size_t count)
+{
+    wchar_t directory[MAX_PATH];
+
+    if (!own_directory(directory, ARRAY_COUNT(directory)) || wcslen(directory) + 16 > count)
+        return false;
+    format_text(out, count, L"%ls\\crashes.jsonl", directory);
+    return true;
+}
+
+/* Opened for appending only, a single write is not mixed with another process's. */
+bool crash_append(json *line)
+{
+    wchar_t path[MAX_PATH];
+    HANDLE file;
+    bool done = false;
+    DWORD written;
+
+    while (line->depth)
+        json_end(line);
+    if (!line->failed && crash_file(path, ARRAY_COUNT(path))) {
+        file = CreateFileW(path, FILE_APPEND_DATA | SYNCHRONIZE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_ALWAYS,
+                           FILE_ATTRIBUTE_NORMAL, NULL);
+        if (file != INVALID_HANDLE_VALUE) {
+            line->text[line->length] = '\n';        /* the place of the NUL */
+            done = WriteFile(file, line->text, (DWORD)line->length + 1, &written, NULL) &&
+                   written == line->length + 1;
+            FlushFileBuffers(file);
+            CloseHandle(file);
+        }
+    }
+    json_free(line);
+    if (!done)
+        say(L"kshsctl: the crash could not be written down");
+    return done;
+}
+
+static void json_time(json *j)
+{
+    SYSTEMTIME now;
+    char text[40];
+
+    GetSystemTime(&now);
+    snprintf(text, sizeof(text), "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", now.wYear, now.wMonth, now.wDay, now.wHour,
+             now.wMinute, now.wSecond, now.wMilliseconds);
+    json_utf8(j, "time", text);
+}
+
+void crash_append_simple(DWORD pid, const char *kind, DWORD code)
+{
+    json j;
+
+    json_start(&j, MAX_LINE);
+    json_object(&j, NULL);
+    json_time(&j);
+    json_utf8(&j, "kind", kind);
+    json_unsigned(&j, "pid", pid);
+    json_hex(&j, "code", code);
+    crash_append(&j);
+}
+
+static void read_modules(DWORD pid, module_list *list, wchar_t *process, size_t count)
+{
+    MODULEENTRY32W entry;
+    HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPMODULE, pid);
+
+    list->count = 0;
+    *process = 0;
+    if (snapshot == INVALID_HANDLE_VALUE)
+        return;
+    memset(&entry, 0, sizeof(entry));
+    entry.dwSize = sizeof(entry);
+    if (Module32FirstW(snapshot, &entry)) {
+        format_text(process, count, L"%ls", entry.szModule);        /* the executable comes first */
+        do {
+            module *m = &list->items[list->count++];
+
+            m->base = (ULONG_PTR)entry.modBaseAddr;
+            m->size = entry.modBaseSize;
+            format_text(m->name, ARRAY_COUNT(m->name), L"%ls", entry.szModule);
+        } while (list->count < MAX_MODULES && Module32NextW(snapshot, &entry));
+    }
+    CloseHandle(snapshot);
+}
+
+static const module *module_of(const module_list *list, ULONG_PTR address)
+{
+    unsigned i;
+
+    for (i = 0; i < list->count; i++)
+        if (address >= list->items[i].base && address - list->items[i].base < list->items[i].size)
+            return &list->items[i];
+    return NULL;
+}
+
+static bool is_driver(const module *m)
+{
+    size_t length = m ? wcslen(m->name) : 0;
+
+    return length > 4 && !_wcsicmp(m->name + length - 4, L".sys");
+}
+
+static void json_place(json *j, const char *key, const module *m, ULONG_PTR address)
+{
+    json_object(j, key);
+    json_hex(j, "address", address);
+    if (m) {
+        json_text(j, "module", m->name);
+        json_hex(j, "offset", address - m->base);
+    } else {
+        json_null(j, "module");
+        json_null(j, "offset");
+    }
+    json_end(j);
+}
+
+/*
+ * There is no unwinder here: words on the stack that point into a driver are
+ * return addresses in all likelihood, and name the driver whose call into the
+ * kernel or the heap faulted.
+ */
+static const module *write_stack(json *j, HANDLE process, ULONG_PTR stack, const module_list *modules)
+{
+    static ULONG_PTR words[STACK_WORDS];
+    const module *first = NULL;
+    SIZE_T got = 0;
+    unsigned i, frames = 0;
+
+    json_array(j, "stack");
+    /* The stack may end sooner than that: take what is there, page by page. */
+    for (i = 0; i < sizeof(words) / 512; i++) {
+        SIZE_T part = 0;
+
+        if (!ReadProcessMemory(process, (const void *)(stack + got), (uint8_t *)words + got, 512, &part) || !part)
+            break;
+        got += part;
+    }
+    for (i = 0; i < got / sizeof(words[0]) && frames < MAX_FRAMES; i++) {
+        const module *m = module_of(modules, words[i]);
+
+        if (!is_driver(m))
+            continue;
+        json_place(j, NULL, m, words[i]);
+        frames++;
+        if (!first)
+            first = m;
+    }
+    json_end(j);
+    return first;
+}
+
+static ULONG_PTR write_registers(json *j, DWORD thread)
+{
+    HANDLE handle = OpenThread(THREAD_GET_CONTEXT, FALSE, thread);
+    ULONG_PTR stack = 0;
+    CONTEXT context;
+    bool known = false;
+
+    memset(&context, 0, sizeof(context));
+    context.ContextFlags = CONTEXT_CONTROL | CONTEXT_INTEGER;
+    if (handle) {
+        known = GetThreadContext(handle, &context) != 0;
+        CloseHandle(handle);
+    }
+    if (!known) {
+        json_null(j, "registers");
+        return 0;
+    }
+    json_object(j, "registers");
+#if defined(_M_X64) || defined(__x86_64__)
+    json_hex(j, "rip", context.Rip);
+    json_hex(j, "rsp", context.Rsp);
+    json_hex(j, "rbp", context.Rbp);
+    json_hex(j, "rax", context.Rax);
+    json_hex(j, "rbx", context.Rbx);
+    json_hex(j, "rcx", context.Rcx);
+    json_hex(j, "rdx", context.Rdx);
+    json_hex(j, "rsi", context.Rsi);
+    json_hex(j, "rdi", context.Rdi);
+    json_hex(j, "r8", context.R8);
+    json_hex(j, "r9", context.R9);
+    json_hex(j, "r10", context.R10);
+    json_hex(j, "r11", context.R11);
+    json_hex(j, "r12", context.R12);
+    json_hex(j, "r13", context.R13);
+    json_hex(j, "r14", context.R14);
+    json_hex(j, "r15", context.R15);
+    json_hex(j, "eflags", context.EFlags);
+    stack = (ULONG_PTR)context.Rsp;
+#elif defined(_M_IX86) || defined(__i386__)
+    json_hex(j, "eip", context.Eip);
+    json_hex(j, "esp", context.Esp);
+    json_hex(j, "ebp", context.Ebp);
+    json_hex(j, "eax", context.Eax);
+    json_hex(j, "ebx", context.Ebx);
+    json_hex(j, "ecx", context.Ecx);
+    json_hex(j, "edx", context.Edx);
+    json_hex(j, "esi", context.Esi);
+    json_hex(j, "edi", context.Edi);
+    json_hex(j, "eflags", context.EFlags);
+    stack = context.Esp;
+#else
+    stack = 0;
+#endif
+    json_end(j);
+    return stack;
+}
+
+static void write_exception(json *j, const EXCEPTION_RECORD *exception)
+{
+    DWORD i;
+
+    json_hex(j, "code", exception->ExceptionCode);
+    json_unsigned(j, "flags", exception->ExceptionFlags);
+    if (exception->ExceptionCode == (DWORD)STATUS_ACCESS_VIOLATION && exception->NumberParameters >= 2) {
+        static const char *const kinds[] = { "read", "write" };
+        ULONG_PTR kind = exception->ExceptionInformation[0];
+
+        json_utf8(j, "access", kind < ARRAY_COUNT(kinds) ? kinds[kind] : "execute");
+        json_hex(j, "target", exception->ExceptionInformation[1]);
+    }
+    json_array(j, "parameters");
+    for (i = 0; i < exception->NumberParameters && i < EXCEPTION_MAXIMUM_PARAMETERS; i++)
+        json_hex(j, NULL, exception->ExceptionInformation[i]);
+    json_end(j);
+}
+
+static void write_modules(json *j, const module_list *list)
+{
+    unsigned i;
+
+    json_array(j, "modules");
+    for (i = 0; i < list->count; i++) {
+        json_object(j, NULL);
+        json_text(j, "name", list->items[i].name);
+        json_hex(j, "base", list->items[i].base);
+        json_hex(j, "size", list->items[i].size);
+        json_end(j);
+    }
+    json_end(j);
+}
+
+void crash_write(const crash_report *crash)
+{
+    static module_list modules;     /* too large for a stack */
+    ULONG_PTR address = (ULONG_PTR)crash->exception->ExceptionAddress, stack;
+    const module *at, *driver;
+    wchar_t process[64];
+    json j;
+
+    read_modules(crash->pid, &modules, process, ARRAY_COUNT(process));
+    at = module_of(&modules, address);
+    json_start(&j, MAX_LINE);
+    json_object(&j, NULL);
+    json_time(&j);
+    json_utf8(&j, "kind", "exception");
+    json_unsigned(&j, "pid", crash->pid);
+    json_unsigned(&j, "thread", crash->thread);
+    json_text(&j, "process", process);
+    write_exception(&j, crash->exception);
+    json_bool(&j, "first_chance", crash->first_chance);
+    json_place(&j, "fault", at, address);
+    stack = write_registers(&j, crash->thread);
+    driver = write_stack(&j, crash->process, stack, &modules);
+    if (is_driver(at))
+        driver = at;
+    if (driver)
+        json_text(&j, "driver", driver->name);
+    else
+        json_null(&j, "driver");
+    write_modules(&j, &modules);
+    crash_append(&j);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * install_device.c - a root-enumerated device and its driver, in the documented
+ * order (the devcon sample's): class of the INF, device information, hardware
+ * id, DIF_REGISTERDEVICE, UpdateDriverForPlugAndPlayDevices.
+ */
+#include "devices.h"
+#include <cfgmgr32.h>
+#include <winsvc.h>
+
+#define START_PATIENCE_MS 30000
+#define START_PAUSE_MS 50
+#define FORCE 1                     /* INSTALLFLAG_FORCE */
+
+typedef BOOL (WINAPI *update_driver)(HWND parent, const wchar_t *hardware_id, const wchar_t *inf, DWORD flags,
+                                     BOOL *reboot);
+
+static bool device_exists(const wchar_t *hardware_id, wchar_t *instance, size_t count)
+{
+    HDEVINFO set = device_list(false);
+    SP_DEVINFO_DATA device;
+    DWORD index = 0;
+    bool found;
+
+    if (set == INVALID_HANDLE_VALUE)
+        return false;
+    found = device_next(set, &index, hardware_id, &device);
+    if (found && !SetupDiGetDeviceInstanceIdW(set, &device, instance, (DWORD)count, NULL))
+        *instance = 0;
+    SetupDiDestroyDeviceInfoList(set);
+    return found;
+}
+
+static bool register_device(report *r, const wchar_t *inf, const wchar_t *hardware_id, wchar_t *instance,
+                            size_t count)
+{
+    wchar_t class_name[64], ids[260];
+    SP_DEVINFO_DATA device;
+    HDEVINFO set;
+    GUID class_guid;
+    bool done = false;
+
+    memset(ids, 0, sizeof(ids));    /* the list ends with two NULs */
+    wcscpy(ids, hardware_id);
+    if (!SetupDiGetINFClassW(inf, &class_guid, class_name, ARRAY_COUNT(class_name), NULL))
+        return report_fail(r, GetLastError(), L"%ls names no class that this guest knows", inf);
+    set = SetupDiCreateDeviceInfoList(&class_guid, NULL);
+    if (set == INVALID_HANDLE_VALUE)
+        return report_fail(r, GetLastError(), L"no device information list for class %ls", class_name);
+    memset(&device, 0, sizeof(device));
+    device.cbSize = sizeof(device);
+    if (!SetupDiCreateDeviceInfoW(set, class_name, &class_guid, NULL, NULL, DICD_GENERATE_ID, &device))
+        report_fail(r, GetLastError(), L"no device of class %ls can be made", class_name);
+    else if (!SetupDiSetDeviceRegistryPropertyW(set, &device, SPDRP_HARDWAREID, (BYTE *)ids,
+                                                (DWORD)((wcslen(ids) + 2) * sizeof(wchar_t))))
+        report_fail(r, GetLastError(), L"the hardware id %ls cannot be given to the device", hardware_id);
+    else if (!SetupDiCallClassInstaller(DIF_REGISTERDEVICE, set, &device))
+        report_fail(r, GetLastError(), L"the device cannot be registered");
+    else
+        done = true;
+    if (done && !SetupDiGetDeviceInstanceIdW(set, &device, instance, (DWORD)count, NULL))
+        *instance = 0;
+    SetupDiDestroyDeviceInfoList(set);
+    return done;
+}
+
+static bool update(report *r, const wchar_t *inf, const wchar_t *hardware_id)
+{
+    HMODULE newdev = LoadLibraryW(L"newdev.dll");
+    FARPROC found = newdev ? GetProcAddress(newdev, "UpdateDriverForPlugAndPlayDevicesW") : NULL;
+    update_driver call;
+    BOOL reboot = FALSE;
+
+    if (!found)
+        return report_fail(r, GetLastError(), L"this guest has no UpdateDriverForPlugAndPlayDevices (newdev.dll)");
+    memcpy(&call, &found, sizeof(call));
+    if (!call(NULL, hardware_id, inf, FORCE, &reboot))
+        return report_fail(r, GetLastError(), L"the driver of %ls was not installed; see %%windir%%\\inf\\setupapi.dev.log"
+                           L" (before NT 6: setupapi.log)", inf);
+    if (reboot)
+        r->reboot = true;
+    return true;
+}
+
+/* 1 started, 0 not (yet), -1 has a problem, -2 this guest cannot say */
+static int node_state(DWORD node, ULONG *problem)
+{
+    ULONG status = 0;
+
+    *problem = 0;
+    if (!nt.devnode_status || nt_is_wine())         /* Wine has the function, but no device nodes */
+        return -2;
+    if (nt.devnode_status(&status, problem, node, 0))
+        return 0;
+    if (status & DN_STARTED)
+        return 1;
+    return status & DN_HAS_PROBLEM ? -1 : 0;
+}
+
+static bool device_service(const wchar_t *hardware_id, wchar_t *service, size_t count, DWORD *node)
+{
+    HDEVINFO set = device_list(true);
+    SP_DEVINFO_DATA device;
+    DWORD index = 0;
+    bool found;
+
+    *service = 0;
+    if (set == INVALID_HANDLE_VALUE)
+        return false;
+    found = device_next(set, &index, hardware_id, &device);
+    if (found) {
+        *node = device.DevInst;
+        memset(service, 0, count * sizeof(wchar_t));
+        SetupDiGetDeviceRegistryPropertyW(set, &device, SPDRP_SERVICE, NULL, (BYTE *)service,
+                                          (DWORD)((count - 1) * sizeof(wchar_t)), NULL);
+    }
+    SetupDiDestroyDeviceInfoList(set);
+    return found;
+}
+
+static bool wait_started(report *r, const wchar_t *hardware_id)
+{
+    uint64_t until = now_ms() + START_PATIENCE_MS;
+    wchar_t name[128] = L"";
+    service_facts service;
+    ULONG problem = 0;
+    DWORD node = 0;
+    int state = 0;
+
+    memset(&service, 0, sizeof(service));
+    do {
+        if (device_service(hardware_id, name, ARRAY_COUNT(name), &node)) {
+            state = node_state(node, &problem);
+            if (*name)
+                service_examine(name, &service);
+            /* Where there are no device nodes to ask, a driver that runs is the sign. */
+            if (state == -2)
+                state = service.state == SERVICE_RUNNING;
+            if (state == 1)
+                break;
+        }
+        Sleep(START_PAUSE_MS);
+    } while (now_ms() < until);
+    json_text(&r->body, "service", name);
+    json_utf8(&r->body, "service_state", service.present ? service_state_name(service.state) : "absent");
+    json_unsigned(&r->body, "problem", problem);
+    json_bool(&r->body, "started", state == 1);
+    if (state != 1 && !r->reboot)
+        return report_fail(r, 0, L"the device of %ls did not start within %u s (service %ls, problem code %lu)",
+                           hardware_id, START_PATIENCE_MS / 1000, *name ? name : L"none", problem);
+    return true;
+}
+
+static void install(report *r, const wchar_t *file, const wchar_t *hardware_id)
+{
+    wchar_t inf[MAX_PATH], instance[MAX_PATH] = L"";
+    DWORD length = GetFullPathNameW(file, ARRAY_COUNT(inf), inf, NULL);
+    unsigned removed;
+    bool existed, reboot;
+
+    report_step(r, "check");
+    if (!length || length >= ARRAY_COUNT(inf) || GetFileAttributesW(inf) == INVALID_FILE_ATTRIBUTES) {
+        report_fail(r, ERROR_FILE_NOT_FOUND, L"there is no INF %ls", file);
+        return;
+    }
+    if (!*hardware_id || wcslen(hardware_id) > 200) {
+        report_fail(r, ERROR_INVALID_PARAMETER, L"a hardware id has 1 to 200 characters");
+        return;
+    }
+    json_text(&r->body, "inf", inf);
+    json_text(&r->body, "hardware_id", hardware_id);
+    existed = device_exists(hardware_id, instance, ARRAY_COUNT(instance));
+    json_bool(&r->body, "existed", existed);
+    if (!existed) {
+        report_step(r, "register");
+        if (!register_device(r, inf, hardware_id, instance, ARRAY_COUNT(instance)))
+            return;
+    }
+    json_text(&r->body, "instance", instance);
+    report_step(r, "update-driver");
+    if (!update(r, inf, hardware_id)) {
+        if (!existed)               /* leave no device behind that has no driver */
+            device_change(hardware_id, KSHS_DEVICE_REMOVE, &removed, &reboot);
+        return;
+    }
+    report_step(r, "wait-started");
+    wait_started(r, hardware_id);
+}
+
+int verb_install_device(int count, wchar_t **arguments)
+{
+    report r;
+
+    (void)count;
+    report_start(&r, "install-device");
+    install(&r, arguments[0], arguments[1]);
+    return report_finish(&r);
+}
+
+int verb_uninstall_device(int count, wchar_t **arguments)
+{
+    unsigned removed = 0;
+    DWORD error;
+    report r;
+
+    (void)count;
+    report_start(&r, "uninstall-device");
+    report_step(&r, "remove");
+    error = device_change(arguments[0], KSHS_DEVICE_REMOVE, &removed, &r.reboot);
+    json_unsigned(&r.body, "removed", removed);
+    if (error && error != (DWORD)ERROR_NO_SUCH_DEVINST)
+        report_fail(&r, error, L"a device of %ls cannot be removed", arguments[0]);
+    return report_finish(&r);
+}

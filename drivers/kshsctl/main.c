@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * main.c - kshsctl.exe: agent and installer.  One verb a call; see docs/agent.md.
+ */
+#include "nt.h"
+
+#define ANY_NUMBER 64
+
+static const struct verb {
+    const wchar_t *name;
+    verb_function run;
+    int least, most;                /* arguments */
+    const wchar_t *arguments;
+    const wchar_t *what;
+} verbs[] = {
+    { L"serve", verb_serve, 0, 0, L"", L"the agent: frames on stdin and stdout until BYE or end of file" },
+    { L"hold", verb_hold, 0, 0, L"", L"keeps the guest's services alive until stdin closes" },
+    { L"abi", verb_abi, 0, 0, L"", L"version and layout of every structure" },
+    { L"info", verb_info, 0, ANY_NUMBER, L"[SERVICE...]", L"what this guest is" },
+    { L"ping", verb_ping, 0, 0, L"", L"opens the client and prints its version" },
+    { L"install-cert", verb_install_cert, 1, ANY_NUMBER, L"FILE...", L"into LocalMachine Root and TrustedPublisher" },
+    { L"uninstall-cert", verb_uninstall_cert, 1, ANY_NUMBER, L"FILE...", L"the reverse" },
+    { L"install-ks", verb_install_ks, 1, 1, L"FILE", L"reference class driver, where the guest has none" },
+    { L"install-client", verb_install_client, 1, 1, L"FILE", L"copies ksclient.sys, creates and starts its service" },
+    { L"uninstall-client", verb_uninstall_client, 0, 0, L"", L"stops and deletes it" },
+    { L"install-device", verb_install_device, 2, 2, L"INF HWID", L"root-enumerated device and its driver" },
+    { L"uninstall-device", verb_uninstall_device, 1, 1, L"HWID", L"removes the devices of that hardware id" },
+    { L"install-crash-recorder", verb_install_crash_recorder, 0, 0, L"", L"where the guest has no bugchecks" },
+    { L"crash", verb_crash, 2, 2, L"PID EVENT", L"the recorder; started by the system" },
+};
+
+static int usage(void)
+{
+    size_t i;
+
+    say(L"usage: kshsctl VERB [ARGUMENT...]");
+    for (i = 0; i < ARRAY_COUNT(verbs); i++)
+        say(L"  %-23ls%-14ls%ls", verbs[i].name, verbs[i].arguments, verbs[i].what);
+    say(L"exit codes: 0 done, 1 failed, 2 bad usage, 3010 done, but a reboot is needed");
+    return EXIT_USAGE;
+}
+
+int wmain(int argc, wchar_t **argv)
+{
+    size_t i;
+
+    nt_load();
+    if (argc < 2)
+        return usage();
+    for (i = 0; i < ARRAY_COUNT(verbs); i++) {
+        if (wcscmp(argv[1], verbs[i].name))
+            continue;
+        if (argc - 2 < verbs[i].least || argc - 2 > verbs[i].most) {
+            say(L"usage: kshsctl %ls %ls", verbs[i].name, verbs[i].arguments);
+            return EXIT_USAGE;
+        }
+        return verbs[i].run(argc - 2, argv + 2);
+    }
+    say(L"kshsctl: there is no verb \"%ls\"", argv[1]);
+    return usage();
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * queue.c - a bounded queue of frames: one reader puts, one executor takes.
+ *
+ * When it is full the reader stops reading, the pipe fills, and the host's
+ * writes wait: that is all the flow control there is.
+ */
+#include "serve.h"
+
+static struct {
+    CRITICAL_SECTION lock;
+    HANDLE may_put, may_take;       /* auto-reset; set only for a side that waits */
+    bool putter_waits, taker_waits, closed, abandoned;
+    queued_frame *frames[QUEUE_MAX_FRAMES];
+    unsigned first, count;
+    size_t bytes;
+} queue;
+
+void queue_start(void)
+{
+    InitializeCriticalSection(&queue.lock);
+    queue.may_put = CreateEventW(NULL, FALSE, FALSE, NULL);
+    queue.may_take = CreateEventW(NULL, FALSE, FALSE, NULL);
+}
+
+static void wake(bool *waits, HANDLE event)
+{
+    if (*waits) {
+        *waits = false;
+        SetEvent(event);
+    }
+}
+
+bool queue_put(queued_frame *frame)
+{
+    size_t size = sizeof(kshs_frame) + frame->header.length;
+
+    EnterCriticalSection(&queue.lock);
+    while (!queue.abandoned &&
+           (queue.count == QUEUE_MAX_FRAMES || (queue.count && queue.bytes + size > QUEUE_MAX_BYTES))) {
+        queue.putter_waits = true;
+        LeaveCriticalSection(&queue.lock);
+        WaitForSingleObject(queue.may_put, INFINITE);
+        EnterCriticalSection(&queue.lock);
+    }
+    if (queue.abandoned) {
+        LeaveCriticalSection(&queue.lock);
+        return false;
+    }
+    queue.frames[(queue.first + queue.count++) % QUEUE_MAX_FRAMES] = frame;
+    queue.bytes += size;
+    wake(&queue.taker_waits, queue.may_take);
+    LeaveCriticalSection(&queue.lock);
+    return true;
+}
+
+queued_frame *queue_take(void (*idle)(void))
+{
+    queued_frame *frame;
+
+    EnterCriticalSection(&queue.lock);
+    while (!queue.count && !queue.closed && !queue.abandoned) {
+        queue.taker_waits = true;
+        LeaveCriticalSection(&queue.lock);
+        idle();
+        WaitForSingleObject(queue.may_take, INFINITE);
+        EnterCriticalSection(&queue.lock);
+    }
+    if (!queue.count || queue.abandoned) {
+        LeaveCriticalSection(&queue.lock);
+        return NULL;
+    }
+    frame = queue.frames[queue.first];
+    queue.first = (queue.first + 1) % QUEUE_MAX_FRAMES;
+    queue.count--;
+    queue.bytes -= sizeof(kshs_frame) + frame->header.length;
+    wake(&queue.putter_waits, queue.may_put);
+    LeaveCriticalSection(&queue.lock);
+    return frame;
+}
+
+void queue_close(void)
+{
+    EnterCriticalSection(&queue.lock);
+    queue.closed = true;
+    wake(&queue.taker_waits, queue.may_take);
+    LeaveCriticalSection(&queue.lock);
+}
+
+void queue_abandon(void)
+{
+    EnterCriticalSection(&queue.lock);
+    queue.abandoned = true;
+    wake(&queue.taker_waits, queue.may_take);
+    wake(&queue.putter_waits, queue.may_put);
+    LeaveCriticalSection(&queue.lock);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * user_control.c - controls of the user side that are no measured requests:
+ * IOCTL_KS_PROPERTY, and the make-pin control of refks.
+ */
+#include "user.h"
+
+#define IOCTL_PROPERTY 0x002F0003u  /* IOCTL_KS_PROPERTY: FILE_DEVICE_KS, function 0, METHOD_NEITHER, FILE_ANY_ACCESS */
+
+struct property {                   /* KSPROPERTY */
+    kshs_guid set;
+    uint32_t id;
+    uint32_t flags;
+};
+
+plain_control *plain_new(uint32_t in_length, uint32_t out_length)
+{
+    plain_control *c = calloc(1, sizeof(*c) + in_length + out_length);
+
+    if (!c)
+        return NULL;
+    c->event = CreateEventW(NULL, TRUE, FALSE, NULL);
+    if (!c->event) {
+        free(c);
+        return NULL;
+    }
+    c->in = c->room;
+    c->in_length = in_length;
+    c->out = c->room + in_length;
+    c->out_length = out_length;
+    return c;
+}
+
+void plain_free(plain_control *c)
+{
+    CloseHandle(c->event);
+    free(c);
+}
+
+bool plain_send(plain_control *c, HANDLE file, uint32_t control, uint32_t timeout_ms)
+{
+    c->status.Status = (NTSTATUS)KSHS_POISON_STATUS;
+    c->status.Information = (ULONG_PTR)KSHS_POISON_INFORMATION;
+    c->returned = NtDeviceIoControlFile(file, c->event, NULL, NULL, &c->status, control, c->in_length ? c->in : NULL,
+                                        c->in_length, c->out_length ? c->out : NULL, c->out_length);
+    c->result = c->returned;
+    if (c->returned != STATUS_PENDING)
+        return true;
+    if (WaitForSingleObject(c->event, timeout_ms ? timeout_ms : INFINITE) != WAIT_OBJECT_0)
+        return false;
+    c->result = c->status.Status;
+    return true;
+}
+
+static void record_status(kshs_record *record, const plain_control *c)
+{
+    record->returned = (uint32_t)c->returned;
+    record->flags |= KSHS_REC_IOSB_VISIBLE;
+    record->status = (uint32_t)c->status.Status;
+    if (record->status != KSHS_POISON_STATUS)
+        record->flags |= KSHS_REC_STATUS_WRITTEN;
+    if (c->status.Information != (ULONG_PTR)KSHS_POISON_INFORMATION) {
+        record->flags |= KSHS_REC_INFO_WRITTEN;
+        record->information = c->status.Information;
+    }
+    if (c->returned == STATUS_PENDING) {
+        record->flags |= KSHS_REC_PENDING | KSHS_REC_SIGNALLED;
+        record->completions = 1;
+    }
+}
+
+void property_step(step_context *context)
+{
+    const kshs_step *step = context->step;
+    user_slot *slot = slot_get(step->slot);
+    struct property property;
+    plain_control *c;
+
+    if (!slot) {
+        step_refuse(context, STATUS_INVALID_HANDLE, L"slot %lu is not open", (unsigned long)step->slot);
+        return;
+    }
+    if (step->in_length > step->data_length || step->out_length > KSHS_BUFFER_SIZE ||
+        step->data_length - step->in_length > step->out_length) {
+        step_refuse(context, STATUS_INVALID_PARAMETER,
+                    L"a property's data is in_length bytes, then at most out_length bytes of property data");
+        return;
+    }
+    c = plain_new((uint32_t)sizeof(property) + step->in_length, step->out_length);
+    if (!c) {
+        step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
+        return;
+    }
+    property.set = step->guid;
+    property.id = step->value;
+    property.flags = step->value2;
+    memcpy(c->in, &property, sizeof(property));
+    memcpy(c->in + sizeof(property), context->data, step->in_length);
+    memcpy(c->out, context->data + step->in_length, step->data_length - step->in_length);
+    if (!plain_send(c, slot->handle, IOCTL_PROPERTY, step->timeout_ms)) {
+        if (step_claim(context)) {      /* the driver may still write to the buffers: they are left alone */
+            context->record.outcome = KSHS_OUTCOME_HUNG;
+            context->record.detail = (uint32_t)STATUS_TIMEOUT;
+        }
+        return;
+    }
+    if (step_claim(context)) {
+        record_status(&context->record, c);
+        if (!NT_ERROR(c->result) && c->status.Information <= step->out_length) {
+            context->record.data_length = (uint32_t)c->status.Information;
+            memcpy(context->reply, c->out, context->record.data_length);
+        }
+    }
+    plain_free(c);
+}

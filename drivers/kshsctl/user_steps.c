@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * user_steps.c - the slots of the user side: open, close, release.
+ *
+ * An I/O control is synchronous or asynchronous by the way its handle was
+ * opened.  Opens here make asynchronous handles, unless the OPEN step's route
+ * is KSHS_ROUTE_SYNC; a REQUEST whose route does not fit is refused.
+ */
+#include "user.h"
+
+/* {146F1A80-4791-11D0-A5D6-28DB04C10000}\ : KSNAME_Pin, the name by which a filter creates pins. */
+static const wchar_t pin_prefix[] = L"{146F1A80-4791-11D0-A5D6-28DB04C10000}\\";
+
+struct pin_connect {                /* KSPIN_CONNECT */
+    kshs_guid interface_set;
+    uint32_t interface_id, interface_flags;
+    kshs_guid medium_set;
+    uint32_t medium_id, medium_flags;
+    uint32_t pin_id;
+    void *pin_to_handle;
+    uint32_t priority_class, priority_sub_class;
+};
+
+#define MAX_NAME_BYTES 65534u       /* of a UNICODE_STRING */
+#define MAX_PATH_BYTES 32000u
+
+static user_slot slots[KSHS_MAX_SLOTS];
+
+user_slot *slot_get(uint32_t number)
+{
+    return number < KSHS_MAX_SLOTS && slots[number].handle ? &slots[number] : NULL;
+}
+
+static bool slot_free(step_context *context)
+{
+    uint32_t number = context->step->slot;
+
+    if (number >= KSHS_MAX_SLOTS) {
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"there is no slot %lu", (unsigned long)number);
+        return false;
+    }
+    if (slots[number].handle) {
+        step_refuse(context, STATUS_OBJECT_NAME_COLLISION, L"slot %lu is open", (unsigned long)number);
+        return false;
+    }
+    return true;
+}
+
+static NTSTATUS open_file(HANDLE root, const void *name, uint32_t bytes, bool synchronous, HANDLE *handle,
+                          IO_STATUS_BLOCK *status)
+{
+    UNICODE_STRING text;
+    OBJECT_ATTRIBUTES attributes;
+
+    text.Buffer = (PWSTR)(ULONG_PTR)name;
+    text.Length = text.MaximumLength = (USHORT)bytes;
+    *handle = NULL;
+    status->Status = (NTSTATUS)KSHS_POISON_STATUS;
+    status->Information = (ULONG_PTR)KSHS_POISON_INFORMATION;
+    InitializeObjectAttributes(&attributes, &text, OBJ_CASE_INSENSITIVE, root, NULL);
+    return NtCreateFile(handle, GENERIC_READ | GENERIC_WRITE | SYNCHRONIZE, &attributes, status, NULL,
+                        FILE_ATTRIBUTE_NORMAL, FILE_SHARE_READ | FILE_SHARE_WRITE, FILE_OPEN,
+                        synchronous ? FILE_SYNCHRONOUS_IO_NONALERT : 0, NULL, 0);
+}
+
+static void record_open(kshs_record *record, NTSTATUS returned, const IO_STATUS_BLOCK *status)
+{
+    record->returned = (uint32_t)returned;
+    record->flags |= KSHS_REC_IOSB_VISIBLE;
+    record->status = (uint32_t)status->Status;
+    if (record->status != KSHS_POISON_STATUS)
+        record->flags |= KSHS_REC_STATUS_WRITTEN;
+    if (status->Information != (ULONG_PTR)KSHS_POISON_INFORMATION) {
+        record->flags |= KSHS_REC_INFO_WRITTEN;
+        record->information = status->Information;
+    }
+}
+
+/* Ends an open: the step is this thread's still, or everything is undone. */
+static void settle(step_context *context, const user_slot *opened, NTSTATUS returned, const IO_STATUS_BLOCK *status,
+                   uint32_t flags)
+{
+    if (!step_claim(context)) {
+        if (opened->handle)
+            NtClose(opened->handle);
+        free(opened->path);
+        return;
+    }
+    record_open(&context->record, returned, status);
+    context->record.flags |= flags;
+    if (NT_SUCCESS(returned))
+        slots[context->step->slot] = *opened;
+    else
+        free(opened->path);
+}
+
+static void open_path(step_context *context, const void *path, uint32_t bytes)
+{
+    IO_STATUS_BLOCK status;
+    user_slot opened;
+    NTSTATUS returned;
+
+    memset(&opened, 0, sizeof(opened));
+    opened.synchronous = context->step->route == KSHS_ROUTE_SYNC;
+    opened.path = malloc(bytes + sizeof(wchar_t));
+    if (!opened.path) {
+        step_refuse(context, STATUS_NO_MEMORY, L"no memory for the path");
+        return;
+    }
+    memcpy(opened.path, path, bytes);
+    opened.path[bytes / sizeof(wchar_t)] = 0;
+    returned = open_file(NULL, opened.path, bytes, opened.synchronous, &opened.handle, &status);
+    settle(context, &opened, returned, &status, 0);
+}
+
+static void open_device(step_context *context)
+{
+    const kshs_step *step = context->step;
+
+    if (!step->data_length || step->data_length % sizeof(wchar_t) || step->data_length > MAX_PATH_BYTES) {
+        step_refuse(context, STATUS_OBJECT_NAME_INVALID, L"a path is UTF-16, not empty and has at most %u bytes",
+                    MAX_PATH_BYTES);
+        return;
+    }
+    open_path(context, context->data, step->data_length);
+}
+
+static void open_filter(step_context *context)
+{
+    wchar_t path[512];
+    DWORD error = interface_path(&context->step->guid, context->step->value, path, ARRAY_COUNT(path));
+
+    if (error)
+        step_refuse(context, error == ERROR_NO_MORE_ITEMS ? STATUS_NO_SUCH_DEVICE : STATUS_UNSUCCESSFUL,
+                    L"the category has no instance %lu (Win32 error %lu)", (unsigned long)context->step->value, error);
+    else
+        open_path(context, path, (uint32_t)(wcslen(path) * sizeof(wchar_t)));
+}
+
+/* The make-pin control of refks: a second file object of the filter becomes the pin. */
+static void make_pin(step_context *context, const user_slot *filter, const uint8_t *name, uint32_t bytes,
+                     user_slot *pin)
+{
+    IO_STATUS_BLOCK status;
+    NTSTATUS returned;
+    plain_control *c = plain_new(bytes, 0);
+
+    if (!c) {
+        step_refuse(context, STATUS_NO_MEMORY, L"no memory for the pin's name");
+        return;
+    }
+    memcpy(c->in, name, bytes);
+    returned = open_file(NULL, filter->path, (uint32_t)(wcslen(filter->path) * sizeof(wchar_t)), pin->synchronous,
+                         &pin->handle, &status);
+    if (NT_SUCCESS(returned)) {
+        if (!plain_send(c, pin->handle, IOCTL_KSHS_MAKE_PIN, context->step->timeout_ms)) {
+            if (step_claim(context)) {
+                context->record.outcome = KSHS_OUTCOME_HUNG;
+                context->record.detail = (uint32_t)STATUS_TIMEOUT;
+            }
+            return;
+        }
+        returned = c->result;
+        status = c->status;
+        if (!NT_SUCCESS(returned)) {
+            NtClose(pin->handle);
+            pin->handle = NULL;
+        }
+    }
+    settle(context, pin, returned, &status, KSHS_REC_MADE);
+    plain_free(c);
+}
+
+static void open_pin(step_context *context)
+{
+    const kshs_step *step = context->step;
+    const user_slot *filter = slot_get(step->slot2), *other = NULL;
+    uint32_t bytes = (uint32_t)(sizeof(pin_prefix) - sizeof(wchar_t)) + step->data_length;
+    IO_STATUS_BLOCK status;
+    user_slot pin;
+    NTSTATUS returned;
+    uint8_t *name;
+
+    if (!filter) {
+        step_refuse(context, STATUS_INVALID_HANDLE, L"slot %lu holds no filter", (unsigned long)step->slot2);
+        return;
+    }
+    if (step->slot3 != KSHS_NO_SLOT && (other = slot_get(step->slot3)) == NULL) {
+        step_refuse(context, STATUS_INVALID_HANDLE, L"slot %lu holds no pin to connect to",
+                    (unsigned long)step->slot3);
+        return;
+    }
+    if (step->data_length < sizeof(struct pin_connect) || bytes > MAX_NAME_BYTES ||
+        step->flags & ~(uint32_t)(KSHS_STEP_FALLBACK | KSHS_STEP_NO_FALLBACK)) {
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"OPEN_PIN needs KSPIN_CONNECT and KSDATAFORMAT as its data");
+        return;
+    }
+    name = malloc(bytes);
+    if (!name) {
+        step_refuse(context, STATUS_NO_MEMORY, L"no memory for the pin's name");
+        return;
+    }
+    memcpy(name, pin_prefix, sizeof(pin_prefix) - sizeof(wchar_t));
+    memcpy(name + sizeof(pin_prefix) - sizeof(wchar_t), context->data, step->data_length);
+    if (other)
+        memcpy(name + sizeof(pin_prefix) - sizeof(wchar_t) + offsetof(struct pin_connect, pin_to_handle),
+               &other->handle, sizeof(other->handle));
+    memset(&pin, 0, sizeof(pin));
+    pin.synchronous = step->route == KSHS_ROUTE_SYNC;
+    pin.is_pin = true;
+    returned = open_file(filter->handle, name, bytes, pin.synchronous, &pin.handle, &status);
+    if (returned == STATUS_OBJECT_NAME_NOT_FOUND && nt_is_wine() && !(step->flags & KSHS_STEP_NO_FALLBACK) &&
+        context->state != STEP_ABANDONED && filter->path)
+        make_pin(context, filter, name, bytes, &pin);
+    else
+        settle(context, &pin, returned, &status, KSHS_REC_NATIVE);
+    free(name);
+}
+
+static NTSTATUS slot_close(uint32_t number)
+{
+    HANDLE handle = slots[number].handle;
+
+    request_slot_closing(number);
+    free(slots[number].path);
+    memset(&slots[number], 0, sizeof(slots[number]));   /* before the close: it may never return */
+    return NtClose(handle);
+}
+
+static void close_slot(step_context *context)
+{
+    NTSTATUS status;
+
+    if (!slot_get(context->step->slot)) {
+        step_refuse(context, STATUS_INVALID_HANDLE, L"slot %lu is not open", (unsigned long)context->step->slot);
+        return;
+    }
+    status = slot_close(context->step->slot);
+    if (step_claim(context))
+        context->record.returned = (uint32_t)status;
+}
+
+/* Pins before what they belong to.  A thread whose step was taken over leaves the rest to its successor. */
+static void release_all(const step_context *context)
+{
+    uint32_t number;
+    int pins;
+
+    requests_forget();
+    for (pins = 1; pins >= 0; pins--)
+        for (number = 0; number < KSHS_MAX_SLOTS; number++)
+            if (slots[number].handle && slots[number].is_pin == (pins != 0)) {
+                slot_close(number);
+                if (context && context->state == STEP_ABANDONED)
+                    return;
+            }
+}
+
+void user_step(step_context *context)
+{
+    switch (context->step->op) {
+    case KSHS_OP_OPEN_FILTER:
+        if (slot_free(context))
+            open_filter(context);
+        break;
+    case KSHS_OP_OPEN_DEVICE:
+        if (slot_free(context))
+            open_device(context);
+        break;
+    case KSHS_OP_OPEN_PIN:
+        if (slot_free(context))
+            open_pin(context);
+        break;
+    case KSHS_OP_CLOSE:
+        close_slot(context);
+        break;
+    case KSHS_OP_REQUEST:
+        request_step(context);
+        break;
+    case KSHS_OP_WAIT:
+        request_wait_step(context);
+        break;
+    case KSHS_OP_CANCEL:
+        request_cancel_step(context);
+        break;
+    case KSHS_OP_PROPERTY:
+        property_step(context);
+        break;
+    case KSHS_OP_RELEASE_ALL:
+        release_all(context);
+        break;
+    default:
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"there is no operation %lu", (unsigned long)context->step->op);
+    }
+}
+
+void user_end(void)
+{
+    release_all(NULL);
+}
