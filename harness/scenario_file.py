@@ -11,8 +11,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from harness.capabilities import unknown_needs
 from harness.expansion import Expanded, ExpansionError, expand
-from harness.model.check import check
+from harness.model.check import Problem, check
 from harness.model.scenario import Scenario
 from harness.toml_file import Complaint, TomlFile, TomlFileError
 from harness.toml_lines import Key
@@ -144,6 +145,10 @@ def _validate(file: TomlFile, base: Key, variant: Expanded, complaints: list[Com
         complain(validation_problems(error, Scenario, variant.table))
         return None
     problems = check(scenario)
+    problems += [
+        Problem(("needs", position), f"no capability is called {name!r}", near and f"did you mean {near!r}?")
+        for position, name, near in unknown_needs(scenario)
+    ]
     complain((problem.path, problem.message, problem.hint) for problem in problems)
     return None if problems else scenario
 

@@ -1,0 +1,193 @@
+"""What a guest can show, from what its agent says of it (`kshsctl info`, docs/architecture.md).
+
+A scenario that needs more is skipped with the reason; nothing that a guest cannot show ever counts
+as passed.  docs/scenarios.md lists the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from harness.model import Buffer, Device, Handshake, OpenPin, Scenario, Side
+from harness.model.check import handles
+from harness.model.steps import IOCTL_KS_HANDSHAKE
+
+Info = Mapping[str, Any]
+
+_WINE = "wine"
+_WINDOWS = "windows"
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One thing that a guest may be able to show.
+
+    `absent` gives the reason why a guest with this `info` lacks it, None where it has it.
+    """
+
+    name: str
+    description: str
+    absent: Callable[[Info], str | None]
+
+
+def _part(info: Info, name: str) -> Mapping[str, Any]:
+    """A member that is a table; an empty one where the guest says null or nothing."""
+    value = info.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _wine_lacks(reason: str) -> Callable[[Info], str | None]:
+    return lambda info: f"Wine: {reason}" if info.get("family") == _WINE else None
+
+
+def _client(info: Info) -> str | None:
+    return None if _part(info, "client").get("loaded") else "ksclient.sys is not loaded in this guest"
+
+
+def _ks_handshake(info: Info) -> str | None:
+    ks = _part(info, "ks")
+    if not ks.get("present"):
+        return "this guest has no ks.sys"
+    if info.get("family") == _WINDOWS or ks.get("ours"):
+        return None
+    return (
+        "this guest's own ks.sys is neither Windows' nor the reference, and is not known to handle handshakes"
+    )
+
+
+def _microsoft_ks(info: Info) -> str | None:
+    ks = _part(info, "ks")
+    if info.get("family") == _WINDOWS and ks.get("present") and not ks.get("ours"):
+        return None
+    return "the class driver of this guest is not Microsoft's AVStream"
+
+
+def _bugcheck(info: Info) -> str | None:
+    if info.get("family") == _WINE:
+        return "Wine: a fault ends the process that hosts drivers; there is no bugcheck"
+    return None
+
+
+def _verifier(info: Info) -> str | None:
+    if info.get("family") != _WINDOWS:
+        return "Driver Verifier is a part of Windows"
+    return (
+        None if _part(info, "verifier").get("flags") else "Driver Verifier is not switched on in this guest"
+    )
+
+
+def _pointer_size(size: int) -> Callable[[Info], str | None]:
+    def absent(info: Info) -> str | None:
+        found = _part(info, "agent").get("pointer_size")
+        return None if found == size else f"the agent of this guest has pointers of {found} bytes, not {size}"
+
+    return absent
+
+
+CAPABILITIES: dict[str, Capability] = {
+    item.name: item
+    for item in (
+        Capability("client", "ksclient.sys is loaded: requests from kernel mode", _client),
+        Capability("ks-handshake", "a class driver that handles IOCTL_KS_HANDSHAKE", _ks_handshake),
+        Capability("microsoft-ks", "the class driver is Microsoft's ks.sys, AVStream itself", _microsoft_ks),
+        Capability(
+            "native-pin-open",
+            "a pin can be opened by its KSNAME_Pin name, relative to its filter",
+            _wine_lacks(
+                "a name behind a device's name, or relative to an open device, is not found (c0000034)"
+            ),
+        ),
+        Capability(
+            "create-status",
+            "a refused open shows its status",
+            _wine_lacks("the status of IRP_MJ_CREATE is ignored, a refused open looks opened"),
+        ),
+        Capability(
+            "raw-user-buffers",
+            "the driver gets the caller's own pointers, bad ones too, with METHOD_NEITHER from user mode",
+            _wine_lacks(
+                "user-mode buffers are copied on the way, a bad pointer never reaches the driver,"
+                " and NULL arrives as a copy"
+            ),
+        ),
+        Capability(
+            "untouched-iosb",
+            "a request that fails at once leaves the caller's IO_STATUS_BLOCK alone",
+            _wine_lacks("the IO_STATUS_BLOCK is written whatever the request answers"),
+        ),
+        Capability("bugcheck", "a fault in a driver stops the kernel with a stop code", _bugcheck),
+        Capability("driver-verifier", "Driver Verifier watches the drivers", _verifier),
+        Capability(
+            "pnp-remove",
+            "the device can be removed while handles to it are open",
+            _wine_lacks("a removal does not wait for open handles and is no test of the driver's"),
+        ),
+        Capability("pointer-64", "a 64-bit agent: KSHANDSHAKE has 32 bytes", _pointer_size(8)),
+        Capability("pointer-32", "a 32-bit agent: KSHANDSHAKE has 24 bytes", _pointer_size(4)),
+    )
+}
+"""All capabilities by name."""
+
+
+def absent(info: Info) -> dict[str, str]:
+    """The capabilities that a guest lacks, each with its reason."""
+    reasons = ((name, item.absent(info)) for name, item in CAPABILITIES.items())
+    return {name: reason for name, reason in reasons if reason is not None}
+
+
+def present(info: Info) -> frozenset[str]:
+    """The capabilities that a guest has."""
+    return frozenset(CAPABILITIES) - absent(info).keys()
+
+
+def implied(scenario: Scenario) -> frozenset[str]:
+    """What a scenario needs because of what its steps do; `needs` may add to it."""
+    return frozenset(_implied(scenario))
+
+
+def _implied(scenario: Scenario) -> Iterator[str]:
+    if any(handle.side is Side.KERNEL for handle in handles(scenario).values()):
+        yield "client"
+    for step in scenario.steps:
+        if isinstance(step, Handshake):
+            if step.control == IOCTL_KS_HANDSHAKE:
+                yield "ks-handshake"
+            if step.route.side is Side.USER and not {step.in_buffer, step.out_buffer} <= {
+                Buffer.NORMAL,
+                Buffer.ALIAS,
+            }:
+                yield "raw-user-buffers"
+        elif isinstance(step, OpenPin) and step.way == "native":
+            yield "native-pin-open"
+        elif isinstance(step, Device) and step.action in {"remove", "restart"}:
+            yield "pnp-remove"
+        elif step.do in {"behaviour", "seen", "reset", "unblock", "pin_handshake"}:
+            yield "client"
+
+
+def missing(scenario: Scenario, info: Info) -> str | None:
+    """Why a guest cannot show a scenario; None if it can.
+
+    An unknown name in `needs` counts as missing: `unknown_needs` tells it before a guest is up.
+    """
+    lacking = absent(info)
+    reasons = []
+    for name in sorted({*scenario.needs, *implied(scenario)}):
+        if name not in CAPABILITIES:
+            reasons.append(f"needs {name!r}, which no guest is known to have")
+        elif name in lacking:
+            reasons.append(f"needs {name}: {lacking[name]}")
+    return "; ".join(reasons) or None
+
+
+def unknown_needs(scenario: Scenario) -> list[tuple[int, str, str | None]]:
+    """The entries of `needs` that name no capability: position, name, and the nearest known one."""
+    result: list[tuple[int, str, str | None]] = []
+    for position, name in enumerate(scenario.needs):
+        if name not in CAPABILITIES:
+            near = get_close_matches(name, CAPABILITIES, n=1)
+            result.append((position, name, near[0] if near else None))
+    return result
