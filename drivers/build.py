@@ -165,7 +165,7 @@ class _Job:
         self._write_definition(work)
         for component in COMPONENTS:
             self._link(work, component)
-        self._check_imports(work)
+        self._check_images(work)
         self._package(work, result)
 
     def _compile(self, work: Path) -> None:
@@ -255,9 +255,9 @@ class _Job:
         libraries = (["libks.a"] if component.needs_ks else []) + list(component.libraries)
         self.tools.link_driver(image, objects, libraries, work)
 
-    def _check_imports(self, work: Path) -> None:
-        """Refuse what some guest would not load: drivers on Wine and Windows, the agent on all."""
-        from drivers import imports
+    def _check_images(self, work: Path) -> None:
+        """Refuse what some guest would not load, and fault handlers that the compiler dropped."""
+        from drivers import imports, seh
 
         ours = imports.exports_of(work / self.ks_module)
         wine = imports.wine().with_module(self.ks_module, ours)
@@ -268,6 +268,7 @@ class _Job:
             image = work / self._image(component)
             family = windows if component.kernel else imports.agent()
             imports.require(image, wine, family, importer=component.image)
+            seh.require(image, [work / name for name in self._sources(component) if name.endswith(".c")])
 
     def _package(self, work: Path, result: Path) -> None:
         """Sign the drivers and put everything in its place below ``result``."""

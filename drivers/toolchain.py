@@ -36,9 +36,7 @@ _COMMON_FLAGS = (
     "-O2",
     "-g",
     "-gcodeview",
-    # Faults must be caught where they happen: __try has to cover plain loads and stores, and every
-    # function needs unwind data, which -ffreestanding would drop.
-    "-fasync-exceptions",
+    # Every function needs unwind data or no handler above it is found; -ffreestanding would drop it.
     "-funwind-tables",
     "-fno-strict-aliasing",
     "-fno-delete-null-pointer-checks",
