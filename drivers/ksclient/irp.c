@@ -30,12 +30,7 @@ static NTSTATUS NTAPI completion(PDEVICE_OBJECT device, PIRP irp, PVOID context)
     if (InterlockedIncrement(&attempt->runs) == 1) {
         attempt->status = irp->IoStatus.Status;
         attempt->information = irp->IoStatus.Information;
-        /* Wine leaves Irp->PendingReturned alone; the bit that NT takes it from is in the
-         * stack location just left, which Wine does not wipe as NT does. */
-        if (kshs_is_wine())
-            attempt->pending_returned = (IoGetNextIrpStackLocation(irp)->Control & SL_PENDING_RETURNED) != 0;
-        else
-            attempt->pending_returned = irp->PendingReturned;
+        attempt->pending_returned = irp->PendingReturned;
         InterlockedExchange(&attempt->done, 1);
         KeSetEvent(&attempt->completed, IO_NO_INCREMENT, FALSE);
     } else {
