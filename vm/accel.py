@@ -60,7 +60,9 @@ def probe(config: VmConfig | None = None) -> Accelerator:
     return found
 
 
-def _detect(config: VmConfig, device: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo")) -> Accelerator:
+def _detect(
+    config: VmConfig, device: Path = Path("/dev/kvm"), cpuinfo: Path = Path("/proc/cpuinfo")
+) -> Accelerator:
     if not device.exists():
         return Accelerator("tcg", f"there is no {device}")
     if not os.access(device, os.R_OK | os.W_OK):
@@ -105,10 +107,11 @@ def assemble(config: VmConfig) -> Path:
         return rom
     with tempfile.TemporaryDirectory(dir=directory) as name:
         scratch = Path(name)
+        compiled, linked = str(scratch / "probe.o"), str(scratch / "probe.rom")
+        flat = ["--image-base=0", "-Ttext=0", "-e", "0", "--oformat=binary"]
         steps = (
-            ["clang", "--target=x86_64-elf", "-c", str(SOURCE), "-o", str(scratch / "probe.o")],
-            ["ld.lld", "--image-base=0", "-Ttext=0", "-e", "0", "--oformat=binary"]
-            + [str(scratch / "probe.o"), "-o", str(scratch / "probe.rom")],
+            ["clang", "--target=x86_64-elf", "-c", str(SOURCE), "-o", compiled],
+            ["ld.lld", *flat, compiled, "-o", linked],
         )
         for step in steps:
             run(step, what="assembling the accelerator's trial guest")
@@ -125,7 +128,12 @@ def trial(rom: Path, accelerator: str, emulator: str, seconds: float = TRIAL_SEC
     with tempfile.NamedTemporaryFile() as console:
         argv = [emulator, "-nodefaults", "-no-user-config", "-display", "none", "-accel", accelerator]
         argv += ["-machine", "pc", "-m", "16", "-bios", str(rom)]
-        argv += ["-chardev", f"file,id=d,path={console.name}", "-device", "isa-debugcon,iobase=0xe9,chardev=d"]
+        argv += [
+            "-chardev",
+            f"file,id=d,path={console.name}",
+            "-device",
+            "isa-debugcon,iobase=0xe9,chardev=d",
+        ]
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
         code: int | None = 0
         complaint = ""

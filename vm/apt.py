@@ -42,7 +42,9 @@ def sources(suite: str, override: Path | None = None, etc: Path = Path("/etc/apt
     for path, text in files:
         parse = _from_deb822 if re.search(r"^Types:", text, re.MULTILINE) else _from_lines
         stanzas += [stanza for stanza in parse(text, suite, path) if stanza not in stanzas]
-    if not any(re.search(rf"^Suites:.*\b{re.escape(suite)}(\s|$)", stanza, re.MULTILINE) for stanza in stanzas):
+    if not any(
+        re.search(rf"^Suites:.*\b{re.escape(suite)}(\s|$)", stanza, re.MULTILINE) for stanza in stanzas
+    ):
         raise VmError(
             f"no apt source for Debian {suite} main",
             str(override or etc),
@@ -71,9 +73,7 @@ def _from_lines(text: str, suite: str, path: Path) -> list[str]:
         suites = _wanted([match["suite"]], suite)
         if not suites or "main" not in match["components"].split():
             continue
-        options = dict(
-            option.split("=", 1) for option in (match["options"] or "").split() if "=" in option
-        )
+        options = dict(option.split("=", 1) for option in (match["options"] or "").split() if "=" in option)
         stanza = f"Types: deb\nURIs: {match['uri']}\nSuites: {suites[0]}\nComponents: main\n"
         for option, field in (("signed-by", "Signed-By"), ("trusted", "Trusted")):
             if option in options:

@@ -17,7 +17,6 @@ PACKAGES = {
     "dpkg-deb": "dpkg",
     "hardlink": "util-linux",
     "ld.lld": "lld",
-    "llvm-objcopy": "llvm",
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "qemu-img": "qemu-utils",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 from dataclasses import dataclass
@@ -63,9 +64,7 @@ class LinuxGuest:
         features = E.features(E.acpi(), E.apic(), E.vmport(state="off"))
         if not kvm:
             features.append(E.tcg(etree.fromstring("<tb-cache unit='MiB'>128</tb-cache>")))
-        serial = E.serial(
-            E.source(path=str(self.evidence / "serial.log")), E.target(port="0"), type="file"
-        )
+        serial = E.serial(E.source(path=str(self.evidence / "serial.log")), E.target(port="0"), type="file")
         domain = etree.Element("domain", type="kvm" if kvm else "qemu", nsmap={"qemu": QEMU_NAMESPACE})
         domain.extend(
             [
@@ -206,12 +205,13 @@ class Domain:
 
         def established() -> bool:
             table = self.qmp("human-monitor-command", **{"command-line": "info usernet"})
-            return any("TCP[" in line and "[HOST_FORWARD]" not in line for line in table.splitlines())
+            states = re.findall(r"TCP\[(\w+)\]", table)
+            return any(state not in ("HOST_FORWARD", "TIME_WAIT", "CLOSED") for state in states)
 
         with contextlib.suppress(RetryError):
-            Retrying(
-                retry=retry_if_result(bool), wait=wait_fixed(0.02), stop=stop_after_delay(timeout)
-            )(established)
+            Retrying(retry=retry_if_result(bool), wait=wait_fixed(0.02), stop=stop_after_delay(timeout))(
+                established
+            )
 
     def kill(self, timeout: float = 10) -> None:
         """Ends the virtual machine at once.

@@ -15,7 +15,9 @@ from vm.errors import VmError
 class Family(Protocol):
     """One family; stateless."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """``wine`` or ``windows``."""
 
     def command_line(self, argv: Sequence[str]) -> str:
         """A command of the guest's shell."""

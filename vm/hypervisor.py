@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import libvirt
 import libvirt_qemu
 
-from vm import accel, slots
+from vm import accel, reaper, slots
 from vm.commands import require, run
 from vm.config import VmConfig
 from vm.domain import Domain
@@ -103,6 +103,7 @@ class Hypervisor:
 
     def __enter__(self) -> Hypervisor:
         _EventLoop.start()
+        reaper.reap(self.config)
         self._slot = slots.take(self.config)
         try:
             self._connection = self._open()
@@ -229,7 +230,12 @@ class Hypervisor:
         libvirt_qemu.qemuMonitorEventRegister(self._connection, None, "GUEST_PANICKED", self._on_panic, None)
 
     def _on_lifecycle(
-        self, _connection: libvirt.virConnect, domain: libvirt.virDomain, event: int, detail: int, _opaque: Any
+        self,
+        _connection: libvirt.virConnect,
+        domain: libvirt.virDomain,
+        event: int,
+        detail: int,
+        _opaque: Any,
     ) -> None:
         kind = _LIFECYCLE.get(event)
         if kind is None:

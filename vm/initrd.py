@@ -37,8 +37,7 @@ def module_order(modules: Path, wanted: Sequence[str]) -> list[Path]:
         VmError: neither a file nor built in.
     """
     built_in = {
-        Path(line).stem.replace("-", "_")
-        for line in (modules / "modules.builtin").read_text().splitlines()
+        Path(line).stem.replace("-", "_") for line in (modules / "modules.builtin").read_text().splitlines()
     }
     files = {path.stem.replace("-", "_"): path for path in (modules / "kernel").rglob("*.ko")}
     order: list[Path] = []

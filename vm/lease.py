@@ -22,7 +22,14 @@ class Lease:
     """A running guest that is this holder's alone; a context manager that releases it."""
 
     def __init__(
-        self, hv: Hypervisor, template: Template, domain: Domain, shell: Shell, directory: Path, evidence: Path
+        self,
+        hv: Hypervisor,
+        template: Template,
+        domain: Domain,
+        port: int,
+        shell: Shell,
+        directory: Path,
+        evidence: Path,
     ) -> None:
         self.template = template
         self.shell = shell
@@ -30,6 +37,7 @@ class Lease:
         """``serial.log`` and ``debugcon.log``: what the guest said without being asked."""
         self._hv = hv
         self._domain = domain
+        self._port = port
         self._directory = directory
         self._released = False
 
@@ -67,18 +75,15 @@ class Lease:
         Raises:
             GuestLost, GuestTimeout: it does not.
         """
-        port = self._port
-        return _shell(self._hv, self.template, self._domain, port)
-
-    _port: int = 0
+        return _shell(self._hv, self.template, self._domain, self._port)
 
     def release(self) -> None:
         """Ends the guest and removes its disk; evidence that was asked for elsewhere stays."""
         if self._released:
             return
         self._released = True
-        self._domain.kill()
         self.shell.close()
+        self._domain.kill()
         self._hv.forget(self._domain)
         remove_tree(self._directory)
 
@@ -117,14 +122,10 @@ def acquire(hv: Hypervisor, template: Template, *, evidence: Path | None = None)
             hv.forget(domain)
         remove_tree(directory)
         raise
-    lease = Lease(hv, template, domain, shell, directory, consoles)
-    lease._port = port
-    return lease
+    return Lease(hv, template, domain, port, shell, directory, consoles)
 
 
 def _shell(hv: Hypervisor, template: Template, domain: Domain, port: int) -> Shell:
-    shell = Shell(
-        connect(template.endpoint(port), hv.config.connect_timeout), template.family, domain.name
-    )
+    shell = Shell(connect(template.endpoint(port), hv.config.connect_timeout), template.family, domain.name)
     shell.run(template.family.set_clock(time.time()), check=True)
     return shell

@@ -132,7 +132,8 @@ class WineRecipe:
         kernel = initrd.kernel_release(part)
         shutil.copyfile(part / "boot" / f"vmlinuz-{kernel}", work.directory / "vmlinuz")
         write_whole(
-            work.directory / "initrd", initrd.build(part, kernel, MODULES, FILES / "initrd.sh", work.directory)
+            work.directory / "initrd",
+            initrd.build(part, kernel, MODULES, FILES / "initrd.sh", work.directory),
         )
         _configure(part)
         # The packages are unpacked and not configured; this is the one configuration that Wine needs.
@@ -178,16 +179,29 @@ class WineRecipe:
             env={"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
         )
         part.rename(work.directory / "disk.raw")
-        return {"disk_bytes": (work.directory / "disk.raw").stat().st_blocks * 512}
+        return {}
 
 
 def _configure(root: Path) -> None:
-    for name in ("dev", "proc", "sys", "run", "tmp", "root/.ssh", "etc/dropbear", "usr/sbin", "var/tmp", _HERE):
+    for name in (
+        "dev",
+        "proc",
+        "sys",
+        "run",
+        "tmp",
+        "root/.ssh",
+        "etc/dropbear",
+        "usr/sbin",
+        "var/tmp",
+        _HERE,
+    ):
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / "root").chmod(0o700)
     (root / "root/.ssh").chmod(0o700)
     _link(root / "usr/sbin/init", "/usr/bin/busybox")
-    applets = run([str(root / "usr/bin/busybox"), "--list"], what="listing busybox's applets").decode().split()
+    applets = (
+        run([str(root / "usr/bin/busybox"), "--list"], what="listing busybox's applets").decode().split()
+    )
     for applet in applets:
         places = [root / directory / applet for directory in ("usr/bin", "usr/sbin")]
         if not any(place.exists() or place.is_symlink() for place in places):
@@ -208,13 +222,9 @@ def _make_keys(root: Path, directory: Path) -> None:
     host, client = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     openssh = root / "etc/dropbear/host_key.openssh"
     write_whole(openssh, _private_openssh(host))
-    run(
-        confined(
-            ["chroot", str(root), "/usr/lib/dropbear/dropbearconvert", "openssh", "dropbear"]
-            + ["/etc/dropbear/host_key.openssh", "/etc/dropbear/host_key"]
-        ),
-        what="writing the guest's host key",
-    )
+    convert = ["/usr/lib/dropbear/dropbearconvert", "openssh", "dropbear"]
+    names = ["/etc/dropbear/host_key.openssh", "/etc/dropbear/host_key"]
+    run(confined(["chroot", str(root), *convert, *names]), what="writing the guest's host key")
     openssh.unlink()
     (root / "etc/dropbear/host_key").chmod(0o600)
     write_whole(directory / "host_key.pub", _public_openssh(host) + "\n")

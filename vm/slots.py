@@ -61,11 +61,10 @@ def empty(directory: Path) -> list[str]:
     for pid, name in machines(directory):
         if kill_process(pid, f"{directory}/"):
             gone.append(f"guest {name} (process {pid})")
-    for entry in sorted(directory.iterdir()) if directory.is_dir() else []:
+    gone += [f"files of {path.name}" for path in sorted(directory.glob("leases/*"))]
+    for entry in directory.iterdir() if directory.is_dir() else []:
         if entry.name not in KEPT:
-            leftovers = [path for path in (entry / "..").glob("leases/*")] if entry.name == "leases" else []
             remove_tree(entry)
-            gone += [f"files of {path.name}" for path in leftovers]
     return gone
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,9 @@ KEEPALIVE_SECONDS = 15
 DRAIN_SECONDS = 0.25
 """How long to wait for the rest of the output once the exit status is there: a service that a command
 left behind holds its stdout open for ever (this is why nothing here waits for EOF)."""
+
+# Its broken connections reach us as exceptions; without a handler logging would print them as well.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,8 @@ def _authenticated(endpoint: Endpoint, link: socket.socket, timeout: float) -> p
     return transport
 
 
-def _prefer(offered: tuple[str, ...], first: str) -> tuple[str, ...]:
-    return (first, *(name for name in offered if name != first)) if first in offered else offered
+def _prefer(offered: Sequence[str], first: str) -> tuple[str, ...]:
+    return (first, *(name for name in offered if name != first)) if first in offered else tuple(offered)
 
 
 class Channel:
@@ -238,13 +242,13 @@ class Shell:
         """Whether the connection still stands, as far as is known."""
         return self._transport.is_active()
 
-    def wine(self, argv: list[str] | tuple[str, ...]) -> str:
+    def wine(self, argv: Sequence[str]) -> str:
         """The command line that runs an .exe on this family of guests (on Windows: nothing special)."""
         return self.family.windows_program(argv)
 
     def run(
         self,
-        argv: list[str] | tuple[str, ...] | str,
+        argv: Sequence[str] | str,
         *,
         input: bytes | None = None,
         timeout: float = 60,
@@ -347,11 +351,13 @@ class Shell:
             channel = self._transport.open_session(timeout=30)
             channel.exec_command(line)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise GuestLost(f"the guest takes no command: {error or 'connection lost'}", self._where) from None
+            raise GuestLost(
+                f"the guest takes no command: {error or 'connection lost'}", self._where
+            ) from None
         return channel
 
     @contextlib.contextmanager
-    def _sftp_session(self, timeout: float):  # type: ignore[no-untyped-def]
+    def _sftp_session(self, timeout: float) -> Iterator[paramiko.SFTPClient]:
         with self._sftp_lock:
             try:
                 if self._sftp is None:
@@ -363,13 +369,15 @@ class Shell:
                 yield self._sftp
             except (paramiko.SSHException, EOFError) as error:
                 self._sftp = None
-                raise GuestLost(f"the file transfer broke: {error or 'connection lost'}", self._where) from None
+                raise GuestLost(
+                    f"the file transfer broke: {error or 'connection lost'}", self._where
+                ) from None
 
 
 class _Collector:
     """Reads one stream of a channel to its end, or as far as one waits for it."""
 
-    def __init__(self, receive) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, receive: Callable[[int], bytes]) -> None:
         self._receive = receive
         self._data = bytearray()
         self._thread = threading.Thread(target=self._run, daemon=True)

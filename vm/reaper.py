@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What dead runs left behind, and its removal.  What a live process holds is never touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vm import image, slots
+from vm.config import VmConfig
+from vm.errors import VmError
+from vm.files import UseMark, private_directory, read_json, remove_tree, try_lock
+
+
+def reap(config: VmConfig) -> list[str]:
+    """Ends the guests of dead runs and removes their files; says what there was, one line each.
+
+    A run is dead when the lock of its slot is free.  An image that is half built stays, since its next
+    build goes on from there; those that no present recipe would go on with are removed.
+
+    Raises:
+        VmError: the runtime or cache directory is not ours.
+    """
+    gone: list[str] = []
+    if config.runtime_dir.exists():
+        runtime = private_directory(config.runtime_dir)
+        for lock_file in sorted(runtime.glob("r*.lock")):
+            gone += _reap_slot(lock_file.with_suffix(""), lock_file)
+    for part in sorted(config.templates_dir.glob("*.build")):
+        gone += _remove_unlocked(part, "half-made template")
+    wanted = _wanted_builds(config)
+    for part in sorted(config.images_dir.glob("*.build")):
+        if part.name not in wanted:
+            gone += _remove_unlocked(part, "half-built image")
+    return gone
+
+
+def clean(config: VmConfig) -> list[str]:
+    """``reap``, and then removes every image and template that no live process uses.
+
+    Raises:
+        VmError: the runtime or cache directory is not ours.
+    """
+    gone = reap(config)
+    busy_images: set[str] = set()
+    busy_templates: set[Path] = set()
+    templates = [path for path in sorted(config.templates_dir.glob("*-*")) if path.is_dir()]
+    for path in templates:
+        if path.suffix == "" and UseMark.is_held(path / "in-use"):
+            manifest = read_json(path / "manifest.json") or {}
+            busy_templates |= {path, *([Path(manifest["parent"])] if manifest.get("parent") else [])}
+            busy_images.add(str(manifest.get("image")))
+    for path in templates:
+        if path not in busy_templates:
+            gone += _remove_unlocked(path, "template")
+    for path in sorted(config.images_dir.glob("*-*")):
+        if path.is_dir() and str(path) not in busy_images:
+            gone += _remove_unlocked(path, "image")
+    return gone
+
+
+def _reap_slot(directory: Path, lock_file: Path) -> list[str]:
+    lock = try_lock(lock_file)
+    if lock is None:
+        return []
+    try:
+        return slots.empty(directory)
+    finally:
+        lock.release()
+
+
+def _remove_unlocked(path: Path, what: str) -> list[str]:
+    lock = try_lock(path.with_suffix(".lock"))
+    if lock is None:
+        return []
+    try:
+        return [f"{what} {path.name}"] if remove_tree(path) else []
+    finally:
+        lock.release()
+
+
+def _wanted_builds(config: VmConfig) -> set[str]:
+    names = set()
+    for recipe in image.RECIPES:
+        try:
+            path, _ = image.locate(config, recipe)
+        except VmError:
+            continue  # its sources cannot be read now; then nothing is known to be superseded
+        names.add(path.with_suffix(".build").name)
+    return names or {path.name for path in config.images_dir.glob("*.build")}
