@@ -12,6 +12,7 @@ static struct {
     HCERTSTORE (WINAPI *open)(LPCSTR provider, DWORD encoding, HCRYPTPROV_LEGACY unused, DWORD flags,
                               const void *parameter);
     BOOL (WINAPI *close)(HCERTSTORE store, DWORD flags);
+    BOOL (WINAPI *control)(HCERTSTORE store, DWORD flags, DWORD what, const void *parameter);
     PCCERT_CONTEXT (WINAPI *create)(DWORD encoding, const BYTE *data, DWORD length);
     BOOL (WINAPI *free)(PCCERT_CONTEXT certificate);
     BOOL (WINAPI *add)(HCERTSTORE store, PCCERT_CONTEXT certificate, DWORD disposition, PCCERT_CONTEXT *out);
@@ -32,6 +33,7 @@ static bool load(report *r)
     } functions[] = {
         { "CertOpenStore", &crypt.open },
         { "CertCloseStore", &crypt.close },
+        { "CertControlStore", &crypt.control },
         { "CertCreateCertificateContext", &crypt.create },
         { "CertFreeCertificateContext", &crypt.free },
         { "CertAddCertificateContextToStore", &crypt.add },
@@ -95,6 +97,9 @@ static bool change_store(report *r, PCCERT_CONTEXT certificate, const wchar_t *n
         if (found && !crypt.remove(found))      /* frees it in any case; not there is fine */
             done = report_fail(r, GetLastError(), L"LocalMachine\\%ls does not let go of the certificate", name);
     }
+    /* Wine 8 leaks a reference when it deletes, and would never write.  Windows has written already, and may
+     * say that it knows no commit. */
+    crypt.control(store, 0, CERT_STORE_CTRL_COMMIT, NULL);
     /* Writes are done at the latest here. */
     if (!crypt.close(store, 0) && done)
         done = report_fail(r, GetLastError(), L"LocalMachine\\%ls was not written", name);
