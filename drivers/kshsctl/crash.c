@@ -47,32 +47,38 @@ static void close_event_file(const DEBUG_EVENT *event)
         CloseHandle(file);
 }
 
-static int record(DWORD pid, HANDLE told)
+static bool record(report *r, DWORD pid, HANDLE told)
 {
     HANDLE process = OpenProcess(PROCESS_ALL_ACCESS, FALSE, pid);
     crash_report crash;
     unsigned count;
 
-    if (!process || !DebugActiveProcess(pid)) {
-        say(L"kshsctl: cannot attach to process %lu (Win32 error %lu)", pid, GetLastError());
-        crash_append_simple(pid, "unattached", GetLastError());
+    report_step(r, "attach");
+    if (!process)
+        return report_fail(r, GetLastError(), L"there is no process %lu to attach to", pid);
+    if (!DebugActiveProcess(pid)) {
+        report_fail(r, GetLastError(), L"process %lu cannot be attached to", pid);
+        crash_append_simple(pid, "unattached", r->code);
         if (told)
             SetEvent(told);
-        return EXIT_FAILED;
+        CloseHandle(process);
+        return false;
     }
+    report_step(r, "wait-exception");
     for (count = 0; count < MAX_EVENTS; count++) {
         DWORD answer = DBG_CONTINUE;
         DEBUG_EVENT event;
 
         if (!WaitForDebugEvent(&event, EVENT_WAIT_MS)) {
-            crash_append_simple(pid, "no-exception", GetLastError());
+            report_fail(r, GetLastError(), L"process %lu showed no exception", pid);
+            crash_append_simple(pid, "no-exception", r->code);
             end_process(pid, (DWORD)STATUS_UNHANDLED_EXCEPTION);
-            return EXIT_FAILED;
+            return false;
         }
         close_event_file(&event);
         if (event.dwDebugEventCode == EXIT_PROCESS_DEBUG_EVENT) {
             crash_append_simple(pid, "exited", event.u.ExitProcess.dwExitCode);
-            return EXIT_DONE;
+            return true;
         }
         if (event.dwDebugEventCode == EXCEPTION_DEBUG_EVENT) {
             const EXCEPTION_RECORD *exception = &event.u.Exception.ExceptionRecord;
@@ -88,17 +94,19 @@ static int record(DWORD pid, HANDLE told)
                 crash.process = process;
                 crash.exception = exception;
                 crash.first_chance = event.u.Exception.dwFirstChance != 0;
-                crash_write(&crash);
+                report_step(r, "write");
+                if (!crash_write(&crash))
+                    report_fail(r, GetLastError(), L"the crash of process %lu could not be written down", pid);
                 end_process(pid, exception->ExceptionCode);
                 ContinueDebugEvent(event.dwProcessId, event.dwThreadId, DBG_EXCEPTION_NOT_HANDLED);
-                return EXIT_DONE;
+                return !r->failed;
             }
         }
         ContinueDebugEvent(event.dwProcessId, event.dwThreadId, answer);
     }
     crash_append_simple(pid, "no-exception", 0);
     end_process(pid, (DWORD)STATUS_UNHANDLED_EXCEPTION);
-    return EXIT_FAILED;
+    return report_fail(r, 0, L"process %lu showed no exception", pid);
 }
 
 static bool number(const wchar_t *text, uint64_t *value)
@@ -114,13 +122,17 @@ static bool number(const wchar_t *text, uint64_t *value)
 int verb_crash(int count, wchar_t **arguments)
 {
     uint64_t pid, event;
+    report r;
 
     (void)count;
-    if (!number(arguments[0], &pid) || !pid || pid > 0xFFFFFFFF || !number(arguments[1], &event)) {
-        say(L"usage: kshsctl crash PID EVENT, both decimal; EVENT is an inherited handle, or 0");
-        return EXIT_USAGE;
-    }
-    return record((DWORD)pid, (HANDLE)(ULONG_PTR)event);
+    report_start(&r, "crash");
+    report_step(&r, "arguments");
+    if (!number(arguments[0], &pid) || !pid || pid > 0xFFFFFFFF || !number(arguments[1], &event))
+        report_fail(&r, ERROR_INVALID_PARAMETER,
+                    L"PID and EVENT are decimal numbers; EVENT is an inherited handle, or 0");
+    else
+        record(&r, (DWORD)pid, (HANDLE)(ULONG_PTR)event);
+    return report_finish(&r);
 }
 
 static bool set_text(HKEY key, const wchar_t *name, const wchar_t *text, report *r)

@@ -14,7 +14,7 @@ typedef struct crash_report {
     bool first_chance;
 } crash_report;
 
-void crash_write(const crash_report *crash);
+bool crash_write(const crash_report *crash);
 void crash_append_simple(DWORD pid, const char *kind, DWORD code);  /* a crash of which no more is known */
 
 #endif

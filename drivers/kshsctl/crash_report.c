@@ -262,7 +262,7 @@ static void write_modules(json *j, const module_list *list)
     json_end(j);
 }
 
-void crash_write(const crash_report *crash)
+bool crash_write(const crash_report *crash)
 {
     static module_list modules;     /* too large for a stack */
     ULONG_PTR address = (ULONG_PTR)crash->exception->ExceptionAddress, stack;
@@ -291,5 +291,5 @@ void crash_write(const crash_report *crash)
     else
         json_null(&j, "driver");
     write_modules(&j, &modules);
-    crash_append(&j);
+    return crash_append(&j);
 }

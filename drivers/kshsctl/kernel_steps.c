@@ -137,9 +137,10 @@ static void take_answer(step_context *context, exchange *x, const kshs_step *ask
 
 static uint32_t answer_size(const kshs_step *step)
 {
-    uint32_t data = step->op == KSHS_OP_PROPERTY && step->out_length > KSHS_KEEP_BYTES ? step->out_length
-                                                                                       : KSHS_KEEP_BYTES;
+    uint32_t data = KSHS_KEEP_BYTES;
 
+    if (step->op == KSHS_OP_PROPERTY)   /* without out_length the property data says it */
+        data = step->out_length ? step->out_length : step->data_length;
     return (uint32_t)sizeof(kshs_record) + (data > KSHS_MAX_DATA ? KSHS_MAX_DATA : data);
 }
 

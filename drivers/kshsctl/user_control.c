@@ -73,6 +73,7 @@ void property_step(step_context *context)
 {
     const kshs_step *step = context->step;
     user_slot *slot = slot_get(step->slot);
+    uint32_t value_length = step->data_length - step->in_length, out_length;
     struct property property;
     plain_control *c;
 
@@ -81,12 +82,13 @@ void property_step(step_context *context)
         return;
     }
     if (step->in_length > step->data_length || step->out_length > KSHS_BUFFER_SIZE ||
-        step->data_length - step->in_length > step->out_length) {
-        step_refuse(context, STATUS_INVALID_PARAMETER,
+        value_length > KSHS_BUFFER_SIZE || (step->out_length && value_length > step->out_length)) {
+        step_refuse(context, STATUS_INVALID_BUFFER_SIZE,
                     L"a property's data is in_length bytes, then at most out_length bytes of property data");
         return;
     }
-    c = plain_new((uint32_t)sizeof(property) + step->in_length, step->out_length);
+    out_length = step->out_length ? step->out_length : value_length;
+    c = plain_new((uint32_t)sizeof(property) + step->in_length, out_length);
     if (!c) {
         step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
         return;
@@ -96,7 +98,7 @@ void property_step(step_context *context)
     property.flags = step->value2;
     memcpy(c->in, &property, sizeof(property));
     memcpy(c->in + sizeof(property), context->data, step->in_length);
-    memcpy(c->out, context->data + step->in_length, step->data_length - step->in_length);
+    memcpy(c->out, context->data + step->in_length, value_length);
     if (!plain_send(c, slot->handle, IOCTL_PROPERTY, step->timeout_ms)) {
         if (step_claim(context)) {      /* the driver may still write to the buffers: they are left alone */
             context->record.outcome = KSHS_OUTCOME_HUNG;
@@ -106,7 +108,7 @@ void property_step(step_context *context)
     }
     if (step_claim(context)) {
         record_status(&context->record, c);
-        if (!NT_ERROR(c->result) && c->status.Information <= step->out_length) {
+        if (!NT_ERROR(c->result) && c->status.Information <= out_length) {
             context->record.data_length = (uint32_t)c->status.Information;
             memcpy(context->reply, c->out, context->record.data_length);
         }

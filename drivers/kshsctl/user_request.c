@@ -505,7 +505,8 @@ static bool request_possible(step_context *context, user_slot *slot)
         return false;
     }
     if (step->flags & KSHS_STEP_ASYNC && (step->token >= KSHS_MAX_TOKENS || requests.tokens[step->token])) {
-        step_refuse(context, STATUS_INVALID_PARAMETER, L"token %lu is in use or none", (unsigned long)step->token);
+        step_refuse(context, step->token < KSHS_MAX_TOKENS ? STATUS_OBJECT_NAME_COLLISION : STATUS_INVALID_PARAMETER,
+                    L"token %lu is in use or none", (unsigned long)step->token);
         return false;
     }
     obstacle = wine_cannot(step);
@@ -633,6 +634,7 @@ void request_wait_step(step_context *context)
         return;
     requests.tokens[context->step->token] = NULL;
     context->record = r->record;
+    context->record.op = KSHS_OP_WAIT;
     memcpy(context->reply, r->kept, r->record.data_length);
     WaitForSingleObject(r->thread, INFINITE);       /* it is past its last instruction but the return */
     request_release(r);

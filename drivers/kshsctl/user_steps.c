@@ -21,6 +21,7 @@ struct pin_connect {                /* KSPIN_CONNECT */
     uint32_t priority_class, priority_sub_class;
 };
 
+#define FORMAT_BYTES 64u            /* sizeof(KSDATAFORMAT) */
 #define MAX_NAME_BYTES 65534u       /* of a UNICODE_STRING */
 #define MAX_PATH_BYTES 32000u
 
@@ -175,7 +176,9 @@ static void open_pin(step_context *context)
 {
     const kshs_step *step = context->step;
     const user_slot *filter = slot_get(step->slot2), *other = NULL;
+    const uint32_t allowed = KSHS_STEP_FALLBACK | KSHS_STEP_NO_FALLBACK;
     uint32_t bytes = (uint32_t)(sizeof(pin_prefix) - sizeof(wchar_t)) + step->data_length;
+    struct pin_connect connect;
     IO_STATUS_BLOCK status;
     user_slot pin;
     NTSTATUS returned;
@@ -190,9 +193,19 @@ static void open_pin(step_context *context)
                     (unsigned long)step->slot3);
         return;
     }
-    if (step->data_length < sizeof(struct pin_connect) || bytes > MAX_NAME_BYTES ||
-        step->flags & ~(uint32_t)(KSHS_STEP_FALLBACK | KSHS_STEP_NO_FALLBACK)) {
-        step_refuse(context, STATUS_INVALID_PARAMETER, L"OPEN_PIN needs KSPIN_CONNECT and KSDATAFORMAT as its data");
+    if (step->flags & ~allowed || step->flags == allowed) {
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"the flags 0x%lx make no sense here",
+                    (unsigned long)step->flags);
+        return;
+    }
+    if (step->data_length < sizeof(connect) + FORMAT_BYTES || step->data_length % sizeof(wchar_t) ||
+        bytes > MAX_NAME_BYTES) {
+        step_refuse(context, STATUS_INVALID_BUFFER_SIZE, L"OPEN_PIN needs KSPIN_CONNECT and KSDATAFORMAT as its data");
+        return;
+    }
+    memcpy(&connect, context->data, sizeof(connect));
+    if (connect.pin_to_handle) {
+        step_refuse(context, STATUS_INVALID_HANDLE, L"PinToHandle is the agent's to fill in: say slot3");
         return;
     }
     name = malloc(bytes);
