@@ -215,7 +215,7 @@ NTSTATUS NTAPI KsInitializeDevice(PDEVICE_OBJECT FunctionalDeviceObject, PDEVICE
     if (!device)
         return STATUS_INSUFFICIENT_RESOURCES;
     RefksInitializeHeader(&device->Header, KsObjectTypeDevice, device, NULL);
-    KeInitializeMutex(&device->Mutex, 0);
+    ExInitializeFastMutex(&device->Mutex);
     KeInitializeSpinLock(&device->BagLock);
     InitializeListHead(&device->Open);
     InitializeListHead(&device->BagItems);

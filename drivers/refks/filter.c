@@ -60,7 +60,7 @@ NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, UL
 
     RefksInitializeHeader(&filter->Header, KsObjectTypeFilter, Device, &factory->Header);
     (void)RefksEnter(&filter->Header);          /* the creation is inside until it ends */
-    KeInitializeMutex(&filter->Control, 0);
+    ExInitializeFastMutex(&filter->Control);
     filter->Public.Descriptor = factory->Public.FilterDescriptor;
     filter->Public.Bag = &filter->Header.Bag;
     filter->Public.Context = factory->Public.Context;

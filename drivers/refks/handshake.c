@@ -8,27 +8,6 @@
  */
 #include "refks.h"
 
-/* The buffers are the sender's raw pointers, and may be the same one. */
-static NTSTATUS CaptureHandshake(const VOID *Buffer, KSHANDSHAKE *Handshake)
-{
-    __try {
-        RtlCopyMemory(Handshake, Buffer, sizeof(*Handshake));
-    } __except (EXCEPTION_EXECUTE_HANDLER) {
-        return GetExceptionCode();
-    }
-    return STATUS_SUCCESS;
-}
-
-static NTSTATUS DeliverHandshake(PVOID Buffer, const KSHANDSHAKE *Handshake)
-{
-    __try {
-        RtlCopyMemory(Buffer, Handshake, sizeof(*Handshake));
-    } __except (EXCEPTION_EXECUTE_HANDLER) {
-        return GetExceptionCode();
-    }
-    return STATUS_SUCCESS;
-}
-
 /* The pin is entered by the caller, and no lock is held: AVStream's documented list of routines that run
  * under the filter control mutex does not have the handshake, so two handshakes of a pin may overlap.
  *
@@ -62,12 +41,12 @@ NTSTATUS RefksHandshake(REFKS_HEADER *Header, PIRP Irp, ULONG_PTR *Information)
     if (stack->Parameters.DeviceIoControl.InputBufferLength != sizeof(KSHANDSHAKE) ||
         stack->Parameters.DeviceIoControl.OutputBufferLength != sizeof(KSHANDSHAKE))
         return STATUS_INVALID_BUFFER_SIZE;                      /* H4 */
-    status = CaptureHandshake(stack->Parameters.DeviceIoControl.Type3InputBuffer, &in);
+    status = RefksCaptureIn(&in, stack->Parameters.DeviceIoControl.Type3InputBuffer, sizeof(in), KernelMode);
     if (!NT_SUCCESS(status))
         return status;
     status = CallBack(CONTAINING_RECORD(Header, REFKS_PIN, Header), &in, &out);
     if (NT_SUCCESS(status)) {
-        NTSTATUS delivered = DeliverHandshake(Irp->UserBuffer, &out);
+        NTSTATUS delivered = RefksDeliverOut(Irp->UserBuffer, &out, sizeof(out));
 
         if (!NT_SUCCESS(delivered))
             return delivered;

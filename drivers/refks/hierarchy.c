@@ -115,7 +115,7 @@ PKSPIN NTAPI KsGetPinFromIrp(PIRP Irp)
 }
 
 /* The mutex of a filter, and of all of its pins. */
-static PKMUTEX ControlMutex(PVOID Object)
+static PFAST_MUTEX ControlMutex(PVOID Object)
 {
     REFKS_HEADER *header = REFKS_HEADER_OF(Object);
 

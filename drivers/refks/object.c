@@ -116,14 +116,18 @@ NTSTATUS RefksFinish(REFKS_HEADER *Header)
     }
 }
 
-void RefksLockMutex(PKMUTEX Mutex)
+/* A fast mutex in a critical region: no IRQL is raised, and nobody can be suspended while he holds it.
+ * Taking a free one is a single interlocked operation, which matters where every wait is a call to a server. */
+void RefksLockMutex(PFAST_MUTEX Mutex)
 {
-    (void)KeWaitForSingleObject(Mutex, Executive, KernelMode, FALSE, NULL);
+    KeEnterCriticalRegion();
+    ExAcquireFastMutexUnsafe(Mutex);
 }
 
-void RefksUnlockMutex(PKMUTEX Mutex)
+void RefksUnlockMutex(PFAST_MUTEX Mutex)
 {
-    (void)KeReleaseMutex(Mutex, FALSE);
+    ExReleaseFastMutexUnsafe(Mutex);
+    KeLeaveCriticalRegion();
 }
 
 BOOLEAN RefksSameGuid(const GUID *One, const GUID *Other)

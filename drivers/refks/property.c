@@ -35,39 +35,6 @@ static LIST_ENTRY Requests = { &Requests, &Requests };
 
 /* ---- the sender's buffers ------------------------------------------------------ */
 
-static NTSTATUS CaptureIn(PVOID To, const VOID *From, ULONG Length, KPROCESSOR_MODE Mode)
-{
-    __try {
-        if (Mode != KernelMode)
-            ProbeForRead((PVOID)From, Length, 1);
-        RtlCopyMemory(To, From, Length);
-    } __except (EXCEPTION_EXECUTE_HANDLER) {
-        return GetExceptionCode();
-    }
-    return STATUS_SUCCESS;
-}
-
-static NTSTATUS CheckOut(PVOID To, ULONG Length, KPROCESSOR_MODE Mode)
-{
-    __try {
-        if (Mode != KernelMode && Length)
-            ProbeForWrite(To, Length, 1);
-    } __except (EXCEPTION_EXECUTE_HANDLER) {
-        return GetExceptionCode();
-    }
-    return STATUS_SUCCESS;
-}
-
-static NTSTATUS DeliverOut(PVOID To, const VOID *From, SIZE_T Length)
-{
-    __try {
-        RtlCopyMemory(To, From, Length);
-    } __except (EXCEPTION_EXECUTE_HANDLER) {
-        return GetExceptionCode();
-    }
-    return STATUS_SUCCESS;
-}
-
 static NTSTATUS Capture(PIRP Irp, REFKS_REQUEST **Captured)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
@@ -92,12 +59,13 @@ static NTSTATUS Capture(PIRP Irp, REFKS_REQUEST **Captured)
     request->Data = out ? (PUCHAR)request->Property + property : NULL;
     request->DataLength = out;
     request->UserData = Irp->UserBuffer;
-    status = CaptureIn(request->Property, stack->Parameters.DeviceIoControl.Type3InputBuffer, in, Irp->RequestorMode);
+    status = RefksCaptureIn(request->Property, stack->Parameters.DeviceIoControl.Type3InputBuffer, in,
+                            Irp->RequestorMode);
     if (NT_SUCCESS(status)) {
         if (request->Property->Flags & KSPROPERTY_TYPE_SET)
-            status = out ? CaptureIn(request->Data, Irp->UserBuffer, out, Irp->RequestorMode) : STATUS_SUCCESS;
+            status = out ? RefksCaptureIn(request->Data, Irp->UserBuffer, out, Irp->RequestorMode) : STATUS_SUCCESS;
         else
-            status = CheckOut(Irp->UserBuffer, out, Irp->RequestorMode);
+            status = RefksCheckOut(Irp->UserBuffer, out, Irp->RequestorMode);
     }
     if (!NT_SUCCESS(status)) {
         RefksFree(request);
@@ -312,7 +280,7 @@ static NTSTATUS Answer(REFKS_REQUEST *Request, NTSTATUS Status)
 
         if (length > Request->DataLength)
             length = Request->DataLength;
-        delivered = DeliverOut(Request->UserData, Request->Data, length);
+        delivered = RefksDeliverOut(Request->UserData, Request->Data, length);
         if (!NT_SUCCESS(delivered)) {
             irp->IoStatus.Information = 0;
             Status = delivered;

@@ -18,7 +18,8 @@
  * Locks, in the order in which they are taken:
  *   device mutex -> control mutex (one per filter, its pins use it too) ->
  *   spin locks (RefksLock, REFKS_DEVICE.BagLock; never both).
- * Both mutexes are KMUTEXes: the minidriver is called at PASSIVE_LEVEL.
+ * Both mutexes leave the IRQL alone, because the minidriver is called at
+ * PASSIVE_LEVEL under them, and neither can be taken twice, as documented.
  */
 #ifndef REFKS_H
 #define REFKS_H
@@ -88,7 +89,7 @@ struct REFKS_HEADER {
 struct REFKS_DEVICE {
     REFKS_HEADER Header;
     KSDEVICE Public;
-    KMUTEX Mutex;
+    FAST_MUTEX Mutex;
     PDRIVER_OBJECT DriverObject;
     LIST_ENTRY Open;            /* every filter and pin, under RefksLock */
     KSPIN_LOCK BagLock;
@@ -110,7 +111,7 @@ struct REFKS_FACTORY {
 struct REFKS_FILTER {
     REFKS_HEADER Header;
     KSFILTER Public;
-    KMUTEX Control;
+    FAST_MUTEX Control;
 };
 
 struct REFKS_PIN {
@@ -152,8 +153,8 @@ REFKS_CLOSING RefksClose(REFKS_HEADER *Header);
 BOOLEAN RefksIsClosing(const REFKS_HEADER *Header);
 NTSTATUS RefksFinish(REFKS_HEADER *Header);     /* by type; STATUS_PENDING: the minidriver will complete the close */
 
-void RefksLockMutex(PKMUTEX Mutex);
-void RefksUnlockMutex(PKMUTEX Mutex);
+void RefksLockMutex(PFAST_MUTEX Mutex);
+void RefksUnlockMutex(PFAST_MUTEX Mutex);
 BOOLEAN RefksSameGuid(const GUID *One, const GUID *Other);
 /* An IRP that is never sent, for a minidriver's routine that must be called when there is no real one. */
 PIRP RefksPrivateIrp(REFKS_HEADER *Header, UCHAR Major, UCHAR Minor);
@@ -248,6 +249,12 @@ extern const KSPROPERTY_SET RefksFilterSets[];
 extern const ULONG RefksFilterSetsCount;
 extern const KSPROPERTY_SET RefksPinSets[];
 extern const ULONG RefksPinSetsCount;
+
+/* ---- guard.c: a sender's raw pointers; each answers the exception that they raised ---- */
+
+NTSTATUS RefksCaptureIn(PVOID To, const VOID *From, SIZE_T Length, KPROCESSOR_MODE Mode);
+NTSTATUS RefksCheckOut(PVOID To, SIZE_T Length, KPROCESSOR_MODE Mode);
+NTSTATUS RefksDeliverOut(PVOID To, const VOID *From, SIZE_T Length);
 
 /* ---- handshake.c ----------------------------------------------------------------------- */
 

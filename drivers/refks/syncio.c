@@ -5,22 +5,23 @@
  */
 #include "refks.h"
 
+typedef struct REFKS_WAIT {
+    KEVENT Done;
+    PETHREAD Thread;            /* that sends */
+    BOOLEAN DoneHere;           /* completed by that very thread, before the call to the driver was back */
+} REFKS_WAIT;
+
 static NTSTATUS NTAPI SignalDone(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context)
 {
+    REFKS_WAIT *wait = Context;
+
     UNREFERENCED_PARAMETER(DeviceObject);
     UNREFERENCED_PARAMETER(Irp);
-    KeSetEvent(Context, IO_NO_INCREMENT, FALSE);
+    if (kshs_current_thread() == wait->Thread)
+        wait->DoneHere = TRUE;
+    else
+        KeSetEvent(&wait->Done, IO_NO_INCREMENT, FALSE);
     return STATUS_MORE_PROCESSING_REQUIRED;     /* the IRP stays ours */
-}
-
-static NTSTATUS CopyBytes(PVOID To, const VOID *From, SIZE_T Bytes)
-{
-    __try {
-        RtlCopyMemory(To, From, Bytes);
-    } __except (EXCEPTION_EXECUTE_HANDLER) {
-        return GetExceptionCode();
-    }
-    return STATUS_SUCCESS;
 }
 
 /* METHOD_BUFFERED: what the I/O manager would do around the driver. */
@@ -33,7 +34,7 @@ static NTSTATUS MakeSystemBuffer(PIRP Irp, const VOID *In, ULONG InSize, ULONG O
     Irp->AssociatedIrp.SystemBuffer = RefksAllocate(size);
     if (!Irp->AssociatedIrp.SystemBuffer)
         return STATUS_INSUFFICIENT_RESOURCES;
-    return InSize ? CopyBytes(Irp->AssociatedIrp.SystemBuffer, In, InSize) : STATUS_SUCCESS;
+    return InSize ? RefksCaptureIn(Irp->AssociatedIrp.SystemBuffer, In, InSize, KernelMode) : STATUS_SUCCESS;
 }
 
 static NTSTATUS ReturnSystemBuffer(PIRP Irp, PVOID Out, ULONG OutSize)
@@ -42,18 +43,22 @@ static NTSTATUS ReturnSystemBuffer(PIRP Irp, PVOID Out, ULONG OutSize)
 
     if (NT_ERROR(Irp->IoStatus.Status) || !size)
         return STATUS_SUCCESS;
-    return CopyBytes(Out, Irp->AssociatedIrp.SystemBuffer, size);
+    return RefksDeliverOut(Out, Irp->AssociatedIrp.SystemBuffer, size);
 }
 
+/* What the driver returned is not asked: the completion routine is the one sign that the IRP is ours again.
+ * An event is waited for only where another thread sets it, for a wait is dear on Wine. */
 static NTSTATUS Send(PIRP Irp, PDEVICE_OBJECT Device)
 {
-    KEVENT done;
+    REFKS_WAIT wait;
 
-    KeInitializeEvent(&done, NotificationEvent, FALSE);
-    IoSetCompletionRoutine(Irp, SignalDone, &done, TRUE, TRUE, TRUE);
+    KeInitializeEvent(&wait.Done, NotificationEvent, FALSE);
+    wait.Thread = kshs_current_thread();
+    wait.DoneHere = FALSE;
+    IoSetCompletionRoutine(Irp, SignalDone, &wait, TRUE, TRUE, TRUE);
     (void)IoCallDriver(Device, Irp);
-    /* Not only after STATUS_PENDING: the completion routine is the one sign that the IRP is ours again. */
-    (void)KeWaitForSingleObject(&done, Executive, KernelMode, FALSE, NULL);
+    if (!wait.DoneHere)
+        (void)KeWaitForSingleObject(&wait.Done, Executive, KernelMode, FALSE, NULL);
     return Irp->IoStatus.Status;
 }
 
