@@ -10,6 +10,7 @@
 
 #define START_PATIENCE_MS 30000
 #define START_PAUSE_MS 50
+#define SERVICE_PATIENCE_MS 2000    /* a driver that was installed has given its service to the device by then */
 #define FORCE 1                     /* INSTALLFLAG_FORCE */
 
 typedef BOOL (WINAPI *update_driver)(HWND parent, const wchar_t *hardware_id, const wchar_t *inf, DWORD flags,
@@ -118,9 +119,10 @@ static bool device_service(const wchar_t *hardware_id, wchar_t *service, size_t 
     return found;
 }
 
-static bool wait_started(report *r, const wchar_t *hardware_id)
+/* BOUND: the device has a service, started or not. */
+static bool wait_started(report *r, const wchar_t *hardware_id, bool *bound)
 {
-    uint64_t until = now_ms() + START_PATIENCE_MS;
+    uint64_t begin = now_ms(), until = begin + START_PATIENCE_MS;
     wchar_t name[128] = L"";
     service_facts service;
     ULONG problem = 0;
@@ -139,12 +141,17 @@ static bool wait_started(report *r, const wchar_t *hardware_id)
             if (state == 1)
                 break;
         }
+        if (!*name && now_ms() - begin >= SERVICE_PATIENCE_MS)
+            break;
         Sleep(START_PAUSE_MS);
     } while (now_ms() < until);
+    *bound = *name != 0;
     json_text(&r->body, "service", name);
     json_utf8(&r->body, "service_state", service.present ? service_state_name(service.state) : "absent");
     json_unsigned(&r->body, "problem", problem);
     json_bool(&r->body, "started", state == 1);
+    if (state != 1 && !r->reboot && !*name)         /* Wine says success when no model of the INF matched */
+        return report_fail(r, 0, L"no driver was installed for %ls: does the INF have that hardware id?", hardware_id);
     if (state != 1 && !r->reboot)
         return report_fail(r, 0, L"the device of %ls did not start within %u s (service %ls, problem code %lu)",
                            hardware_id, START_PATIENCE_MS / 1000, *name ? name : L"none", problem);
@@ -156,7 +163,7 @@ static void install(report *r, const wchar_t *file, const wchar_t *hardware_id)
     wchar_t inf[MAX_PATH], instance[MAX_PATH] = L"";
     DWORD length = GetFullPathNameW(file, ARRAY_COUNT(inf), inf, NULL);
     unsigned removed;
-    bool existed, reboot;
+    bool existed, reboot, bound = false;
 
     report_step(r, "check");
     if (!length || length >= ARRAY_COUNT(inf) || GetFileAttributesW(inf) == INVALID_FILE_ATTRIBUTES) {
@@ -178,13 +185,13 @@ static void install(report *r, const wchar_t *file, const wchar_t *hardware_id)
     }
     json_text(&r->body, "instance", instance);
     report_step(r, "update-driver");
-    if (!update(r, inf, hardware_id)) {
-        if (!existed)               /* leave no device behind that has no driver */
-            device_change(hardware_id, KSHS_DEVICE_REMOVE, &removed, &reboot);
-        return;
+    if (update(r, inf, hardware_id)) {
+        report_step(r, "wait-started");
+        if (wait_started(r, hardware_id, &bound) || bound)
+            return;
     }
-    report_step(r, "wait-started");
-    wait_started(r, hardware_id);
+    if (!existed)                   /* leave no device behind that has no driver */
+        device_change(hardware_id, KSHS_DEVICE_REMOVE, &removed, &reboot);
 }
 
 int verb_install_device(int count, wchar_t **arguments)

@@ -100,8 +100,9 @@ class Agent:
 
     # ---- objects
 
-    def open_filter(self, slot: int = 0, side: int = KERNEL, index: int = 0) -> Record:
-        return self.done("OPEN_FILTER", side=side, slot=slot, guid=ABI.guids["KSCATEGORY_KSHS"], value=index)
+    def open_filter(self, slot: int = 0, side: int = KERNEL, index: int = 0, route: int = 0) -> Record:
+        category = ABI.guids["KSCATEGORY_KSHS"]
+        return self.done("OPEN_FILTER", side=side, slot=slot, guid=category, value=index, route=route)
 
     def try_pin(
         self,
@@ -112,6 +113,7 @@ class Agent:
         filter_slot: int = 0,
         onto: int = _NO_SLOT,
         data: bytes = b"",
+        route: int = 0,
     ) -> Record:
         return self.run(
             "OPEN_PIN",
@@ -121,12 +123,12 @@ class Agent:
             slot2=filter_slot,
             slot3=onto,
             flags=C["KSHS_STEP_FALLBACK"],
+            route=route,
         )
 
-    def open_pin(
-        self, slot: int, pin_id: int, *, side: int = KERNEL, filter_slot: int = 0, onto: int = _NO_SLOT
-    ) -> Record:
-        record = self.try_pin(slot, pin_id, side=side, filter_slot=filter_slot, onto=onto)
+    def open_pin(self, slot: int, pin_id: int, **fields: Any) -> Record:
+        """As `try_pin`, and it has to succeed.  In user mode `route` says what the handle is for."""
+        record = self.try_pin(slot, pin_id, **fields)
         assert record.outcome == C["KSHS_OUTCOME_DONE"], describe(record)
         assert record.returned == STATUS_SUCCESS, describe(record)
         return record

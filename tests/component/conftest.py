@@ -50,10 +50,11 @@ def start(guest: WineGuest, build: drivers.build.Build) -> None:
 
 @pytest.fixture
 def bare_guest(build: drivers.build.Build, bare_template: Path) -> Iterator[WineGuest]:
-    """A new prefix for this test alone, with the agent in C:\\kshs and nothing installed."""
+    """A new prefix for this test alone, a session up, the agent in C:\\kshs, nothing installed."""
     with copy_of(bare_template) as prefix:
         guest = WineGuest(prefix, build.agent)
         try:
+            guest.hold()
             yield guest
         finally:
             guest.stop()

@@ -98,7 +98,7 @@ def test_requestor_mode_user_is_refused(agent: Agent, route: int) -> None:
 @user_route
 def test_a_user_mode_caller_is_refused(agent: Agent, route: int) -> None:
     agent.open_filter(0, side=USER)
-    agent.open_pin(1, 0, side=USER)
+    agent.open_pin(1, 0, side=USER, route=route)
     record = agent.request(1, side=USER, route=route, mode="USER")
     assert record.outcome == C["KSHS_OUTCOME_DONE"], describe(record)
     final = record.returned

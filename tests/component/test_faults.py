@@ -92,3 +92,18 @@ def test_a_hang_is_told_and_the_agent_goes_on(
         assert 0.6 <= time.monotonic() - begun < 10
         assert agent.run("NOP").outcome == C["KSHS_OUTCOME_DONE"]
     assert_healed(broken_guest, build)
+
+
+def test_pool_corruption_costs_at_most_the_session(
+    broken_guest: WineGuest, build: drivers.build.Build
+) -> None:
+    """The write is real; whether Wine's heap notices is luck there, and told by a real pool only."""
+    with agent_of(broken_guest) as agent:
+        agent.open_filter()
+        agent.behave(0, "CORRUPT_POOL")
+        agent.open_pin(1, 0)
+        record = agent.request(1)
+        assert record.outcome in (C["KSHS_OUTCOME_DONE"], C["KSHS_OUTCOME_LOST"]), describe(record)
+        if record.outcome == C["KSHS_OUTCOME_DONE"]:
+            assert record.returned == STATUS_SUCCESS, describe(record)
+    assert_healed(broken_guest, build)

@@ -16,9 +16,9 @@ PINS = range(C["KSHS_AVSHS_PINS"])
 
 
 def open_many(agent: Agent, side: int) -> None:
-    agent.open_filter(0, side=side)
+    agent.open_filter(50, side=side)
     for slot in range(1, 13):
-        agent.open_pin(slot, slot % len(PINS), side=side)
+        agent.open_pin(slot, slot % len(PINS), side=side, filter_slot=50)
 
 
 def opened_and_closed(agent: Agent) -> list[tuple[int, int]]:

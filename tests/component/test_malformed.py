@@ -18,13 +18,17 @@ pytestmark = pytest.mark.component
 STEP_BYTES = len(ABI.cs.kshs_step)
 EXIT_STREAM = 3
 
-#: Guests are slow and fixtures are reused on purpose: an example must leave no trace for the next one.
-fuzz = settings(
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+
+# Guests are slow, and fixtures are reused on purpose: an example must leave no trace for the next one.
+def fuzz(examples: int) -> settings:
+    """Reproducible, and so many examples."""
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
 
 
 def read_until_end(channel: LocalChannel) -> list[Any]:
@@ -125,8 +129,7 @@ def test_bytes_may_come_one_at_a_time_and_all_at_once(local_channel: LocalChanne
     assert local_channel.wait() == 0
 
 
-@fuzz
-@settings(max_examples=15)
+@fuzz(15)
 @given(greeted=st.booleans(), noise=st.binary(min_size=1, max_size=300))
 def test_random_bytes_end_the_agent_orderly(wine_guest: WineGuest, greeted: bool, noise: bytes) -> None:
     channel = wine_guest.channel()
@@ -209,8 +212,7 @@ def fuzzed(wine_guest: WineGuest) -> Any:
         yield agent
 
 
-@fuzz
-@settings(max_examples=150)
+@fuzz(150)
 @given(fields=random_step, data=st.binary(max_size=400))
 def test_random_steps_leave_everything_working(fuzzed: Agent, fields: dict[str, Any], data: bytes) -> None:
     record = fuzzed.session.run(random_payload(fields, data), what="random step", timeout=20)
@@ -222,8 +224,7 @@ def test_random_steps_leave_everything_working(fuzzed: Agent, fields: dict[str, 
     assert good.returned == STATUS_SUCCESS, describe(good)
 
 
-@fuzz
-@settings(max_examples=100)
+@fuzz(100)
 @given(payload=st.binary(max_size=STEP_BYTES + 40))
 def test_random_payloads_are_refused(fuzzed: Agent, payload: bytes) -> None:
     record = fuzzed.session.run(payload, what="random payload", timeout=20)
@@ -231,8 +232,7 @@ def test_random_payloads_are_refused(fuzzed: Agent, payload: bytes) -> None:
     assert fuzzed.request(101).returned == STATUS_SUCCESS
 
 
-@fuzz
-@settings(max_examples=100)
+@fuzz(100)
 @given(
     number=st.integers(0, 8),
     flags=st.sampled_from([1, 2, 0x200, 0x300, 0xFFFFFFFF]),

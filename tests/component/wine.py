@@ -273,15 +273,20 @@ class WineGuest:
 
     def run(self, *argv: str, stdin: bytes = b"", timeout: float = VERB_TIMEOUT) -> Completed:
         """Any program in the guest."""
-        done = subprocess.run(
-            [tool("wine"), *argv],
-            env=environment(self.prefix),
-            input=stdin,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Completed(done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
+        # Files and not pipes: the first program of a session starts its services, which keep what it had open.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+            code = subprocess.run(
+                [tool("wine"), *argv],
+                env=environment(self.prefix),
+                input=stdin,
+                stdout=out,
+                stderr=errors,
+                timeout=timeout,
+                check=False,
+            ).returncode
+            out.seek(0)
+            errors.seek(0)
+            return Completed(code, out.read().decode(), errors.read().decode(errors="replace"))
 
     def kshsctl(self, *arguments: str, timeout: float = VERB_TIMEOUT) -> Completed:
         """One verb of the agent."""
@@ -309,8 +314,15 @@ class WineGuest:
 
     def hold(self) -> None:
         """Keeps the services alive until `stop`."""
-        if not self.holding:
-            self._hold = self.channel("hold")
+        if self.holding:
+            return
+        self._hold = self.channel("hold")
+        # Only then is it the first program of the session, to whose stderr the services write.
+        told = b""
+        while not told.endswith(b"\n"):
+            more = self._hold.read(4096, VERB_TIMEOUT)
+            assert more, f"hold ended: {self._hold.stderr_tail()}"
+            told += more
 
     def words(self) -> str:
         """What the session's services wrote for people, on the stderr of the program that began it."""
