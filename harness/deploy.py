@@ -91,7 +91,11 @@ def layer(
     from vm.template import Layer
 
     kit = Kit(build, package, target.hardware_id, target.service)
-    return Layer(digest=kit.digest, prepare=lambda shell: deploy(shell, kit, say=say))
+
+    def prepare(shell: Shell) -> None:
+        deploy(shell, kit, say=say)
+
+    return Layer(digest=kit.digest, prepare=prepare)
 
 
 def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) -> dict[str, Any]:

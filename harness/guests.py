@@ -13,16 +13,19 @@ import platform
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import deploy
 from harness.errors import HarnessError
 from harness.session import Channel
+from harness.target import find, package_directory
 
 if TYPE_CHECKING:
     from drivers.build import Build
     from drivers.package import Package
-    from harness.target import LoadedTarget
+    from harness.config import Config
+    from harness.model import Target
     from vm.config import VmConfig
     from vm.hypervisor import Hypervisor
     from vm.image import Image
@@ -35,6 +38,36 @@ _QUESTION = 15.0
 _BUGCHECK_QUERY = "grep -h KeBugCheckEx /var/log/wine-session.log 2>/dev/null | tail -n 20"
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LoadedTarget:
+    """A target and the file that it came from."""
+
+    target: Target
+    file: Path
+
+    def package(self, build: Build) -> Package:
+        """Its driver package, checked.
+
+        Raises:
+            UsageError, BuildError: there is none, or its parts do not fit together.
+        """
+        import drivers.package
+
+        directory = package_directory(self.target, self.file)
+        return build.avshs if directory is None else drivers.package.load(directory)
+
+
+def find_target(name: str, config: Config) -> LoadedTarget:
+    """A target by its name in kshs.toml, by the path of its file, or a builtin one by its name.
+
+    Raises:
+        UsageError: there is none, or its file is wrong.
+    """
+    file = config.targets.get(name)
+    target, file = find(str(file)) if file is not None else find(name)
+    return LoadedTarget(target, file)
 
 
 @dataclass(frozen=True)
@@ -71,8 +104,11 @@ class Guest(Protocol):
 class GuestProvider(Protocol):
     """Gives clean guests with one target deployed; one in each process that runs scenarios."""
 
-    def target(self) -> LoadedTarget:
+    def target(self) -> Target:
         """The target, loaded and checked; needs no guest."""
+
+    def target_digest(self) -> str:
+        """Of the target's package; may be asked once guests were prepared."""
 
     def prepare(self, say: Say) -> None:
         """Everything that is done once, however long it takes; a second call is quick."""
@@ -148,17 +184,20 @@ class VmProvider:
         self._hypervisor: Hypervisor | None = None
         self._template: Template | None = None
 
-    def target(self) -> LoadedTarget:
+    def target(self) -> Target:
         """The target."""
-        return self._target
+        return self._target.target
+
+    def target_digest(self) -> str:
+        """Of its package."""
+        return self.build(lambda text: None)[1].digest
 
     def prepare(self, say: Say) -> None:
         """Build, image, template; each only where it is not there yet."""
         if self._template is not None:
             return
-        import vm.reaper
-
         import vm.image
+        import vm.reaper
         import vm.template
         from vm.hypervisor import Hypervisor
 
@@ -216,8 +255,6 @@ class VmProvider:
             facts["image"] = str(self._image.digest)
         if self._build is not None:
             facts["build"] = self._build.digest
-        if self._package is not None:
-            facts["target_digest"] = self._package.digest
         return facts
 
     def close(self) -> None:

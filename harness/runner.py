@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness import compare, ntstatus
 from harness.encode import Encoder
-from harness.errors import AgentError, StepHungError, StepNotReachedError, UsageError
+from harness.errors import AgentError, HarnessError, StepHungError, StepNotReachedError, UsageError
 from harness.frames import Record
 from harness.guests import Evidence, Guest, GuestProvider, crash_sentence
 from harness.journal import Journal
 from harness.plan import plan
 from harness.planned import NotApplicable, Plan, PlannedStep, Sizes
 from harness.results import ScenarioResult, StepResult
-from harness.session import AgentSession
+from harness.session import MARGIN, AgentSession
 from harness.status_block import Outcome, StatusBlock
 from harness.verdict import Verdict
 
@@ -54,6 +54,27 @@ class _Ended:
 
 
 @dataclass
+class _Answers:
+    """What came of the steps of a plan, in their order."""
+
+    steps: list[StepResult]
+    blocks: list[StatusBlock | None]
+    ended: _Ended | None
+
+
+class DriverFaultError(AssertionError):
+    """A step of a test in Python met a driver that crashed, hung or refused the preparation.
+
+    An assertion on purpose: it speaks against the driver, so the test has failed.
+    """
+
+    def __init__(self, verdict: Verdict, reason: str, evidence: Sequence[str]) -> None:
+        super().__init__("\n".join([f"{verdict.value}: {reason}", *evidence]))
+        self.verdict = verdict
+        self.reason = reason
+
+
+@dataclass
 class Runner:
     """Runs scenarios and single steps on one lease at a time.
 
@@ -62,14 +83,14 @@ class Runner:
         abi: of this harness.
         journal: written before each batch of steps.
         fits: capabilities (`harness.capabilities.missing`).
-        margin: seconds beyond a step's own time after which it is overdue; None: the session's.
+        margin: seconds beyond a step's own time after which it is overdue.
     """
 
     provider: GuestProvider
     abi: Abi
     journal: Journal
     fits: Fits = field(default=lambda scenario, info: None)
-    margin: float | None = None
+    margin: float = MARGIN
 
     def __post_init__(self) -> None:
         self._guest: Guest | None = None
@@ -87,8 +108,14 @@ class Runner:
     @property
     def info(self) -> Mapping[str, Any]:
         """What the guest says of itself (`kshsctl info`); the same for every fork of a template."""
-        self.ready()
+        if self._info is None:
+            self.ready()
         assert self._info is not None
+        return self._info
+
+    @property
+    def known_info(self) -> Mapping[str, Any] | None:
+        """The same where some guest has said it already; asks nobody."""
         return self._info
 
     @property
@@ -108,9 +135,8 @@ class Runner:
         self.discard()
         self._guest = self.provider.acquire()
         try:
-            more = {} if self.margin is None else {"margin": self.margin}
             self._session = AgentSession(
-                self._guest.open_agent(), self.abi, journal=self.journal.sending, **more
+                self._guest.open_agent(), self.abi, journal=self.journal.sending, margin=self.margin
             )
             if self._info is None:
                 self._info = self._ask_info(self._session)
@@ -125,6 +151,21 @@ class Runner:
         self.ready()
         assert self._guest is not None
         return self._guest
+
+    def release(self) -> None:
+        """Closes everything that steps of a test's own left open, or throws the lease away."""
+        session = self._session
+        if session is None:
+            return
+        try:
+            for side in ("KERNEL", "USER"):
+                step = self._encoder.step("RELEASE_ALL", side=self._encoder.constant(f"SIDE_{side}"))
+                record = session.run(step, what=f"release all of the {side.lower()} side")
+                if record.outcome != self._encoder.constant("OUTCOME_DONE"):
+                    self.discard()
+                    return
+        except (AgentError, StepHungError):
+            self.discard()
 
     def discard(self) -> None:
         """Throws the lease away; the next scenario gets a fresh one."""
@@ -178,14 +219,15 @@ class Runner:
         if reason is not None:
             return replace(result, verdict=Verdict.SKIPPED, reason=reason)
         try:
-            planned = plan(scenario, self.provider.target().target, self.sizes)
+            planned = plan(scenario, self.provider.target(), self.sizes)
         except NotApplicable as why:
             return replace(result, verdict=Verdict.SKIPPED, reason=str(why))
         except UsageError as error:
             return replace(result, verdict=Verdict.ERROR, reason=str(error))
         lease = self.lease
         self.journal.begin(scenario.id, lease or "-")
-        steps, ended = self._execute(session, planned)
+        answers = self._execute(session, planned)
+        steps, ended = answers.steps, answers.ended
         verdict, reason = _verdict(steps, ended)
         evidence = ended.evidence if ended else ()
         if ended is None:
@@ -205,14 +247,47 @@ class Runner:
             lease=lease,
         )
 
-    def _execute(self, session: AgentSession, planned: Plan) -> tuple[list[StepResult], _Ended | None]:
+    def answer(self, scenario: Scenario) -> list[tuple[PlannedStep, StatusBlock]]:
+        """What came back of the steps that the scenario itself names, for tests in Python.
+
+        Raises:
+            DriverFaultError: the driver crashed or hung under it.
+            NotApplicable, UsageError: it cannot be sent.
+            HarnessError: the harness failed.
+        """
+        session = self.ready()
+        planned = plan(scenario, self.provider.target(), self.sizes)
+        self.journal.begin(scenario.id, self.lease or "-")
+        answers = self._execute(session, planned)
+        ended = answers.ended or self._tidy(session, planned)
+        verdict, reason = _verdict(answers.steps, ended)
+        self.journal.end(scenario.id, verdict.value)
+        if ended is not None:
+            self.discard()
+            if ended.verdict.is_driver_fault:
+                raise DriverFaultError(ended.verdict, ended.reason, ended.evidence)
+            raise HarnessError(ended.reason)
+        broken = next((s for s in answers.steps if s.verdict is Verdict.FAILED and s.do == "setup"), None)
+        if broken is not None:
+            raise DriverFaultError(Verdict.FAILED, f"{broken.name}: {broken.reason}", ())
+        if verdict is Verdict.SKIPPED:
+            raise NotApplicable(reason or "this guest cannot do it")
+        return [
+            (step, block)
+            for step, block in zip(planned.steps, answers.blocks, strict=True)
+            if step.index is not None and block is not None
+        ]
+
+    def _execute(self, session: AgentSession, planned: Plan) -> _Answers:
         pendings = [
             session.submit(step.payload, what=step.what, timeout=step.timeout) for step in planned.steps
         ]
         results: list[StepResult] = []
+        blocks: list[StatusBlock | None] = []
         ended: _Ended | None = None
         unusable: str | None = None
         for position, (step, pending) in enumerate(zip(planned.steps, pendings, strict=True)):
+            blocks.append(None)
             try:
                 record = pending.result()
             except StepNotReachedError as error:
@@ -228,7 +303,7 @@ class Runner:
                 why = ended.reason if ended else unusable
                 results.append(_unjudged(position, step, f"not judged: {why}"))
                 continue
-            result = judge_step(position, step, record)
+            result, blocks[-1] = judge_step(position, step, record)
             if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
                 ended = self._attribute_outcome(step, result, session)
                 result = replace(result, reason=ended.reason, verdict=ended.verdict)
@@ -237,7 +312,7 @@ class Runner:
             elif _preparation_failed(step, result) or result.verdict is Verdict.SKIPPED:
                 unusable = f'step {position + 1}, "{step.what}", {_short(result)}'
             results.append(result)
-        return results, ended
+        return _Answers(results, blocks, ended)
 
     def _tidy(self, session: AgentSession, planned: Plan) -> _Ended | None:
         """Leaves the lease clean or throws it away; says when cleaning up showed a crash or a hang."""
@@ -255,7 +330,7 @@ class Runner:
             except (StepHungError, AgentError) as error:
                 ended = ended or self._attribute(step, error, session)
                 break
-            result = judge_step(0, step, record)
+            result, _ = judge_step(0, step, record)
             if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
                 ended = self._attribute_outcome(step, result, session)
                 break
@@ -327,15 +402,15 @@ class Runner:
 # ---- one step ---------------------------------------------------------------
 
 
-def judge_step(position: int, step: PlannedStep, record: Record) -> StepResult:
-    """What one record says: compared, and its outcome made a verdict.
+def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepResult, StatusBlock | None]:
+    """What one record says: compared, and its outcome made a verdict; and the decoded block.
 
     A record that cannot be decoded is the agent's fault, hence `ERROR`.
     """
     try:
         block = StatusBlock.from_record(record, pointer_size=step.pointer_size)
     except ValueError as error:
-        return _step_result(position, step, Verdict.ERROR, reason=str(error))
+        return _step_result(position, step, Verdict.ERROR, reason=str(error)), None
     decoded = compare.decoded(step, block)
     if decoded is not None:
         block = replace(block, seen=dict(decoded))
@@ -360,9 +435,10 @@ def judge_step(position: int, step: PlannedStep, record: Record) -> StepResult:
             if wrong:
                 first = wrong[0]
                 reason = f"{first.rule}: {first.field} is {first.got}, expected {first.expected}"
-    return _step_result(
+    result = _step_result(
         position, step, verdict, reason=reason, block=block.as_dict(), comparisons=comparisons
     )
+    return result, block
 
 
 def _step_result(

@@ -137,14 +137,6 @@ class Simulation:
         )
 
 
-@dataclass(frozen=True)
-class FakeTarget:
-    """What `harness.target` loads."""
-
-    target: Target
-    digest: str = "ef" * 32
-
-
 class FakeGuest:
     def __init__(self, provider: FakeProvider, number: int) -> None:
         self.id = f"fake-{number}"
@@ -177,8 +169,11 @@ class FakeProvider:
     closed: bool = False
     lock: Any = field(default_factory=threading.Lock)
 
-    def target(self) -> FakeTarget:
-        return FakeTarget(TARGET)
+    def target(self) -> Target:
+        return TARGET
+
+    def target_digest(self) -> str:
+        return "ef" * 32
 
     def prepare(self, say: Say) -> None:
         say("preparing nothing")

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pytest plugin (entry point ``kshs``): scenario files are collected, verdicts become outcomes.
+
+passed and skipped are pytest's own.  failed, crashed and hung are failures.  error, that is a
+failure of our own infrastructure, is a pytest *error*: never a failure of the driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness import plugin_hooks, report
+from harness.errors import UsageError
+from harness.plugin_fixtures import agent, guest, handshake, kshs_runner, target
+from harness.plugin_items import ScenarioFile, ScenarioItem, is_scenario_file
+from harness.plugin_state import INFRASTRUCTURE, STATE, PluginState, usage
+from harness.progress import Progress
+from harness.summary import lines as summary_lines
+from harness.verdict import Verdict
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+__all__ = ["agent", "guest", "handshake", "kshs_runner", "target"]
+
+_WORDS = {Verdict.CRASHED.value: ("C", "CRASHED"), Verdict.HUNG.value: ("H", "HUNG")}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options; kshs.toml has their defaults."""
+    group = parser.getgroup("kshs", "KS handshake harness")
+    group.addoption("--kshs-config", metavar="FILE", help="settings (default: kshs.toml, where it is)")
+    group.addoption("--kshs-guest", metavar="NAME", help="recipe of the guest (default: wine)")
+    group.addoption(
+        "--kshs-target", metavar="NAME|FILE", help="driver under test (default: avshs, the sample)"
+    )
+    group.addoption(
+        "--kshs-out", metavar="DIR", help="write results.jsonl and report.html there (default: nowhere)"
+    )
+    group.addoption("--kshs-command", metavar="TEXT", help="the command line for the report")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Ours."""
+    pluginmanager.add_hookspecs(plugin_hooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """State; wrong settings and targets are told before anything else is done."""
+    try:
+        config.stash[STATE] = PluginState(config)
+        if config.getoption("kshs_target", default=None):
+            config.stash[STATE].provider.target()
+    except UsageError as error:
+        raise usage(error) from None
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(_XdistHooks(), "kshs-xdist")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Everything is given back, whatever happened."""
+    state = config.stash.get(STATE, None)
+    if state is not None:
+        state.close()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
+    """Scenario files; see `is_scenario_file` for which they are."""
+    session = parent.session
+    named = session.isinitpath(file_path) or session.isinitpath(file_path.parent)
+    if is_scenario_file(file_path, named=named):
+        return ScenarioFile.from_parent(parent, path=file_path)
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Remembers the order before anybody selects: results are merged in it."""
+    for order, item in enumerate(items):
+        if isinstance(item, ScenarioItem):
+            item.order = order
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The long work, once, where people can watch it; xdist's controller has its own place for it."""
+    state = session.config.stash[STATE]
+    wanted = any(isinstance(item, ScenarioItem) for item in session.items)
+    if wanted and not state.is_worker and not session.config.option.collectonly:
+        _prepare(session.config)
+
+
+def _prepare(config: pytest.Config) -> None:
+    state = config.stash[STATE]
+    with Progress() as progress:
+        state.prepare(progress.say)
+
+
+class _XdistHooks:
+    """What xdist's controller does for its workers."""
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tells a worker where its parts of the results go."""
+        state = node.config.stash[STATE]
+        node.workerinput["kshs_parts"] = str(state.parts)
+        node.workerinput["kshs_run"] = state.run_id
+
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        """Nothing is given to workers before this returns, so the long work is done here, once."""
+        if any(".toml::" in one for one in ids) and not node.config.option.collectonly:
+            _prepare(node.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Failures of our infrastructure become errors, whichever phase they come from."""
+    made = yield
+    if call.excinfo is None or not isinstance(call.excinfo.value, INFRASTRUCTURE):
+        return made
+    if isinstance(item, ScenarioItem):
+        item.blame(str(call.excinfo.value))
+        made.user_properties = list(item.user_properties)
+    else:
+        made.longrepr = f"{call.excinfo.value}"
+    if made.when == "call":
+        # pytest, JUnit and xdist call a failure outside of the call phase an error.
+        made.when = "setup"
+    return made
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Letters and words for crashed and hung; they count as failed."""
+    if report.when != "call" or not report.failed:
+        return None
+    verdict = dict(report.user_properties).get("verdict")
+    if verdict not in _WORDS:
+        return None
+    letter, word = _WORDS[str(verdict)]
+    return "failed", letter, word
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Closes the lease; the controller then merges what all processes left."""
+    state = session.config.stash[STATE]
+    if state.is_worker:
+        state.close()
+        return
+    records = None
+    with _forgiving(session):
+        records = state.merge()
+    state.close()
+    if records is not None and state.out is not None:
+        with _forgiving(session):
+            report.write(records, state.out / "report.html")
+
+
+@contextmanager
+def _forgiving(session: pytest.Session) -> Iterator[None]:
+    """Results that cannot be written make the run an error, and hide nothing that is known."""
+    try:
+        yield
+    except (*INFRASTRUCTURE, OSError) as error:
+        state = session.config.stash[STATE]
+        state.problem = f"the results cannot be written: {error}"
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Counts by verdict, rule and route, reasons of skips, where the report is."""
+    state = config.stash[STATE]
+    if state.problem is not None:
+        terminalreporter.write_line(f"kshs: {state.problem}", red=True)
+    if not state.records:
+        return
+    terminalreporter.section("kshs")
+    for line in summary_lines(state.records):
+        terminalreporter.write_line(line)
+    if state.out is not None and state.problem is None:
+        terminalreporter.write_line(f"report: {state.out / 'report.html'}")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Which guest and target, when somebody asked for one."""
+    if not (config.getoption("kshs_target", default=None) or config.getoption("kshs_guest", default=None)):
+        return None
+    state = config.stash[STATE]
+    return f"kshs: target {state.target_name}, guest {state.guest_name}"

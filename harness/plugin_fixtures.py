@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for tests in Python (docs/pytest.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from harness.errors import UsageError
+from harness.model import Scenario
+from harness.planned import NotApplicable
+from harness.plugin_state import STATE
+
+if TYPE_CHECKING:
+    from harness.guests import Guest
+    from harness.model import Target
+    from harness.runner import Runner
+    from harness.session import AgentSession
+    from harness.status_block import StatusBlock
+
+
+class HandshakeFixture(Protocol):
+    """Sends one handshake to a pin that is opened for it, and gives its status block."""
+
+    def __call__(self, on: str = "source", **fields: Any) -> StatusBlock:
+        """Sends it.
+
+        Args:
+            on: as in a scenario's ``open``: a pin of the target, "filter", "source -> sink".
+            fields: of a scenario's handshake step: route, mode, protocol, argument1, argument2,
+                in_length, out_length, in_buffer, out_buffer, control, repeat, timeout_ms.
+        """
+
+
+@pytest.fixture
+def kshs_runner(request: pytest.FixtureRequest) -> Runner:
+    """The runner of this process, with a guest at hand; the lease is shared with other tests."""
+    return request.config.stash[STATE].runner()
+
+
+@pytest.fixture
+def guest(kshs_runner: Runner) -> Guest:
+    """The guest in use: a clean one after anything that spoiled the last."""
+    return kshs_runner.guest
+
+
+@pytest.fixture
+def agent(kshs_runner: Runner) -> Iterator[AgentSession]:
+    """The session with the guest's agent, for steps of one's own; a test that ends it costs the lease."""
+    session = kshs_runner.ready()
+    yield session
+    kshs_runner.release()
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Target:
+    """The driver under test; needs no guest."""
+    return request.config.stash[STATE].provider.target()
+
+
+@pytest.fixture
+def handshake(request: pytest.FixtureRequest, kshs_runner: Runner) -> HandshakeFixture:
+    """Sends one handshake and gives a `StatusBlock`; crashes and hangs fail the test."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-") or "test"
+
+    def send(on: str = "source", **fields: Any) -> StatusBlock:
+        handle = on.split("=")[0].split("->")[0].strip()
+        step = {"do": "handshake", "on": handle, "expect": "record", **fields}
+        try:
+            scenario = Scenario.model_validate(
+                {
+                    "id": f"python.{name}"[:120].rstrip("-."),
+                    "title": f"handshake of {request.node.name}"[:200],
+                    "rule": "characteristic",
+                    "open": [on],
+                    "steps": [step],
+                }
+            )
+            answers = kshs_runner.answer(scenario)
+        except NotApplicable as why:
+            pytest.skip(str(why))
+        except (ValueError, UsageError) as error:
+            pytest.fail(f"handshake({on!r}, ...): {error}", pytrace=False)
+        return answers[-1][1]
+
+    return send

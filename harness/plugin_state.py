@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the pytest plugin holds while a session lasts: options, the runner, parts of results, the latch."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from drivers.errors import BuildError
+from harness import config as settings
+from harness import results
+from harness.errors import HarnessError, UsageError
+from harness.guests import GuestProvider, VmProvider, find_target
+from harness.journal import Journal, unfinished
+from harness.results import PartWriter, ScenarioResult
+from harness.runner import Runner
+from harness.verdict import Verdict
+from vm.errors import VmError
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+#: Failures of our own: pytest errors, never failures.
+INFRASTRUCTURE = (HarnessError, VmError, BuildError)
+
+STATE = pytest.StashKey["PluginState"]()
+
+_BROKEN = "broken"
+
+
+class LatchedError(HarnessError):
+    """The guest could not be provided once; said again, in the same words, without another try."""
+
+
+class PluginState:
+    """One in each process of a session: the controller's and each xdist worker's.
+
+    Nothing is made before a scenario or one of our fixtures needs it: a project that merely has
+    kshs installed pays nothing for it.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.pytest_config = config
+        worker_input: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+        self.worker = worker_input["workerid"] if worker_input else "main"
+        self.is_worker = worker_input is not None
+        self.settings = self._settings()
+        self.out: Path | None = self._out()
+        self.started = datetime.now(UTC)
+        self.clock = time.monotonic()
+        self.run_id = worker_input["kshs_run"] if worker_input else uuid.uuid4().hex[:12]
+        self._parts: Path | None = Path(worker_input["kshs_parts"]) if worker_input else None
+        self._runner: Runner | None = None
+        self._provider: GuestProvider | None = None
+        self._writer: PartWriter | None = None
+        self._journal: Journal | None = None
+        self._latch: str | None = None
+        self._environment_written = False
+        self.prepared = False
+        self.problem: str | None = None
+        self.records: list[dict[str, Any]] | None = None
+
+    # ---- options -----------------------------------------------------------
+
+    def _option(self, name: str) -> Any:
+        return self.pytest_config.getoption(name, default=None)
+
+    def _settings(self) -> settings.Config:
+        path = self._option("kshs_config")
+        return settings.load(Path(path) if path else None)
+
+    def _out(self) -> Path | None:
+        out = self._option("kshs_out")
+        return Path(out).absolute() if out else None
+
+    @property
+    def guest_name(self) -> str:
+        """Recipe of the guest."""
+        return self._option("kshs_guest") or self.settings.run.guest
+
+    @property
+    def target_name(self) -> str:
+        """As the user said it."""
+        return self._option("kshs_target") or self.settings.run.target
+
+    # ---- the provider and the runner ---------------------------------------
+
+    @property
+    def provider(self) -> GuestProvider:
+        """From the hook `pytest_kshs_provider`, else real guests."""
+        if self._provider is None:
+            hook = self.pytest_config.hook
+            given: GuestProvider | None = hook.pytest_kshs_provider(config=self.pytest_config)
+            self._provider = given or VmProvider(
+                self.settings.vm, find_target(self.target_name, self.settings), self.guest_name
+            )
+        return self._provider
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Makes guests possible: builds, image, template.  A failure is latched for all processes."""
+        if self.prepared or self._latched():
+            return
+        try:
+            self.provider.prepare(say)
+            self.prepared = True
+        except INFRASTRUCTURE as error:
+            self.latch(error)
+
+    def runner(self) -> Runner:
+        """The runner with a guest at hand.
+
+        Raises:
+            LatchedError: a guest cannot be provided; the first failure, in its own words.
+        """
+        latched = self._latched()
+        if latched is not None:
+            raise LatchedError(latched)
+        try:
+            if self._runner is None:
+                from drivers import abi
+                from harness.capabilities import missing
+
+                self._journal = Journal(self.parts / f"journal-{self.worker}.jsonl")
+                self._runner = Runner(self.provider, abi.load(), self._journal, fits=missing)
+            self._runner.ready()
+        except INFRASTRUCTURE as error:
+            self.latch(error)
+            raise LatchedError(self._latch or str(error)) from None
+        self._write_environment(self._runner.info)
+        return self._runner
+
+    def latch(self, error: Exception) -> None:
+        """From now on every item gets this error at once, here and in the other workers."""
+        self._latch = " ".join(str(error).split())
+        with contextlib.suppress(OSError):
+            (self.parts / _BROKEN).write_text(self._latch, encoding="utf-8")
+
+    def _latched(self) -> str | None:
+        if self._latch is None:
+            with contextlib.suppress(OSError):
+                self._latch = (self.parts / _BROKEN).read_text(encoding="utf-8")
+        return self._latch
+
+    # ---- results -----------------------------------------------------------
+
+    @property
+    def parts(self) -> Path:
+        """Where the processes of this session leave their parts of the results."""
+        if self._parts is None:
+            if self.out is not None:
+                self.out.mkdir(parents=True, exist_ok=True)
+                self._parts = Path(tempfile.mkdtemp(prefix=".parts-", dir=self.out))
+            else:
+                self._parts = Path(tempfile.mkdtemp(prefix="kshs-parts-"))
+        return self._parts
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether anything has been left there."""
+        return self._parts is not None and any(self._parts.iterdir())
+
+    def write(self, result: ScenarioResult, order: int) -> None:
+        """One scenario's lines."""
+        self._part().write_scenario(result, order=order, worker=self.worker)
+
+    def _part(self) -> PartWriter:
+        if self._writer is None:
+            self._writer = PartWriter(self.parts / f"results-{self.worker}.jsonl")
+        return self._writer
+
+    def _write_environment(self, info: Mapping[str, Any]) -> None:
+        if self._environment_written:
+            return
+        self._environment_written = True
+        self._part().write(
+            {
+                "kind": "environment",
+                "guest": describe_guest(info),
+                "info": info,
+                "host": dict(self.provider.host()),
+                "target_digest": self.provider.target_digest(),
+            }
+        )
+
+    def junit_properties(self) -> Iterator[tuple[str, str]]:
+        """What every scenario's JUnit entry carries besides its own."""
+        info = self._runner.known_info if self._runner is not None else None
+        if info is not None:
+            guest = describe_guest(info)
+            yield "guest", f"{self.guest_name}: {guest['kernel']}"
+            yield "kernel_build", str(guest["kernel_build"])
+        yield "target", self.provider.target().name
+        with contextlib.suppress(*INFRASTRUCTURE):
+            yield "target_digest", self.provider.target_digest()
+
+    def close(self) -> None:
+        """Gives everything back; never raises."""
+        for thing in (self._runner, self._writer, self._journal):
+            if thing is not None:
+                with contextlib.suppress(Exception):
+                    thing.close()
+        if self._runner is None and self._provider is not None:
+            with contextlib.suppress(Exception):
+                self._provider.close()
+        self._runner = self._writer = self._journal = None
+        self._provider = None
+
+    # ---- the end, in the controller ----------------------------------------
+
+    def merge(self) -> list[dict[str, Any]] | None:
+        """All parts as one list, written to ``results.jsonl`` where an output directory is given."""
+        if not self.has_parts:
+            return None
+        parts = self.parts
+        self._bury(parts)
+        into = (self.out or parts) / "results.jsonl"
+        self.records = results.merge(self._run_record(), sorted(parts.glob("results-*.jsonl")), into)
+        shutil.rmtree(parts, ignore_errors=True)
+        self._parts = None
+        return self.records
+
+    def _bury(self, parts: Path) -> None:
+        """A worker that died has left no verdict for what it had in flight: an error, with its journal."""
+        for journal in sorted(parts.glob("journal-*.jsonl")):
+            left = unfinished(journal)
+            if left is None:
+                continue
+            worker = journal.stem.removeprefix("journal-")
+            last = left.sent[-1].what if left.sent else "nothing was sent"
+            writer = PartWriter(parts / f"results-{worker}.jsonl")
+            writer.write_scenario(
+                ScenarioResult(
+                    id=left.scenario,
+                    title=left.scenario,
+                    rules=(),
+                    verdict=Verdict.ERROR,
+                    file="",
+                    reason=f"the run ended while this scenario was in flight; last sent: {last}",
+                    lease=left.lease,
+                ),
+                order=1 << 30,
+                worker=worker,
+            )
+            writer.close()
+
+    def _run_record(self) -> dict[str, Any]:
+        from harness import version
+
+        environment: Mapping[str, Any] = {}
+        for part in sorted(self.parts.glob("results-*.jsonl")):
+            found = results.of_kind(results.read(part, torn=True), "environment")
+            if found:
+                environment = found[0]
+                break
+        target: dict[str, Any] = {"name": self.target_name, "title": None}
+        with contextlib.suppress(*INFRASTRUCTURE):
+            model = self.provider.target()
+            target = {
+                "name": model.name,
+                "title": model.title,
+                "hardware_id": model.hardware_id,
+                "service": model.service,
+            }
+        target["digest"] = environment.get("target_digest")
+        command = self._option("kshs_command") or " ".join(["pytest", *sys.argv[1:]])
+        return {
+            "id": self.run_id,
+            "started": self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "seconds": round(time.monotonic() - self.clock, 3),
+            "version": version(),
+            "command": command,
+            "guest": self.guest_name,
+            "selection": self._option("keyword") or None,
+            "problem": self._latched() or self.problem,
+            "target": target,
+            "host": environment.get("host") or {},
+        }
+
+    def terminal(self) -> TerminalReporter | None:
+        """pytest's reporter, where there is one."""
+        reporter: TerminalReporter | None = self.pytest_config.pluginmanager.get_plugin("terminalreporter")
+        return reporter
+
+
+def describe_guest(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The guest's `info` in the words of a report; what the guest cannot say is None.
+
+    `kernel` is one line for headings, `kernel_build` the number that Microsoft writes behind the dot.
+    """
+    kernel = info.get("kernel") or {}
+    wine = (info.get("wine") or {}).get("version")
+    build = f"{kernel.get('build', '?')}" + (f".{kernel['ubr']}" if kernel.get("ubr") else "")
+    number = f"{kernel.get('major', '?')}.{kernel.get('minor', '?')}.{build}"
+    name = f"Wine {wine} as NT {number}" if wine else f"{kernel.get('name') or 'Windows'} {number}"
+    ks = info.get("ks") or {}
+    whose = "reference (refks)" if ks.get("ours") else "the system's own"
+    described: dict[str, Any] = {
+        "kernel": name,
+        "kernel_build": build,
+        "family": info.get("family"),
+        "architecture": kernel.get("arch"),
+        "wine": wine,
+        "ks.sys": f"{whose} {ks.get('version') or ''}".strip() if ks.get("present") else "none",
+        "ks.sys sha256": ks.get("sha256"),
+        "client ABI": (info.get("client") or {}).get("abi"),
+        "agent ABI": (info.get("agent") or {}).get("abi"),
+        "test signing": info.get("test_signing"),
+        "secure boot": info.get("secure_boot"),
+        "HVCI": info.get("hvci"),
+        "verifier": info.get("verifier"),
+    }
+    for driver in info.get("drivers") or []:
+        if isinstance(driver, Mapping):
+            described[f"driver {driver.get('service')}"] = (
+                f"{driver.get('version')}, {driver.get('state')}, sha256 {driver.get('sha256')}"
+            )
+    return described
+
+
+def usage(error: UsageError) -> pytest.UsageError:
+    """A mistake of the user as pytest's own kind."""
+    return pytest.UsageError(str(error))

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes on, for people: one line that changes on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.status import Status
+
+
+class Progress:
+    """A context manager whose `say` tells what begins now.
+
+    On a terminal one line with a spinner, gone at the end; elsewhere a line a step, with seconds since
+    the beginning.  A step that takes no time is not told twice.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(file=sys.stdout, highlight=False)
+        self._status: Status | None = None
+        self._began = time.monotonic()
+        self._last: str | None = None
+
+    def __enter__(self) -> Progress:
+        self._began = time.monotonic()
+        if self._console.is_terminal and "CI" not in os.environ:
+            self._status = self._console.status("")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def say(self, text: str) -> None:
+        """This begins now."""
+        if text == self._last:
+            return
+        self._last = text
+        if self._status is not None:
+            self._status.start()
+            self._status.update(_plain(text))
+        else:
+            seconds = time.monotonic() - self._began
+            self._console.print(f"kshs: {seconds:5.1f} s  {text}", markup=False, soft_wrap=True)
+            self._console.file.flush()
+
+
+def _plain(text: str) -> str:
+    """Without rich's markup: text may come from anywhere."""
+    return text.replace("[", r"\[")

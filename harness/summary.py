@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a run in a few lines: verdicts, then by rule and by route, then why things were skipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness import results
+from harness.verdict import Verdict
+
+_MAX_REASONS = 12
+
+
+def lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Plain lines, without colours."""
+    return list(_lines(records))
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """Like ``41 passed, 2 failed``; nothing is said of what did not happen."""
+    return ", ".join(f"{counts[v.value]} {v.value}" for v in Verdict if counts.get(v.value)) or "nothing ran"
+
+
+def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    scenarios = results.of_kind(records, "scenario")
+    if not scenarios:
+        return
+    yield f"{len(scenarios)} scenarios: {tally(results.counts(records))}"
+    by_rule: dict[str, Counter[str]] = {}
+    by_route: dict[str, Counter[str]] = {}
+    for scenario in scenarios:
+        for rule in scenario["rules"]:
+            by_rule.setdefault(rule, Counter())[scenario["verdict"]] += 1
+        for route in scenario["routes"]:
+            by_route.setdefault(route, Counter())[scenario["verdict"]] += 1
+    for rule in sorted(by_rule, key=results.rule_key):
+        yield f"  {rule:<16}{tally(by_rule[rule])}"
+    for route, counts in by_route.items():
+        yield f"  by {route:<13}{tally(counts)}"
+    reasons = results.skip_reasons(records)
+    if reasons:
+        yield "skipped, because:"
+        for reason, count in reasons.most_common(_MAX_REASONS):
+            yield f"  {count} x {reason}"
+        if len(reasons) > _MAX_REASONS:
+            yield f"  and {len(reasons) - _MAX_REASONS} more reasons, in the report"
