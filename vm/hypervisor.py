@@ -87,9 +87,13 @@ class Hypervisor:
     libvirt keeps what it found out about QEMU there (it takes 4 to 8 s to find out).  Each live process
     holds the lock of its own.
 
+    libvirt has one embedded driver in a process, so a process has one open hypervisor.
+
     Raises:
         VmError: on entering, where the connection cannot be made.
     """
+
+    _open_here: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, config: VmConfig) -> None:
         self.config = config
@@ -102,21 +106,23 @@ class Hypervisor:
         self._closing: list[Callable[[], None]] = []
 
     def __enter__(self) -> Hypervisor:
-        _EventLoop.start()
-        reaper.reap(self.config)
-        self._slot = slots.take(self.config)
+        if not Hypervisor._open_here.acquire(blocking=False):
+            raise VmError("a process has one hypervisor, and this one has it open", hint="share it")
         try:
+            _EventLoop.start()
+            reaper.reap(self.config)
+            self._slot = slots.take(self.config)
             self._connection = self._open()
             self._subscribe()
         except BaseException:
-            self.close()
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._close()
 
     @property
     def slot(self) -> Path:
@@ -183,8 +189,8 @@ class Hypervisor:
         with self._guard:
             self._domains.pop(domain.uuid, None)
 
-    def close(self) -> None:
-        """Ends every guest of this process and gives the slot back; again does nothing."""
+    def _close(self) -> None:
+        """Ends every guest of this process and gives the slot back."""
         while self._closing:
             with contextlib.suppress(VmError):
                 self._closing.pop()()
@@ -205,6 +211,7 @@ class Hypervisor:
         slot, self._slot = self._slot, None
         if slot is not None:
             slot.release()
+        self._open_here.release()
 
     def _open(self) -> libvirt.virConnect:
         uri = self.config.uri

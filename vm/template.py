@@ -112,7 +112,14 @@ def ensure(
         found = _open(path, digest, image, hv.config)
         if found is None:
             parent = ensure(hv, image, None, watcher) if layer is not None else None
-            _make(hv, image, path, key, layer, parent, watcher)
+            try:
+                _make(hv, image, path, key, layer, parent, watcher)
+            except BaseException:
+                remove_tree(path.with_suffix(".build"))
+                raise
+            finally:
+                if parent is not None:
+                    parent.in_use.close()
             found = _open(path, digest, image, hv.config)
     if found is None:
         raise VmError("the template that was just made cannot be read", str(path))
@@ -220,8 +227,6 @@ def _make(
         "seconds": seconds,
     }
     write_json(part / "manifest.json", manifest)
-    if parent is not None:
-        parent.in_use.close()
     remove_tree(path)
     part.rename(path)
 
