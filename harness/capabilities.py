@@ -96,9 +96,7 @@ CAPABILITIES: dict[str, Capability] = {
         Capability(
             "native-pin-open",
             "a pin can be opened by its KSNAME_Pin name, relative to its filter",
-            _wine_lacks(
-                "a name behind a device's name, or relative to an open device, is not found (c0000034)"
-            ),
+            _wine_lacks("a name behind or relative to a device is not found (c0000034)"),
         ),
         Capability(
             "create-status",
@@ -113,17 +111,12 @@ CAPABILITIES: dict[str, Capability] = {
                 " and NULL arrives as a copy"
             ),
         ),
-        Capability(
-            "untouched-iosb",
-            "a request that fails at once leaves the caller's IO_STATUS_BLOCK alone",
-            _wine_lacks("the IO_STATUS_BLOCK is written whatever the request answers"),
-        ),
         Capability("bugcheck", "a fault in a driver stops the kernel with a stop code", _bugcheck),
         Capability("driver-verifier", "Driver Verifier watches the drivers", _verifier),
         Capability(
-            "pnp-remove",
-            "the device can be removed while handles to it are open",
-            _wine_lacks("a removal does not wait for open handles and is no test of the driver's"),
+            "pnp-restart",
+            "restarting, disabling or enabling the device really stops and starts it",
+            _wine_lacks("changing a device's state answers success and changes nothing"),
         ),
         Capability("pointer-64", "a 64-bit agent: KSHANDSHAKE has 32 bytes", _pointer_size(8)),
         Capability("pointer-32", "a 32-bit agent: KSHANDSHAKE has 24 bytes", _pointer_size(4)),
@@ -162,8 +155,8 @@ def _implied(scenario: Scenario) -> Iterator[str]:
                 yield "raw-user-buffers"
         elif isinstance(step, OpenPin) and step.way == "native":
             yield "native-pin-open"
-        elif isinstance(step, Device) and step.action in {"remove", "restart"}:
-            yield "pnp-remove"
+        elif isinstance(step, Device) and step.action != "remove":
+            yield "pnp-restart"
         elif step.do in {"behaviour", "seen", "reset", "unblock", "pin_handshake"}:
             yield "client"
 

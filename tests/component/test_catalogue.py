@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from drivers.abi import load as load_abi
+import drivers.build
 from harness import capabilities, scenario_file, target
-from harness.encode import Encoder
 from harness.plan import plan
-from harness.planned import PlannedStep
+from harness.planned import Plan, PlannedStep
 from harness.runner import judge_step
 from harness.session import AgentSession
 from harness.verdict import Verdict
 from tests.component.agent import agent_of
+from tests.component.conftest import start
 from tests.component.wine import WineGuest
 
 pytestmark = pytest.mark.component
@@ -34,20 +34,37 @@ def run(session: AgentSession, steps: tuple[PlannedStep, ...]) -> list[str]:
     return wrong
 
 
+def plans_of(guest: WineGuest, file: Path) -> tuple[list[Plan], list[Plan]]:
+    """The plans of a file that this guest can show: those that leave it as it was, and those that do not."""
+    sample, _ = target.find("avshs")
+    info = guest.must("info")
+    plans = [
+        plan(located.scenario, sample)
+        for located in scenario_file.load_located(file)
+        if capabilities.missing(located.scenario, info) is None
+    ]
+    return [one for one in plans if one.spoils is None], [one for one in plans if one.spoils is not None]
+
+
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
 def test_the_sample_target_keeps_the_catalogue(wine_guest: WineGuest, file: Path) -> None:
-    sample, _ = target.find("avshs")
+    clean, _ = plans_of(wine_guest, file)
+    assert clean
     wrong: dict[str, list[str]] = {}
-    shown = 0
     with agent_of(wine_guest) as agent:
-        info = json.loads(agent.session.run(Encoder(load_abi()).step("INFO"), what="info").data)
-        for located in scenario_file.load_located(file):
-            if capabilities.missing(located.scenario, info):
-                continue
-            planned = plan(located.scenario, sample)
+        for planned in clean:
             found = [*run(agent.session, planned.steps), *run(agent.session, planned.cleanup)]
-            shown += 1
             if found:
-                wrong[located.scenario.id] = found
+                wrong[planned.scenario.id] = found
     assert not wrong, json.dumps(wrong, indent=1)
-    assert shown > 0
+
+
+def test_scenarios_that_spoil_the_guest(broken_guest: WineGuest, build: drivers.build.Build) -> None:
+    spoiling = [one for file in FILES for one in plans_of(broken_guest, file)[1]]
+    assert spoiling
+    for planned in spoiling:
+        if not broken_guest.holding:
+            start(broken_guest, build)
+        with agent_of(broken_guest) as agent:
+            assert not run(agent.session, planned.steps)
+        broken_guest.stop()
