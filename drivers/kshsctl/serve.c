@@ -13,12 +13,18 @@
 #define CHUNK_SIZE 65536
 #define KERNEL_MARGIN_MS 3000       /* the client keeps timeouts itself, then kernel_steps.c does: be the last */
 #define USER_MARGIN_MS 100          /* waits in user_request.c end by themselves first */
-#define END_GRACE_MS 15000          /* for what is still under way when the host has gone */
+#define END_GRACE_MS 15000          /* once no more frames come: for each step that is still to be done */
+#define THREAD_GRACE_MS 2000        /* for a thread that has nothing more to do but end */
 
 static struct {
     HANDLE ending;                  /* no more frames will come */
     HANDLE done;                    /* everything is released */
+    HANDLE reader_done;             /* the reader reads no more */
     volatile LONG exit_code;
+    volatile LONG progress;         /* steps carried out */
+    HANDLE reader, watchdog;        /* threads */
+    HANDLE executor;                /* the newest; older ones were given up */
+    bool ended;                     /* for the watchdog */
 
     CRITICAL_SECTION watch_lock;
     HANDLE watch_changed;
@@ -100,14 +106,10 @@ static void unwatch(void)
     LeaveCriticalSection(&serve.watch_lock);
 }
 
-static bool start_thread(LPTHREAD_START_ROUTINE routine)
+static bool start_thread(LPTHREAD_START_ROUTINE routine, HANDLE *thread)
 {
-    HANDLE thread = CreateThread(NULL, 0, routine, NULL, 0, NULL);
-
-    if (!thread)
-        return false;
-    CloseHandle(thread);
-    return true;
+    *thread = CreateThread(NULL, 0, routine, NULL, 0, NULL);
+    return *thread != NULL;
 }
 
 /* Takes a step that is overdue away from its thread.  Called with the lock held. */
@@ -138,6 +140,10 @@ static DWORD WINAPI watchdog_main(void *unused)
         DWORD wait = INFINITE;
 
         EnterCriticalSection(&serve.watch_lock);
+        if (serve.ended) {
+            LeaveCriticalSection(&serve.watch_lock);
+            return 0;
+        }
         now = now_ms();
         if (serve.watched && serve.deadline_ms && now >= serve.deadline_ms) {
             taken = take_over(&record, &seq);
@@ -154,7 +160,7 @@ static DWORD WINAPI watchdog_main(void *unused)
                        (unsigned long)seq);
             output_frame(KSHS_FRAME_RECORD, seq, &record, sizeof(record), NULL, 0);
             output_flush();
-            if (!start_thread(executor_main)) {
+            if (!start_thread(executor_main, &serve.executor)) {
                 output_error(0, KSHS_ERROR_INTERNAL, GetLastError(), L"no thread for the next step");
                 InterlockedExchange(&serve.exit_code, EXIT_STREAM);
                 SetEvent(serve.done);
@@ -247,6 +253,7 @@ static bool execute(step_context *context, const queued_frame *frame)
         if (!context->record.duration_ns)
             context->record.duration_ns = now_ns() - context->record.begin_ns;
     }
+    InterlockedIncrement(&serve.progress);
     if (!context->answered)
         output_frame(KSHS_FRAME_RECORD, context->seq, &context->record, sizeof(context->record), context->reply,
                      context->record.data_length);
@@ -344,9 +351,11 @@ static bool header_accepted(const kshs_frame *header, bool greeted)
     return true;
 }
 
-/* One complete frame; takes the memory. */
+/* One complete frame; takes the memory. False: it was the last one. */
 static bool frame_accepted(queued_frame *frame, bool *greeted)
 {
+    bool last = frame->header.type == KSHS_FRAME_BYE;
+
     if (!*greeted) {
         *greeted = hello_accepted(frame);
         free(frame);
@@ -356,7 +365,7 @@ static bool frame_accepted(queued_frame *frame, bool *greeted)
         free(frame);
         return false;
     }
-    return true;
+    return !last;
 }
 
 static void read_frames(HANDLE input)
@@ -407,6 +416,7 @@ static DWORD WINAPI reader_main(void *unused)
     (void)unused;
     read_frames(GetStdHandle(STD_INPUT_HANDLE));
     queue_close();
+    SetEvent(serve.reader_done);
     SetEvent(serve.ending);
     return 0;
 }
@@ -426,29 +436,57 @@ static void send_hello(void)
     output_flush();
 }
 
+/*
+ * Wine can deadlock a process that exits while another of its threads is just
+ * about to end by itself: those are waited for.  A reader that is inside a
+ * read, because the host keeps the stream open, is no such thread.
+ */
+static void let_threads_end(void)
+{
+    EnterCriticalSection(&serve.watch_lock);
+    serve.ended = true;
+    LeaveCriticalSection(&serve.watch_lock);
+    SetEvent(serve.watch_changed);
+    WaitForSingleObject(serve.watchdog, THREAD_GRACE_MS);
+    WaitForSingleObject(serve.executor, THREAD_GRACE_MS);
+    if (WaitForSingleObject(serve.reader_done, 0) == WAIT_OBJECT_0)
+        WaitForSingleObject(serve.reader, THREAD_GRACE_MS);
+}
+
 int verb_serve(int count, wchar_t **arguments)
 {
+    LONG progress;
+    DWORD result;
+
     (void)count;
     (void)arguments;
     InitializeCriticalSection(&serve.watch_lock);
     serve.wake_ms = UINT64_MAX;
     serve.ending = CreateEventW(NULL, TRUE, FALSE, NULL);
     serve.done = CreateEventW(NULL, TRUE, FALSE, NULL);
+    serve.reader_done = CreateEventW(NULL, TRUE, FALSE, NULL);
     serve.watch_changed = CreateEventW(NULL, FALSE, FALSE, NULL);
     output_start(GetStdHandle(STD_OUTPUT_HANDLE));
     queue_start();
-    if (!serve.ending || !serve.done || !serve.watch_changed) {
+    if (!serve.ending || !serve.done || !serve.reader_done || !serve.watch_changed) {
         say(L"kshsctl: no events for the agent's threads");
         return EXIT_FAILED;
     }
     send_hello();
-    if (!start_thread(watchdog_main) || !start_thread(executor_main) || !start_thread(reader_main)) {
+    if (!start_thread(watchdog_main, &serve.watchdog) || !start_thread(executor_main, &serve.executor) ||
+        !start_thread(reader_main, &serve.reader)) {
         say(L"kshsctl: the agent's threads cannot be started");
         return EXIT_FAILED;
     }
     WaitForSingleObject(serve.ending, INFINITE);
-    if (WaitForSingleObject(serve.done, END_GRACE_MS) != WAIT_OBJECT_0)
+    do {
+        progress = serve.progress;
+        result = WaitForSingleObject(serve.done, END_GRACE_MS);
+    } while (result != WAIT_OBJECT_0 && progress != serve.progress);
+    if (result != WAIT_OBJECT_0)
         say(L"kshsctl: something is still inside a driver; ending all the same");
+    else
+        let_threads_end();
     /* Not by return: the C runtime would wait for locks that an abandoned thread may hold. */
     ExitProcess((UINT)serve.exit_code);
 }
