@@ -273,7 +273,7 @@ class WineGuest:
 
     def run(self, *argv: str, stdin: bytes = b"", timeout: float = VERB_TIMEOUT) -> Completed:
         """Any program in the guest."""
-        # Files and not pipes: the first program of a session starts its services, which keep what it had open.
+        # Files and not pipes: the first program starts the services, which keep what it had open.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
             code = subprocess.run(
                 [tool("wine"), *argv],
