@@ -146,7 +146,7 @@ static BOOLEAN IsOurs(PFILE_OBJECT FileObject)
  * mistaken for one of ours. */
 static BOOLEAN HandleIsTheRequestors(const REFKS_PIN *Sink, PIRP Irp)
 {
-    return !kshs_is_wine() || Sink->Creator == PsGetProcessId(IoGetRequestorProcess(Irp));
+    return !kshs_is_wine() || (Sink->Creator && Sink->Creator == RefksRequestor(Irp));
 }
 
 static NTSTATUS Link(REFKS_PIN *Source, PFILE_OBJECT SinkFile, PIRP Irp)

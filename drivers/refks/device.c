@@ -12,13 +12,15 @@ typedef struct REFKS_DRIVER {
     const KSDEVICE_DESCRIPTOR *Descriptor;
 } REFKS_DRIVER;
 
-/* What the functional device's extension holds; ks.h's macros expect a KSDEVICE_HEADER first. */
+/* What the functional device's extension starts with, because ks.h's macros expect a KSDEVICE_HEADER there.
+ * We do not rely on it: a minidriver may have device objects of its own. */
 typedef struct REFKS_EXTENSION {
-    REFKS_DEVICE *Device;       /* under RefksLock; NULL once the device is gone */
+    KSDEVICE_HEADER Header;
 } REFKS_EXTENSION;
 
 static KSPIN_LOCK DriversLock;
 static LIST_ENTRY Drivers = { &Drivers, &Drivers };
+static LIST_ENTRY Devices = { &Devices, &Devices };     /* under RefksLock */
 
 static REFKS_DRIVER *FindDriver(PDRIVER_OBJECT DriverObject)    /* DriversLock held */
 {
@@ -124,23 +126,24 @@ NTSTATUS NTAPI KsInitializeDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING R
     return STATUS_SUCCESS;
 }
 
-/* Referenced: the caller dereferences Header. */
 REFKS_DEVICE *RefksDeviceFromDeviceObject(PDEVICE_OBJECT DeviceObject)
 {
-    REFKS_EXTENSION *extension = DeviceObject->DeviceExtension;
-    REFKS_DEVICE *device;
+    REFKS_DEVICE *found = NULL;
+    PLIST_ENTRY entry;
     KIRQL irql;
 
-    if (!extension)
-        return NULL;
     KeAcquireSpinLock(&RefksLock, &irql);
-    device = extension->Device;
-    if (device && device->Public.FunctionalDeviceObject != DeviceObject)
-        device = NULL;
-    if (device)
-        RefksReference(&device->Header);
+    for (entry = Devices.Flink; entry != &Devices; entry = entry->Flink) {
+        REFKS_DEVICE *device = CONTAINING_RECORD(entry, REFKS_DEVICE, All);
+
+        if (device->Public.FunctionalDeviceObject == DeviceObject) {
+            RefksReference(&device->Header);
+            found = device;
+            break;
+        }
+    }
     KeReleaseSpinLock(&RefksLock, irql);
-    return device;
+    return found;
 }
 
 PKSDEVICE NTAPI KsGetDeviceForDeviceObject(PDEVICE_OBJECT FunctionalDeviceObject)
@@ -192,13 +195,25 @@ NTSTATUS NTAPI KsCreateDevice(PDRIVER_OBJECT DriverObject, PDEVICE_OBJECT Physic
     return STATUS_SUCCESS;
 }
 
-static void SetExtension(PDEVICE_OBJECT DeviceObject, REFKS_DEVICE *Device)
+static void Publish(REFKS_DEVICE *Device)
 {
-    REFKS_EXTENSION *extension = DeviceObject->DeviceExtension;
+    REFKS_EXTENSION *extension = Device->Public.FunctionalDeviceObject->DeviceExtension;
     KIRQL irql;
 
     KeAcquireSpinLock(&RefksLock, &irql);
-    extension->Device = Device;
+    extension->Header = Device;
+    InsertTailList(&Devices, &Device->All);
+    KeReleaseSpinLock(&RefksLock, irql);
+}
+
+/* IRPs that still find the device object see no device of ours behind it. */
+static void Withdraw(REFKS_DEVICE *Device)
+{
+    KIRQL irql;
+
+    KeAcquireSpinLock(&RefksLock, &irql);
+    RemoveEntryList(&Device->All);
+    InitializeListHead(&Device->All);
     KeReleaseSpinLock(&RefksLock, irql);
 }
 
@@ -232,11 +247,11 @@ NTSTATUS NTAPI KsInitializeDevice(PDEVICE_OBJECT FunctionalDeviceObject, PDEVICE
 
     status = RefksCreateFactories(device);
     if (NT_SUCCESS(status)) {
-        SetExtension(FunctionalDeviceObject, device);
+        Publish(device);
         if (Descriptor && Descriptor->Dispatch && Descriptor->Dispatch->Add) {
             status = Descriptor->Dispatch->Add(&device->Public);
             if (!NT_SUCCESS(status))
-                SetExtension(FunctionalDeviceObject, NULL);
+                Withdraw(device);
         }
     }
     if (!NT_SUCCESS(status)) {
@@ -322,13 +337,16 @@ void RefksDeviceRemove(REFKS_DEVICE *Device, PIRP Irp)
     EndDevice(Device, Irp);
 }
 
-/* The functional device leaves its stack.  IRPs that still find it see no device of ours behind it. */
-void RefksDeviceDetach(PDEVICE_OBJECT FunctionalDeviceObject, PDEVICE_OBJECT NextDeviceObject)
+/* The functional device leaves its stack. */
+void RefksDeviceDetach(REFKS_DEVICE *Device)
 {
-    SetExtension(FunctionalDeviceObject, NULL);
-    if (NextDeviceObject)
-        IoDetachDevice(NextDeviceObject);
-    IoDeleteDevice(FunctionalDeviceObject);
+    PDEVICE_OBJECT functional = Device->Public.FunctionalDeviceObject;
+    PDEVICE_OBJECT next = Device->Public.NextDeviceObject;
+
+    Withdraw(Device);
+    if (next)
+        IoDetachDevice(next);
+    IoDeleteDevice(functional);
 }
 
 void NTAPI KsTerminateDevice(PDEVICE_OBJECT DeviceObject)
@@ -342,7 +360,7 @@ void NTAPI KsTerminateDevice(PDEVICE_OBJECT DeviceObject)
     RefksDeviceRemove(device, irp);
     if (irp)
         IoFreeIrp(irp);
-    SetExtension(DeviceObject, NULL);
+    Withdraw(device);
     RefksDereference(&device->Header);
 }
 

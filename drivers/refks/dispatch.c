@@ -29,19 +29,18 @@ REFKS_HEADER *RefksHeaderFromFileObject(PFILE_OBJECT FileObject)
     return FileObject ? FileObject->FsContext : NULL;
 }
 
-/* A pin on loan takes the file object over from its parent filter. */
-BOOLEAN RefksBindFileObject(REFKS_HEADER *Header, PFILE_OBJECT FileObject)
+/* A pin on loan takes the file object over from its parent filter; FALSE: the filter has none to lend. */
+BOOLEAN RefksBindFileObject(REFKS_HEADER *Header, PFILE_OBJECT FileObject, BOOLEAN OnLoan)
 {
-    BOOLEAN bound = TRUE;
+    BOOLEAN bound;
     KIRQL irql;
 
     KeAcquireSpinLock(&RefksLock, &irql);
-    if (Header->OnLoan) {
-        bound = FileObject->FsContext == Header->Parent;
-        if (bound)
-            Header->Parent->FileObject = NULL;
-    }
+    bound = !OnLoan || FileObject->FsContext == Header->Parent;
     if (bound) {
+        if (OnLoan)
+            Header->Parent->FileObject = NULL;
+        Header->OnLoan = OnLoan;
         FileObject->FsContext = Header;
         Header->FileObject = FileObject;
     }
@@ -49,7 +48,7 @@ BOOLEAN RefksBindFileObject(REFKS_HEADER *Header, PFILE_OBJECT FileObject)
     return bound;
 }
 
-/* A pin on loan that never came to be gives the file object back. */
+/* A pin on loan that never came to be gives the file object back, unless that was closed meanwhile. */
 void RefksUnbindFileObject(REFKS_HEADER *Header)
 {
     PFILE_OBJECT file;
@@ -57,15 +56,14 @@ void RefksUnbindFileObject(REFKS_HEADER *Header)
 
     KeAcquireSpinLock(&RefksLock, &irql);
     file = Header->FileObject;
-    if (file) {
-        if (Header->OnLoan && !Header->Created) {
-            file->FsContext = Header->Parent;
-            Header->Parent->FileObject = file;
-        } else {
-            file->FsContext = NULL;
-        }
-    }
     Header->FileObject = NULL;
+    if (file && Header->OnLoan && !Header->Created && !Header->CloseIrp) {
+        file->FsContext = Header->Parent;
+        Header->Parent->FileObject = file;
+        Header->OnLoan = FALSE;
+    } else if (file) {
+        file->FsContext = NULL;
+    }
     KeReleaseSpinLock(&RefksLock, irql);
 }
 
@@ -121,7 +119,7 @@ NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status)
         Header->Created = TRUE;
     } else {
         RefksUnbindFileObject(Header);
-        (void)RefksClose(Header);       /* busy with us: the leave below finishes it */
+        (void)RefksCloseUnlocked(Header);       /* busy with us: the leave below finishes it */
     }
     RefksLeave(Header);
     RefksDereference(Header);
@@ -219,20 +217,40 @@ PIRP RefksCloseIrp(REFKS_HEADER *Header)
 
 void RefksEndClose(REFKS_HEADER *Header)
 {
-    PIRP irp = Header->CloseIrp;
+    PIRP irp = Header->CloseIrp, late = Header->LateCloseIrp;
 
     Header->CloseIrp = NULL;
+    Header->LateCloseIrp = NULL;
     if (irp && Header->CloseIrpIsPrivate)
         IoFreeIrp(irp);
     else if (irp)
         (void)kshs_complete(irp, STATUS_SUCCESS, 0);
+    if (late)
+        (void)kshs_complete(late, STATUS_SUCCESS, 0);
+}
+
+/* Idle: the caller finishes the object.  Busy: whoever is inside finishes it when he leaves, and completes
+ * the IRP, which is marked pending for that.  Already: the same, but its device's removal closed it. */
+static REFKS_CLOSING BeginClose(REFKS_HEADER *Header, PIRP Irp)         /* RefksLock held */
+{
+    if (RefksIsClosing(Header)) {
+        IoMarkIrpPending(Irp);
+        Header->LateCloseIrp = Irp;
+        return RefksClosingAlready;
+    }
+    Header->CloseIrp = Irp;
+    if (RefksCloseIfIdle(Header))
+        return RefksClosingIdle;
+    IoMarkIrpPending(Irp);
+    return RefksClose(Header);
 }
 
 static NTSTATUS Close(PFILE_OBJECT FileObject, PIRP Irp)
 {
-    REFKS_CLOSING closing = RefksClosingAlready;
-    BOOLEAN idle = FALSE;
+    PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
+    REFKS_CLOSING closing = RefksClosingIdle;
     REFKS_HEADER *header;
+    BOOLEAN pending;
     NTSTATUS status;
     KIRQL irql;
 
@@ -240,35 +258,15 @@ static NTSTATUS Close(PFILE_OBJECT FileObject, PIRP Irp)
     header = FileObject->FsContext;
     if (header) {
         RefksReference(header);
-        header->CloseIrp = Irp;
-        idle = RefksCloseIfIdle(header);
-        if (!idle) {
-            /* Somebody is inside, and completes the IRP when he leaves; unless it is being closed already,
-             * because its device is being removed: then the file object is ours alone. */
-            IoMarkIrpPending(Irp);
-            closing = RefksClose(header);
-            if (closing == RefksClosingAlready) {
-                header->CloseIrp = NULL;
-                header->FileObject = NULL;
-                FileObject->FsContext = NULL;
-            }
-        }
+        closing = BeginClose(header, Irp);
     }
+    pending = (BOOLEAN)(header && (closing != RefksClosingIdle || (stack->Control & SL_PENDING_RETURNED)));
     KeReleaseSpinLock(&RefksLock, irql);
     if (!header)
         return kshs_complete(Irp, STATUS_SUCCESS, 0);
-
-    if (idle) {
-        status = RefksFinish(header);
-    } else {
-        if (closing == RefksClosingIdle)
-            (void)RefksFinish(header);
-        else if (closing == RefksClosingAlready)
-            (void)kshs_complete(Irp, STATUS_SUCCESS, 0);
-        status = STATUS_PENDING;
-    }
+    status = closing == RefksClosingIdle ? RefksFinish(header) : STATUS_PENDING;
     RefksDereference(header);
-    return status;
+    return pending ? STATUS_PENDING : status;
 }
 
 NTSTATUS NTAPI RefksDispatchClose(PDEVICE_OBJECT DeviceObject, PIRP Irp)

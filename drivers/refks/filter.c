@@ -64,7 +64,7 @@ NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, UL
     filter->Public.Descriptor = factory->Public.FilterDescriptor;
     filter->Public.Bag = &filter->Header.Bag;
     filter->Public.Context = factory->Public.Context;
-    (void)RefksBindFileObject(&filter->Header, file);
+    (void)RefksBindFileObject(&filter->Header, file, FALSE);
     RefksLinkOpen(&filter->Header);
 
     if (FilterDispatch(filter) && FilterDispatch(filter)->Create) {
@@ -88,6 +88,7 @@ NTSTATUS RefksFinishFilter(REFKS_FILTER *Filter)
         PIRP irp = RefksCloseIrp(&Filter->Header);
         REFKS_DEVICE *device = Filter->Header.Device;
 
+        RefksReference(&device->Header);        /* both may go before their mutexes, if the close is pending */
         RefksReference(&Filter->Header);
         RefksLockMutex(&device->Mutex);
         RefksLockMutex(&Filter->Control);
@@ -95,7 +96,8 @@ NTSTATUS RefksFinishFilter(REFKS_FILTER *Filter)
             status = FilterDispatch(Filter)->Close(&Filter->Public, irp);
         RefksUnlockMutex(&Filter->Control);
         RefksUnlockMutex(&device->Mutex);
-        RefksDereference(&Filter->Header);      /* not the last one: the device holds the filter by its factory */
+        RefksDereference(&Filter->Header);
+        RefksDereference(&device->Header);
         if (status == STATUS_PENDING)
             return status;
     }

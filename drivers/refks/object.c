@@ -96,6 +96,17 @@ REFKS_CLOSING RefksClose(REFKS_HEADER *Header)
     }
 }
 
+REFKS_CLOSING RefksCloseUnlocked(REFKS_HEADER *Header)
+{
+    REFKS_CLOSING closing;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&RefksLock, &irql);
+    closing = RefksClose(Header);
+    KeReleaseSpinLock(&RefksLock, irql);
+    return closing;
+}
+
 BOOLEAN RefksIsClosing(const REFKS_HEADER *Header)
 {
     return (BOOLEAN)(Header->Rundown.Value & 1);
@@ -128,6 +139,13 @@ void RefksUnlockMutex(PFAST_MUTEX Mutex)
 {
     ExReleaseFastMutexUnsafe(Mutex);
     KeLeaveCriticalRegion();
+}
+
+HANDLE RefksRequestor(PIRP Irp)
+{
+    PEPROCESS process = Irp->Tail.Overlay.Thread ? IoGetRequestorProcess(Irp) : NULL;
+
+    return process ? PsGetProcessId(process) : NULL;
 }
 
 BOOLEAN RefksSameGuid(const GUID *One, const GUID *Other)

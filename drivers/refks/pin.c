@@ -28,7 +28,7 @@ static NTSTATUS TakeFormat(REFKS_PIN *Pin, REFKS_CONNECT *Connect)
 }
 
 static REFKS_PIN *AllocatePin(REFKS_FILTER *Filter, const KSPIN_DESCRIPTOR_EX *Descriptor,
-                              const KSPIN_CONNECT *Connect, BOOLEAN OnLoan)
+                              const KSPIN_CONNECT *Connect)
 {
     REFKS_PIN *pin = RefksAllocate(sizeof(*pin));
 
@@ -36,7 +36,6 @@ static REFKS_PIN *AllocatePin(REFKS_FILTER *Filter, const KSPIN_DESCRIPTOR_EX *D
         return NULL;
     RefksInitializeHeader(&pin->Header, KsObjectTypePin, Filter->Header.Device, &Filter->Header);
     (void)RefksEnter(&pin->Header);             /* the creation is inside until it ends */
-    pin->Header.OnLoan = OnLoan;
     pin->Public.Descriptor = Descriptor;
     pin->Public.Bag = &pin->Header.Bag;
     pin->Public.Context = Filter->Public.Context;
@@ -54,7 +53,7 @@ static REFKS_PIN *AllocatePin(REFKS_FILTER *Filter, const KSPIN_DESCRIPTOR_EX *D
 }
 
 /* Control mutex held. */
-static NTSTATUS BuildPin(REFKS_PIN *Pin, PIRP Irp, PFILE_OBJECT FileObject, REFKS_CONNECT *Connect)
+static NTSTATUS BuildPin(REFKS_PIN *Pin, PIRP Irp, PFILE_OBJECT FileObject, BOOLEAN OnLoan, REFKS_CONNECT *Connect)
 {
     REFKS_FILTER *filter = RefksPinFilter(Pin);
     NTSTATUS status;
@@ -62,9 +61,9 @@ static NTSTATUS BuildPin(REFKS_PIN *Pin, PIRP Irp, PFILE_OBJECT FileObject, REFK
     if (RefksPinCount(filter, Pin->Public.Id) >= Pin->Public.Descriptor->InstancesPossible)
         return STATUS_NOT_FOUND;
     RefksLinkOpen(&Pin->Header);
-    if (!RefksBindFileObject(&Pin->Header, FileObject))
-        return STATUS_INVALID_DEVICE_REQUEST;
-    if (!Pin->Header.OnLoan) {
+    if (!RefksBindFileObject(&Pin->Header, FileObject, OnLoan))
+        return STATUS_INVALID_DEVICE_REQUEST;   /* another request made a pin of it meanwhile */
+    if (!OnLoan) {
         Pin->ParentFile = FileObject->RelatedFileObject;
         ObReferenceObject(Pin->ParentFile);
     }
@@ -100,7 +99,7 @@ NTSTATUS RefksCreatePin(REFKS_FILTER *Filter, PIRP Irp, PFILE_OBJECT FileObject,
             status = RefksCheckConnect(&descriptor->PinDescriptor, &connect);
     }
     if (NT_SUCCESS(status)) {
-        pin = AllocatePin(Filter, descriptor, &connect.Connect, OnLoan);
+        pin = AllocatePin(Filter, descriptor, &connect.Connect);
         if (!pin)
             status = STATUS_INSUFFICIENT_RESOURCES;
     }
@@ -109,10 +108,10 @@ NTSTATUS RefksCreatePin(REFKS_FILTER *Filter, PIRP Irp, PFILE_OBJECT FileObject,
         RefksLeave(&Filter->Header);
         return kshs_complete(Irp, status, 0);
     }
-    pin->Creator = PsGetProcessId(IoGetRequestorProcess(Irp));
+    pin->Creator = RefksRequestor(Irp);
 
     RefksLockMutex(&Filter->Control);
-    status = BuildPin(pin, Irp, FileObject, &connect);
+    status = BuildPin(pin, Irp, FileObject, OnLoan, &connect);
     RefksUnlockMutex(&Filter->Control);
     RefksFree(connect.Format);
     if (status == STATUS_PENDING)
@@ -128,11 +127,13 @@ NTSTATUS RefksFinishPin(REFKS_PIN *Pin)
     if (Pin->Header.Created) {
         PIRP irp = RefksCloseIrp(&Pin->Header);
 
+        RefksReference(&filter->Header);        /* the pin, and its hold on the filter, may go before the mutex */
         RefksLockMutex(&filter->Control);
         (void)RefksSetPinState(Pin, KSSTATE_STOP);
         if (irp && PinDispatch(Pin) && PinDispatch(Pin)->Close)
             status = PinDispatch(Pin)->Close(&Pin->Public, irp);
         RefksUnlockMutex(&filter->Control);
+        RefksDereference(&filter->Header);
         if (status == STATUS_PENDING)
             return status;
     }
@@ -145,7 +146,7 @@ void RefksPinClosed(REFKS_PIN *Pin)
     REFKS_FILTER *filter = RefksPinFilter(Pin);
     PFILE_OBJECT connected = Pin->ConnectedFile;
     PFILE_OBJECT parent = Pin->ParentFile;
-    BOOLEAN loaned = Pin->Header.OnLoan && Pin->Header.Created;
+    BOOLEAN loaned;
 
     RefksReference(&filter->Header);
     RefksDisconnectPin(Pin);
@@ -153,12 +154,13 @@ void RefksPinClosed(REFKS_PIN *Pin)
     RefksUnlinkOpen(&Pin->Header);
     RefksUnlockMutex(&filter->Control);
     RefksUnbindFileObject(&Pin->Header);
+    loaned = Pin->Header.OnLoan;
     RefksEmptyBag(&Pin->Header.Bag);
     RefksEndClose(&Pin->Header);
     RefksDereference(&Pin->Header);
 
     if (loaned)
-        (void)RefksClose(&filter->Header);      /* its handle was ours; we are still inside */
+        (void)RefksCloseUnlocked(&filter->Header);      /* its handle was ours; we are still inside */
     RefksLeave(&filter->Header);
     RefksDereference(&filter->Header);
     if (parent)

@@ -336,6 +336,8 @@ static NTSTATUS SetFormat(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
     NTSTATUS status;
 
     UNREFERENCED_PARAMETER(Request);
+    if (pin->Public.Descriptor->Flags & KSPIN_FLAG_FIXED_FORMAT)
+        return STATUS_INVALID_DEVICE_REQUEST;
     if (DataLength(Irp) < sizeof(*given))       /* the item has no MinData, because a get may ask for the size */
         return STATUS_BUFFER_TOO_SMALL;
     if (given->FormatSize < sizeof(*given) || given->FormatSize > DataLength(Irp))

@@ -69,15 +69,14 @@ static NTSTATUS Start(REFKS_DEVICE *Device, PIRP Irp)
     return kshs_complete(Irp, status, Irp->IoStatus.Information);
 }
 
-static NTSTATUS Remove(REFKS_DEVICE *Device, PDEVICE_OBJECT Functional, PIRP Irp)
+static NTSTATUS Remove(REFKS_DEVICE *Device, PIRP Irp)
 {
-    PDEVICE_OBJECT next = Device->Public.NextDeviceObject;
     NTSTATUS status;
 
     RefksDeviceRemove(Device, Irp);
     Irp->IoStatus.Status = STATUS_SUCCESS;
-    status = Forward(next, Irp);
-    RefksDeviceDetach(Functional, next);
+    status = Forward(Device->Public.NextDeviceObject, Irp);
+    RefksDeviceDetach(Device);
     return status;
 }
 
@@ -188,7 +187,7 @@ NTSTATUS NTAPI RefksDispatchPnp(PDEVICE_OBJECT DeviceObject, PIRP Irp)
         status = SurpriseRemoval(device, Irp, dispatch->SurpriseRemoval);
         break;
     case IRP_MN_REMOVE_DEVICE:
-        status = Remove(device, DeviceObject, Irp);
+        status = Remove(device, Irp);
         break;
     case IRP_MN_QUERY_CAPABILITIES:
         status = QueryCapabilities(device, Irp, dispatch->QueryCapabilities);

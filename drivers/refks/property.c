@@ -427,10 +427,11 @@ ULONG NTAPI KsGetNodeIdFromIrp(PIRP Irp)
 NTSTATUS NTAPI KsHandleSizedListQuery(PIRP Irp, ULONG DataItemsCount, ULONG DataItemSize, const VOID *DataItems)
 {
     REFKS_REQUEST *request = FindRequest(Irp, FALSE);
-    ULONG size = sizeof(KSMULTIPLE_ITEM) + DataItemsCount * DataItemSize;
+    ULONGLONG whole = sizeof(KSMULTIPLE_ITEM) + (ULONGLONG)DataItemsCount * DataItemSize;
+    ULONG size = (ULONG)whole;
     PKSMULTIPLE_ITEM list;
 
-    if (!request)
+    if (!request || size != whole)
         return STATUS_INVALID_DEVICE_REQUEST;
     if (!request->DataLength) {
         Irp->IoStatus.Information = size;

@@ -79,10 +79,11 @@ struct REFKS_HEADER {
     LIST_ENTRY Open;            /* filters and pins: in REFKS_DEVICE.Open, under RefksLock */
     PFILE_OBJECT FileObject;    /* under RefksLock; NULL once the handle is gone */
     PIRP CloseIrp;              /* IRP_MJ_CLOSE that waits for the object to finish */
+    PIRP LateCloseIrp;          /* the same, when its device's removal closed the object first */
     BOOLEAN CloseIrpIsPrivate;  /* there was no real one */
     BOOLEAN Created;            /* the minidriver's Create succeeded, so its Close is due */
     BOOLEAN Linked;             /* in Parent->Children */
-    BOOLEAN OnLoan;             /* pin: the file object came from the parent filter (make-pin control) */
+    BOOLEAN OnLoan;             /* pin: has its parent filter's file object (make-pin control) */
     REFKS_BAG Bag;
 };
 
@@ -91,6 +92,7 @@ struct REFKS_DEVICE {
     KSDEVICE Public;
     FAST_MUTEX Mutex;
     PDRIVER_OBJECT DriverObject;
+    LIST_ENTRY All;             /* in the list of devices, under RefksLock */
     LIST_ENTRY Open;            /* every filter and pin, under RefksLock */
     KSPIN_LOCK BagLock;
     LIST_ENTRY BagItems;
@@ -149,12 +151,14 @@ void RefksDereference(REFKS_HEADER *Header);
 BOOLEAN RefksEnter(REFKS_HEADER *Header);       /* FALSE: it is closing */
 void RefksLeave(REFKS_HEADER *Header);          /* PASSIVE_LEVEL, no lock held: may finish the object */
 BOOLEAN RefksCloseIfIdle(REFKS_HEADER *Header); /* TRUE: closing now, and the caller finishes it */
-REFKS_CLOSING RefksClose(REFKS_HEADER *Header);
+REFKS_CLOSING RefksClose(REFKS_HEADER *Header); /* of filters and pins: RefksLock held */
+REFKS_CLOSING RefksCloseUnlocked(REFKS_HEADER *Header);  /* takes RefksLock */
 BOOLEAN RefksIsClosing(const REFKS_HEADER *Header);
 NTSTATUS RefksFinish(REFKS_HEADER *Header);     /* by type; STATUS_PENDING: the minidriver will complete the close */
 
 void RefksLockMutex(PFAST_MUTEX Mutex);
 void RefksUnlockMutex(PFAST_MUTEX Mutex);
+HANDLE RefksRequestor(PIRP Irp);                /* id of the process that sent it; NULL: unknown */
 BOOLEAN RefksSameGuid(const GUID *One, const GUID *Other);
 /* An IRP that is never sent, for a minidriver's routine that must be called when there is no real one. */
 PIRP RefksPrivateIrp(REFKS_HEADER *Header, UCHAR Major, UCHAR Minor);
@@ -165,7 +169,7 @@ REFKS_DEVICE *RefksDeviceFromDeviceObject(PDEVICE_OBJECT DeviceObject);  /* refe
 const KSDEVICE_DESCRIPTOR *RefksDriverDescriptor(PDRIVER_OBJECT DriverObject);
 void RefksDeviceFinish(REFKS_DEVICE *Device);
 void RefksDeviceRemove(REFKS_DEVICE *Device, PIRP Irp);
-void RefksDeviceDetach(PDEVICE_OBJECT FunctionalDeviceObject, PDEVICE_OBJECT NextDeviceObject);
+void RefksDeviceDetach(REFKS_DEVICE *Device);
 
 DRIVER_DISPATCH RefksDispatchPnp;
 DRIVER_DISPATCH RefksDispatchPower;
@@ -189,7 +193,7 @@ DRIVER_DISPATCH RefksDispatchControl;
 /* Enters the object behind a file object of ours; NULL: closed, or never opened. */
 REFKS_HEADER *RefksEnterFileObject(PFILE_OBJECT FileObject);
 REFKS_HEADER *RefksHeaderFromFileObject(PFILE_OBJECT FileObject);
-BOOLEAN RefksBindFileObject(REFKS_HEADER *Header, PFILE_OBJECT FileObject);  /* FALSE: it is another pin already */
+BOOLEAN RefksBindFileObject(REFKS_HEADER *Header, PFILE_OBJECT FileObject, BOOLEAN OnLoan);
 void RefksUnbindFileObject(REFKS_HEADER *Header);
 NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status);  /* completes the IRP */
 PIRP RefksCloseIrp(REFKS_HEADER *Header);       /* for the minidriver's Close; NULL: out of memory */
