@@ -119,9 +119,8 @@ static inline PETHREAD kshs_current_thread(void)
 }
 
 /*
- * The current IRQL.  On x64 it is read from CR8, which a Wine process may not
- * do; there everything runs at PASSIVE_LEVEL, except that Wine's own emulation
- * knows of nothing else.
+ * The current IRQL.  x64 keeps it in CR8, which a Wine process cannot read;
+ * there every thread is at PASSIVE_LEVEL as long as no driver raises it.
  */
 static inline KIRQL kshs_current_irql(void)
 {
