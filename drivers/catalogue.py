@@ -246,7 +246,7 @@ def make(directory: Path, signer: signing.Identity) -> Path:
     raw = directory / f".{name}.unsigned"
     try:
         raw.write_bytes(unsigned(files, information.hardware_ids(), signer.signing_time))
-        signing.sign(raw, directory / name, signer, f"kshs {directory.name}")
+        signing.sign(raw, directory / name, signer, found[0].stem)
     finally:
         raw.unlink(missing_ok=True)
     return directory / name
