@@ -21,6 +21,7 @@ import pytest
 from vm import image, lease, reaper, slots, template
 from vm.config import VmConfig
 from vm.errors import CommandFailed, GuestLost, GuestTimeout, VmError
+from vm.files import remove_tree
 from vm.hypervisor import Hypervisor
 from vm.recipe_wine import PACKAGES
 from vm.ssh import Shell, connect
@@ -183,6 +184,9 @@ def test_a_layer_is_prepared_once(hypervisor: Hypervisor, base: image.Image) -> 
         assert leased.shell.run("pidof cat").exit_code == 0
     with lease.acquire(hypervisor, template.ensure(hypervisor, base)) as plain:
         assert plain.shell.run("cat /root/layer").exit_code != 0
+    # Else runs of this test would push templates that people use out of the cache.
+    made.in_use.close()
+    remove_tree(made.path)
 
 
 def test_a_layer_that_fails_leaves_nothing(hypervisor: Hypervisor, base: image.Image) -> None:
@@ -238,6 +242,7 @@ HOLDER = """
 import sys, time
 from vm import image, lease, template
 from vm.config import VmConfig
+from vm.files import remove_tree
 from vm.hypervisor import Hypervisor
 
 def hang(shell):

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vm.errors import VmError
+from vm.files import (
+    UseMark,
+    digest_of,
+    locked,
+    private_directory,
+    read_json,
+    remove_tree,
+    try_lock,
+    write_json,
+    write_whole,
+)
+from vm.progress import Silent
+
+HOLD = """
+import time
+from pathlib import Path
+from vm.files import {0}
+held = {1}
+print(1, flush=True)
+time.sleep(99)
+"""
+
+
+def hold(what: str, call: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD.format(what, call)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "1\n"
+    return process
+
+
+def test_a_private_directory_is_private(tmp_path: Path) -> None:
+    made = private_directory(tmp_path / "a" / "b")
+    assert made.stat().st_mode & 0o777 == 0o700
+    made.chmod(0o755)
+    assert private_directory(made).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_private_directory_is_no_link_and_no_file(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(VmError, match="directory of this user"):
+        private_directory(tmp_path / "link")
+    with pytest.raises(VmError, match="file"):
+        private_directory(tmp_path / "file")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "secret"
+    write_whole(target, "one")
+    assert target.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(TypeError):
+        write_whole(target, 5)  # type: ignore[arg-type]
+    assert target.read_text() == "one"
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+def test_json_of_others_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    assert read_json(path) is None
+    write_json(path, {"a": [1]})
+    assert read_json(path) == {"a": [1]}
+    for text in ("[1]", "{", "\xff"):
+        path.write_text(text, encoding="latin-1")
+        with pytest.raises(VmError, match=r"x\.json") as caught:
+            read_json(path)
+        assert "\n" not in str(caught.value)
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans())))
+def test_a_digest_does_not_depend_on_order(value: dict[str, object]) -> None:
+    assert digest_of(dict(reversed(value.items()))) == digest_of(value)
+
+
+def test_a_tree_is_removed_whatever_its_modes(tmp_path: Path) -> None:
+    inner = tmp_path / "tree" / "closed"
+    inner.mkdir(parents=True)
+    (inner / "file").touch(mode=0o400)
+    (inner / "link").symlink_to(tmp_path / "kept")
+    (tmp_path / "kept").touch()
+    inner.chmod(0o500)
+    assert remove_tree(tmp_path / "tree")
+    assert not remove_tree(tmp_path / "tree")
+    assert (tmp_path / "kept").exists()
+
+
+def test_a_lock_is_free_again_when_its_process_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    process = hold("try_lock", f"try_lock(Path({str(path)!r}))")
+    assert try_lock(path) is None
+    process.kill()
+    process.wait()
+    lock = try_lock(path)
+    assert lock is not None
+    lock.release()
+
+
+def test_who_waits_for_a_lock_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    process = hold("try_lock", f"try_lock(Path({str(path)!r}))")
+    said: list[str] = []
+
+    class Teller(Silent):
+        def step(self, text: str, fraction: float | None = None) -> None:
+            said.append(text)
+            process.kill()
+
+    with locked(path, Teller(), "builds the image"):
+        pass
+    process.wait()
+    assert said == ["waiting for another run that builds the image"]
+
+
+def test_a_use_mark_is_shared_and_seen_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "in-use"
+    assert not UseMark.is_held(path)
+    process = hold("UseMark", f"UseMark(Path({str(path)!r}))")
+    mine = UseMark(path)
+    assert UseMark.is_held(path)
+    mine.close()
+    mine.close()
+    assert UseMark.is_held(path)
+    process.kill()
+    process.wait()
+    assert not UseMark.is_held(path)
