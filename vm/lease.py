@@ -14,7 +14,7 @@ from vm.events import GuestEvents
 from vm.files import private_directory, remove_tree
 from vm.hypervisor import Hypervisor
 from vm.ports import with_free_port
-from vm.ssh import Shell, connect
+from vm.ssh import Endpoint, Shell, connect
 from vm.template import Template, guest_of, overlay
 
 
@@ -68,6 +68,11 @@ class Lease:
     def events(self) -> GuestEvents:
         """What the hypervisor says of this guest."""
         return self._domain.events
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the guest's SSH server is reached, and the keys of both sides."""
+        return self.template.endpoint(self._port)
 
     def new_shell(self) -> Shell:
         """A second connection, for when the first one broke and the guest may still live.

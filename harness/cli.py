@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``kshs``.
+
+Exit codes of every command: 0 done (``run``: everything that ran has passed), 1 a driver failed,
+crashed or hung, 2 bad usage or configuration, 3 our own infrastructure failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from drivers.errors import BuildError
+from harness import config as settings
+from harness import version
+from harness.errors import HarnessError, UsageError
+from harness.progress import Progress
+from vm.errors import VmError
+
+DONE, DRIVER, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="kshs",
+    help="KS handshake harness: end-to-end tests of IOCTL_KS_HANDSHAKE on real kernels.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings; kshs.toml by default.")
+]
+GuestOption = Annotated[str | None, typer.Option("--guest", metavar="NAME", help="Recipe of the guest.")]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="NAME|FILE",
+        help="Driver under test: a name in kshs.toml, avshs, a target file.",
+    ),
+]
+
+
+def out() -> Console:
+    """Where people read; made anew each time, since tests and pytest replace stdout."""
+    width = None if sys.stdout.isatty() else 200
+    return Console(highlight=False, markup=False, soft_wrap=True, width=width)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Scenario files, directories, Python tests; without any, the catalogue."),
+    ] = None,
+    keyword: Annotated[
+        str | None,
+        typer.Option("-k", metavar="EXPR", help='Only these, by id, rule, route or tag: "H4 and irp".'),
+    ] = None,
+    guest: GuestOption = None,
+    target: TargetOption = None,
+    workers: Annotated[
+        int, typer.Option("-n", "--workers", min=0, max=32, metavar="N", help="Guests at the same time.")
+    ] = 0,
+    out_directory: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="For junit.xml, results.jsonl and report.html."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Runs scenarios; what stands behind -- goes to pytest."""
+    from harness.run import Selection
+    from harness.run import run as run_pytest
+
+    selection = Selection(
+        paths=tuple(paths or ()),
+        keyword=keyword,
+        guest=guest,
+        target=target,
+        workers=workers,
+        out=out_directory,
+        config=config,
+        pytest_args=tuple(context.obj or ()),
+    )
+    raise typer.Exit(run_pytest(selection))
+
+
+@app.command()
+def build(
+    out_directory: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where to; the user's cache by default.")
+    ] = None,
+) -> None:
+    """Builds and signs everything that runs inside the guest; a second call does nothing."""
+    import drivers.build
+
+    with Progress() as progress:
+        built = drivers.build.build(out_directory, progress=progress.say)
+    console = out()
+    console.print(f"build {built.digest[:16]} in {built.directory}")
+    for path in (built.agent, built.client, built.refks, *built.avshs.sys, built.avshs.inf, built.avshs.cat):
+        console.print(f"  {path.relative_to(built.directory)}  {path.stat().st_size:,} bytes")
+
+
+@app.command()
+def doctor(config: ConfigOption = None) -> None:
+    """Says what is missing on this machine and the command that mends it."""
+    import vm.doctor
+
+    found = vm.doctor.checks(settings.load(config).vm)
+    console = out()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in found:
+        table.add_row(
+            "ok" if check.ok else "BAD", check.name, check.detail, style=None if check.ok else "bold red"
+        )
+        if check.fix and not check.ok:
+            table.add_row("", "", f"mend it with: {check.fix}")
+    console.print(table)
+    bad = [check.name for check in found if not check.ok]
+    if bad:
+        console.print(f"{len(bad)} of {len(found)} prerequisites are not met: {', '.join(bad)}")
+        raise typer.Exit(INFRASTRUCTURE)
+    console.print(f"all {len(found)} prerequisites are met")
+
+
+@app.command()
+def guests(config: ConfigOption = None) -> None:
+    """Lists images, templates and live leases."""
+    from harness.inventory import inventory
+
+    console = out()
+    for title, rows in inventory(settings.load(config).vm).items():
+        console.print(f"{title}:" if rows else f"{title}: none")
+        for row in rows:
+            console.print(f"  {row}")
+
+
+@app.command()
+def shell(
+    guest: GuestOption = None,
+    target: TargetOption = None,
+    bare: Annotated[
+        bool, typer.Option("--bare", help="A guest without drivers, as the image was sealed.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Opens a shell in a fresh guest with everything deployed; the guest goes when the shell ends."""
+    from harness.interactive import interact
+
+    raise typer.Exit(interact(settings.load(config), guest, target, bare=bare))
+
+
+@app.command()
+def clean(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Images, templates and builds, too: the next run makes them anew.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Removes what dead runs left behind."""
+    import vm.reaper
+    from harness.inventory import remove_builds
+
+    vm_config = settings.load(config).vm
+    gone = vm.reaper.clean(vm_config) + remove_builds() if everything else vm.reaper.reap(vm_config)
+    console = out()
+    for line in gone:
+        console.print(f"removed {line}")
+    if not gone:
+        console.print("nothing to remove")
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run, with results.jsonl.")],
+) -> None:
+    """Renders report.html anew from results.jsonl."""
+    from harness import report as page
+    from harness import results
+
+    source = directory / "results.jsonl"
+    if not source.is_file():
+        raise UsageError("there is no results.jsonl", where=str(directory), hint="give the --out of a run")
+    page.write(results.read(source), directory / "report.html")
+    out().print(str(directory / "report.html"))
+
+
+@app.command("version")
+def show_version() -> None:
+    """Prints the version."""
+    from drivers import abi
+
+    out().print(f"kshs {version()}, ABI {abi.load().version}")
+
+
+def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Ours, and those behind ``--``, which are pytest's."""
+    if "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command; every error is one clear line, and KSHS_DEBUG=1 shows where it came from."""
+    ours, theirs = split_arguments(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if theirs and ours[:1] != ["run"]:
+            raise UsageError("only run takes arguments behind --", hint="kshs run [PATHS...] -- PYTEST_ARGS")
+        code = app(args=ours or ["--help"], prog_name="kshs", obj=theirs, standalone_mode=False)
+    except (HarnessError, VmError, BuildError) as error:
+        code = _fail(str(error), error, USAGE if isinstance(error, UsageError) else INFRASTRUCTURE)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        code = _fail("interrupted", error, INFRASTRUCTURE)
+    except BrokenPipeError:
+        # Whoever read our output is gone; nothing may be written any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    except Exception as error:
+        shown = getattr(error, "format_message", None)
+        if shown is not None:  # what click says of wrong arguments
+            code = _fail(shown(), error, USAGE)
+        else:
+            code = _fail(f"unexpected {type(error).__name__}: {error}", error, INFRASTRUCTURE)
+    sys.exit(code or DONE)
+
+
+def _fail(text: str, error: BaseException, code: int) -> int:
+    if os.environ.get("KSHS_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    for number, line in enumerate(text.splitlines() or ["failed"]):
+        print(f"kshs: {line}" if number == 0 else f"      {line}", file=sys.stderr)
+    if isinstance(error, Exception) and code == INFRASTRUCTURE and not os.environ.get("KSHS_DEBUG"):
+        unexpected = not isinstance(error, (HarnessError, VmError, BuildError))
+        if unexpected:
+            print("      KSHS_DEBUG=1 shows where", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

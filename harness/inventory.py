@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What kshs keeps on this machine: images, templates, live leases, builds."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import platformdirs
+
+from vm import slots
+from vm.config import VmConfig
+from vm.files import UseMark, read_json
+
+
+def inventory(config: VmConfig) -> dict[str, list[str]]:
+    """Titles, and a line each thing."""
+    images = [_entry(path) for path in _sealed(config.images_dir)]
+    templates = [
+        _entry(path) + (", in use" if UseMark.is_held(path / "in-use") else "")
+        for path in _sealed(config.templates_dir)
+    ]
+    leases = [
+        f"{name}  process {pid}, slot {slot.name}"
+        for slot in sorted(config.runtime_dir.glob("r[0-9]*"))
+        if slot.is_dir()
+        for pid, name in slots.machines(slot)
+    ]
+    return {"images": images, "templates": templates, "live guests": leases}
+
+
+def remove_builds() -> list[str]:
+    """Removes the cached builds of our drivers; keys stay."""
+    builds = platformdirs.user_cache_path("kshs") / "drivers"
+    if not builds.exists():
+        return []
+    shutil.rmtree(builds)
+    return [f"builds {builds}"]
+
+
+def _sealed(directory: Path) -> list[Path]:
+    complete = (path for path in sorted(directory.glob("*-*")) if path.is_dir() and not path.suffix)
+    return [path for path in complete if read_json(path / "manifest.json") is not None]
+
+
+def _entry(path: Path) -> str:
+    # Blocks and not lengths: the memory of a template is a sparse file.
+    size = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
+    age = max(0.0, time.time() - (path / "manifest.json").stat().st_mtime)
+    return f"{path.name}  {size / (1 << 20):,.0f} MiB on disk, made {_ago(age)} ago"
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
