@@ -17,7 +17,7 @@
                KSPROPERTY_TYPE_SERIALIZERAW | KSPROPERTY_TYPE_UNSERIALIZERAW |                  \
                KSPROPERTY_TYPE_SERIALIZESIZE | KSPROPERTY_TYPE_DEFAULTVALUES)
 
-#define MAX_TABLES 3
+#define MAX_TABLES 2         /* the minidriver's and ours */
 
 typedef struct REFKS_REQUEST {
     LIST_ENTRY Entry;           /* in Requests */
