@@ -1,4 +1,4 @@
-"""Every seeded defect makes the catalogue fail, by the rule that it breaks; the sound sources pass all of it."""
+"""Every seeded defect fails the catalogue by the rule that it breaks; the sound sources pass all of it."""
 
 from __future__ import annotations
 
