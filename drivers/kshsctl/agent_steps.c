@@ -102,6 +102,7 @@ static void device(step_context *context)
 
 void agent_step(step_context *context)
 {
+    context->record.returned = (uint32_t)STATUS_SUCCESS;
     switch (context->step->op) {
     case KSHS_OP_INFO:
         info(context);

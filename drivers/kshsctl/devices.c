@@ -83,6 +83,9 @@ static DWORD remove_device(HDEVINFO set, SP_DEVINFO_DATA *device, bool *reboot)
 
 static DWORD change_one(HDEVINFO set, SP_DEVINFO_DATA *device, uint32_t change, bool *reboot)
 {
+    /* Wine says yes to DIF_PROPERTYCHANGE and does nothing. */
+    if (nt_is_wine() && change != KSHS_DEVICE_REMOVE)
+        return ERROR_CALL_NOT_IMPLEMENTED;
     switch (change) {
     case KSHS_DEVICE_RESTART:
         return change_property(set, device, DICS_PROPCHANGE, reboot);

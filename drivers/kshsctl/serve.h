@@ -31,6 +31,20 @@ queued_frame *queue_take(void (*idle)(void));   /* calls idle before it waits; N
 void queue_close(void);                         /* no more will be put; what is there is still taken */
 void queue_abandon(void);                       /* no more will be taken */
 
+/* ---- serve.c, executor.c: the agent's life -------------------------------- */
+typedef struct serve_state {
+    HANDLE ending;                  /* no more frames will come */
+    HANDLE done;                    /* everything is released */
+    volatile LONG exit_code;
+    volatile LONG progress;         /* steps carried out */
+} serve_state;
+
+extern serve_state serve;
+
+bool thread_start(LPTHREAD_START_ROUTINE routine, HANDLE *thread);
+bool executor_start(void);          /* and its watchdog */
+void executor_join(void);           /* after `done`: until their threads have ended */
+
 /* ---- a step on its way ------------------------------------------------------ */
 #define STEP_RUNNING 0
 #define STEP_CLAIMED 1

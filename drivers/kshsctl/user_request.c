@@ -1,51 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * user_request.c - one I/O control from user mode, by every route.
- *
- * A request runs on one thread from its call to its end: the executor's, or
- * with KSHS_STEP_ASYNC a thread of its own, which NT also needs, since it
- * cancels what a thread has under way when that thread ends.
+ * user_request.c - the steps about requests of the user side: REQUEST, WAIT,
+ * CANCEL, and the life of a request between them.
  */
-#include "user.h"
+#include "user_request.h"
 
-#define SYNC_COMPLETION_MS 1000     /* a call that succeeded at once has its event, entry or APC at once */
 #define START_GRACE_MS 50           /* ASYNC: so long STARTED waits for the call to return */
-#define APC_SLICE_MS 50             /* how soon a thread that waits for an APC looks at a cancel */
 
-typedef struct user_request {
-    struct user_request *next;      /* in the list of requests under way */
-    ULONG_PTR serial;               /* APC and port entries carry it: a late one finds nothing, and no freed memory */
-    HANDLE file;
-    uint32_t slot;
-    kshs_step step;
-    uint8_t *data;                  /* a copy of the step's */
-    io_buffer in, out;
-    IO_STATUS_BLOCK status;
-    HANDLE event;                   /* EVENT: completion; PORT: an entry arrived */
-    HANDLE cancel;                  /* for guests on which only the sending thread can cancel */
-    HANDLE issued;                  /* the first call has returned */
-    HANDLE done;
-    HANDLE thread;                  /* ASYNC */
-    volatile LONG arrivals;         /* event seen, port entries, APCs: of this repeat */
-    volatile LONG marker;           /* the port's own entry has come by */
-    volatile LONG cancelled;
-    volatile LONG closing;          /* its slot was closed: no more repeats */
-    volatile LONG finished;
-    volatile LONG orphan;           /* no token names it any more: its thread frees it */
-    step_context *context;          /* of a request that the executor runs, else NULL */
-    kshs_record record;
-    uint8_t kept[KSHS_KEEP_BYTES];
-} user_request;
-
-static struct {
-    CRITICAL_SECTION lock;          /* for list, tokens, port */
-    bool ready;
-    user_request *list;
-    user_request *tokens[KSHS_MAX_TOKENS];
-    user_request *spare;
-    ULONG_PTR serial;
-    HANDLE port;
-} requests;
+request_table requests;
 
 static void requests_start(void)
 {
@@ -126,6 +88,7 @@ static void request_release(user_request *r)
         free(r->data);
         r->data = NULL;
         r->marker = r->cancelled = r->closing = r->finished = r->orphan = 0;
+        r->cancel_reached = false;
         ResetEvent(r->event);
         ResetEvent(r->issued);
         ResetEvent(r->done);
@@ -140,312 +103,12 @@ static void request_release(user_request *r)
         request_free(r);
 }
 
-/* An APC or a port entry; the lock keeps the request there. */
-static user_request *arrived(ULONG_PTR serial, const wchar_t *what)
-{
-    user_request *r;
-
-    for (r = requests.list; r; r = r->next) {
-        if (r->serial == serial) {
-            InterlockedIncrement(&r->arrivals);
-            return r;
-        }
-    }
-    output_log(L"%ls for a request that was already answered: completed twice", what);
-    return NULL;
-}
-
-/* ---- completion port ------------------------------------------------------------ */
-
-/*
- * A handle can be tied to one port only and for good, so all share this one.
- * Whatever is queued is counted before anybody is woken: an entry too many is
- * then already in the record.
- */
-static DWORD WINAPI port_main(void *unused)
-{
-    LARGE_INTEGER at_once;
-    ULONG_PTR woken[64];
-    unsigned count, i;
-
-    (void)unused;
-    at_once.QuadPart = 0;
-    for (;;) {
-        void *key, *serial;
-        IO_STATUS_BLOCK status;
-        NTSTATUS result = nt.remove_io_completion(requests.port, &key, &serial, &status, NULL);
-
-        for (count = 0; result == STATUS_SUCCESS && count < ARRAY_COUNT(woken); count++) {
-            user_request *r;
-
-            EnterCriticalSection(&requests.lock);
-            woken[count] = (ULONG_PTR)serial;
-            if (key) {
-                arrived((ULONG_PTR)serial, L"a port entry");
-            } else {
-                for (r = requests.list; r; r = r->next)
-                    if (r->serial == (ULONG_PTR)serial)
-                        InterlockedExchange(&r->marker, 1);
-            }
-            LeaveCriticalSection(&requests.lock);
-            result = nt.remove_io_completion(requests.port, &key, &serial, &status, &at_once);
-        }
-        EnterCriticalSection(&requests.lock);
-        for (i = 0; i < count; i++) {
-            user_request *r;
-
-            for (r = requests.list; r; r = r->next)
-                if (r->serial == woken[i])
-                    SetEvent(r->event);
-        }
-        LeaveCriticalSection(&requests.lock);
-        if (!count)
-            Sleep(10);              /* the port cannot be read: do not spin */
-    }
-}
-
-static bool port_tie(user_slot *slot)
-{
-    if (slot->on_port)
-        return true;
-    if (!requests.port) {
-        HANDLE thread;
-
-        requests.port = CreateIoCompletionPort(INVALID_HANDLE_VALUE, NULL, 0, 0);
-        thread = requests.port ? CreateThread(NULL, 0, port_main, NULL, 0, NULL) : NULL;
-        if (!thread)
-            return false;
-        CloseHandle(thread);
-    }
-    slot->on_port = CreateIoCompletionPort(slot->handle, requests.port, 1, 0) == requests.port;
-    return slot->on_port;
-}
-
-/* After a call that failed at once there should be no entry: a marker of ours behind it proves it. */
-static void port_settle(user_request *r)
-{
-    if (nt.set_io_completion(requests.port, NULL, (void *)r->serial, STATUS_SUCCESS, 0) != STATUS_SUCCESS)
-        return;
-    while (!r->marker && WaitForSingleObject(r->event, SYNC_COMPLETION_MS) == WAIT_OBJECT_0)
-        if (!r->marker)
-            ResetEvent(r->event);
-}
-
-/* ---- waiting ----------------------------------------------------------------------- */
-
-static VOID NTAPI apc_arrived(PVOID serial, PIO_STATUS_BLOCK status, ULONG reserved)
-{
-    (void)status;
-    (void)reserved;
-    EnterCriticalSection(&requests.lock);
-    arrived((ULONG_PTR)serial, L"an APC");
-    LeaveCriticalSection(&requests.lock);
-}
-
-/* Only the thread that sent a request can cancel it before NT 6. */
-static void obey_cancel(user_request *r)
-{
-    IO_STATUS_BLOCK status;
-
-    if (r->cancelled == 1 && !nt.cancel_io_file_ex && nt.cancel_io_file) {
-        nt.cancel_io_file(r->file, &status);
-        InterlockedExchange(&r->cancelled, 2);
-    }
-}
-
-static DWORD left_until(uint64_t deadline_ms)
-{
-    uint64_t now;
-
-    if (deadline_ms == UINT64_MAX)
-        return INFINITE;
-    now = now_ms();
-    if (now >= deadline_ms)
-        return 0;
-    return deadline_ms - now > 0x7FFFFFFF ? 0x7FFFFFFF : (DWORD)(deadline_ms - now);
-}
-
-/* For the completion that the route shows.  False: it did not come in time. */
-static bool wait_arrival(user_request *r, uint64_t deadline_ms)
-{
-    HANDLE both[2];
-
-    both[0] = r->event;
-    both[1] = r->cancel;
-    for (;;) {
-        DWORD left = left_until(deadline_ms), result;
-
-        if (r->step.route == KSHS_ROUTE_APC) {
-            if (r->arrivals)
-                return true;
-            if (!left)
-                return false;
-            result = SleepEx(left < APC_SLICE_MS ? left : APC_SLICE_MS, TRUE);
-            obey_cancel(r);
-            continue;
-        }
-        result = WaitForMultipleObjects(2, both, FALSE, left);
-        if (result == WAIT_OBJECT_0) {
-            if (r->step.route == KSHS_ROUTE_EVENT)
-                InterlockedIncrement(&r->arrivals);
-            return true;
-        }
-        if (result != WAIT_OBJECT_0 + 1)
-            return false;
-        ResetEvent(r->cancel);
-        obey_cancel(r);
-    }
-}
-
-/* What came of a call that ended at once, and need not have shown anything. */
-static void look_for_arrival(user_request *r, bool expected)
-{
-    switch (r->step.route) {
-    case KSHS_ROUTE_EVENT:
-        if (WaitForSingleObject(r->event, expected ? SYNC_COMPLETION_MS : 0) == WAIT_OBJECT_0)
-            InterlockedIncrement(&r->arrivals);
-        break;
-    case KSHS_ROUTE_PORT:
-        if (expected)
-            WaitForSingleObject(r->event, SYNC_COMPLETION_MS);
-        else
-            port_settle(r);
-        break;
-    case KSHS_ROUTE_APC:
-        if (expected)
-            wait_arrival(r, now_ms() + SYNC_COMPLETION_MS);
-        else
-            SleepEx(0, TRUE);
-        break;
-    default:
-        break;
-    }
-}
-
-/* ---- sending ------------------------------------------------------------------------- */
-
-static void *out_pointer(const user_request *r)
-{
-    return r->step.out_kind == KSHS_BUFFER_ALIAS ? r->in.pointer : r->out.pointer;
-}
-
-static void arm(user_request *r)
-{
-    buffer_refill(&r->in, 0, r->data, r->step.data_length);
-    if (r->step.out_kind != KSHS_BUFFER_ALIAS)
-        buffer_refill(&r->out, KSHS_OUT_FILL, NULL, 0);
-    r->status.Status = (NTSTATUS)KSHS_POISON_STATUS;
-    r->status.Information = (ULONG_PTR)KSHS_POISON_INFORMATION;
-    InterlockedExchange(&r->arrivals, 0);
-    InterlockedExchange(&r->marker, 0);
-    ResetEvent(r->event);
-}
-
-/* One control.  False: it is still with the driver when the time is over. */
-static bool send_once(user_request *r, uint64_t deadline_ms)
-{
-    HANDLE event = r->step.route == KSHS_ROUTE_EVENT ? r->event : NULL;
-    PIO_APC_ROUTINE apc = r->step.route == KSHS_ROUTE_APC ? apc_arrived : NULL;
-    void *context = r->step.route == KSHS_ROUTE_APC || r->step.route == KSHS_ROUTE_PORT ? (void *)r->serial : NULL;
-    uint64_t begin = now_ns();
-    bool back = true;
-    NTSTATUS result;
-
-    result = NtDeviceIoControlFile(r->file, event, apc, context, &r->status, r->step.control, r->in.pointer,
-                                   r->step.in_length, out_pointer(r), r->step.out_length);
-    SetEvent(r->issued);
-    r->record.returned = (uint32_t)result;
-    r->record.repeats++;
-    if (result == STATUS_PENDING) {
-        r->record.flags |= KSHS_REC_PENDING;
-        if (r->step.route == KSHS_ROUTE_SYNC)   /* the I/O manager waits by itself: this is an odd kernel */
-            back = WaitForSingleObject(r->file, left_until(deadline_ms)) == WAIT_OBJECT_0;
-        else
-            back = wait_arrival(r, deadline_ms);
-    } else {
-        look_for_arrival(r, !NT_ERROR(result));
-    }
-    r->record.duration_ns += now_ns() - begin;
-    return back;
-}
-
-static void record_result(user_request *r)
-{
-    kshs_record *record = &r->record;
-    bool alias = r->step.out_kind == KSHS_BUFFER_ALIAS;
-    const io_buffer *out = alias ? &r->in : &r->out;
-    uint32_t keep = r->step.out_length < KSHS_KEEP_BYTES ? r->step.out_length : KSHS_KEEP_BYTES;
-    kshs_record input;
-
-    record->flags |= KSHS_REC_IOSB_VISIBLE;
-    record->status = (uint32_t)r->status.Status;
-    record->information = r->status.Information;
-    if (record->status != KSHS_POISON_STATUS)
-        record->flags |= KSHS_REC_STATUS_WRITTEN;
-    if (r->status.Information != (ULONG_PTR)KSHS_POISON_INFORMATION)
-        record->flags |= KSHS_REC_INFO_WRITTEN;
-    else
-        record->information = KSHS_POISON_INFORMATION;
-    record->completions = (uint32_t)r->arrivals;
-    if (r->arrivals)
-        record->flags |= KSHS_REC_SIGNALLED;
-    if (r->cancelled)
-        record->flags |= KSHS_REC_CANCELLED;
-
-    buffer_compare(&r->in, 0, r->data, r->step.data_length, &input);
-    if (!input.changed_bytes)
-        record->flags |= KSHS_REC_IN_INTACT;
-    if (!out->readable)
-        return;
-    record->flags |= KSHS_REC_OUT_VISIBLE;
-    if (alias)
-        buffer_compare(out, 0, r->data, r->step.data_length, record);
-    else
-        buffer_compare(out, KSHS_OUT_FILL, NULL, 0, record);
-    if (buffer_guard_low_intact(out))
-        record->flags |= KSHS_REC_GUARD_LOW;
-    if (buffer_guard_high_intact(out))
-        record->flags |= KSHS_REC_GUARD_HIGH;
-    record->data_length = keep < out->space ? keep : out->space;
-    memcpy(r->kept, out->pointer, record->data_length);
-}
-
-/* All repeats.  False: the last one is still with the driver. */
-static bool send_all(user_request *r)
-{
-    uint32_t repeats = r->step.repeat ? r->step.repeat : 1;
-    uint64_t deadline = UINT64_MAX;
-
-    /* The timeout of an ASYNC request is WAIT's affair. */
-    if (r->step.timeout_ms && r->context)
-        deadline = now_ms() + r->step.timeout_ms;
-    r->record.begin_ns = now_ns();
-    r->record.thread = GetCurrentThreadId();
-    do {
-        if (r->record.repeats) {
-            arm(r);
-            r->record.flags = 0;
-        }
-        if (!send_once(r, deadline))
-            return false;
-        if (r->context && r->context->state == STEP_ABANDONED)
-            return true;
-        if (deadline != UINT64_MAX && r->record.repeats < repeats && now_ms() >= deadline) {
-            r->record.outcome = KSHS_OUTCOME_HUNG;
-            r->record.detail = (uint32_t)STATUS_TIMEOUT;
-            return true;
-        }
-    } while (r->record.repeats < repeats && !r->cancelled && !r->closing);
-    record_result(r);
-    return true;
-}
-
 static DWORD WINAPI request_main(void *parameter)
 {
     user_request *r = parameter;
     bool orphan;
 
-    send_all(r);
+    request_send(r);
     EnterCriticalSection(&requests.lock);
     r->finished = 1;
     orphan = r->orphan != 0;
@@ -549,7 +212,7 @@ static user_request *request_make(step_context *context, user_slot *slot)
         request_release(r);
         return NULL;
     }
-    arm(r);
+    request_arm(r);
     return r;
 }
 
@@ -589,7 +252,7 @@ void request_step(step_context *context)
         request_start(context, r);
         return;
     }
-    back = send_all(r);
+    back = request_send(r);
     r->context = NULL;
     if (step_claim(context)) {
         context->record = r->record;
@@ -635,6 +298,8 @@ void request_wait_step(step_context *context)
     requests.tokens[context->step->token] = NULL;
     context->record = r->record;
     context->record.op = KSHS_OP_WAIT;
+    if (r->cancel_reached)
+        context->record.flags |= KSHS_REC_CANCELLED;
     memcpy(context->reply, r->kept, r->record.data_length);
     WaitForSingleObject(r->thread, INFINITE);       /* it is past its last instruction but the return */
     request_release(r);
@@ -648,17 +313,17 @@ static NTSTATUS cancel(user_request *r)
 
     if (r->finished)
         return STATUS_NOT_FOUND;
+    InterlockedExchange(&r->cancelled, 1);      /* first: the request may be over before the call returns */
     if (r->step.route == KSHS_ROUTE_SYNC && nt.cancel_synchronous_io_file) {
         result = nt.cancel_synchronous_io_file(r->thread, NULL, &status);
     } else if (nt.cancel_io_file_ex && !r->closing) {
         result = nt.cancel_io_file_ex(r->file, &r->status, &status);
     } else if (r->step.route != KSHS_ROUTE_SYNC && nt.cancel_io_file && !r->closing) {
-        InterlockedExchange(&r->cancelled, 1);
         SetEvent(r->cancel);
-        return STATUS_SUCCESS;
+        result = STATUS_SUCCESS;
     }
     if (NT_SUCCESS(result))
-        InterlockedExchange(&r->cancelled, 1);
+        r->cancel_reached = true;
     return result;
 }
 

@@ -301,6 +301,8 @@ void user_step(step_context *context)
         break;
     case KSHS_OP_RELEASE_ALL:
         release_all(context);
+        if (step_claim(context))
+            context->record.returned = (uint32_t)STATUS_SUCCESS;
         break;
     default:
         step_refuse(context, STATUS_INVALID_PARAMETER, L"there is no operation %lu", (unsigned long)context->step->op);
