@@ -7,6 +7,7 @@ their digest names the build.  Where a build of that digest stands complete, `bu
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -361,9 +362,10 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
         for name, digest in files.items():
             if hashlib.sha256((directory / name).read_bytes()).hexdigest() != digest:
                 return None
-        os.utime(manifest)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    with contextlib.suppress(OSError):
+        os.utime(manifest)  # it is in use: see _forget_unused
     package = directory / PACKAGE_NAME
     prefix = f"{PACKAGE_NAME}/"
     inside = {name.removeprefix(prefix): digest for name, digest in files.items() if name.startswith(prefix)}

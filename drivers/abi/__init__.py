@@ -82,7 +82,9 @@ class Abi:
         """Raise `AbiMismatch` unless the other side has our version and layout."""
         if version != self.version:
             raise AbiMismatch(
-                f"speaks ABI version {version}, this harness speaks {self.version}", where, "rebuild: kshs build"
+                f"speaks ABI version {version}, this harness speaks {self.version}",
+                where,
+                "rebuild: kshs build",
             )
         found = self.difference(layout)
         if found is not None:
