@@ -120,14 +120,14 @@ def _completion(request: Request, block: StatusBlock) -> Iterator[Comparison]:
             marked,
             block.pending_returned == block.pending,
         )
-    elif request.route in {Route.PORT, Route.APC}:
+    elif request.route in {Route.EVENT, Route.PORT, Route.APC}:
         if block.pending:
             yield _io("completions", "1", str(block.completions), block.completions == 1)
         else:
             yield _io("completions", "at most 1", str(block.completions), block.completions <= 1)
     if block.iosb_visible and not block.pending and status is not None:
         yield _io("returned", ntstatus.name(status), ntstatus.name(block.returned), block.returned == status)
-    if block.iosb_visible and block.pending and request.route is not Route.IRP:
+    if block.iosb_visible and block.pending and request.route not in {Route.IRP, Route.SYNC}:
         yield _io(
             "IoStatus.Status", "written", "written" if status is not None else "untouched", status is not None
         )

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from harness.capabilities import unknown_needs
 from harness.expansion import Expanded, ExpansionError, expand
-from harness.model.check import Problem, check
+from harness.model.check import check
+from harness.model.problem import Problem
 from harness.model.scenario import Scenario
 from harness.toml_file import Complaint, TomlFile, TomlFileError
 from harness.toml_lines import Key

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import UsageError
-from harness.model.target import Target
+from harness.model.target import Target, check_target
 from harness.toml_file import TomlFile, TomlFileError
 from harness.toml_problems import nearest, validation_problems
 
@@ -29,10 +29,14 @@ def load(path: Path) -> Target:
     """
     file = TomlFile(path, TargetError)
     try:
-        return Target.model_validate(file.data)
+        target = Target.model_validate(file.data)
     except ValidationError as error:
         problems = validation_problems(error, Target, file.data)
         raise file.fail([file.complaint(*problem) for problem in problems]) from None
+    disagreements = check_target(target)
+    if disagreements:
+        raise file.fail([file.complaint(item.path, item.message, item.hint) for item in disagreements])
+    return target
 
 
 def find(name_or_path: str) -> tuple[Target, Path]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from harness.model.problem import Problem
 from harness.model.scenario import OPEN_PATTERN, Scenario
 from harness.model.steps import (
     Behaviour,
@@ -26,15 +27,6 @@ from harness.model.steps import (
 from harness.model.values import Buffer, Mode, Route, Side
 
 _OPEN = re.compile(OPEN_PATTERN)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong: where (the keys that lead there), what, and what to do."""
-
-    path: tuple[str | int, ...]
-    message: str
-    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

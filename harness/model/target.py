@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
+from harness.model.problem import Problem
 from harness.model.values import Dword, Guid, Name, Strict, Word
 
 #: KSDATAFORMAT_SPECIFIER_NONE of ksmedia.h.
@@ -69,27 +71,6 @@ class Target(Strict):
     protocols: dict[Name, Guid] = Field(default_factory=dict)
     pin: list[Pin] = Field(min_length=1, max_length=64)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Target:
-        for what, values in (
-            ("id", [str(pin.id) for pin in self.pin]),
-            ("name", [pin.name for pin in self.pin]),
-        ):
-            twice = {value for value in values if values.count(value) > 1}
-            if twice:
-                raise ValueError(f"two pins have the {what} {sorted(twice)[0]}")
-        for word in PROTOCOL_WORDS:
-            if word in self.protocols:
-                raise ValueError(f"a protocol cannot be called {word!r}: the word has a meaning of its own")
-        for pin in self.pin:
-            for protocol in pin.accepts:
-                if protocol not in self.protocols:
-                    known = ", ".join(self.protocols) or "none"
-                    raise ValueError(
-                        f"pin {pin.name} accepts {protocol!r}, which [protocols] lacks (it has: {known})"
-                    )
-        return self
-
     def find_pin(self, ref: int | str) -> Pin | None:
         """A pin by its name or its id, None where this target has none such."""
         return next((pin for pin in self.pin if ref in (pin.id, pin.name)), None)
@@ -97,3 +78,35 @@ class Target(Strict):
     def format_of(self, pin: Pin) -> Format:
         """The format that a pin is opened with."""
         return pin.format or self.format
+
+
+def check_target(target: Target) -> list[Problem]:
+    """What the parts of a target must agree on among each other; empty if they do."""
+    return list(_disagreements(target))
+
+
+def _disagreements(target: Target) -> Iterator[Problem]:
+    for word in target.protocols:
+        if word in PROTOCOL_WORDS:
+            yield Problem(
+                ("protocols", word),
+                f"a protocol cannot be called {word!r}: scenarios use the word for something else",
+                "give it another name",
+            )
+    ids: set[int] = set()
+    names: set[str] = set()
+    for position, pin in enumerate(target.pin):
+        if pin.id in ids:
+            yield Problem(("pin", position, "id"), f"another pin has the id {pin.id} already")
+        if pin.name in names:
+            yield Problem(("pin", position, "name"), f"another pin is called {pin.name!r} already")
+        ids.add(pin.id)
+        names.add(pin.name)
+        for index, protocol in enumerate(pin.accepts):
+            if protocol not in target.protocols:
+                known = ", ".join(target.protocols) or "none"
+                yield Problem(
+                    ("pin", position, "accepts", index),
+                    f"{protocol!r} is not among [protocols]",
+                    f"there: {known}",
+                )
