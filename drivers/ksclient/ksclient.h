@@ -216,8 +216,7 @@ struct ksc_request {
     uint32_t cancellers;            /* IoCancelIrp calls under way on it */
     KEVENT cancellers_gone;
     BOOLEAN sent;                   /* nothing more will be sent */
-    BOOLEAN cancelled;              /* a cancel came: no more repeats */
-    BOOLEAN cancel_reached;         /* ... and the request was not complete */
+    BOOLEAN cancelled;              /* a cancel came before it was complete: no more repeats */
     kshs_record record;             /* grows as the request goes on */
 };
 

@@ -145,7 +145,7 @@ void ksc_request_part(ksc_call *call, kshs_record *record)
     if (record) {
         KeAcquireSpinLock(&request->lock, &irql);
         *record = request->record;
-        if (request->cancel_reached)
+        if (request->cancelled)
             record->flags |= KSHS_REC_CANCELLED;
         KeReleaseSpinLock(&request->lock, irql);
         record->op = call->step.op;
@@ -210,21 +210,22 @@ int ksc_request_cancel(ksc_request *request)
 {
     ksc_attempt *attempt;
     BOOLEAN called;
-    int found;
+    int found = KSC_CANCEL_REACHED;
     KIRQL irql;
 
     KeAcquireSpinLock(&request->lock, &irql);
     attempt = request->attempt;
-    if (request->sent || (attempt && attempt->done)) {
+    if (attempt && attempt->done)
+        attempt = NULL;
+    if (request->sent || (!attempt && request->record.repeats >= larger(request->p.repeat, 1))) {
         attempt = NULL;
         found = KSC_CANCEL_NOTHING;
-    } else {
-        found = KSC_CANCEL_REACHED;
-        request->cancel_reached = TRUE;
+    }
+    if (found == KSC_CANCEL_REACHED) {
+        request->cancelled = TRUE;
         if (attempt)
             request->cancellers++;          /* the IRP stays allocated while this is not 0 */
     }
-    request->cancelled = TRUE;
     KeReleaseSpinLock(&request->lock, irql);
     if (!attempt)
         return found;
@@ -388,8 +389,6 @@ static void describe(ksc_request *request, kshs_record *record)
     ksc_record_output(record, request->result, length);
     if (input_intact(request))
         record->flags |= KSHS_REC_IN_INTACT;
-    if (request->cancel_reached)
-        record->flags |= KSHS_REC_CANCELLED;
     if (!request->result->readable)
         return;
     if (length > p->keep)
@@ -452,6 +451,8 @@ NTSTATUS ksc_request_send(ksc_request *request)
     }
     KeAcquireSpinLock(&request->lock, &irql);
     request->sent = TRUE;
+    if (request->cancelled)
+        request->record.flags |= KSHS_REC_CANCELLED;
     KeReleaseSpinLock(&request->lock, irql);
     ksc_image_unpin();
     return i ? STATUS_SUCCESS : status;     /* out of memory later on: what there is stands */
