@@ -9,9 +9,7 @@
  * crashes.jsonl and only then ends the process: whoever sees the driver gone
  * finds the line already there.
  *
- * KeBugCheckEx cannot be recorded from here: Wine prints its parameters to
- * stderr as err:ntoskrnl:KeBugCheckEx and calls ExitProcess, which no debugger
- * is told of in advance.  The host takes them from the guest's stderr.
+ * KeBugCheckEx is no exception under Wine: see crash_watch.c.
  */
 #include "crash.h"
 

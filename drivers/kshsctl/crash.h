@@ -16,5 +16,11 @@ typedef struct crash_report {
 
 bool crash_write(const crash_report *crash);
 void crash_append_simple(DWORD pid, const char *kind, DWORD code);  /* a crash of which no more is known */
+bool crash_known(DWORD pid, LONGLONG since);        /* from that offset on there is a line about that process */
+LONGLONG crash_file_size(void);     /* 0: there is none yet */
+
+/* crash_watch.c, for the executor: */
+void crash_watch_start(void);       /* the driver processes that there are now */
+void crash_watch_look(void);        /* the client is gone: which of them ended, and how */
 
 #endif

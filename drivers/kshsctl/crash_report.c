@@ -57,6 +57,48 @@ bool crash_append(json *line)
     return done;
 }
 
+static HANDLE open_crash_file(void)
+{
+    wchar_t path[MAX_PATH];
+
+    if (!crash_file(path, ARRAY_COUNT(path)))
+        return INVALID_HANDLE_VALUE;
+    return CreateFileW(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING,
+                       FILE_ATTRIBUTE_NORMAL, NULL);
+}
+
+LONGLONG crash_file_size(void)
+{
+    HANDLE file = open_crash_file();
+    LARGE_INTEGER size;
+
+    if (file == INVALID_HANDLE_VALUE)
+        return 0;
+    if (!GetFileSizeEx(file, &size))
+        size.QuadPart = 0;
+    CloseHandle(file);
+    return size.QuadPart;
+}
+
+bool crash_known(DWORD pid, LONGLONG since)
+{
+    static char lines[MAX_LINE + 1];    /* what the last crashes left: an exception is among the first */
+    HANDLE file = open_crash_file();
+    LARGE_INTEGER where;
+    char wanted[32];
+    DWORD got = 0;
+
+    if (file == INVALID_HANDLE_VALUE)
+        return false;
+    snprintf(wanted, sizeof(wanted), "\"pid\":%lu,", pid);
+    where.QuadPart = since;
+    if (!SetFilePointerEx(file, where, NULL, FILE_BEGIN) || !ReadFile(file, lines, MAX_LINE, &got, NULL))
+        got = 0;
+    CloseHandle(file);
+    lines[got] = 0;
+    return strstr(lines, wanted) != NULL;
+}
+
 static void json_time(json *j)
 {
     SYSTEMTIME now;

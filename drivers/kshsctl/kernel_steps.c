@@ -7,6 +7,7 @@
  * handle is given up and the next step opens a fresh one, with empty slots.
  */
 #include "serve.h"
+#include "crash.h"
 
 #define WAIT_MARGIN_MS 2000         /* the client keeps the step's timeout itself */
 
@@ -99,6 +100,7 @@ static bool open_client(step_context *context)
         }
         kernel.handle = handle;
         kernel.was_open = true;
+        crash_watch_start();
         return true;
     }
     if (kernel.was_open) {
@@ -194,6 +196,7 @@ static void send(step_context *context, const kshs_step *step, const void *data)
         output_log(L"the client is gone (NTSTATUS 0x%08lx)", (unsigned long)status);
         CloseHandle(kernel.handle);
         kernel.handle = NULL;
+        crash_watch_look();
         lost(context, KSHS_OUTCOME_LOST, status);
     }
     exchange_put(x);

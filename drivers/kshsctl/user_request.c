@@ -324,6 +324,8 @@ static NTSTATUS cancel(user_request *r)
     }
     if (NT_SUCCESS(result))
         r->cancel_reached = true;
+    else
+        InterlockedExchange(&r->cancelled, 0);
     return result;
 }
 
