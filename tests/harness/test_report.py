@@ -253,7 +253,8 @@ def test_chromium_shows_it_without_a_word_on_the_console(tmp_path: Path) -> None
     report.write(make(tmp_path), path)
     done = subprocess.run(
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
-         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom", path.as_uri()],
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom",
+         path.as_uri()],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "6 of 6 shown" in done.stdout, "the script has run"

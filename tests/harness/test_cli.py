@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli, run
+from harness.config import Config
+from harness.errors import UsageError
+from harness.run import Selection, Tally, arguments, exit_code
+from tests.harness.test_plugin import CONFTEST, CRASH, HANG, KILL, SCENARIOS, WRONG_SIZE
+from tests.harness.test_report import make
+
+ROOT = Path(__file__).parents[2]
+
+
+def kshs(cwd: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "basic.toml").write_text(SCENARIOS)
+    (tmp_path / "conftest.py").write_text(CONFTEST.format(root=str(ROOT), options=""))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "code", "says"),
+    [
+        ("", (), 0, "4 scenarios: 3 passed, 1 skipped"),
+        (WRONG_SIZE, (), 1, "4 scenarios: 2 passed, 1 failed, 1 skipped"),
+        (CRASH, (), 1, "1 crashed"),
+        (HANG, (), 1, "1 hung"),
+        (KILL, (), 3, "1 error"),
+        ('fail="no room"', (), 3, "no room (kshs doctor)"),
+        ("", ("-k", "nothing-like-this"), 2, "4 deselected"),
+        ("", ("-k", "h9"), 3, "1 scenarios: 1 skipped"),
+    ],
+)
+def test_exit_codes_of_run(project: Path, options: str, words: tuple[str, ...], code: int, says: str) -> None:
+    (project / "conftest.py").write_text(CONFTEST.format(root=str(ROOT), options=options))
+    done = kshs(project, "run", "scenarios", "--out", "o", *words)
+    assert (done.returncode, says in done.stdout) == (code, True), done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (project / "o" / "junit.xml").exists()
+
+
+def test_run_leaves_three_files_and_takes_pytest_arguments(project: Path) -> None:
+    done = kshs(project, "run", "scenarios", "--out", "o", "--", "-v", "--maxfail=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "scenarios/basic.toml::h4.short PASSED" in done.stdout
+    assert sorted(p.name for p in (project / "o").iterdir()) == ["junit.xml", "report.html", "results.jsonl"]
+    assert "kshs run scenarios --out o -- -v --maxfail=3" in (project / "o" / "report.html").read_text()
+
+
+def test_scenarios_and_out_come_from_kshs_toml(project: Path) -> None:
+    (project / "kshs.toml").write_text('[run]\nscenarios = ["scenarios"]\nout = "elsewhere"\n')
+    done = kshs(project, "run", "-k", "h4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project / "elsewhere" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "/nowhere"), "kshs: /nowhere: there is no such file or directory"),
+        (("run", "--target", "nope"), "kshs: --target: there is no target 'nope'"),
+        (("run", "-n", "many"), "kshs: Invalid value for '-n'"),
+        (("run", "--config", "none.toml"), "kshs: none.toml: cannot be read"),
+        (("report", "."), "kshs: .: there is no results.jsonl"),
+        (("fly",), "kshs: No such command 'fly'"),
+        (("version", "--", "-x"), "kshs: only run takes arguments behind --"),
+    ],
+)
+def test_bad_usage_is_one_clear_line_and_2(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    done = kshs(tmp_path, *words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith(says), done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_wrong_scenario_file_is_2(project: Path) -> None:
+    (project / "scenarios" / "basic.toml").write_text(SCENARIOS.replace("input one", "").replace("H4", "H44"))
+    done = kshs(project, "run", "scenarios", "--out", "o")
+    assert done.returncode == 2
+    assert "basic.toml:" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
+    done = kshs(tmp_path, "run", "/nowhere", KSHS_DEBUG="1")
+    assert done.returncode == 2 and "Traceback" in done.stderr
+
+
+def test_report_is_rendered_again(tmp_path: Path) -> None:
+    make(tmp_path)
+    done = kshs(tmp_path, "report", ".")
+    assert done.returncode == 0, done.stderr
+    assert "h4.short" in (tmp_path / "report.html").read_text()
+
+
+def test_help_and_version(tmp_path: Path) -> None:
+    assert kshs(tmp_path).stdout.startswith("Usage: kshs")
+    done = kshs(tmp_path, "version")
+    assert done.returncode == 0 and "ABI 1" in done.stdout
+
+
+def test_arguments_behind_the_dashes_are_pytests() -> None:
+    assert cli.split_arguments(["run", "a", "--", "-x", "--"]) == (["run", "a"], ["-x", "--"])
+    assert cli.split_arguments(["run"]) == (["run"], [])
+
+
+def test_a_node_id_is_a_path(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("")
+    made = arguments(Selection(paths=(Path(f"{file}::one"),)), Config())
+    assert made[-1] == f"{file}::one"
+    with pytest.raises(UsageError, match="no such file"):
+        arguments(Selection(paths=(tmp_path / "y.toml",)), Config())
+
+
+@pytest.mark.parametrize(
+    ("code", "counts", "expected"),
+    [
+        (0, {"passed": 3, "skipped": 1}, run.DONE),
+        (1, {"passed": 3, "failed": 1, "errors": 1}, run.DRIVER),
+        (1, {"passed": 3, "errors": 1}, run.INFRASTRUCTURE),
+        (0, {"skipped": 4}, run.INFRASTRUCTURE),
+        (5, {}, run.USAGE),
+        (4, {}, run.USAGE),
+        (2, {"uncollected": 1}, run.USAGE),
+        (2, {"passed": 1}, run.INFRASTRUCTURE),
+        (3, {"passed": 1}, run.INFRASTRUCTURE),
+        (0, {}, run.INFRASTRUCTURE),
+    ],
+)
+def test_nothing_that_did_not_run_is_passed(code: int, counts: dict[str, int], expected: int) -> None:
+    tally = Tally()
+    for name, value in counts.items():
+        setattr(tally, name, value)
+    assert exit_code(code, tally) == expected
