@@ -305,6 +305,8 @@ def crash_sentence(record: Mapping[str, Any]) -> str:
     access = record.get("access")
     what = f", {access}" if access else ""
     process = f" in {record['process']}" if record.get("process") else ""
+    if record.get("kind") == "bugcheck":
+        return f"bugcheck {code}{process}"[:500]
     return f"exception {code}{place}{what}{process}"[:500]
 
 

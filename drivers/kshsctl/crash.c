@@ -56,7 +56,7 @@ static bool record(report *r, DWORD pid, HANDLE told)
         return report_fail(r, GetLastError(), L"there is no process %lu to attach to", pid);
     if (!DebugActiveProcess(pid)) {
         report_fail(r, GetLastError(), L"process %lu cannot be attached to", pid);
-        crash_append_simple(pid, "unattached", r->code);
+        crash_append_simple(pid, NULL, "unattached", r->code);
         if (told)
             SetEvent(told);
         CloseHandle(process);
@@ -69,13 +69,13 @@ static bool record(report *r, DWORD pid, HANDLE told)
 
         if (!WaitForDebugEvent(&event, EVENT_WAIT_MS)) {
             report_fail(r, GetLastError(), L"process %lu showed no exception", pid);
-            crash_append_simple(pid, "no-exception", r->code);
+            crash_append_simple(pid, NULL, "no-exception", r->code);
             end_process(pid, (DWORD)STATUS_UNHANDLED_EXCEPTION);
             return false;
         }
         close_event_file(&event);
         if (event.dwDebugEventCode == EXIT_PROCESS_DEBUG_EVENT) {
-            crash_append_simple(pid, "exited", event.u.ExitProcess.dwExitCode);
+            crash_append_simple(pid, NULL, "exited", event.u.ExitProcess.dwExitCode);
             return true;
         }
         if (event.dwDebugEventCode == EXCEPTION_DEBUG_EVENT) {
@@ -102,7 +102,7 @@ static bool record(report *r, DWORD pid, HANDLE told)
         }
         ContinueDebugEvent(event.dwProcessId, event.dwThreadId, answer);
     }
-    crash_append_simple(pid, "no-exception", 0);
+    crash_append_simple(pid, NULL, "no-exception", 0);
     end_process(pid, (DWORD)STATUS_UNHANDLED_EXCEPTION);
     return report_fail(r, 0, L"process %lu showed no exception", pid);
 }

@@ -15,7 +15,8 @@ typedef struct crash_report {
 } crash_report;
 
 bool crash_write(const crash_report *crash);
-void crash_append_simple(DWORD pid, const char *kind, DWORD code);  /* a crash of which no more is known */
+/* A crash of which no more is known; PROCESS may be NULL. */
+void crash_append_simple(DWORD pid, const wchar_t *process, const char *kind, DWORD code);
 bool crash_known(DWORD pid, LONGLONG since);        /* from that offset on there is a line about that process */
 LONGLONG crash_file_size(void);     /* 0: there is none yet */
 

@@ -110,7 +110,7 @@ static void json_time(json *j)
     json_utf8(j, "time", text);
 }
 
-void crash_append_simple(DWORD pid, const char *kind, DWORD code)
+void crash_append_simple(DWORD pid, const wchar_t *process, const char *kind, DWORD code)
 {
     json j;
 
@@ -119,6 +119,8 @@ void crash_append_simple(DWORD pid, const char *kind, DWORD code)
     json_time(&j);
     json_utf8(&j, "kind", kind);
     json_unsigned(&j, "pid", pid);
+    if (process)
+        json_text(&j, "process", process);
     json_hex(&j, "code", code);
     crash_append(&j);
 }
@@ -164,9 +166,8 @@ static bool is_driver(const module *m)
     return length > 4 && !_wcsicmp(m->name + length - 4, L".sys");
 }
 
-static void json_place(json *j, const char *key, const module *m, ULONG_PTR address)
+static void json_place(json *j, const module *m, ULONG_PTR address)
 {
-    json_object(j, key);
     json_hex(j, "address", address);
     if (m) {
         json_text(j, "module", m->name);
@@ -175,7 +176,6 @@ static void json_place(json *j, const char *key, const module *m, ULONG_PTR addr
         json_null(j, "module");
         json_null(j, "offset");
     }
-    json_end(j);
 }
 
 /*
@@ -204,7 +204,9 @@ static const module *write_stack(json *j, HANDLE process, ULONG_PTR stack, const
 
         if (!is_driver(m))
             continue;
-        json_place(j, NULL, m, words[i]);
+        json_object(j, NULL);
+        json_place(j, m, words[i]);
+        json_end(j);
         frames++;
         if (!first)
             first = m;
@@ -323,7 +325,7 @@ bool crash_write(const crash_report *crash)
     json_text(&j, "process", process);
     write_exception(&j, crash->exception);
     json_bool(&j, "first_chance", crash->first_chance);
-    json_place(&j, "fault", at, address);
+    json_place(&j, at, address);
     stack = write_registers(&j, crash->thread);
     driver = write_stack(&j, crash->process, stack, &modules);
     if (is_driver(at))

@@ -67,7 +67,7 @@ static void note_end(DWORD pid, HANDLE process)
     DWORD code;
 
     if (GetExitCodeProcess(process, &code) && code && !crash_known(pid, lines_before))
-        crash_append_simple(pid, "bugcheck", code);
+        crash_append_simple(pid, L"winedevice.exe", "bugcheck", code);
 }
 
 void crash_watch_look(void)

@@ -76,8 +76,8 @@ static bool update(report *r, const wchar_t *inf, const wchar_t *hardware_id)
         return report_fail(r, GetLastError(), L"this guest has no UpdateDriverForPlugAndPlayDevices (newdev.dll)");
     memcpy(&call, &found, sizeof(call));
     if (!call(NULL, hardware_id, inf, FORCE, &reboot))
-        return report_fail(r, GetLastError(), L"the driver of %ls was not installed; see %%windir%%\\inf\\setupapi.dev.log"
-                           L" (before NT 6: setupapi.log)", inf);
+        return report_fail(r, GetLastError(), L"the driver of %ls was not installed; see "
+                           L"%%windir%%\\inf\\setupapi.dev.log (before NT 6: %%windir%%\\setupapi.log)", inf);
     if (reboot)
         r->reboot = true;
     return true;
