@@ -75,6 +75,7 @@ def layer(
     package: Package,
     target: Target,
     *,
+    family: str = "wine",
     say: Callable[[str], None] | None = None,
 ) -> Layer:
     """The layer of drivers over a warm template: build, package and how to put them there.
@@ -83,19 +84,41 @@ def layer(
         build: our own binaries.
         package: the target's, checked.
         target: gives hardware id and service.
+        family: of the guests that it is for.
         say: told of each step.
 
     Raises:
+        ImportRefused: the target imports what such guests do not have, so that it could not load there.
         DeployError: from the layer's `prepare`, naming the step that failed.
     """
     from vm.template import Layer
 
+    if family == "wine":
+        check_imports(build, package)
     kit = Kit(build, package, target.hardware_id, target.service)
 
     def prepare(shell: Shell) -> None:
         deploy(shell, kit, say=say)
 
     return Layer(digest=kit.digest, prepare=prepare)
+
+
+def check_imports(build: Build, package: Package) -> None:
+    """Refuses a foreign driver that Wine and our reference class driver cannot load.
+
+    Our own binaries were checked when they were built.  Windows guests judge for themselves: their
+    kernels' exports are no public data.
+
+    Raises:
+        ImportRefused: names every import that is missing or only a stub.
+    """
+    from drivers import imports
+
+    if package.directory == build.avshs.directory:
+        return
+    offered = imports.wine().with_module(build.refks.name, imports.exports_of(build.refks))
+    for driver in package.sys:
+        imports.require(driver, offered)
 
 
 def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -188,7 +211,8 @@ def check_architecture(info: Mapping[str, Any], kit: Kit) -> None:
     arch = (info.get("kernel") or {}).get("arch")
     if size != 8 or arch not in ("x86_64", None):
         raise DeployError(
-            f"the guest is {arch or 'unknown'} with pointers of {size} bytes; {kit.package.name} is for x86_64",
+            f"the guest is {arch or 'unknown'} with pointers of {size} bytes;"
+            f" {kit.package.name} is for x86_64",
             step="info",
         )
     missing = info.get("missing_apis") or []

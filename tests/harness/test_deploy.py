@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness.deploy import DIRECTORY, Kit, deploy
+from drivers.errors import ImportRefused
+from harness.deploy import DIRECTORY, Kit, check_imports, deploy
 from harness.errors import DeployError
 
 
@@ -181,3 +182,20 @@ def test_the_digest_follows_everything_that_goes_in(kit: Kit) -> None:
     }
     assert len(digests) == 3
     assert kit.digest == Kit(kit.build, kit.package, kit.hardware_id, kit.service).digest
+
+
+def test_a_driver_that_wine_cannot_load_is_refused_before_it_is_deployed(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from drivers import imports
+
+    asked = [("ntoskrnl.exe", "IoCompleteRequest"), ("ks.sys", "KsNoSuchThing")]
+    monkeypatch.setattr(imports, "imports", lambda pe: asked)
+    monkeypatch.setattr(imports, "exports_of", lambda pe: imports.Exports(frozenset({"KsPinHandshake"})))
+    foreign: Any = SimpleNamespace(directory=Path("/theirs"), sys=[Path("/theirs/theirs.sys")])
+    ours: Any = SimpleNamespace(directory=Path("/ours"), sys=[])
+    build: Any = SimpleNamespace(refks=Path("/ours/ks.sys"), avshs=ours)
+    with pytest.raises(ImportRefused, match="KsNoSuchThing") as caught:
+        check_imports(build, foreign)
+    assert "IoCompleteRequest" not in str(caught.value)
+    check_imports(build, ours)
