@@ -126,8 +126,8 @@ def pytest_runtest_makereport(
     if isinstance(item, ScenarioItem):
         item.blame(str(call.excinfo.value))
         made.user_properties = list(item.user_properties)
-    else:
-        made.longrepr = f"{call.excinfo.value}"
+    # One line: where in pytest or in kshs it came from helps nobody mend a host.
+    made.longrepr = str(call.excinfo.value)
     if made.when == "call":
         # pytest, JUnit and xdist call a failure outside of the call phase an error.
         made.when = "setup"

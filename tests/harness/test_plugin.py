@@ -183,7 +183,7 @@ def test_a_killed_agent_is_an_error_not_a_failure(pytester: pytest.Pytester, run
 def test_a_guest_that_cannot_be_had_is_said_once_and_latched(pytester: pytest.Pytester, run: Run) -> None:
     result = run(
         "--kshs-out=out",
-        "--tb=line",
+        "--tb=short",
         options='fail="no space for the template"',
         test_it="def test_it(handshake): handshake()",
     )
@@ -194,6 +194,7 @@ def test_a_guest_that_cannot_be_had_is_said_once_and_latched(pytester: pytest.Py
     assert {r["reason"] for r in rows} == {text}
     assert "Traceback" not in result.stdout.str()
     result.stdout.fnmatch_lines(["4 scenarios: 4 error"])
+    assert "pluggy" not in result.stdout.str().split("ERRORS")[1], "one line each, no stack"
     assert records(pytester)[0]["problem"] == text
 
 
