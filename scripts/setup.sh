@@ -40,6 +40,13 @@ if ((${#missing[@]})); then
     rm -f "$log"
 fi
 
+# libvirt looks this user up when root starts it, whatever its configuration says.  The package that
+# would make it (libvirt-daemon-system) brings a system service along, which is not needed.
+if ((EUID == 0)) && ! getent passwd libvirt-qemu >/dev/null; then
+    say "adding the system user libvirt-qemu"
+    useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin libvirt-qemu
+fi
+
 python=${PYTHON:-python3}
 stamp=.venv/.kshs-$level
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ scripts/constraints.txt -nt "$stamp" ]; then

@@ -122,6 +122,8 @@ def _qemu_user() -> Check:
 
 def _sub_ids() -> Check:
     user = getpass.getuser()
+    if find("newuidmap") is None:
+        return Check("user namespaces", False, "newuidmap is not installed", "sudo apt-get install -y uidmap")
     for name in ("/etc/subuid", "/etc/subgid"):
         path = Path(name)
         lines = path.read_text().splitlines() if path.is_file() else []

@@ -213,6 +213,16 @@ class Domain:
                 established
             )
 
+    def screenshot(self, path: Path) -> bool:
+        """Writes what the guest's display shows as PNG; whether it has one."""
+        try:
+            self.qmp("screendump", filename=str(path), format="png")
+        except VmError as error:
+            if "no console" in error.message:
+                return False
+            raise
+        return True
+
     def kill(self, timeout: float = 10) -> None:
         """Ends the virtual machine at once.
 

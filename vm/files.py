@@ -140,7 +140,7 @@ class UseMark:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def close(self) -> None:
@@ -163,3 +163,21 @@ class UseMark:
         finally:
             os.close(descriptor)
         return False
+
+    @staticmethod
+    def remove_unused(tree: Path, path: Path) -> bool:
+        """Removes ``tree``, which holds the mark at ``path``, unless somebody uses it; whether it did.
+
+        Who takes the mark at the same moment waits, and then finds that there is nothing any more.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return remove_tree(tree)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return remove_tree(tree)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)

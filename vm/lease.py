@@ -74,6 +74,10 @@ class Lease:
         """Where the guest's SSH server is reached, and the keys of both sides."""
         return self.template.endpoint(self._port)
 
+    def screenshot(self, path: Path) -> bool:
+        """Writes what the guest's display shows as PNG; False where it has none, as a wine guest."""
+        return self._domain.screenshot(path)
+
     def new_shell(self) -> Shell:
         """A second connection, for when the first one broke and the guest may still live.
 

@@ -50,8 +50,8 @@ def clean(config: VmConfig) -> list[str]:
             busy_templates |= {path, *([Path(manifest["parent"])] if manifest.get("parent") else [])}
             busy_images.add(str(manifest.get("image")))
     for path in templates:
-        if path not in busy_templates:
-            gone += _remove_unlocked(path, "template")
+        if path not in busy_templates and UseMark.remove_unused(path, path / "in-use"):
+            gone.append(f"template {path.name}")
     for path in sorted(config.images_dir.glob("*-*")):
         if path.is_dir() and str(path) not in busy_images:
             gone += _remove_unlocked(path, "image")

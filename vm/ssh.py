@@ -266,8 +266,10 @@ class Shell:
         stdout, stderr = _Collector(channel.recv), _Collector(channel.recv_stderr)
         try:
             if input is not None:
+                channel.settimeout(timeout)
                 with contextlib.suppress(OSError):  # a command need not read all of its input
                     channel.sendall(input)
+                channel.settimeout(None)
             with contextlib.suppress(OSError, EOFError):
                 channel.shutdown_write()
             if not channel.status_event.wait(timeout):

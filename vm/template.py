@@ -138,10 +138,7 @@ def prune(config: VmConfig) -> list[Path]:
     needed = set(newest[: config.keep_templates])
     needed |= {path for path in known if UseMark.is_held(path / "in-use")}
     needed |= {Path(parent) for path in list(needed) if (parent := known[path].get("parent")) is not None}
-    gone = [path for path in newest if path not in needed]
-    for path in gone:
-        remove_tree(path)
-    return gone
+    return [path for path in newest if path not in needed and UseMark.remove_unused(path, path / "in-use")]
 
 
 def _open(path: Path, digest: str, image: Image, config: VmConfig) -> Template | None:

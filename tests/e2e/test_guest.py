@@ -74,6 +74,10 @@ def test_a_guest_runs_windows_programs(guest: lease.Lease) -> None:
     assert guest.family == "wine"
 
 
+def test_a_guest_without_a_display_says_so(guest: lease.Lease, tmp_path: Path) -> None:
+    assert guest.screenshot(tmp_path / "x.png") is False
+
+
 def test_commands(guest: lease.Lease) -> None:
     shell = guest.shell
     done = shell.run(["sh", "-c", 'cat; echo "$1" >&2; exit 3', "sh", "it's"], input=b"in")
@@ -133,7 +137,7 @@ def test_a_channel_answers_at_once(guest: lease.Lease) -> None:
 def test_another_host_key_is_refused(guest: lease.Lease, warm: template.Template, tmp_path: Path) -> None:
     other = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
-    endpoint = replace(warm.endpoint(guest._port), host_key=other.with_suffix(".pub").read_text())
+    endpoint = replace(guest.endpoint, host_key=other.with_suffix(".pub").read_text())
     with pytest.raises(GuestLost, match="another host key"):
         connect(endpoint, 20)
 

@@ -125,14 +125,21 @@ def test_who_waits_for_a_lock_says_so(tmp_path: Path) -> None:
 
 
 def test_a_use_mark_is_shared_and_seen_by_others(tmp_path: Path) -> None:
-    path = tmp_path / "in-use"
+    path = tmp_path / "tree" / "in-use"
     assert not UseMark.is_held(path)
+    with pytest.raises(FileNotFoundError):
+        UseMark(path)
+    path.parent.mkdir()
+    path.touch()
     process = hold("UseMark", f"UseMark(Path({str(path)!r}))")
     mine = UseMark(path)
     assert UseMark.is_held(path)
     mine.close()
     mine.close()
     assert UseMark.is_held(path)
+    assert not UseMark.remove_unused(path.parent, path)
     process.kill()
     process.wait()
     assert not UseMark.is_held(path)
+    assert UseMark.remove_unused(path.parent, path)
+    assert not path.parent.exists()
