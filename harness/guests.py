@@ -278,7 +278,7 @@ class SayProgress:
 def crash_lines(text: str) -> list[str]:
     """One sentence a crash, from the recorder's JSON lines or a bugcheck's line of Wine.
 
-    A record looks like ``{"code": ..., "address": ..., "module": ..., "offset": ...}``; of a line that
+    A record of `kshsctl crash` becomes a sentence (`crash_sentence`); of a line that
     is no such thing the text itself is kept: evidence is not thrown away because it is torn.
     """
     lines = []
@@ -298,16 +298,24 @@ def crash_lines(text: str) -> list[str]:
 
 
 def crash_sentence(record: Mapping[str, Any]) -> str:
-    """A crash record in words: exception code, module and offset, process."""
-    code = _hexadecimal(record.get("code", record.get("exception")))
-    module, offset = record.get("module"), _hexadecimal(record.get("offset"))
-    place = f" at {module}+{offset}" if module else f" at {_hexadecimal(record.get('address'))}"
-    access = record.get("access")
-    what = f", {access}" if access else ""
+    """A crash record of `kshsctl` (docs/agent.md) in words: code, module and offset, access, process."""
+    code = _hexadecimal(record.get("code"))
     process = f" in {record['process']}" if record.get("process") else ""
     if record.get("kind") == "bugcheck":
         return f"bugcheck {code}{process}"[:500]
-    return f"exception {code}{place}{what}{process}"[:500]
+    fault = record.get("fault")
+    place = fault if isinstance(fault, Mapping) else record
+    if place.get("module"):
+        where = f" at {place['module']}+{_hexadecimal(place.get('offset'))}"
+    else:
+        where = f" at {_hexadecimal(place['address'])}" if place.get("address") is not None else ""
+    # The fault may lie in a library that a driver called wrongly: the record names the nearest driver.
+    driver = record.get("driver")
+    if driver and driver != place.get("module"):
+        where += f", called by {driver}"
+    if record.get("access"):
+        where += f", {record['access']} of {_hexadecimal(record.get('target'))}"
+    return f"exception {code}{where}{process}"[:500]
 
 
 def _hexadecimal(value: Any) -> str:
