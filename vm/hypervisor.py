@@ -236,6 +236,9 @@ class Hypervisor:
         self._connection.domainEventRegisterAny(
             None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle, None
         )
+        self._connection.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_reboot, None
+        )
         libvirt_qemu.qemuMonitorEventRegister(self._connection, None, "GUEST_PANICKED", self._on_panic, None)
 
     def _on_lifecycle(
@@ -251,6 +254,9 @@ class Hypervisor:
             return
         text = _STOPPED.get(detail, f"detail {detail}") if kind == "stopped" else ""
         self._record(domain, kind, text)
+
+    def _on_reboot(self, _connection: libvirt.virConnect, domain: libvirt.virDomain, _opaque: Any) -> None:
+        self._record(domain, "rebooted", "")
 
     def _on_panic(
         self,

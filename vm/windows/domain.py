@@ -66,6 +66,18 @@ class Placement:
     folder: Path
     ssh_port: int
     cds: Sequence[Path] = ()
+    uuid: str | None = None
+    """Of the domain; libvirt makes one up without it."""
+    nvram: Path | None = None
+    """The guest's own UEFI variables, where they do not lie in `folder`."""
+    ram: Path | None = None
+    """A file that is the guest's memory, for templates and their forks."""
+    ram_shared: bool = False
+    """True: what the guest writes to its memory reaches the file.  False: it stays the guest's."""
+    incoming: bool = False
+    """Wait for a saved state instead of booting."""
+    sockets: Path | None = None
+    """A folder with a short path, where `folder` is none: paths of sockets are limited to 107 bytes."""
 
     @property
     def serial(self) -> Path:
@@ -80,12 +92,12 @@ class Placement:
     @property
     def variables(self) -> Path:
         """The guest's own UEFI variables."""
-        return self.folder / "uefi-vars.fd"
+        return self.nvram or self.folder / "uefi-vars.fd"
 
     @property
     def display(self) -> Path:
         """The VNC socket; a display must exist for screenshots."""
-        return self.folder / "vnc.sock"
+        return (self.sockets or self.folder) / "vnc.sock"
 
 
 def build(
@@ -111,6 +123,8 @@ def build(
     kvm = accelerator == "kvm"
     root = etree.Element("domain", {"type": "kvm" if kvm else "qemu"}, nsmap={"qemu": QEMU_NAMESPACE})
     _text(root, "name", placement.name)
+    if placement.uuid is not None:
+        _text(root, "uuid", placement.uuid)
     _text(root, "memory", str(profile.memory_mib), unit="MiB")
     _text(root, "vcpu", str(profile.cpus))
     _operating_system(root, profile, placement, firmware)
@@ -134,7 +148,7 @@ def build(
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "preserve")):
         _text(root, event, action)
     _devices(root, profile, placement, emulator, kvm=kvm)
-    _command_line(root, placement)
+    _command_line(root, profile, placement)
     etree.indent(root, space="  ")
     return etree.tostring(root, encoding="unicode")
 
@@ -206,10 +220,10 @@ def _devices(
     etree.SubElement(devices, "panic", model="hyperv" if kvm else "isa")
 
 
-def _command_line(root: etree._Element, placement: Placement) -> None:
+def _command_line(root: etree._Element, profile: WindowsProfile, placement: Placement) -> None:
     """User networking on loopback alone, which this libvirt cannot express, and the debug console."""
     line = etree.SubElement(root, f"{{{QEMU_NAMESPACE}}}commandline")
-    for argument in (
+    arguments = [
         "-netdev",
         f"user,id=kshsnet,restrict=on,hostfwd=tcp:127.0.0.1:{placement.ssh_port}-:22",
         "-device",
@@ -218,7 +232,15 @@ def _command_line(root: etree._Element, placement: Placement) -> None:
         f"file,id=kshsdbg,path={_option(placement.debug_console)}",
         "-device",
         "isa-debugcon,iobase=0xe9,chardev=kshsdbg",
-    ):
+    ]
+    if placement.ram is not None:
+        share = "on" if placement.ram_shared else "off"
+        backend = f"memory-backend-file,id=kshsram,size={profile.memory_mib}M"
+        arguments += ["-object", f"{backend},mem-path={_option(placement.ram)},share={share}"]
+        arguments += ["-machine", "memory-backend=kshsram"]
+    if placement.incoming:
+        arguments += ["-incoming", "defer"]
+    for argument in arguments:
         etree.SubElement(line, f"{{{QEMU_NAMESPACE}}}arg", value=argument)
 
 
