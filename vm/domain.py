@@ -183,6 +183,20 @@ class Domain:
         self.qmp("migrate-incoming", uri=f"exec:cat {_quoted(state)}")
         self._migrated(timeout)
 
+    def save_all(self, state: Path, timeout: float = 600) -> None:
+        """Writes memory and devices; the guest must be suspended."""
+        self.qmp("migrate", uri=f"exec:cat > {_quoted(state)}")
+        self._migrated(timeout)
+
+    def load_all(self, state: Path, timeout: float = 600) -> None:
+        """The reverse, for a guest that was started with ``incoming``."""
+        self.qmp("migrate-incoming", uri=f"exec:cat {_quoted(state)}")
+        self._migrated(timeout)
+
+    def press(self, key: str) -> None:
+        """Presses a key for a moment; ``key`` is one of QEMU's QKeyCode names."""
+        self.qmp("send-key", keys=[{"type": "qcode", "data": key}])
+
     def _ignore_shared_memory(self) -> None:
         capability = {"capability": "x-ignore-shared", "state": True}
         self.qmp("migrate-set-capabilities", capabilities=[capability])
