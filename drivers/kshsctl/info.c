@@ -77,7 +77,7 @@ static const char *family(void)
     return wcsstr(kernel.company, L"Microsoft") ? "windows" : "nt";
 }
 
-static DWORD write_kernel(json *j)
+static void write_kernel(json *j)
 {
     RTL_OSVERSIONINFOW version;
     wchar_t name[128];
@@ -105,7 +105,6 @@ static DWORD write_kernel(json *j)
         json_null(j, "name");
     json_utf8(j, "arch", architecture());
     json_end(j);
-    return version.dwBuildNumber;
 }
 
 static void write_ks(json *j)
@@ -164,30 +163,42 @@ static void write_drivers(json *j, int services, wchar_t **names)
 }
 
 /* Wine checks no signatures at all, so its answer means nothing. */
-static void write_policy(json *j, DWORD build)
+void policy_read(policy_facts *facts)
 {
     struct {
         ULONG length, options;
     } integrity = { sizeof(integrity), 0 };
-    int test_signing = UNKNOWN, secure_boot = UNKNOWN, hvci = UNKNOWN;
+    RTL_OSVERSIONINFOW version;
     ULONG returned;
     DWORD value;
 
-    if (!nt_is_wine()) {
-        if (NT_SUCCESS(NtQuerySystemInformation((SYSTEM_INFORMATION_CLASS)SYSTEM_CODE_INTEGRITY, &integrity,
-                                                sizeof(integrity), &returned))) {
-            test_signing = (integrity.options & CODE_INTEGRITY_TESTSIGN) != 0;
-            if (build >= HVCI_FIRST_BUILD)
-                hvci = (integrity.options & CODE_INTEGRITY_HVCI) != 0;
-        }
-        if (registry_dword(SECURE_BOOT, L"UEFISecureBootEnabled", &value))
-            secure_boot = value != 0;
-        if (hvci == UNKNOWN && registry_dword(HVCI, L"Enabled", &value))
-            hvci = value != 0;
+    facts->test_signing = facts->secure_boot = facts->hvci = UNKNOWN;
+    if (nt_is_wine())
+        return;
+    memset(&version, 0, sizeof(version));
+    version.dwOSVersionInfoSize = sizeof(version);
+    if (nt.rtl_get_version)
+        nt.rtl_get_version(&version);
+    if (NT_SUCCESS(NtQuerySystemInformation((SYSTEM_INFORMATION_CLASS)SYSTEM_CODE_INTEGRITY, &integrity,
+                                            sizeof(integrity), &returned))) {
+        facts->test_signing = (integrity.options & CODE_INTEGRITY_TESTSIGN) != 0;
+        if (version.dwBuildNumber >= HVCI_FIRST_BUILD)
+            facts->hvci = (integrity.options & CODE_INTEGRITY_HVCI) != 0;
     }
-    json_maybe(j, "test_signing", test_signing);
-    json_maybe(j, "secure_boot", secure_boot);
-    json_maybe(j, "hvci", hvci);
+    if (registry_dword(SECURE_BOOT, L"UEFISecureBootEnabled", &value))
+        facts->secure_boot = value != 0;
+    if (facts->hvci == UNKNOWN && registry_dword(HVCI, L"Enabled", &value))
+        facts->hvci = value != 0;
+}
+
+static void write_policy(json *j)
+{
+    policy_facts facts;
+
+    policy_read(&facts);
+    json_maybe(j, "test_signing", facts.test_signing);
+    json_maybe(j, "secure_boot", facts.secure_boot);
+    json_maybe(j, "hvci", facts.hvci);
 }
 
 /* As set in the registry: in force since the system started, unless it was set later. */
@@ -215,7 +226,6 @@ static void write_verifier(json *j)
 
 bool info_write(json *j, int services, wchar_t **names)
 {
-    DWORD build;
     unsigned i;
 
     json_object(j, NULL);
@@ -231,11 +241,11 @@ bool info_write(json *j, int services, wchar_t **names)
     } else {
         json_null(j, "wine");
     }
-    build = write_kernel(j);
+    write_kernel(j);
     write_ks(j);
     write_drivers(j, services, names);
     json_client(j, "client");
-    write_policy(j, build);
+    write_policy(j);
     write_verifier(j);
     json_array(j, "missing_apis");
     for (i = 0; i < nt.missing_count; i++)

@@ -128,6 +128,14 @@ int verb_install_device(int count, wchar_t **arguments);
 int verb_uninstall_device(int count, wchar_t **arguments);
 int verb_install_crash_recorder(int count, wchar_t **arguments);
 int verb_crash(int count, wchar_t **arguments);
+int verb_milestone(int count, wchar_t **arguments);
+int verb_supervise(int count, wchar_t **arguments);
+int verb_check_files(int count, wchar_t **arguments);
+int verb_start_service(int count, wchar_t **arguments);
+int verb_disable_service(int count, wchar_t **arguments);
+int verb_settle(int count, wchar_t **arguments);
+int verb_check_policy(int count, wchar_t **arguments);
+int verb_verifier_check(int count, wchar_t **arguments);
 
 /* ---- abi_layout.c ---------------------------------------------------------- */
 const char *abi_layout_text(void);  /* lines end with \n */
@@ -135,6 +143,12 @@ const char *abi_layout_text(void);  /* lines end with \n */
 
 /* ---- info.c ---------------------------------------------------------------- */
 bool info_write(json *j, int services, wchar_t **names);    /* one object */
+
+typedef struct policy_facts {       /* 0 no, 1 yes, -1: this guest cannot say */
+    int test_signing, secure_boot, hvci;
+} policy_facts;
+
+void policy_read(policy_facts *facts);      /* as in force since the system started */
 
 /* ---- interfaces.c ------------------------------------------------------------ */
 /* The NT path of instance INDEX of a device interface category.  Win32 code; ERROR_NO_MORE_ITEMS: no such instance. */

@@ -27,6 +27,14 @@ static const struct verb {
     { L"uninstall-device", verb_uninstall_device, 1, 1, L"HWID", L"removes the devices of that hardware id" },
     { L"install-crash-recorder", verb_install_crash_recorder, 0, 0, L"", L"where the guest has no bugchecks" },
     { L"crash", verb_crash, 2, 2, L"PID EVENT", L"the recorder; started by the system" },
+    { L"supervise", verb_supervise, 1, 1, L"SCRIPT", L"runs provisioning: elevated, one at a time" },
+    { L"milestone", verb_milestone, 1, 4, L"KIND ...", L"a line to COM1 and to provision.log" },
+    { L"check-files", verb_check_files, 1, 1, L"LIST", L"whether the files of a list of SHA-256 are whole" },
+    { L"start-service", verb_start_service, 1, 1, L"SERVICE", L"now and, delayed, with every start; waits until it runs" },
+    { L"disable-service", verb_disable_service, 1, ANY_NUMBER, L"SERVICE...", L"and stops them; absent ones are no error" },
+    { L"settle", verb_settle, 2, 2, L"QUIET LIMIT", L"waits until the system has been at rest, in seconds" },
+    { L"check-policy", verb_check_policy, 1, ANY_NUMBER, L"POLICY...", L"whether testsigning or hvci is in force" },
+    { L"verifier-check", verb_verifier_check, 3, 3, L"FILE CLASSES DRIVERS", L"settings of Driver Verifier as asked?" },
 };
 
 static int usage(void)

@@ -1,0 +1,11 @@
+@echo off
+rem The agent is in C:\kshs already: see that it and everything else arrived whole.
+setlocal
+"%KSHSCTL%" check-files "%KSHS%\files.sha256" || goto :failed
+"%KSHSCTL%" info || goto :failed
+exit /b 0
+
+:failed
+set "CODE=%errorlevel%"
+if "%CODE%"=="0" set "CODE=1"
+exit /b %CODE%

@@ -1,0 +1,13 @@
+@echo off
+rem The leg with memory integrity on; test signing stays on with it.
+setlocal
+set "GUARD=HKLM\SYSTEM\CurrentControlSet\Control\DeviceGuard"
+reg add %GUARD% /v EnableVirtualizationBasedSecurity /t REG_DWORD /d 1 /f || goto :failed
+reg add %GUARD% /v RequirePlatformSecurityFeatures /t REG_DWORD /d 1 /f || goto :failed
+reg add %GUARD%\Scenarios\HypervisorEnforcedCodeIntegrity /v Enabled /t REG_DWORD /d 1 /f || goto :failed
+exit /b 3010
+
+:failed
+set "CODE=%errorlevel%"
+if "%CODE%"=="0" set "CODE=1"
+exit /b %CODE%

@@ -1,0 +1,10 @@
+@echo off
+rem Any certificate is good for a driver then.  Secure Boot refuses this.
+setlocal
+bcdedit /set testsigning on || goto :failed
+exit /b 3010
+
+:failed
+set "CODE=%errorlevel%"
+if "%CODE%"=="0" set "CODE=1"
+exit /b %CODE%

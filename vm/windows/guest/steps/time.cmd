@@ -1,0 +1,12 @@
+@echo off
+rem UTC, and the machine's clock is UTC too; nobody else sets it.
+setlocal
+tzutil /s UTC || goto :failed
+reg add HKLM\SYSTEM\CurrentControlSet\Control\TimeZoneInformation /v RealTimeIsUniversal /t REG_DWORD /d 1 /f || goto :failed
+"%KSHSCTL%" disable-service w32time || goto :failed
+exit /b 0
+
+:failed
+set "CODE=%errorlevel%"
+if "%CODE%"=="0" set "CODE=1"
+exit /b %CODE%
