@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from harness.waiting_agent import attach_script, ready_script, start_script
+
+#: Guests of the Wine family have busybox's shell; where it is installed, that is what is tested.
+SHELL = ["busybox", "sh"] if shutil.which("busybox") else ["sh"]
 
 AGENT = """
 import os, sys
@@ -52,20 +56,20 @@ def room(tmp_path: Path) -> Iterator[Path]:
 def start(room: Path, agent: str = AGENT, hold: str | None = None) -> None:
     command = f"{shlex.quote(sys.executable)} -c {shlex.quote(agent)}"
     done = subprocess.run(
-        ["sh", "-c", start_script(command, hold, str(room))], capture_output=True, timeout=10, check=False
+        [*SHELL, "-c", start_script(command, hold, str(room))], capture_output=True, timeout=10, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def ready(room: Path, seconds: int = 10) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        ["sh", "-c", ready_script(str(room), seconds)], capture_output=True, timeout=20, check=False
+        [*SHELL, "-c", ready_script(str(room), seconds)], capture_output=True, timeout=20, check=False
     )
 
 
 def attach(room: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["sh", "-c", attach_script(str(room))],
+        [*SHELL, "-c", attach_script(str(room))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -144,7 +148,7 @@ def test_attaching_ends_the_holder_and_works_once(room: Path) -> None:
     process = attach(room)
     read(process, 5)
     second = subprocess.run(
-        ["sh", "-c", attach_script(str(room))], capture_output=True, timeout=10, check=False
+        [*SHELL, "-c", attach_script(str(room))], capture_output=True, timeout=10, check=False
     )
     assert second.returncode == 254
     assert b"no agent is waiting" in second.stderr
