@@ -69,6 +69,14 @@ def run(
     workers: Annotated[
         int, typer.Option("-n", "--workers", min=0, max=32, metavar="N", help="Guests at the same time.")
     ] = 0,
+    drivers: Annotated[
+        Path | None,
+        typer.Option(
+            "--drivers",
+            metavar="DIR",
+            help="C sources to build instead of the installed ones: a copy of drivers/ with an altered driver.",
+        ),
+    ] = None,
     out_directory: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="For junit.xml, results.jsonl and report.html."),
@@ -85,6 +93,7 @@ def run(
         guest=guest,
         target=target,
         workers=workers,
+        drivers=drivers,
         out=out_directory,
         config=config,
         pytest_args=tuple(context.obj or ()),

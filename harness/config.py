@@ -8,6 +8,7 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     target = "mydriver"         # a name below, "avshs", or a target file
     scenarios = ["scenarios"]   # files and directories; without it, the built-in catalogue
     out = "out/run"
+    drivers = "src/drivers"     # other C sources than the installed ones
 
     [targets]
     mydriver = "driver/target.toml"
@@ -40,9 +41,17 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     guest: str = Field(default="wine", description="Recipe of the guest.")
-    target: str = Field(default="avshs", description="A name from [targets], avshs (the sample), or a target file.")
+    target: str = Field(
+        default="avshs", description="A name from [targets], avshs (the sample), or a target file."
+    )
     scenarios: list[Path] | None = Field(default=None, description="Files and directories with scenarios.")
-    out: Path = Field(default=Path("out/run"), description="Where junit.xml, results.jsonl and report.html go.")
+    drivers: Path | None = Field(
+        default=None,
+        description="Tree of C sources to build instead of the installed ones: an altered refks, say.",
+    )
+    out: Path = Field(
+        default=Path("out/run"), description="Where junit.xml, results.jsonl and report.html go."
+    )
 
 
 class Config(BaseModel):
@@ -91,6 +100,7 @@ def _anchored(config: Config, path: Path) -> Config:
     run = config.run.model_copy(
         update={
             "out": base / config.run.out,
+            "drivers": None if config.run.drivers is None else base / config.run.drivers,
             "scenarios": None
             if config.run.scenarios is None
             else [base / scenario for scenario in config.run.scenarios],

@@ -171,9 +171,13 @@ class VmProvider:
         config: of `vm`.
         target: what is deployed.
         recipe: of the image.
+        source: tree of C sources to build instead of the installed ones.
     """
 
-    def __init__(self, config: VmConfig, target: LoadedTarget, recipe: str = "wine") -> None:
+    def __init__(
+        self, config: VmConfig, target: LoadedTarget, recipe: str = "wine", *, source: Path | None = None
+    ) -> None:
+        self._source = source
         self._config = config
         self._target = target
         self._recipe = recipe
@@ -217,7 +221,7 @@ class VmProvider:
             import drivers.build
 
             say("building the drivers")
-            self._build = drivers.build.build(progress=say)
+            self._build = drivers.build.build(source=self._source, progress=say)
             self._package = self._target.package(self._build)
         return self._build, self._package
 

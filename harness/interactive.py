@@ -34,7 +34,12 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
     if ssh is None:
         raise HarnessError("ssh is not installed", hint="run: apt-get install -y openssh-client")
     recipe = guest or config.run.guest
-    provider = VmProvider(config.vm, find_target(target or config.run.target, config), recipe)
+    provider = VmProvider(
+        config.vm,
+        find_target(target or config.run.target, config),
+        recipe,
+        source=config.run.drivers,
+    )
     with Progress() as progress:
         say = progress.say
         layer = None if bare else provider.layer(*provider.build(say), say)

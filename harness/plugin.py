@@ -42,6 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--kshs-out", metavar="DIR", help="write results.jsonl and report.html there (default: nowhere)"
     )
+    group.addoption(
+        "--kshs-drivers", metavar="DIR", help="build these C sources instead of the installed ones"
+    )
     group.addoption("--kshs-command", metavar="TEXT", help="the command line for the report")
 
 

@@ -83,6 +83,17 @@ class PluginState:
         out = self._option("kshs_out")
         return Path(out).absolute() if out else None
 
+    def _drivers(self) -> Path | None:
+        given = self._option("kshs_drivers")
+        source = Path(given).absolute() if given else self.settings.run.drivers
+        if source is not None and not (source / "abi" / "kshs_abi.h").is_file():
+            raise UsageError(
+                "holds no drivers: abi/kshs_abi.h is missing",
+                where=str(source),
+                hint="give a copy of the project's drivers/ folder",
+            )
+        return source
+
     @property
     def guest_name(self) -> str:
         """Recipe of the guest."""
@@ -102,7 +113,10 @@ class PluginState:
             hook = self.pytest_config.hook
             given: GuestProvider | None = hook.pytest_kshs_provider(config=self.pytest_config)
             self._provider = given or VmProvider(
-                self.settings.vm, find_target(self.target_name, self.settings), self.guest_name
+                self.settings.vm,
+                find_target(self.target_name, self.settings),
+                self.guest_name,
+                source=self._drivers(),
             )
         return self._provider
 

@@ -28,6 +28,7 @@ class Selection:
     guest: str | None = None
     target: str | None = None
     workers: int = 0
+    drivers: Path | None = None
     out: Path | None = None
     config: Path | None = None
     pytest_args: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class Selection:
             ("--guest", self.guest),
             ("--target", self.target),
             ("-n", self.workers or None),
+            ("--drivers", self.drivers),
             ("--out", self.out),
             ("--config", self.config),
         ):
@@ -110,6 +112,8 @@ def arguments(selection: Selection, config: settings.Config) -> list[str]:
     ]
     if selection.config is not None:
         chosen.append(f"--kshs-config={selection.config}")
+    if selection.drivers is not None:
+        chosen.append(f"--kshs-drivers={selection.drivers.absolute()}")
     if selection.keyword is not None:
         chosen += ["-k", selection.keyword]
     if selection.workers:
