@@ -15,17 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from harness import compare, ntstatus
 from harness.encode import Encoder
 from harness.errors import AgentError, HarnessError, StepHungError, StepNotReachedError, UsageError
-from harness.frames import Record
 from harness.guests import Evidence, Guest, GuestProvider, crash_sentence
 from harness.journal import Journal
 from harness.plan import plan
 from harness.planned import NotApplicable, Plan, PlannedStep, Sizes
 from harness.results import ScenarioResult, StepResult
 from harness.session import MARGIN, AgentSession
-from harness.status_block import Outcome, StatusBlock
+from harness.status_block import StatusBlock
+from harness.step_result import judge_step, step_result, unjudged
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -172,7 +171,7 @@ class Runner:
         session, self._session = self._session, None
         guest, self._guest = self._guest, None
         if session is not None:
-            session.close(timeout=1.0)
+            session.close(timeout=1.0, polite=False)
         if guest is not None:
             guest.close()
 
@@ -292,16 +291,16 @@ class Runner:
                 record = pending.result()
             except StepNotReachedError as error:
                 ended = ended or _Ended(Verdict.ERROR, str(error))
-                results.append(_unjudged(position, step, ended.reason))
+                results.append(unjudged(position, step, ended.reason))
                 continue
             except (StepHungError, AgentError) as error:
                 ended = ended or self._attribute(step, error, session)
-                results.append(_step_result(position, step, ended.verdict, reason=ended.reason))
+                results.append(step_result(position, step, ended.verdict, reason=ended.reason))
                 continue
             if ended is not None or unusable is not None:
                 # What comes after a crash, a hang or a failed preparation proves nothing either way.
                 why = ended.reason if ended else unusable
-                results.append(_unjudged(position, step, f"not judged: {why}"))
+                results.append(unjudged(position, step, f"not judged: {why}"))
                 continue
             result, blocks[-1] = judge_step(position, step, record)
             if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
@@ -399,92 +398,7 @@ class Runner:
             time.sleep(_RECORDER_POLL)
 
 
-# ---- one step ---------------------------------------------------------------
-
-
-def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepResult, StatusBlock | None]:
-    """What one record says: compared, and its outcome made a verdict; and the decoded block.
-
-    A record that cannot be decoded is the agent's fault, hence `ERROR`.
-    """
-    try:
-        block = StatusBlock.from_record(record, pointer_size=step.pointer_size)
-    except ValueError as error:
-        return _step_result(position, step, Verdict.ERROR, reason=str(error)), None
-    decoded = compare.decoded(step, block)
-    if decoded is not None:
-        block = replace(block, seen=dict(decoded))
-    comparisons = compare.judge(step, block)
-    wrong = [c for c in comparisons if not c.ok and not c.characteristic]
-    detail = ntstatus.name(block.detail)
-    reason: str | None = None
-    match block.outcome:
-        case Outcome.LOST:
-            verdict, reason = Verdict.CRASHED, f"the kernel side vanished under the step ({detail})"
-        case Outcome.HUNG:
-            verdict, reason = Verdict.HUNG, f"no answer within {step.timeout:.0f} s"
-        case Outcome.UNSUPPORTED:
-            verdict, reason = Verdict.SKIPPED, f"this guest cannot do it: {step.what} ({detail})"
-        case Outcome.REFUSED:
-            verdict, reason = (
-                Verdict.ERROR,
-                f"the guest refused the step as impossible: {step.what} ({detail})",
-            )
-        case _:
-            verdict = Verdict.FAILED if wrong else Verdict.PASSED
-            if wrong:
-                first = wrong[0]
-                reason = f"{first.rule}: {first.field} is {first.got}, expected {first.expected}"
-    result = _step_result(
-        position, step, verdict, reason=reason, block=block.as_dict(), comparisons=comparisons
-    )
-    return result, block
-
-
-def _step_result(
-    position: int,
-    step: PlannedStep,
-    verdict: Verdict,
-    *,
-    reason: str | None = None,
-    block: Mapping[str, Any] | None = None,
-    comparisons: Sequence[Any] = (),
-) -> StepResult:
-    request = step.request
-    judged = next((c.rule for c in comparisons if not c.ok and not c.characteristic), None)
-    predicted = step.prediction.rules[0].value if step.prediction and step.prediction.rules else None
-    notes = [step.step.note] if step.step is not None and step.step.note else []
-    if step.prediction is not None:
-        notes.append(step.prediction.reason)
-    return StepResult(
-        index=position,
-        name=step.what,
-        do=step.kind,
-        verdict=verdict,
-        route=request.route.value if request else None,
-        mode=request.mode.value if request else None,
-        rule=judged or predicted,
-        request={}
-        if request is None
-        else {
-            "protocol": str(request.data.protocol),
-            "argument1": f"0x{request.data.argument1:X}",
-            "argument2": f"0x{request.data.argument2:X}",
-            "control": f"0x{request.control:08X}",
-            "in_length": request.in_length,
-            "out_length": request.out_length,
-            "in_buffer": request.in_buffer.value,
-            "out_buffer": request.out_buffer.value,
-        },
-        status_block=block,
-        comparisons=tuple(comparisons),
-        notes=tuple(notes),
-        reason=reason,
-    )
-
-
-def _unjudged(position: int, step: PlannedStep, why: str) -> StepResult:
-    return _step_result(position, step, Verdict.SKIPPED, reason=why)
+# ---- the whole from its parts ------------------------------------------------
 
 
 def _preparation_failed(step: PlannedStep, result: StepResult) -> bool:

@@ -31,8 +31,9 @@ from harness.journal import Intent
 if TYPE_CHECKING:
     from drivers.abi import Abi
 
-#: Steps that may be on their way at once.
-WINDOW = 64
+#: Steps that may be on their way at once: as many as a busy guest answers within the time for which it
+#: may keep its answers back (harness.waiting_agent), and no more than its agent's queue holds.
+WINDOW = 512
 #: Bytes of steps that may be on their way at once: less than a pipe and an SSH window hold, so
 #: that the host's write never waits for a guest that does not read.
 WINDOW_BYTES = 512 * 1024
@@ -227,13 +228,18 @@ class AgentSession:
             parts.append(f"exit code {self._channel.exit_code}")
         return "\n".join(parts)
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Says BYE where that is still possible and closes the channel; never raises."""
+    def close(self, timeout: float = 5.0, *, polite: bool = True) -> None:
+        """Says BYE where that is still possible and closes the channel; never raises.
+
+        Args:
+            timeout: seconds for the agent's end, and then for each of our threads.
+            polite: without it nobody waits for the agent to end: its guest is about to be thrown away.
+        """
         with self._lock:
             if self._closing:
                 return
             self._closing = True
-            polite = self._failure is None and not self._open
+            polite = polite and self._failure is None and not self._open
             self._lock.notify_all()
         if polite:
             with contextlib.suppress(Exception):  # the guest is about to be thrown away

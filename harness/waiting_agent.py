@@ -10,6 +10,10 @@ streams, and a fork attaches to them with a small shell command.  The order of t
 - The agent's HELLO lies in the output FIFO, which keeps it until it is read.
 - Attaching opens both ends first, ends the holder then, and gives its own ends to two `cat`s: so
   closing the channel is end-of-file for the agent, and the agent's death ends the channel.
+- The output's `cat` has the lowest priority.  The agent writes after each step, so that its FIFO says
+  how far it came even if it dies; but passing each of these writes on at once costs, under emulation,
+  as much as a step.  So while steps keep the guest's one processor busy, `cat` waits its turn and takes
+  many records at once; when the agent waits for the host, it is the only one to run and runs at once.
 """
 
 from __future__ import annotations
@@ -87,7 +91,7 @@ def attach_script(directory: str = DIRECTORY) -> str:
             # Only the writer may keep the agent's stdin open, or the agent never sees its end.
             "exec 3>&- 5<&- </dev/null",
             "[ ! -s hello ] || cat hello",
-            "cat <&4",
+            "nice -n 19 cat <&4",
             'kill "$writer" 2>/dev/null',
             "n=0",
             "while [ ! -s exit ] && [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); done",
