@@ -21,6 +21,7 @@ from harness import config as settings
 from harness import version
 from harness.errors import HarnessError, UsageError
 from harness.progress import Progress
+from harness.provision_cli import provision
 from vm.errors import VmError
 
 DONE, DRIVER, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
@@ -74,7 +75,7 @@ def run(
         typer.Option(
             "--drivers",
             metavar="DIR",
-            help="C sources to build instead of the installed ones: a copy of drivers/ with an altered driver.",
+            help="C sources to build instead of the installed ones: an altered copy of drivers/.",
         ),
     ] = None,
     out_directory: Annotated[
@@ -211,6 +212,9 @@ def show_version() -> None:
     from drivers import abi
 
     out().print(f"kshs {version()}, ABI {abi.load().version}")
+
+
+app.command()(provision)
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -16,6 +16,9 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     [vm]                        # docs/guests.md
     memory_mib = 448
 
+    [guests.lab]                # a Windows guest of your own, docs/windows.md
+    edition = "ServerStandardEval"
+
 Paths in the file are relative to the file.
 """
 
@@ -26,11 +29,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from harness.errors import UsageError
 from vm.config import VmConfig
+from vm.windows.profile import BUILTIN, WindowsProfile
 
 FILE = "kshs.toml"
 
@@ -62,9 +66,25 @@ class Config(BaseModel):
     run: RunConfig = Field(default_factory=RunConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
+    guests: dict[str, WindowsProfile] = Field(
+        default_factory=dict,
+        description="Windows guests by name; what is left out of a built-in one's stays as it is there.",
+    )
 
     #: The file it came from; None for defaults.
     file: Path | None = Field(default=None, exclude=True)
+
+    @field_validator("guests", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """A guest's name is its table's, and a built-in guest is the base of what is said of it."""
+        if not isinstance(value, dict):
+            return value
+        named = {}
+        for name, given in value.items():
+            base = BUILTIN[name].model_dump(exclude_defaults=True) if name in BUILTIN else {}
+            named[name] = {**base, **given, "name": name} if isinstance(given, dict) else given
+        return named
 
 
 def load(path: Path | None = None) -> Config:

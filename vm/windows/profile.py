@@ -30,7 +30,8 @@ class WindowsProfile(BaseModel):
     """A Windows guest; the configuration's ``[guests.NAME]`` with ``family = "windows"``.
 
     Sizes: ``disk_gib`` in GiB, ``memory_mib`` in MiB.  ``edition`` is the EDITIONID of the WIM;
-    ``image_index`` or ``image_name`` choose more exactly.
+    ``image_index`` or ``image_name`` choose more exactly.  ``settle_seconds``: how long the new
+    system must be at rest before it is sealed, and how long that is waited for at most.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +53,7 @@ class WindowsProfile(BaseModel):
     bypass_requirements: bool = False
     evaluation_days: Annotated[int, Field(ge=1)] | None = None
     product_key: Annotated[str, Field(pattern=r"^([A-Z0-9]{5}-){4}[A-Z0-9]{5}$")] | None = None
+    settle_seconds: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0, le=7200)]] = (60, 900)
     files: dict[str, Path] = Field(default_factory=dict)
     legs: frozenset[Leg] = frozenset()
 

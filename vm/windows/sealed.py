@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sealed Windows images: where they are, what their manifest says, and how long their evaluation lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import paramiko
+
+from vm.config import VmConfig
+from vm.errors import VmError
+from vm.family import Family, Wine
+from vm.files import read_json
+from vm.image import Image
+from vm.ssh import Endpoint, Shell
+from vm.windows.answer_file import ACCOUNT
+from vm.windows.family import Windows
+from vm.windows.plan import Keys
+from vm.windows.profile import WindowsProfile
+
+WARN_DAYS = 14
+_FAMILIES: dict[str, Family] = {"windows": Windows(), "wine": Wine()}
+
+
+@dataclass(frozen=True)
+class WindowsImage(Image):
+    """A sealed disk that was installed from a medium; nothing in its directory changes any more."""
+
+    @property
+    def name(self) -> str:
+        """As in ``kshs provision NAME``."""
+        return str(self.manifest["name"])
+
+    @property
+    def profile(self) -> WindowsProfile:
+        """The machine that it was installed on."""
+        return WindowsProfile.model_validate(self.manifest["profile"])
+
+    @property
+    def disk(self) -> Path:
+        """The disk, qcow2 without a backing file; only ever read, below an overlay."""
+        return self.path / "disk.qcow2"
+
+    @property
+    def variables(self) -> Path:
+        """Its UEFI variables; absent for BIOS."""
+        return self.path / "uefi-vars.fd"
+
+    @property
+    def speech(self) -> Family:
+        """How to speak to its guests."""
+        return _FAMILIES[self.family]
+
+    def endpoint(self, port: int) -> Endpoint:
+        """The SSH server of a guest of this image behind `port`."""
+        return endpoint(self.path, port)
+
+    @property
+    def expires(self) -> datetime | None:
+        """When the evaluation ends, counted from the day of the installation; None where none is known."""
+        days = self.manifest.get("evaluation_days")
+        if days is None:
+            return None
+        return datetime.fromisoformat(str(self.manifest["installed"])) + timedelta(days=int(days))
+
+    def days_left(self, now: datetime | None = None) -> int | None:
+        """Whole days until then; negative afterwards."""
+        end = self.expires
+        return None if end is None else (end - (now or datetime.now(UTC))).days
+
+
+def endpoint(folder: Path, port: int) -> Endpoint:
+    """The SSH server of the guest whose keys lie in `folder`."""
+    keys = Keys.in_folder(folder)
+    return Endpoint(port, keys.client_key, keys.host_public.read_text().strip(), user=ACCOUNT)
+
+
+def home(config: VmConfig, name: str) -> Path:
+    """Where the sealed image of this name is or would be."""
+    return config.cache_dir / "windows" / name
+
+
+def find(config: VmConfig, name: str) -> WindowsImage | None:
+    """The sealed image of this name; None where there is none."""
+    path = home(config, name)
+    manifest = read_json(path / "manifest.json")
+    return None if manifest is None else WindowsImage(str(manifest["digest"]), path, manifest)
+
+
+def rebuild_command(image: WindowsImage) -> str:
+    """What makes the image anew."""
+    return f"kshs provision {image.name} --iso {image.manifest['medium']['path']} --rebuild"
+
+
+def guard(image: WindowsImage, warn: Callable[[str], None], now: datetime | None = None) -> None:
+    """Lets no run begin on a guest whose evaluation is over, since Windows then turns itself off.
+
+    Args:
+        image: the image.
+        warn: told, in its last two weeks, how long it lasts and how it is made anew.
+        now: for tests.
+
+    Raises:
+        VmError: it is over.
+    """
+    left = image.days_left(now)
+    if left is None or image.expires is None:
+        return
+    day = f"{image.expires:%Y-%m-%d}"
+    if left < 0:
+        raise VmError(
+            f"its evaluation period ended on {day}", f"guest {image.name}", f"run: {rebuild_command(image)}"
+        )
+    if left <= WARN_DAYS:
+        warn(
+            f"guest {image.name}: its evaluation period ends in {left} days, on {day};"
+            f" make it anew with: {rebuild_command(image)}"
+        )
+
+
+def family_of(transport: paramiko.Transport) -> Family:
+    """The family of the guest behind a connection: that of the shell which answers.
+
+    Raises:
+        VmError: neither cmd of Windows nor a POSIX shell with Wine behind it.
+    """
+    said = Shell(transport, Windows(), "the guest").run("ver", timeout=60)
+    if said.exit_code == 0 and "Microsoft Windows" in said.text:
+        return _FAMILIES["windows"]
+    said = Shell(transport, Wine(), "the guest").run("test -x /usr/lib/wine/wine64 && uname -s", timeout=60)
+    if said.text == "Linux":
+        return _FAMILIES["wine"]
+    raise VmError("answers over SSH, and is neither Windows nor Wine", "the guest")
