@@ -59,6 +59,7 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
         verdicts=[verdict.value for verdict in Verdict],
         tally=results.counts(records),
         total=len(scenarios),
+        bar=_bar(results.counts(records)),
         verdict=_overall(results.counts(records)),
         matrix=matrix,
         routes=_columns(matrix),
@@ -139,6 +140,20 @@ def _by_rule(scenarios: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Coun
         for rule in scenario["rules"] or ["-"]:
             table.setdefault(rule, {}).setdefault("all", Counter())[scenario["verdict"]] += 1
     return table
+
+
+def _bar(tally: Counter[str]) -> list[dict[str, str]]:
+    """The parts of the bar that shows how many there are of each verdict, in percent."""
+    total = sum(tally.values())
+    parts, x = [], 0
+    for verdict in Verdict:
+        count = tally[verdict.value]
+        if count:
+            parts.append(
+                {"name": verdict.value, "x": f"{100 * x / total:.4f}", "width": f"{100 * count / total:.4f}"}
+            )
+        x += count
+    return parts
 
 
 def _overall(tally: Counter[str]) -> str:

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of a plan and the record that came back, made into a `StepResult`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness import compare, ntstatus
+from harness.frames import Record
+from harness.planned import PlannedStep
+from harness.results import Comparison, StepResult
+from harness.status_block import Outcome, StatusBlock
+from harness.verdict import Verdict
+
+
+def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepResult, StatusBlock | None]:
+    """What one record says: compared, and its outcome made a verdict; and the decoded block.
+
+    A record that cannot be decoded is the agent's fault, hence `ERROR`.
+    """
+    try:
+        block = StatusBlock.from_record(record, pointer_size=step.pointer_size)
+    except ValueError as error:
+        return step_result(position, step, Verdict.ERROR, reason=str(error)), None
+    decoded = compare.decoded(step, block)
+    if decoded is not None:
+        block = replace(block, seen=dict(decoded))
+    comparisons = compare.judge(step, block)
+    wrong = [c for c in comparisons if not c.ok and not c.characteristic]
+    detail = ntstatus.name(block.detail)
+    reason: str | None = None
+    match block.outcome:
+        case Outcome.LOST:
+            verdict, reason = Verdict.CRASHED, f"the kernel side vanished under the step ({detail})"
+        case Outcome.HUNG:
+            verdict, reason = Verdict.HUNG, f"no answer within {step.timeout:.0f} s"
+        case Outcome.UNSUPPORTED:
+            verdict, reason = Verdict.SKIPPED, f"this guest cannot do it: {step.what} ({detail})"
+        case Outcome.REFUSED:
+            verdict, reason = (
+                Verdict.ERROR,
+                f"the guest refused the step as impossible: {step.what} ({detail})",
+            )
+        case _:
+            verdict = Verdict.FAILED if wrong else Verdict.PASSED
+            if wrong:
+                first = wrong[0]
+                reason = f"{first.rule}: {first.field} is {first.got}, expected {first.expected}"
+    result = step_result(
+        position, step, verdict, reason=reason, block=block.as_dict(), comparisons=comparisons
+    )
+    return result, block
+
+
+def step_result(
+    position: int,
+    step: PlannedStep,
+    verdict: Verdict,
+    *,
+    reason: str | None = None,
+    block: Mapping[str, Any] | None = None,
+    comparisons: Sequence[Comparison] = (),
+) -> StepResult:
+    """A result with everything that the plan knows of the step, judged or not."""
+    request = step.request
+    judged = next((c.rule for c in comparisons if not c.ok and not c.characteristic), None)
+    predicted = step.prediction.rules[0].value if step.prediction and step.prediction.rules else None
+    notes = [step.step.note] if step.step is not None and step.step.note else []
+    if step.prediction is not None:
+        notes.append(step.prediction.reason)
+    return StepResult(
+        index=position,
+        name=step.what,
+        do=step.kind,
+        verdict=verdict,
+        route=request.route.value if request else None,
+        mode=request.mode.value if request else None,
+        rule=judged or predicted,
+        request={}
+        if request is None
+        else {
+            "protocol": str(request.data.protocol),
+            "argument1": f"0x{request.data.argument1:X}",
+            "argument2": f"0x{request.data.argument2:X}",
+            "control": f"0x{request.control:08X}",
+            "in_length": request.in_length,
+            "out_length": request.out_length,
+            "in_buffer": request.in_buffer.value,
+            "out_buffer": request.out_buffer.value,
+        },
+        status_block=block,
+        comparisons=tuple(comparisons),
+        notes=tuple(notes),
+        reason=reason,
+    )
+
+
+def unjudged(position: int, step: PlannedStep, why: str) -> StepResult:
+    """A step about which nothing can be said, and why."""
+    return step_result(position, step, Verdict.SKIPPED, reason=why)
