@@ -9,11 +9,9 @@ if not exist "%CD_ROOT%\kshs\steps.txt" (
     echo usage: first.cmd DRIVE, of the provisioning CD
     exit /b 2
 )
-xcopy "%CD_ROOT%\kshs" "%KSHS%" /e /i /q /y /h /r /k
+xcopy "%CD_ROOT%\kshs" "%KSHS%" /e /i /q /y /h /r
 set "CODE=%errorlevel%"
 if not "%CODE%"=="0" goto :failed
-rem What is copied from a CD is read-only on some systems, and then could not be replaced or removed.
-attrib -r "%KSHS%\*" /s /d
 if not exist "%KSHS%\state\." mkdir "%KSHS%\state"
 
 rem Keys are in there: SYSTEM and Administrators (by their SIDs, names are translated) and nobody else.

@@ -18,33 +18,31 @@ set /a STARTS=%STARTS%+1
 >"%STATE%\starts" echo %STARTS%
 rem This is the start that somebody wanted, or one as good.
 if exist "%STATE%\reboot" del /f /q "%STATE%\reboot"
-if exist "%STATE%\restarting" del /f /q "%STATE%\restarting"
 "%KSHSCTL%" milestone start %STARTS%
 if %STARTS% gtr %MAXIMUM_STARTS% (
     "%KSHSCTL%" milestone failed boot 1229 "%LOG%"
     exit /b 1
 )
 
-for /f "usebackq tokens=1" %%s in ("%KSHS%\steps.txt") do call :line %%s || goto :stop
-call :boundary
-if errorlevel 1 goto :stop
+rem A goto would not leave the loop in every cmd: STOP is the exit code, once there is one.
+set "STOP="
+for /f "usebackq tokens=1" %%s in ("%KSHS%\steps.txt") do call :line %%s
+if not defined STOP call :boundary
+if defined STOP exit /b %STOP%
 
 "%KSHSCTL%" milestone sealed
 shutdown /s /t 0 /f
 exit /b 0
 
-:stop
-rem Whoever stopped the list left the reason here.
-if exist "%STATE%\restarting" exit /b 3010
-exit /b 1
-
-rem One line of steps.txt; not 0: go no further.
+rem One line of steps.txt.
 :line
+if defined STOP exit /b 0
 if "%1"=="--" goto :boundary
 if exist "%STATE%\%1.done" exit /b 0
 if not exist "%KSHS%\steps\%1.cmd" (
     "%KSHSCTL%" milestone failed list 2 "%LOG%"
-    exit /b 1
+    set "STOP=1"
+    exit /b 0
 )
 "%KSHSCTL%" milestone begin %1
 rem A cmd of its own: a step can change nothing here, and its exit code is not lost.
@@ -56,7 +54,8 @@ if "%CODE%"=="3010" (
 )
 if not "%CODE%"=="0" (
     "%KSHSCTL%" milestone failed %1 %CODE% "%LOG%"
-    exit /b 1
+    set "STOP=1"
+    exit /b 0
 )
 >"%STATE%\%1.done" echo %STARTS%
 "%KSHSCTL%" milestone done %1
@@ -65,7 +64,7 @@ exit /b 0
 :boundary
 if not exist "%STATE%\reboot" exit /b 0
 set /p NAME=<"%STATE%\reboot"
->"%STATE%\restarting" echo %NAME%
 "%KSHSCTL%" milestone reboot %NAME%
 shutdown /r /t 0 /f
-exit /b 3010
+set "STOP=3010"
+exit /b 0

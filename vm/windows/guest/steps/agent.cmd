@@ -1,8 +1,10 @@
 @echo off
 rem The agent is in C:\kshs already: see that it and everything else arrived whole.
 setlocal
-"%KSHSCTL%" check-files "%KSHS%\files.sha256" || goto :failed
-"%KSHSCTL%" info || goto :failed
+"%KSHSCTL%" check-files "%KSHS%\files.sha256"
+if not %errorlevel%==0 goto :failed
+"%KSHSCTL%" info
+if not %errorlevel%==0 goto :failed
 exit /b 0
 
 :failed

@@ -2,9 +2,12 @@
 rem The leg with memory integrity on; test signing stays on with it.
 setlocal
 set "GUARD=HKLM\SYSTEM\CurrentControlSet\Control\DeviceGuard"
-reg add %GUARD% /v EnableVirtualizationBasedSecurity /t REG_DWORD /d 1 /f || goto :failed
-reg add %GUARD% /v RequirePlatformSecurityFeatures /t REG_DWORD /d 1 /f || goto :failed
-reg add %GUARD%\Scenarios\HypervisorEnforcedCodeIntegrity /v Enabled /t REG_DWORD /d 1 /f || goto :failed
+reg add %GUARD% /v EnableVirtualizationBasedSecurity /t REG_DWORD /d 1 /f
+if not %errorlevel%==0 goto :failed
+reg add %GUARD% /v RequirePlatformSecurityFeatures /t REG_DWORD /d 1 /f
+if not %errorlevel%==0 goto :failed
+reg add %GUARD%\Scenarios\HypervisorEnforcedCodeIntegrity /v Enabled /t REG_DWORD /d 1 /f
+if not %errorlevel%==0 goto :failed
 exit /b 3010
 
 :failed

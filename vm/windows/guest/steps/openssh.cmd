@@ -20,16 +20,21 @@ goto :installed
 
 :zip
 rem tar is bsdtar, in the system since Windows 10 1803, and reads zip files.
-if not exist "%ProgramFiles%\OpenSSH-unpacked\." mkdir "%ProgramFiles%\OpenSSH-unpacked" || goto :failed
-tar -xf "%KSHS%\openssh\OpenSSH.zip" -C "%ProgramFiles%\OpenSSH-unpacked" || goto :failed
+set "UNPACKED=%ProgramFiles%\OpenSSH-unpacked"
+if not exist "%UNPACKED%\." mkdir "%UNPACKED%"
+tar -xf "%KSHS%\openssh\OpenSSH.zip" -C "%UNPACKED%"
+if not %errorlevel%==0 goto :failed
 set "SSHD="
-if exist "%ProgramFiles%\OpenSSH-unpacked\sshd.exe" set "SSHD=%ProgramFiles%\OpenSSH-unpacked\sshd.exe"
-for /d %%d in ("%ProgramFiles%\OpenSSH-unpacked\*") do if exist "%%~d\sshd.exe" set "SSHD=%%~d\sshd.exe"
+if exist "%UNPACKED%\sshd.exe" set "SSHD=%UNPACKED%\sshd.exe"
+pushd "%UNPACKED%"
+for /d %%d in (*) do if exist "%%d\sshd.exe" set "SSHD=%UNPACKED%\%%d\sshd.exe"
+popd
 if not defined SSHD (
     echo There is no sshd.exe in the OpenSSH package.
     exit /b 2
 )
-sc create sshd binPath= "\"%SSHD%\"" start= auto DisplayName= "OpenSSH SSH Server" || goto :failed
+sc create sshd binPath= "\"%SSHD%\"" start= auto DisplayName= "OpenSSH SSH Server"
+if not %errorlevel%==0 goto :failed
 goto :start
 
 :installed

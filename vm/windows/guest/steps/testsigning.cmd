@@ -1,7 +1,8 @@
 @echo off
 rem Any certificate is good for a driver then.  Secure Boot refuses this.
 setlocal
-bcdedit /set testsigning on || goto :failed
+bcdedit /set testsigning on
+if not %errorlevel%==0 goto :failed
 exit /b 3010
 
 :failed
