@@ -18,7 +18,7 @@ import pytest
 
 from drivers.errors import BuildError
 from harness import config as settings
-from harness import results
+from harness import missing_calls, results
 from harness.errors import HarnessError, UsageError
 from harness.guests import GuestProvider, VmProvider, find_target
 from harness.journal import Journal, unfinished
@@ -206,6 +206,14 @@ class PluginState:
             }
         )
 
+    def _write_missing_calls(self) -> None:
+        """What the last guest's class driver was asked for in vain, where there is such a guest."""
+        if self._runner is None or self._runner.lease is None:
+            return
+        names = missing_calls.ask(self._runner.ready())
+        if names:
+            self._part().write({"kind": missing_calls.KIND, "names": names})
+
     def junit_properties(self) -> Iterator[tuple[str, str]]:
         """What every scenario's JUnit entry carries besides its own."""
         info = self._runner.known_info if self._runner is not None else None
@@ -219,6 +227,8 @@ class PluginState:
 
     def close(self) -> None:
         """Gives everything back; never raises."""
+        with contextlib.suppress(Exception):
+            self._write_missing_calls()
         for thing in (self._runner, self._writer, self._journal):
             if thing is not None:
                 with contextlib.suppress(Exception):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import missing_calls
 from harness.errors import HarnessError
 from harness.verdict import Verdict
 
@@ -175,13 +176,17 @@ def merge(run: Mapping[str, Any], parts: Sequence[Path], into: Path) -> list[dic
     """
     records: list[dict[str, Any]] = []
     environments: dict[str, dict[str, Any]] = {}
+    missing: list[dict[str, Any]] = []
     for part in sorted(parts):
         for record in read(part, torn=True):
             if record["kind"] == "environment":
                 # Every worker has its own lease of the same template: one description is enough.
                 environments.setdefault(json.dumps(record.get("guest"), sort_keys=True), record)
+            elif record["kind"] == missing_calls.KIND:
+                missing.append(record)
             else:
                 records.append(record)
+    missing_calls.fold(environments.values(), missing)
     kinds = {kind: number for number, kind in enumerate(_KINDS)}
     records.sort(key=lambda r: (r.get("order", -1), kinds.get(r["kind"], 9), r.get("index", -1)))
     head: dict[str, Any] = {"kind": "run", "schema": SCHEMA, **run, "counts": dict(counts(records))}

@@ -46,3 +46,7 @@ def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"  {count} x {reason}"
         if len(reasons) > _MAX_REASONS:
             yield f"  and {len(reasons) - _MAX_REASONS} more reasons, in the report"
+    for environment in results.of_kind(records, "environment"):
+        names = environment.get("unimplemented_calls")
+        if names:
+            yield f"called, but not there in the reference ks.sys: {', '.join(names)}"

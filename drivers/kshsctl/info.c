@@ -2,6 +2,7 @@
  *
  * info.c - what this guest is.  What it cannot say is null, never a guess.
  */
+#include "missing_calls.h"
 #include "nt.h"
 
 #define CURRENT_VERSION L"SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion"
@@ -123,6 +124,7 @@ static void write_ks(json *j)
         json_utf8(j, "sha256", facts.sha256);
     else
         json_null(j, "sha256");
+    json_missing_calls(j, "unimplemented_calls", facts.present && !wcscmp(facts.product, OUR_KS_PRODUCT));
     json_end(j);
 }
 

@@ -177,6 +177,7 @@ NTSTATUS NTAPI RefksDispatchCreate(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     REFKS_DEVICE *device;
     NTSTATUS status;
 
+    RefksWriteMissing();
     if (!file)
         return kshs_complete(Irp, STATUS_INVALID_PARAMETER, 0);
     HoldDevices(file, DeviceObject);
@@ -201,6 +202,7 @@ NTSTATUS NTAPI RefksDispatchCreate(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 NTSTATUS NTAPI RefksDispatchCleanup(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
     UNREFERENCED_PARAMETER(DeviceObject);
+    RefksWriteMissing();
     return kshs_complete(Irp, STATUS_SUCCESS, 0);
 }
 
@@ -339,6 +341,56 @@ NTSTATUS NTAPI RefksDispatchControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     }
     RefksLeave(header);
     return kshs_complete(Irp, status, information);
+}
+
+/* ---- answers for minidrivers that dispatch for themselves ---------------------------------- */
+
+/* For controls that nobody handles. */
+NTSTATUS NTAPI KsDefaultDeviceIoCompletion(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(DeviceObject);
+    switch (IoGetCurrentIrpStackLocation(Irp)->Parameters.DeviceIoControl.IoControlCode) {
+    case IOCTL_KS_PROPERTY:
+    case IOCTL_KS_METHOD:
+    case IOCTL_KS_ENABLE_EVENT:
+    case IOCTL_KS_DISABLE_EVENT:
+        return kshs_complete(Irp, STATUS_PROPSET_NOT_FOUND, 0);
+    default:
+        return kshs_complete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+    }
+}
+
+/* FALSE sends the I/O manager the long way, with an IRP.  That is all that these two are for. */
+BOOLEAN NTAPI KsDispatchFastIoDeviceControlFailure(PFILE_OBJECT FileObject, BOOLEAN Wait, PVOID InputBuffer,
+                                                   ULONG InputBufferLength, PVOID OutputBuffer,
+                                                   ULONG OutputBufferLength, ULONG IoControlCode,
+                                                   PIO_STATUS_BLOCK IoStatus, PDEVICE_OBJECT DeviceObject)
+{
+    UNREFERENCED_PARAMETER(FileObject);
+    UNREFERENCED_PARAMETER(Wait);
+    UNREFERENCED_PARAMETER(InputBuffer);
+    UNREFERENCED_PARAMETER(InputBufferLength);
+    UNREFERENCED_PARAMETER(OutputBuffer);
+    UNREFERENCED_PARAMETER(OutputBufferLength);
+    UNREFERENCED_PARAMETER(IoControlCode);
+    UNREFERENCED_PARAMETER(IoStatus);
+    UNREFERENCED_PARAMETER(DeviceObject);
+    return FALSE;
+}
+
+BOOLEAN NTAPI KsDispatchFastReadFailure(PFILE_OBJECT FileObject, PLARGE_INTEGER FileOffset, ULONG Length,
+                                        BOOLEAN Wait, ULONG LockKey, PVOID Buffer, PIO_STATUS_BLOCK IoStatus,
+                                        PDEVICE_OBJECT DeviceObject)
+{
+    UNREFERENCED_PARAMETER(FileObject);
+    UNREFERENCED_PARAMETER(FileOffset);
+    UNREFERENCED_PARAMETER(Length);
+    UNREFERENCED_PARAMETER(Wait);
+    UNREFERENCED_PARAMETER(LockKey);
+    UNREFERENCED_PARAMETER(Buffer);
+    UNREFERENCED_PARAMETER(IoStatus);
+    UNREFERENCED_PARAMETER(DeviceObject);
+    return FALSE;
 }
 
 /* ---- pending requests -------------------------------------------------------------------- */

@@ -84,23 +84,26 @@ static void FreeLink(PUNICODE_STRING Link)
     RtlZeroMemory(Link, sizeof(*Link));
 }
 
+void RefksDeleteFactory(REFKS_FACTORY *Factory)
+{
+    ULONG index;
+
+    RemoveEntryList(&Factory->Header.Sibling);
+    Factory->Header.Linked = FALSE;
+    for (index = 0; index < Factory->LinkCount; index++)
+        FreeLink(&Factory->Links[index]);
+    Factory->LinkCount = 0;
+    RefksEmptyBag(&Factory->Header.Bag);
+    RefksFree(Factory->Reference.Buffer);
+    Factory->Reference.Buffer = NULL;
+    Factory->Reference.Length = 0;
+    RefksDereference(&Factory->Header);
+}
+
 void RefksDeleteFactories(REFKS_DEVICE *Device)
 {
-    while (!IsListEmpty(&Device->Header.Children)) {
-        REFKS_FACTORY *factory = CONTAINING_RECORD(RemoveHeadList(&Device->Header.Children), REFKS_FACTORY,
-                                                   Header.Sibling);
-        ULONG index;
-
-        factory->Header.Linked = FALSE;
-        for (index = 0; index < factory->LinkCount; index++)
-            FreeLink(&factory->Links[index]);
-        factory->LinkCount = 0;
-        RefksEmptyBag(&factory->Header.Bag);
-        RefksFree(factory->Reference.Buffer);
-        factory->Reference.Buffer = NULL;
-        factory->Reference.Length = 0;
-        RefksDereference(&factory->Header);
-    }
+    while (!IsListEmpty(&Device->Header.Children))
+        RefksDeleteFactory(CONTAINING_RECORD(Device->Header.Children.Flink, REFKS_FACTORY, Header.Sibling));
 }
 
 static NTSTATUS RegisterFactory(REFKS_FACTORY *Factory)
@@ -224,6 +227,34 @@ NTSTATUS NTAPI KsCreateFilterFactory(PDEVICE_OBJECT DeviceObject, const KSFILTER
         *FilterFactory = &factory->Public;
     RefksDereference(&device->Header);
     return status;
+}
+
+/* What KsDeleteFilterFactory of ks.h calls: the context is the factory.  Device mutex held, as documented.
+ * Filters that are still open keep its memory; nobody opens new ones. */
+NTSTATUS NTAPI KsFreeObjectCreateItemsByContext(KSDEVICE_HEADER Header, PVOID Context)
+{
+    REFKS_DEVICE *device = Header;
+    PLIST_ENTRY entry;
+
+    for (entry = device->Header.Children.Flink; entry != &device->Header.Children; entry = entry->Flink) {
+        REFKS_FACTORY *factory = CONTAINING_RECORD(entry, REFKS_FACTORY, Header.Sibling);
+
+        if (&factory->Public != Context)
+            continue;
+        (void)EnableFactory(factory, FALSE);
+        RefksDeleteFactory(factory);
+        return STATUS_SUCCESS;
+    }
+    return STATUS_OBJECT_NAME_NOT_FOUND;
+}
+
+/* What user mode would choose a filter by is cached in the registry on Windows.  Nobody reads that here. */
+NTSTATUS NTAPI KsFilterFactoryUpdateCacheData(PKSFILTERFACTORY FilterFactory,
+                                              const KSFILTER_DESCRIPTOR *FilterDescriptor)
+{
+    UNREFERENCED_PARAMETER(FilterFactory);
+    UNREFERENCED_PARAMETER(FilterDescriptor);
+    return STATUS_SUCCESS;
 }
 
 NTSTATUS NTAPI KsFilterFactorySetDeviceClassesState(PKSFILTERFACTORY FilterFactory, BOOLEAN NewState)

@@ -61,6 +61,8 @@ NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, UL
     RefksInitializeHeader(&filter->Header, KsObjectTypeFilter, Device, &factory->Header);
     (void)RefksEnter(&filter->Header);          /* the creation is inside until it ends */
     ExInitializeFastMutex(&filter->Control);
+    ExInitializeFastMutex(&filter->Processing);
+    KsGateInitializeAnd(&filter->Gate, NULL);
     filter->Public.Descriptor = factory->Public.FilterDescriptor;
     filter->Public.Bag = &filter->Header.Bag;
     filter->Public.Context = factory->Public.Context;

@@ -36,6 +36,8 @@ static REFKS_PIN *AllocatePin(REFKS_FILTER *Filter, const KSPIN_DESCRIPTOR_EX *D
         return NULL;
     RefksInitializeHeader(&pin->Header, KsObjectTypePin, Filter->Header.Device, &Filter->Header);
     (void)RefksEnter(&pin->Header);             /* the creation is inside until it ends */
+    ExInitializeFastMutex(&pin->Processing);
+    KsGateInitializeAnd(&pin->Gate, NULL);
     pin->Public.Descriptor = Descriptor;
     pin->Public.Bag = &pin->Header.Bag;
     pin->Public.Context = Filter->Public.Context;

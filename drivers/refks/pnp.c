@@ -292,3 +292,25 @@ NTSTATUS NTAPI RefksDispatchForward(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     RefksDereference(&device->Header);
     return status;
 }
+
+/* ---- for minidrivers that fill their own dispatch table --------------------------------------------------- */
+
+NTSTATUS NTAPI KsDefaultDispatchPnp(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
+    return RefksDispatchPnp(DeviceObject, Irp);
+}
+
+NTSTATUS NTAPI KsDefaultDispatchPower(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
+    return RefksDispatchPower(DeviceObject, Irp);
+}
+
+NTSTATUS NTAPI KsDefaultForwardIrp(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
+    return RefksDispatchForward(DeviceObject, Irp);
+}
+
+PDEVICE_OBJECT NTAPI KsQueryDevicePnpObject(KSDEVICE_HEADER Header)
+{
+    return Header ? ((REFKS_DEVICE *)Header)->Public.NextDeviceObject : NULL;
+}

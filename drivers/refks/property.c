@@ -388,26 +388,40 @@ NTSTATUS RefksProperty(REFKS_HEADER *Header, PIRP Irp)
     return CompleteRequest(request, status);
 }
 
-/* For drivers with tables of their own: everything but the completion of the IRP.  Pending is not possible here. */
-NTSTATUS NTAPI KsPropertyHandler(PIRP Irp, ULONG PropertySetsCount, const KSPROPERTY_SET *PropertySet)
+static NTSTATUS HandleWithTable(PIRP Irp, const REFKS_SETS *Table)
 {
     REFKS_REQUEST *request;
-    REFKS_SETS table;
     NTSTATUS status;
 
     Irp->IoStatus.Information = 0;
     status = Capture(Irp, &request);
     if (!NT_SUCCESS(status))
         return status;
-    table.Count = PropertySetsCount;
-    table.Sets = PropertySet;
-    table.ItemSize = sizeof(KSPROPERTY_ITEM);
     Enlist(request);
-    status = Route(request, &table, 1);
+    status = Route(request, Table, 1);
     (void)FindRequest(Irp, TRUE);
     status = Answer(request, status);
     RefksFree(request);
     return status;
+}
+
+/* For drivers with tables of their own: everything but the completion of the IRP.  Pending is not possible here. */
+NTSTATUS NTAPI KsPropertyHandler(PIRP Irp, ULONG PropertySetsCount, const KSPROPERTY_SET *PropertySet)
+{
+    return KsPropertyHandlerWithAllocator(Irp, PropertySetsCount, PropertySet, NULL, 0);
+}
+
+/* The allocator would be asked for the memory of the copies that handlers get; here they are always ours. */
+NTSTATUS NTAPI KsPropertyHandlerWithAllocator(PIRP Irp, ULONG PropertySetsCount, const KSPROPERTY_SET *PropertySet,
+                                              PFNKSALLOCATOR Allocator, ULONG PropertyItemSize)
+{
+    REFKS_SETS table;
+
+    UNREFERENCED_PARAMETER(Allocator);
+    table.Count = PropertySetsCount;
+    table.Sets = PropertySet;
+    table.ItemSize = PropertyItemSize ? PropertyItemSize : sizeof(KSPROPERTY_ITEM);
+    return HandleWithTable(Irp, &table);
 }
 
 /* ---- helpers for handlers ------------------------------------------------------------------------ */

@@ -114,12 +114,16 @@ struct REFKS_FILTER {
     REFKS_HEADER Header;
     KSFILTER Public;
     FAST_MUTEX Control;
+    FAST_MUTEX Processing;      /* taken by nobody but the minidriver: nothing is processed */
+    KSGATE Gate;
 };
 
 struct REFKS_PIN {
     REFKS_HEADER Header;
     KSPIN Public;
     PFNKSPINHANDSHAKE Handshake;
+    FAST_MUTEX Processing;
+    KSGATE Gate;
     REFKS_PIN *Peer;            /* other end, under RefksLock */
     PFILE_OBJECT ConnectedFile; /* source only, referenced */
     PFILE_OBJECT ParentFile;    /* of the filter, referenced; NULL when OnLoan */
@@ -181,6 +185,7 @@ NTSTATUS RefksCreateFactories(REFKS_DEVICE *Device);
 void RefksDeleteFactories(REFKS_DEVICE *Device);
 NTSTATUS RefksRegisterFactories(REFKS_DEVICE *Device);          /* device interfaces, not yet enabled */
 void RefksEnableFactories(REFKS_DEVICE *Device, BOOLEAN Enable);
+void RefksDeleteFactory(REFKS_FACTORY *Factory);                /* device mutex held, or nobody else left */
 REFKS_FACTORY *RefksFindFactory(REFKS_DEVICE *Device, const WCHAR *Name, ULONG Characters); /* device mutex held */
 
 /* ---- dispatch.c ----------------------------------------------------------------- */
@@ -263,6 +268,10 @@ NTSTATUS RefksDeliverOut(PVOID To, const VOID *From, SIZE_T Length);
 /* ---- handshake.c ----------------------------------------------------------------------- */
 
 NTSTATUS RefksHandshake(REFKS_HEADER *Header, PIRP Irp, ULONG_PTR *Information);
+
+/* ---- missing.c ------------------------------------------------------------------------------ */
+
+void RefksWriteMissing(void);                   /* puts on record what could not be written when it was called */
 
 /* ---- bag.c -------------------------------------------------------------------------------- */
 

@@ -137,6 +137,7 @@ def test_info_of_a_guest_in_use(wine_guest: WineGuest, build: drivers.build.Buil
     assert isinstance(info["kernel"]["build"], int)
     assert (info["ks"]["present"], info["ks"]["ours"]) == (True, True)
     assert info["ks"]["sha256"] == sha256(build.refks)
+    assert info["ks"]["unimplemented_calls"] == []
     assert info["client"]["loaded"] is True
     assert info["client"]["abi"] == ABI.version
     found = {driver["service"]: driver for driver in info["drivers"]}
@@ -159,6 +160,7 @@ def test_info_names_services_that_were_asked_for(wine_guest: WineGuest) -> None:
 def test_info_of_a_bare_guest(bare_guest: WineGuest) -> None:
     info = bare_guest.must("info")
     assert info["ks"]["present"] is False
+    assert info["ks"]["unimplemented_calls"] is None
     assert info["client"]["loaded"] is False
 
 

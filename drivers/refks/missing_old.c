@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * missing_old.c - the functions of the class driver from before AVStream:
+ * object headers with dispatch tables, allocators, clocks, topology nodes,
+ * methods, events, queues of IRPs, I/O on file objects, workers.
+ */
+#include "missing.h"
+
+/* ---- device and object headers, create items ------------------------------------ */
+
+MISSING(KsAllocateDeviceHeader, (KSDEVICE_HEADER *Header, ULONG ItemsCount, PKSOBJECT_CREATE_ITEM ItemsList))
+MISSING_VOID(KsFreeDeviceHeader, (KSDEVICE_HEADER Header))
+MISSING(KsAllocateObjectHeader, (KSOBJECT_HEADER *Header, ULONG ItemsCount, PKSOBJECT_CREATE_ITEM ItemsList,
+                                 PIRP Irp, const KSDISPATCH_TABLE *Table))
+MISSING_VOID(KsFreeObjectHeader, (KSOBJECT_HEADER Header))
+MISSING(KsAddObjectCreateItemToDeviceHeader, (KSDEVICE_HEADER Header, PDRIVER_DISPATCH Create, PVOID Context,
+                                              PWSTR ObjectClass, PSECURITY_DESCRIPTOR SecurityDescriptor))
+MISSING(KsAddObjectCreateItemToObjectHeader, (KSOBJECT_HEADER Header, PDRIVER_DISPATCH Create, PVOID Context,
+                                              PWSTR ObjectClass, PSECURITY_DESCRIPTOR SecurityDescriptor))
+MISSING(KsAllocateObjectCreateItem, (KSDEVICE_HEADER Header, PKSOBJECT_CREATE_ITEM CreateItem,
+                                     BOOLEAN AllocateEntry, PFNKSITEMFREECALLBACK ItemFreeCallback))
+MISSING(KsFreeObjectCreateItem, (KSDEVICE_HEADER Header, PUNICODE_STRING CreateItem))
+MISSING_VALUE(PKSOBJECT_CREATE_ITEM, NULL, KsQueryObjectCreateItem, (KSOBJECT_HEADER Header))
+MISSING_VALUE(ACCESS_MASK, 0, KsQueryObjectAccessMask, (KSOBJECT_HEADER Header))
+MISSING_VOID(KsSetDevicePnpAndBaseObject,
+             (KSDEVICE_HEADER Header, PDEVICE_OBJECT PnpDeviceObject, PDEVICE_OBJECT BaseObject))
+MISSING_VOID(KsRecalculateStackDepth, (KSDEVICE_HEADER Header, BOOLEAN ReuseStackLocation))
+MISSING_VOID(KsSetTargetState, (KSOBJECT_HEADER Header, KSTARGET_STATE TargetState))
+MISSING_VOID(KsSetTargetDeviceObject, (KSOBJECT_HEADER Header, PDEVICE_OBJECT TargetDevice))
+MISSING_VOID(KsSetPowerDispatch, (KSOBJECT_HEADER Header, PFNKSCONTEXT_DISPATCH PowerDispatch, PVOID PowerContext))
+MISSING(KsReferenceBusObject, (KSDEVICE_HEADER Header))
+MISSING_VOID(KsDereferenceBusObject, (KSDEVICE_HEADER Header))
+
+/* ---- dispatch ----------------------------------------------------------------------- */
+
+MISSING(KsSetMajorFunctionHandler, (PDRIVER_OBJECT DriverObject, ULONG MajorFunction))
+MISSING_DISPATCH(KsDispatchIrp, (PDEVICE_OBJECT DeviceObject, PIRP Irp))
+MISSING_DISPATCH(KsForwardIrp, (PIRP Irp, PFILE_OBJECT FileObject, BOOLEAN ReuseStackLocation))
+MISSING(KsForwardAndCatchIrp,
+        (PDEVICE_OBJECT DeviceObject, PIRP Irp, PFILE_OBJECT FileObject, KSSTACK_USE StackUse))
+
+/* ---- security ------------------------------------------------------------------------- */
+
+MISSING_DISPATCH(KsDispatchQuerySecurity, (PDEVICE_OBJECT DeviceObject, PIRP Irp))
+MISSING_DISPATCH(KsDispatchSetSecurity, (PDEVICE_OBJECT DeviceObject, PIRP Irp))
+MISSING_VOID(KsAcquireDeviceSecurityLock, (KSDEVICE_HEADER Header, BOOLEAN Exclusive))
+MISSING_VOID(KsReleaseDeviceSecurityLock, (KSDEVICE_HEADER Header))
+MISSING(KsCreateDefaultSecurity, (PSECURITY_DESCRIPTOR ParentSecurity, PSECURITY_DESCRIPTOR *DefaultSecurity))
+
+/* ---- methods and special ways to properties --------------------------------------------- */
+
+MISSING(KsMethodHandler, (PIRP Irp, ULONG MethodSetsCount, const KSMETHOD_SET *MethodSet))
+MISSING(KsMethodHandlerWithAllocator, (PIRP Irp, ULONG MethodSetsCount, const KSMETHOD_SET *MethodSet,
+                                       PFNKSALLOCATOR Allocator, ULONG MethodItemSize))
+MISSING_VALUE(BOOLEAN, FALSE, KsFastMethodHandler,
+              (PFILE_OBJECT FileObject, PKSMETHOD Method, ULONG MethodLength, PVOID Data, ULONG DataLength,
+               PIO_STATUS_BLOCK IoStatus, ULONG MethodSetsCount, const KSMETHOD_SET *MethodSet))
+MISSING_VALUE(BOOLEAN, FALSE, KsFastPropertyHandler,
+              (PFILE_OBJECT FileObject, PKSPROPERTY Property, ULONG PropertyLength, PVOID Data, ULONG DataLength,
+               PIO_STATUS_BLOCK IoStatus, ULONG PropertySetsCount, const KSPROPERTY_SET *PropertySet))
+MISSING(KsDispatchSpecificProperty, (PIRP Irp, PFNKSHANDLER Handler))
+MISSING(KsDispatchSpecificMethod, (PIRP Irp, PFNKSHANDLER Handler))
+MISSING(KsTopologyPropertyHandler, (PIRP Irp, PKSPROPERTY Property, PVOID Data, const KSTOPOLOGY *Topology))
+MISSING(KsUnserializeObjectPropertiesFromRegistry,
+        (PFILE_OBJECT FileObject, HANDLE ParentKey, PUNICODE_STRING RegistryPath))
+
+/* ---- pins that belong to no AVStream filter ------------------------------------------------ */
+
+MISSING(KsCreatePin,
+        (HANDLE FilterHandle, PKSPIN_CONNECT Connect, ACCESS_MASK DesiredAccess, PHANDLE ConnectionHandle))
+MISSING(KsValidateConnectRequest, (PIRP Irp, ULONG DescriptorsCount, const KSPIN_DESCRIPTOR *Descriptor,
+                                   PKSPIN_CONNECT *Connect))
+MISSING(KsPinPropertyHandler, (PIRP Irp, PKSPROPERTY Property, PVOID Data, ULONG DescriptorsCount,
+                               const KSPIN_DESCRIPTOR *Descriptor))
+MISSING(KsPinDataIntersection, (PIRP Irp, PKSP_PIN Pin, PVOID Data, ULONG DescriptorsCount,
+                                const KSPIN_DESCRIPTOR *Descriptor, PFNKSINTERSECTHANDLER IntersectHandler))
+MISSING(KsPinDataIntersectionEx, (PIRP Irp, PKSP_PIN Pin, PVOID Data, ULONG DescriptorsCount,
+                                  const KSPIN_DESCRIPTOR *Descriptor, ULONG DescriptorSize,
+                                  PFNKSINTERSECTHANDLEREX IntersectHandler, PVOID HandlerContext))
+MISSING(KsCreateTopologyNode,
+        (HANDLE ParentHandle, PKSNODE_CREATE NodeCreate, ACCESS_MASK DesiredAccess, PHANDLE NodeHandle))
+MISSING(KsValidateTopologyNodeCreateRequest, (PIRP Irp, PKSTOPOLOGY Topology, PKSNODE_CREATE *NodeCreate))
+MISSING(KsCacheMedium, (PUNICODE_STRING SymbolicLink, PKSPIN_MEDIUM Medium, ULONG PinDirection))
+
+/* ---- allocators and clocks -------------------------------------------------------------------- */
+
+MISSING(KsCreateDefaultAllocator, (PIRP Irp))
+MISSING(KsCreateDefaultAllocatorEx,
+        (PIRP Irp, PVOID InitializeContext, PFNKSDEFAULTALLOCATE DefaultAllocate, PFNKSDEFAULTFREE DefaultFree,
+         PFNKSINITIALIZEALLOCATOR InitializeAllocator, PFNKSDELETEALLOCATOR DeleteAllocator))
+MISSING(KsCreateAllocator,
+        (HANDLE ConnectionHandle, PKSALLOCATOR_FRAMING AllocatorFraming, PHANDLE AllocatorHandle))
+MISSING(KsValidateAllocatorCreateRequest, (PIRP Irp, PKSALLOCATOR_FRAMING *AllocatorFraming))
+MISSING(KsValidateAllocatorFramingEx,
+        (PKSALLOCATOR_FRAMING_EX Framing, ULONG BufferSize, const KSALLOCATOR_FRAMING_EX *PinFraming))
+MISSING(KsAllocateDefaultClock, (PKSDEFAULTCLOCK *DefaultClock))
+MISSING(KsAllocateDefaultClockEx,
+        (PKSDEFAULTCLOCK *DefaultClock, PVOID Context, PFNKSSETTIMER SetTimer, PFNKSCANCELTIMER CancelTimer,
+         PFNKSCORRELATEDTIME CorrelatedTime, const KSRESOLUTION *Resolution, ULONG Flags))
+MISSING_VOID(KsFreeDefaultClock, (PKSDEFAULTCLOCK DefaultClock))
+MISSING(KsCreateDefaultClock, (PIRP Irp, PKSDEFAULTCLOCK DefaultClock))
+MISSING(KsCreateClock, (HANDLE ConnectionHandle, PKSCLOCK_CREATE ClockCreate, PHANDLE ClockHandle))
+MISSING(KsValidateClockCreateRequest, (PIRP Irp, PKSCLOCK_CREATE *ClockCreate))
+MISSING_VALUE(KSSTATE, KSSTATE_STOP, KsGetDefaultClockState, (PKSDEFAULTCLOCK DefaultClock))
+MISSING_VOID(KsSetDefaultClockState, (PKSDEFAULTCLOCK DefaultClock, KSSTATE State))
+MISSING_VALUE(LONGLONG, 0, KsGetDefaultClockTime, (PKSDEFAULTCLOCK DefaultClock))
+MISSING_VOID(KsSetDefaultClockTime, (PKSDEFAULTCLOCK DefaultClock, LONGLONG Time))
+
+/* ---- events on lists of the caller's own --------------------------------------------------------- */
+
+MISSING(KsEnableEvent, (PIRP Irp, ULONG EventSetsCount, const KSEVENT_SET *EventSet, PLIST_ENTRY EventsList,
+                        KSEVENTS_LOCKTYPE EventsFlags, PVOID EventsLock))
+MISSING(KsEnableEventWithAllocator,
+        (PIRP Irp, ULONG EventSetsCount, const KSEVENT_SET *EventSet, PLIST_ENTRY EventsList,
+         KSEVENTS_LOCKTYPE EventsFlags, PVOID EventsLock, PFNKSALLOCATOR Allocator, ULONG EventItemSize))
+MISSING(KsDisableEvent, (PIRP Irp, PLIST_ENTRY EventsList, KSEVENTS_LOCKTYPE EventsFlags, PVOID EventsLock))
+MISSING_VOID(KsDiscardEvent, (PKSEVENT_ENTRY EventEntry))
+MISSING_VOID(KsFreeEventList, (PFILE_OBJECT FileObject, PLIST_ENTRY EventsList, KSEVENTS_LOCKTYPE EventsFlags,
+                               PVOID EventsLock))
+MISSING(KsGenerateEvent, (PKSEVENT_ENTRY EventEntry))
+MISSING(KsGenerateDataEvent, (PKSEVENT_ENTRY EventEntry, ULONG DataSize, PVOID Data))
+MISSING_VOID(KsGenerateEventList, (GUID *Set, ULONG EventId, PLIST_ENTRY EventsList,
+                                   KSEVENTS_LOCKTYPE EventsFlags, PVOID EventsLock))
+
+/* ---- I/O on file objects --------------------------------------------------------------------------- */
+
+MISSING(KsReadFile, (PFILE_OBJECT FileObject, PKEVENT Event, PVOID PortContext, PIO_STATUS_BLOCK IoStatusBlock,
+                     PVOID Buffer, ULONG Length, ULONG Key, KPROCESSOR_MODE RequestorMode))
+MISSING(KsWriteFile, (PFILE_OBJECT FileObject, PKEVENT Event, PVOID PortContext, PIO_STATUS_BLOCK IoStatusBlock,
+                      PVOID Buffer, ULONG Length, ULONG Key, KPROCESSOR_MODE RequestorMode))
+MISSING(KsQueryInformationFile, (PFILE_OBJECT FileObject, PVOID FileInformation, ULONG Length,
+                                 FILE_INFORMATION_CLASS FileInformationClass))
+MISSING(KsSetInformationFile, (PFILE_OBJECT FileObject, PVOID FileInformation, ULONG Length,
+                               FILE_INFORMATION_CLASS FileInformationClass))
+MISSING(KsStreamIo, (PFILE_OBJECT FileObject, PKEVENT Event, PVOID PortContext,
+                     PIO_COMPLETION_ROUTINE CompletionRoutine, PVOID CompletionContext,
+                     KSCOMPLETION_INVOCATION CompletionInvocationFlags, PIO_STATUS_BLOCK IoStatusBlock,
+                     PVOID StreamHeaders, ULONG Length, ULONG Flags, KPROCESSOR_MODE RequestorMode))
+MISSING(KsProbeStreamIrp, (PIRP Irp, ULONG ProbeFlags, ULONG HeaderSize))
+MISSING(KsAllocateExtraData, (PIRP Irp, ULONG ExtraSize, PVOID *ExtraBuffer))
+MISSING(KsAcquireResetValue, (PIRP Irp, KSRESET *ResetValue))
+
+/* ---- queues of IRPs: who is given one for a queue that is not there completes it ------------------ */
+
+static void CompleteQueued(PIRP Irp)
+{
+    IoSetCancelRoutine(Irp, NULL);
+    (void)kshs_complete(Irp, STATUS_NOT_IMPLEMENTED, 0);
+}
+
+VOID NTAPI KsAddIrpToCancelableQueue(PLIST_ENTRY QueueHead, PKSPIN_LOCK SpinLock, PIRP Irp,
+                                     KSLIST_ENTRY_LOCATION ListLocation, PDRIVER_CANCEL DriverCancel)
+{
+    REFKS_RECORD_MISSING(KsAddIrpToCancelableQueue);
+    CompleteQueued(Irp);
+}
+
+VOID NTAPI KsReleaseIrpOnCancelableQueue(PIRP Irp, PDRIVER_CANCEL DriverCancel)
+{
+    REFKS_RECORD_MISSING(KsReleaseIrpOnCancelableQueue);
+    CompleteQueued(Irp);
+}
+
+/* Called with the system's cancel lock held, as every cancel routine. */
+VOID NTAPI KsCancelRoutine(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
+    IoReleaseCancelSpinLock(Irp->CancelIrql);
+    REFKS_RECORD_MISSING(KsCancelRoutine);
+    (void)kshs_complete(Irp, STATUS_CANCELLED, 0);
+}
+
+MISSING_VOID(KsCancelIo, (PLIST_ENTRY QueueHead, PKSPIN_LOCK SpinLock))
+MISSING_VALUE(PIRP, NULL, KsRemoveIrpFromCancelableQueue,
+              (PLIST_ENTRY QueueHead, PKSPIN_LOCK SpinLock, KSLIST_ENTRY_LOCATION ListLocation,
+               KSIRP_REMOVAL_OPERATION RemovalOperation))
+MISSING_VOID(KsRemoveSpecificIrpFromCancelableQueue, (PIRP Irp))
+MISSING(KsMoveIrpsOnCancelableQueue,
+        (PLIST_ENTRY SourceList, PKSPIN_LOCK SourceLock, PLIST_ENTRY DestinationList, PKSPIN_LOCK DestinationLock,
+         KSLIST_ENTRY_LOCATION ListLocation, PFNKSIRPLISTCALLBACK ListCallback, PVOID Context))
+
+/* ---- workers, resources ------------------------------------------------------------------------------ */
+
+MISSING(KsRegisterWorker, (WORK_QUEUE_TYPE WorkQueueType, PKSWORKER *Worker))
+MISSING(KsRegisterCountedWorker,
+        (WORK_QUEUE_TYPE WorkQueueType, PWORK_QUEUE_ITEM CountedWorkItem, PKSWORKER *Worker))
+MISSING_VOID(KsUnregisterWorker, (PKSWORKER Worker))
+MISSING(KsQueueWorkItem, (PKSWORKER Worker, PWORK_QUEUE_ITEM WorkItem))
+MISSING_VALUE(ULONG, 0, KsIncrementCountedWorker, (PKSWORKER Worker))
+MISSING_VALUE(ULONG, 0, KsDecrementCountedWorker, (PKSWORKER Worker))
+MISSING(KsLoadResource, (PVOID ImageBase, POOL_TYPE PoolType, ULONG_PTR ResourceName, ULONG ResourceType,
+                         PVOID *Resource, PULONG ResourceSize))
+MISSING(KsGetImageNameAndResourceId,
+        (HANDLE RegKey, PUNICODE_STRING ImageName, PULONG_PTR ResourceId, PULONG ValueType))
+MISSING(KsMapModuleName, (PDEVICE_OBJECT PhysicalDeviceObject, PUNICODE_STRING ModuleName,
+                          PUNICODE_STRING ImageName, PULONG_PTR ResourceId, PULONG ValueType))
