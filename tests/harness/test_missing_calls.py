@@ -14,6 +14,7 @@ from harness import missing_calls, report, results, summary
 from harness.errors import AgentError
 from harness.results import ScenarioResult
 from harness.verdict import Verdict
+from tests.harness.test_report import RUN
 
 
 def environment(*names: str) -> dict[str, Any]:
@@ -37,8 +38,7 @@ def merge(directory: Path, *parts: list[dict[str, Any]]) -> list[dict[str, Any]]
         )
         part.close()
         paths.append(directory / f"part-{number}.jsonl")
-    run = {"id": "1", "target": {"name": "t"}, "host": {}, "guest": "wine", "seconds": 1, "started": "now"}
-    return results.merge(run, paths, directory / "results.jsonl")
+    return results.merge(RUN, paths, directory / "results.jsonl")
 
 
 def test_what_every_worker_saw_at_any_time_is_in_the_environment_once(tmp_path: Path) -> None:
