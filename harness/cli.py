@@ -107,16 +107,37 @@ def build(
     out_directory: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where to; the user's cache by default.")
     ] = None,
+    driver: Annotated[
+        Path | None,
+        typer.Option("--driver", metavar="DIR", help="Instead: a package from C sources and an INF of yours."),
+    ] = None,
 ) -> None:
     """Builds and signs everything that runs inside the guest; a second call does nothing."""
     import drivers.build
 
+    if driver is not None:
+        build_package(driver, out_directory)
+        return
     with Progress() as progress:
         built = drivers.build.build(out_directory, progress=progress.say)
     console = out()
     console.print(f"build {built.digest[:16]} in {built.directory}")
     for path in (built.agent, built.client, built.refks, *built.avshs.sys, built.avshs.inf, built.avshs.cat):
         console.print(f"  {path.relative_to(built.directory)}  {path.stat().st_size:,} bytes")
+
+
+def build_package(folder: Path, out_directory: Path | None) -> None:
+    """A team's own driver, from its sources to a signed package (docs/your-driver.md)."""
+    from drivers import folder as driver_folder
+
+    if out_directory is None:
+        raise UsageError("--driver wants to know where to", hint="kshs build --driver DIR --out DIR")
+    with Progress() as progress:
+        made = driver_folder.package(folder, out_directory, progress=progress.say)
+    console = out()
+    console.print(f"package {made.name} {made.digest[:16]} in {made.directory}")
+    for path in (*made.sys, made.inf, made.cat, *made.certificates):
+        console.print(f"  {path.name}  {path.stat().st_size:,} bytes")
 
 
 @app.command()

@@ -252,8 +252,13 @@ class Runner:
         Raises:
             DriverFaultError: the driver crashed or hung under it.
             NotApplicable, UsageError: it cannot be sent.
-            HarnessError: the harness failed.
+            HarnessError: the harness failed, also between this request and the one before: a test that
+                goes on would otherwise do so on another guest without knowing it.
         """
+        if self._session is not None and self._session.failure is not None:
+            failure = self._session.failure
+            self.discard()
+            raise HarnessError(f"the agent was lost between two requests: {failure}")
         session = self.ready()
         planned = plan(scenario, self.provider.target(), self.sizes)
         self.journal.begin(scenario.id, self.lease or "-")

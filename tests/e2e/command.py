@@ -16,9 +16,15 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN_TIMEOUT = 900.0
 
 
-def kshs(*arguments: str | Path, **environment: str) -> list[str]:
-    """The command line of one call."""
+def command_line(*arguments: str | Path) -> list[str]:
+    """Of one call."""
     return [sys.executable, "-m", "harness", *map(str, arguments)]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of one call: this checkout's packages, nothing of the pytest that we run in."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
 @dataclass(frozen=True)
@@ -34,24 +40,29 @@ class Ran:
         with (self.out / "results.jsonl").open(encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
 
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        return [record for record in self.records if record["kind"] == kind]
+
     def verdicts(self) -> Counter[str]:
-        return Counter(str(record["verdict"]) for record in self.scenarios())
+        return Counter(str(record["verdict"]) for record in self.of_kind("scenario"))
 
-    def scenarios(self) -> list[dict[str, Any]]:
-        return [record for record in self.records if record["type"] == "scenario"]
-
-    def junit(self) -> dict[str, int]:
+    def suite(self) -> ET.Element:
         suite = ET.parse(self.out / "junit.xml").getroot().find("testsuite")
         assert suite is not None
+        return suite
+
+    def junit(self) -> dict[str, int]:
+        suite = self.suite()
         return {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")}
 
 
-def run(out: Path, *arguments: str | Path, **environment: str) -> Ran:
+def run(out: Path, *arguments: str | Path, **more: str) -> Ran:
     """`kshs run --out OUT ...` to its end."""
+    out.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        kshs("run", "--out", out, *arguments),
+        command_line("run", "--out", out, *arguments),
         cwd=out.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env=environment(**more),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -247,7 +247,6 @@ def test_durations_for_people() -> None:
 
 
 @pytest.mark.component
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_chromium_shows_it_without_a_word_on_the_console(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     report.write(make(tmp_path), path)
