@@ -224,16 +224,17 @@ static void add_tail(text_buffer *out, const char *name, const wchar_t *path)
 
 DWORD milestone_write(const char *text, const char *name, const wchar_t *tail, milestone_port *port)
 {
-    DWORD error = write_log(text);
     text_buffer *out = malloc(sizeof(*out));
+    DWORD error;
 
     *port = PORT_FAILED;
     if (!out)
-        return error;
+        return write_log(text);
     out->used = 0;
     add_line(out, text);
     if (tail)
-        add_tail(out, name, tail);
+        add_tail(out, name, tail);      /* before this line is in that log itself */
+    error = write_log(text);
     *port = write_port(out);
     free(out);
     return *port == PORT_WRITTEN ? ERROR_SUCCESS : error;

@@ -47,7 +47,7 @@ _OPENSSH_KINDS = {
     ".zip": b"PK\x03\x04",
     ".cab": b"MSCF",
 }
-# Complete memory in a dump wants this much page file beyond the memory ("Varieties of Kernel-Mode Dump Files").
+# A dump of all memory wants this much page file beyond it ("Varieties of Kernel-Mode Dump Files").
 _DUMP_MARGIN_MIB = 257
 _KERNEL_DUMP = 2
 
@@ -222,7 +222,7 @@ def _openssh_kind(path: Path) -> str:
         raise VmError(
             "this is no OpenSSH package (.msi, .zip or .cab, with such content)",
             where=str(path),
-            hint="give the MSI or zip of Win32-OpenSSH, or the capability's CAB of the FOD medium, to --openssh",
+            hint="give --openssh the MSI or zip of Win32-OpenSSH, or the CAB of the capability",
         )
     return suffix
 
