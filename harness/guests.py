@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import deploy
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.session import Channel
 from harness.target import find, package_directory
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vm.image import Image
     from vm.lease import Lease
     from vm.template import Layer, Template
+    from vm.windows.sealed import WindowsImage
 
 #: Seconds for a question to a guest of which it is not known whether it lives.
 _QUESTION = 15.0
@@ -136,6 +137,11 @@ class VmGuest:
         """The lease's."""
         return str(self._lease.id)
 
+    @property
+    def lease(self) -> Lease:
+        """The lease itself: its shell, its files, its consoles."""
+        return self._lease
+
     def open_agent(self) -> Channel:
         """The agent that waits in the template, or a new one."""
         return deploy.open_agent(self._lease)
@@ -203,17 +209,21 @@ class VmProvider:
         import vm.image
         import vm.reaper
         import vm.template
+        import vm.windows.lease
         from vm.hypervisor import Hypervisor
 
         progress = SayProgress(say)
         for line in vm.reaper.reap(self._config):
             say(f"cleaned up: {line}")
         build, package = self.build(say)
-        self._image = vm.image.ensure(self._config, self._recipe, progress)
+        windows = windows_image(self._config, self._recipe, say)
+        self._image = windows or vm.image.ensure(self._config, self._recipe, progress)
         self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
-        self._template = vm.template.ensure(
-            self._hypervisor, self._image, self.layer(build, package, say), progress
-        )
+        layer = self.layer(build, package, say)
+        if windows is not None:
+            self._template = vm.windows.lease.ensure(self._hypervisor, windows, layer, progress)
+        else:
+            self._template = vm.template.ensure(self._hypervisor, self._image, layer, progress)
 
     def build(self, say: Say) -> tuple[Build, Package]:
         """Our own binaries and the target's package."""
@@ -232,10 +242,13 @@ class VmProvider:
     def acquire(self) -> Guest:
         """A fork of the template."""
         import vm.lease
+        import vm.windows.lease
 
         self.prepare(lambda text: None)
         if self._hypervisor is None or self._template is None:
             raise HarnessError("the guest's template was not made")
+        if isinstance(self._template, vm.windows.lease.WindowsTemplate):
+            return VmGuest(vm.windows.lease.acquire(self._hypervisor, self._template))
         return VmGuest(vm.lease.acquire(self._hypervisor, self._template))
 
     def host(self) -> Mapping[str, Any]:
@@ -266,6 +279,29 @@ class VmProvider:
         with contextlib.suppress(Exception):
             self._stack.close()
         self._hypervisor = self._template = None
+
+
+def windows_image(config: VmConfig, name: str, say: Say) -> WindowsImage | None:
+    """The sealed Windows guest of this name; None where it is the name of a recipe.
+
+    Raises:
+        UsageError: there is no such guest, or it is not made yet.
+        VmError: its evaluation period is over.
+    """
+    import vm.image
+    from vm.windows import profile, sealed
+
+    if name in vm.image.RECIPES:
+        return None
+    image = sealed.find(config, name)
+    if image is None:
+        if name in profile.BUILTIN:
+            raise UsageError(f"the guest {name} is not made", hint=f"run: kshs provision {name} --iso FILE")
+        raise UsageError(
+            f"there is no guest {name!r}", hint=f"recipes: {', '.join(vm.image.RECIPES)}; or kshs provision"
+        )
+    sealed.guard(image, say)
+    return image
 
 
 class SayProgress:

@@ -17,6 +17,7 @@ from vm.windows import domain as description
 from vm.windows.profile import Firmware, WindowsProfile
 
 _KEY_EVERY = 1.0
+_ONE_REBOOT = 3.0  # seconds; no system is up and down again in less
 PROMPT_SECONDS = 60.0
 """For how long after power-on the key is pressed: UEFI media wait five seconds for it, after the firmware."""
 
@@ -116,8 +117,16 @@ class Machine:
 
     @property
     def reboots(self) -> int:
-        """Restarts of the guest since this machine was started."""
-        return sum(1 for event in self.domain.events.all if event.kind == "rebooted")
+        """Restarts of the guest since this machine was started.
+
+        QEMU may tell of one restart twice, when firmware resets the machine once more.
+        """
+        count, last = 0, float("-inf")
+        for event in self.domain.events.all:
+            if event.kind == "rebooted":
+                count += event.at - last > _ONE_REBOOT
+                last = event.at
+        return count
 
     @property
     def ended(self) -> str | None:
