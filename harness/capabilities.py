@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from harness.model import Buffer, Device, Handshake, OpenPin, Scenario, Side
+from harness.model import Buffer, Device, Handshake, Mode, OpenPin, Scenario, Side
 from harness.model.check import handles
 from harness.model.steps import IOCTL_KS_HANDSHAKE
 
@@ -65,6 +65,12 @@ def _microsoft_ks(info: Info) -> str | None:
     return "the class driver of this guest is not Microsoft's AVStream"
 
 
+def _bad_kernel_pointers(info: Info) -> str | None:
+    if info.get("family") == _WINE:
+        return None
+    return "a bad kernel-mode pointer stops this kernel, and its sender is to blame, not the driver"
+
+
 def _bugcheck(info: Info) -> str | None:
     if info.get("family") == _WINE:
         return "Wine: a fault ends the process that hosts drivers; there is no bugcheck"
@@ -111,6 +117,11 @@ CAPABILITIES: dict[str, Capability] = {
                 " and NULL arrives as a copy"
             ),
         ),
+        Capability(
+            "bad-kernel-pointers",
+            "a kernel-mode sender may hand over a bad pointer with the right lengths and live to tell",
+            _bad_kernel_pointers,
+        ),
         Capability("bugcheck", "a fault in a driver stops the kernel with a stop code", _bugcheck),
         Capability("driver-verifier", "Driver Verifier watches the drivers", _verifier),
         Capability(
@@ -153,12 +164,25 @@ def _implied(scenario: Scenario) -> Iterator[str]:
                 Buffer.ALIAS,
             }:
                 yield "raw-user-buffers"
+            if _is_bad_from_kernel_mode(step):
+                yield "bad-kernel-pointers"
         elif isinstance(step, OpenPin) and step.way == "native":
             yield "native-pin-open"
         elif isinstance(step, Device) and step.action != "remove":
             yield "pnp-restart"
         elif step.do in {"behaviour", "seen", "reset", "unblock", "pin_handshake"}:
             yield "client"
+
+
+def _is_bad_from_kernel_mode(step: Handshake) -> bool:
+    """Whether a pointer is all that is wrong with the request, and it cannot serve its purpose."""
+    unreadable = {Buffer.NULL, Buffer.FREED}
+    return (
+        step.requestor is Mode.KERNEL
+        and step.control == IOCTL_KS_HANDSHAKE
+        and (step.in_length, step.out_length) == ("size", "size")
+        and (step.in_buffer in unreadable or step.out_buffer in {*unreadable, Buffer.READONLY})
+    )
 
 
 def missing(scenario: Scenario, info: Info) -> str | None:

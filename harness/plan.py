@@ -5,12 +5,10 @@ A plan is worked out before anything is sent, so that a mistake in a scenario ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from harness import encode
-from harness.contract import Circumstances, ObjectKind, Request, predict, predict_pin_handshake
+from harness.contract import ObjectKind, predict_pin_handshake
 from harness.errors import UsageError
-from harness.handshake_data import HandshakeData, handshake_size
+from harness.handshake_data import HandshakeData
 from harness.knowledge import OpenObject
 from harness.model import (
     Behaviour,
@@ -38,8 +36,8 @@ from harness.model import (
     Wait,
 )
 from harness.model.check import Handle, check, shorthand
-from harness.model.values import Route, length
-from harness.plan_builder import PlanBuilder
+from harness.model.values import Route
+from harness.plan_requests import RequestPlanner
 from harness.planned import Answer, NotApplicable, Plan, PlannedStep, Sizes, Want
 from harness.wants import from_prediction, override, success
 
@@ -72,21 +70,9 @@ def plan(scenario: Scenario, target: Target, sizes: Sizes | None = None) -> Plan
     return _Planner(scenario, target, sizes or Sizes()).plan()
 
 
-@dataclass(slots=True)
-class _InFlight:
-    step: Handshake
-    item: OpenObject
-    token: int
-    request: Request
-    circumstances: Circumstances
-    changed: str | None = None
-
-
-class _Planner(PlanBuilder):
+class _Planner(RequestPlanner):
     def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
         super().__init__(scenario, target, sizes)
-        self._in_flight: dict[str, _InFlight] = {}
-        self._next_token = 0
         self._control: OpenObject | None = None
         self._spoils: str | None = None
         self._touched: dict[int, Pin] = {}
@@ -123,11 +109,11 @@ class _Planner(PlanBuilder):
             case Close():
                 self._close(step)
             case Handshake():
-                self._handshake(step)
+                self.handshake(step)
             case Wait():
-                self._wait(step)
+                self.wait(step)
             case Cancel():
-                self._cancel(step)
+                self.cancel(step)
             case PropertyGet() | PropertySet():
                 self._property(step)
             case Behaviour():
@@ -135,7 +121,7 @@ class _Planner(PlanBuilder):
             case Reset():
                 pin = self.names.pin(step.pin)
                 self._add_reset(pin, f"reset {pin.name}")
-                self._disturb_requests(pin, "the pin's behaviour changes")
+                self.disturb_requests(pin, "the pin's behaviour changes")
             case Unblock():
                 pin = self.names.pin(step.pin)
                 self._control_set(f"unblock {pin.name}", "PROP_UNBLOCK", pin.id.to_bytes(4, "little"))
@@ -167,7 +153,7 @@ class _Planner(PlanBuilder):
     def _close(self, step: Close) -> None:
         item = self.objects.pop(step.on)
         self.add(f"close {step.on}", "CLOSE", side=item.side, slot=item.slot)
-        for flying in self._in_flight.values():
+        for flying in self.in_flight.values():
             if flying.item is item:
                 flying.changed = f"the {item.kind.value} is closed"
         for side, owned in list(self.own_filters.items()):
@@ -177,111 +163,6 @@ class _Planner(PlanBuilder):
             for other in self.objects.values():
                 if other.pin is not None and other.side is item.side:
                     other.disturbed = "the filter is closed"
-
-    # ---- requests --------------------------------------------------------------------------
-
-    def _request(self, step: Handshake, item: OpenObject) -> Request:
-        pointer_size = self.sizes.of(step.route.side)
-        size = handshake_size(pointer_size)
-        data = HandshakeData(self.names.protocol(step.protocol, item.pin), step.argument1, step.argument2)
-        if step.input is not None:
-            padded = step.input + bytes(max(0, size - len(step.input)))
-            unpacked = HandshakeData.unpack(padded, pointer_size)
-            assert unpacked is not None
-            data = unpacked
-        return Request(
-            data=data.narrowed(pointer_size),
-            route=step.route,
-            mode=step.requestor,
-            control=step.control,
-            in_length=length(step.in_length, size),
-            out_length=length(step.out_length, size),
-            in_buffer=step.in_buffer,
-            out_buffer=step.out_buffer,
-        )
-
-    def _handshake(self, step: Handshake) -> None:
-        item = self.objects[step.on]
-        side = step.route.side
-        pointer_size = self.sizes.of(side)
-        request = self._request(step, item)
-        circumstances = Circumstances(
-            object=item.kind,
-            callback=self.knowledge.callback(item, request.data, pointer_size),
-            connected=item.connected,
-            state=item.state,
-            pointer_size=pointer_size,
-            disturbed=item.disturbed,
-        )
-        members = {
-            "slot": item.slot,
-            "route": self.route(step.route),
-            "mode": self.encoder.constant(f"MODE_{request.mode.name}"),
-            "control": request.control,
-            "in_kind": self.encoder.constant(f"BUFFER_{request.in_buffer.name}"),
-            "out_kind": self.encoder.constant(f"BUFFER_{request.out_buffer.name}"),
-            "in_length": request.in_length,
-            "out_length": request.out_length,
-            "repeat": step.repeat,
-        }
-        data = step.input if step.input is not None else request.data.pack(pointer_size)
-        what = f"handshake {step.on} by {step.route.value} from {request.mode.value} mode"
-        if step.start is not None:
-            flying = _InFlight(step, item, self._next_token, request, circumstances)
-            self._next_token += 1
-            self._in_flight[step.start] = flying
-            self.add(
-                f"start {what} as {step.start}",
-                "REQUEST",
-                side=side,
-                data=data,
-                answer=Answer.STARTED,
-                request=request,
-                token=flying.token,
-                flags=self.encoder.constant("STEP_ASYNC"),
-                members=members,
-            )
-            return
-        prediction = predict(request, circumstances)
-        self.add(
-            what,
-            "REQUEST",
-            side=side,
-            data=data,
-            answer=Answer.REQUEST,
-            request=request,
-            prediction=prediction,
-            wants=self.wants.of_request(step, prediction, item.pin, handshake_size(pointer_size)),
-            members=members,
-        )
-
-    def _wait(self, step: Wait) -> None:
-        flying = self._in_flight.pop(step.request)
-        circumstances = flying.circumstances
-        if flying.changed is not None:
-            circumstances = replace(circumstances, disturbed=flying.changed)
-        size = handshake_size(circumstances.pointer_size)
-        prediction = predict(flying.request, circumstances)
-        self.add(
-            f"wait for {step.request}",
-            "WAIT",
-            side=flying.step.route.side,
-            answer=Answer.REQUEST,
-            request=flying.request,
-            prediction=prediction,
-            wants=self.wants.of_request(flying.step, prediction, flying.item.pin, size),
-            token=flying.token,
-        )
-
-    def _cancel(self, step: Cancel) -> None:
-        flying = self._in_flight[step.request]
-        flying.changed = "the request is cancelled"
-        self.add(f"cancel {step.request}", "CANCEL", side=flying.step.route.side, token=flying.token)
-
-    def _disturb_requests(self, pin: Pin, reason: str) -> None:
-        for flying in self._in_flight.values():
-            if flying.item.pin is not None and flying.item.pin.id == pin.id:
-                flying.changed = reason
 
     # ---- the target's own steps ------------------------------------------------------------
 
@@ -328,7 +209,7 @@ class _Planner(PlanBuilder):
             ),
         )
         self.knowledge.set(pin, step)
-        self._disturb_requests(pin, "the pin's behaviour changes")
+        self.disturb_requests(pin, "the pin's behaviour changes")
         if step.kind in _SPOILING:
             self._spoils = f"pin {pin.name} was told to {step.kind.replace('_', ' ')}"
 
@@ -439,7 +320,7 @@ class _Planner(PlanBuilder):
         reason = f"the device is {done[step.action]}"
         for item in self.objects.values():
             item.disturbed = reason
-        for flying in self._in_flight.values():
+        for flying in self.in_flight.values():
             flying.changed = reason
         self.own_filters.clear()
         self._device_gone = step.action in {"remove", "disable"}

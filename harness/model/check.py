@@ -267,7 +267,11 @@ def _requests(scenario: Scenario) -> Iterator[Problem]:
                 yield Problem(
                     (*here, "in_buffer"), "only the output buffer can be an alias", "use out_buffer"
                 )
-            if step.repeat > 1 and step.start is not None:
-                yield Problem((*here, "repeat"), "a request that is only started cannot be repeated")
+            if step.threads > 1 and step.input is not None:
+                yield Problem(
+                    (*here, "threads"),
+                    "with raw input all threads would send the same",
+                    "use protocol, argument1 and argument2 in place of input",
+                )
         if isinstance(step, Behaviour) and step.kind in {"status", "bugcheck"} and step.status is None:
             yield Problem((*here, "kind"), f"{step.kind} needs a status", 'add status = "STATUS_..."')

@@ -138,6 +138,13 @@ class Handshake(StepBase):
     out_buffer: Buffer = Buffer.NORMAL
     control: Dword = Field(IOCTL_KS_HANDSHAKE, description="I/O control code")
     repeat: int = Field(1, ge=1, le=1_000_000, description="send it so often; the last answer counts")
+    threads: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="send so many at once, each from a thread of its own and with argument1 one higher than"
+        " the one before; each answer is judged",
+    )
     start: Name | None = Field(
         None, description="only start it and go on; a wait step fetches the answer of the request so named"
     )

@@ -31,8 +31,8 @@ def scenario(step: dict[str, Any], **values: Any) -> Scenario:
     return Scenario.model_validate(table)
 
 
-def test_windows_shows_everything_but_32_bit() -> None:
-    assert set(capabilities.absent(WINDOWS)) == {"pointer-32"}
+def test_windows_shows_everything_but_32_bit_and_the_senders_own_mistakes() -> None:
+    assert set(capabilities.absent(WINDOWS)) == {"pointer-32", "bad-kernel-pointers"}
 
 
 def test_wine_lacks_what_was_measured_and_says_why() -> None:
@@ -69,7 +69,23 @@ def test_a_guest_that_says_nothing_lacks_what_it_does_not_say(info: dict[str, An
             {"do": "handshake", "on": "source", "route": "sync", "in_buffer": "null"},
             {"ks-handshake", "raw-user-buffers"},
         ),
-        ({"do": "handshake", "on": "source", "in_buffer": "null"}, {"client", "ks-handshake"}),
+        (
+            {"do": "handshake", "on": "source", "in_buffer": "null"},
+            {"client", "ks-handshake", "bad-kernel-pointers"},
+        ),
+        (
+            {"do": "handshake", "on": "source", "route": "irp", "out_buffer": "readonly"},
+            {"client", "ks-handshake", "bad-kernel-pointers"},
+        ),
+        ({"do": "handshake", "on": "source", "in_buffer": "readonly"}, {"client", "ks-handshake"}),
+        (
+            {"do": "handshake", "on": "source", "in_buffer": "null", "in_length": 0},
+            {"client", "ks-handshake"},
+        ),
+        (
+            {"do": "handshake", "on": "source", "in_buffer": "null", "mode": "user"},
+            {"client", "ks-handshake"},
+        ),
         ({"do": "open_pin", "name": "p", "pin": "sink", "way": "native"}, {"client", "native-pin-open"}),
         ({"do": "device", "action": "restart"}, {"client", "pnp-restart"}),
         ({"do": "seen", "pin": "source"}, {"client"}),

@@ -217,6 +217,31 @@ def test_a_started_request_is_judged_where_it_is_waited_for() -> None:
     assert {want.field for want in wait.wants} >= {"answer", "information"}
 
 
+def test_threads_are_requests_with_arguments_and_answers_of_their_own() -> None:
+    made = planned(HANDSHAKE | {"route": "irp", "threads": 3, "argument1": 10, "repeat": 5})
+    starts, waits = of_kind(made, "REQUEST"), of_kind(made, "WAIT")
+    assert [sent(item).token for item in starts] == [sent(item).token for item in waits] == [0, 1, 2]
+    assert [HandshakeData.unpack(data(item), 8).argument1 for item in starts] == [10, 11, 12]  # type: ignore[union-attr]
+    assert {sent(item).repeat for item in starts} == {5}
+    assert all(sent(item).flags == C["KSHS_STEP_ASYNC"] for item in starts)
+    answers = [next(w.values for w in item.wants if w.field == "argument1") for item in waits]
+    assert answers == [(11,), (12,), (13,)]
+
+
+def test_threads_that_are_only_started_are_waited_for_and_cancelled_together() -> None:
+    made = planned(
+        HANDSHAKE | {"route": "irp", "threads": 2, "start": "r"},
+        {"do": "cancel", "request": "r"},
+        {"do": "wait", "request": "r"},
+    )
+    ops = [sent(item).op for item in made.steps[-6:]]
+    assert ops == [C[f"KSHS_OP_{op}"] for op in ("REQUEST", "REQUEST", "CANCEL", "CANCEL", "WAIT", "WAIT")]
+    with pytest.raises(UsageError, match="128 requests"):
+        planned(*[HANDSHAKE | {"threads": 64}] * 3)
+    with pytest.raises(UsageError, match="raw input"):
+        planned(HANDSHAKE | {"threads": 2, "input": "00"})
+
+
 @pytest.mark.parametrize(
     "between",
     [

@@ -1,0 +1,180 @@
+"""Requests made into steps: sent and waited for, or started on one or many threads and fetched later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from harness.contract import Circumstances, Request, predict
+from harness.errors import UsageError
+from harness.handshake_data import HandshakeData, handshake_size
+from harness.knowledge import OpenObject
+from harness.model import Cancel, Handshake, Pin, Scenario, Target, Wait
+from harness.model.values import length
+from harness.plan_builder import PlanBuilder
+from harness.planned import Answer, Sizes
+
+
+@dataclass(slots=True)
+class InFlight:
+    """The requests of one started step: a token, a request and its circumstances for each thread."""
+
+    step: Handshake
+    item: OpenObject
+    name: str
+    tokens: tuple[int, ...]
+    requests: tuple[Request, ...]
+    circumstances: tuple[Circumstances, ...]
+    changed: str | None = None
+
+
+class RequestPlanner(PlanBuilder):
+    """Plans handshakes, and knows which of them are under way."""
+
+    def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
+        super().__init__(scenario, target, sizes)
+        self.in_flight: dict[str, InFlight] = {}
+        self._next_token = 0
+
+    def _request(self, step: Handshake, item: OpenObject, number: int = 0) -> Request:
+        """The request of one step; `number` counts those of its threads."""
+        pointer_size = self.sizes.of(step.route.side)
+        size = handshake_size(pointer_size)
+        data = HandshakeData(
+            self.names.protocol(step.protocol, item.pin), step.argument1 + number, step.argument2
+        )
+        if step.input is not None:
+            padded = step.input + bytes(max(0, size - len(step.input)))
+            unpacked = HandshakeData.unpack(padded, pointer_size)
+            assert unpacked is not None
+            data = unpacked
+        return Request(
+            data=data.narrowed(pointer_size),
+            route=step.route,
+            mode=step.requestor,
+            control=step.control,
+            in_length=length(step.in_length, size),
+            out_length=length(step.out_length, size),
+            in_buffer=step.in_buffer,
+            out_buffer=step.out_buffer,
+        )
+
+    def _circumstances(self, request: Request, item: OpenObject) -> Circumstances:
+        pointer_size = self.sizes.of(request.route.side)
+        return Circumstances(
+            object=item.kind,
+            callback=self.knowledge.callback(item, request.data, pointer_size),
+            connected=item.connected,
+            state=item.state,
+            pointer_size=pointer_size,
+            disturbed=item.disturbed,
+        )
+
+    def _members(self, step: Handshake, item: OpenObject, request: Request) -> dict[str, int]:
+        return {
+            "slot": item.slot,
+            "route": self.route(step.route),
+            "mode": self.encoder.constant(f"MODE_{request.mode.name}"),
+            "control": request.control,
+            "in_kind": self.encoder.constant(f"BUFFER_{request.in_buffer.name}"),
+            "out_kind": self.encoder.constant(f"BUFFER_{request.out_buffer.name}"),
+            "in_length": request.in_length,
+            "out_length": request.out_length,
+            "repeat": step.repeat,
+        }
+
+    def handshake(self, step: Handshake) -> None:
+        """One handshake, or as many at once as it has threads."""
+        item = self.objects[step.on]
+        if step.start is not None or step.threads > 1:
+            flying = self._start(step, item)
+            if step.start is None:
+                self._fetch(flying)
+            else:
+                self.in_flight[step.start] = flying
+            return
+        request = self._request(step, item)
+        circumstances = self._circumstances(request, item)
+        prediction = predict(request, circumstances)
+        size = handshake_size(circumstances.pointer_size)
+        self.add(
+            f"handshake {step.on} by {step.route.value} from {request.mode.value} mode",
+            "REQUEST",
+            side=step.route.side,
+            data=self._content(step, request, circumstances.pointer_size),
+            answer=Answer.REQUEST,
+            request=request,
+            prediction=prediction,
+            wants=self.wants.of_request(step, prediction, item.pin, size),
+            members=self._members(step, item, request),
+        )
+
+    def _content(self, step: Handshake, request: Request, pointer_size: int) -> bytes:
+        return step.input if step.input is not None else request.data.pack(pointer_size)
+
+    def _start(self, step: Handshake, item: OpenObject) -> InFlight:
+        """Starts the requests of a step, one a thread, each with a token of its own."""
+        limit = self.encoder.constant("MAX_TOKENS")
+        if self._next_token + step.threads > limit:
+            raise UsageError(
+                f"more than {limit} requests are started in one scenario", f"scenario {self.scenario.id}"
+            )
+        tokens = tuple(range(self._next_token, self._next_token + step.threads))
+        self._next_token += step.threads
+        requests = tuple(self._request(step, item, number) for number in range(step.threads))
+        met = tuple(self._circumstances(request, item) for request in requests)
+        flying = InFlight(step, item, step.start or step.on, tokens, requests, met)
+        for number, (token, request) in enumerate(zip(tokens, requests, strict=True)):
+            self.add(
+                f"start handshake {step.on} by {step.route.value} from {request.mode.value} mode as"
+                f" {self._called(flying, number)}",
+                "REQUEST",
+                side=step.route.side,
+                data=self._content(step, request, met[number].pointer_size),
+                answer=Answer.STARTED,
+                request=request,
+                token=token,
+                flags=self.encoder.constant("STEP_ASYNC"),
+                members=self._members(step, item, request),
+            )
+        return flying
+
+    @staticmethod
+    def _called(flying: InFlight, number: int) -> str:
+        return f"{flying.name}, thread {number + 1}" if len(flying.tokens) > 1 else flying.name
+
+    def wait(self, step: Wait) -> None:
+        """The answers of a started step."""
+        self._fetch(self.in_flight.pop(step.request))
+
+    def _fetch(self, flying: InFlight) -> None:
+        """Waits for the answers of a started step and judges each by its own request."""
+        for number, (token, request) in enumerate(zip(flying.tokens, flying.requests, strict=True)):
+            circumstances = flying.circumstances[number]
+            if flying.changed is not None:
+                circumstances = replace(circumstances, disturbed=flying.changed)
+            prediction = predict(request, circumstances)
+            size = handshake_size(circumstances.pointer_size)
+            self.add(
+                f"wait for {self._called(flying, number)}",
+                "WAIT",
+                side=flying.step.route.side,
+                answer=Answer.REQUEST,
+                request=request,
+                prediction=prediction,
+                wants=self.wants.of_request(flying.step, prediction, flying.item.pin, size),
+                token=token,
+            )
+
+    def cancel(self, step: Cancel) -> None:
+        """Cancels every request of a started step."""
+        flying = self.in_flight[step.request]
+        flying.changed = "the request is cancelled"
+        for number, token in enumerate(flying.tokens):
+            what = f"cancel {self._called(flying, number)}"
+            self.add(what, "CANCEL", side=flying.step.route.side, token=token)
+
+    def disturb_requests(self, pin: Pin, reason: str) -> None:
+        """From now on the contract says nothing of the requests under way to a pin."""
+        for flying in self.in_flight.values():
+            if flying.item.pin is not None and flying.item.pin.id == pin.id:
+                flying.changed = reason

@@ -1,0 +1,109 @@
+"""Builds a defect's variant of the sources and runs scenarios against it.
+
+``python -m tests.seeded.hunt [DEFECT...]`` looks for the first scenario that catches each defect and writes
+docs/seeded-defects.md (only when no defect is named).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from drivers.abi import load
+from drivers.build import ROOT
+from harness import capabilities, scenario_file
+from harness.journal import Journal
+from harness.model import Scenario
+from harness.results import ScenarioResult
+from harness.runner import Runner
+from tests.seeded.local_guest import LocalProvider
+from tests.seeded.table import PAGE, Catch, Defect, defects, page
+
+#: Milliseconds that a step may take here: the guest is this host, and nothing is emulated.
+SHORT_MS = 2500
+
+
+def catalogue() -> list[Scenario]:
+    """Every scenario, in the order of the files."""
+    return [
+        located.scenario
+        for file in sorted(scenario_file.CATALOGUE.glob("*.toml"))
+        for located in scenario_file.load_located(file)
+    ]
+
+
+def ordered(scenarios: Iterable[Scenario], defect: Defect) -> list[Scenario]:
+    """Those of the defect's rules first, so that the first failure comes early; nothing is left out.
+
+    Scenarios with many steps of waiting come last: what is found by a short one need not wait for them.
+    """
+
+    def rank(scenario: Scenario) -> tuple[int, int]:
+        rules = [rule.value for rule in scenario.rules]
+        place = next((rules.index(rule) for rule in defect.rules if rule in rules), len(rules))
+        return (place, int("slow" in scenario.tags))
+
+    return sorted(scenarios, key=rank)
+
+
+def rules_named(result: ScenarioResult) -> tuple[str, ...]:
+    """The rules that the report names: of the fields that differ, or else those of the scenario."""
+    fields = {comparison.rule for step in result.steps for comparison in step.mismatches if comparison.rule}
+    return tuple(sorted(fields - {"expectation"} or set(result.rules)))
+
+
+def run(provider: LocalProvider, scenarios: Iterable[Scenario], folder: Path) -> Iterator[ScenarioResult]:
+    """Each scenario's result, as soon as it is there."""
+    runner = Runner(
+        provider, load(), Journal(folder / "journal.jsonl"), fits=capabilities.missing, margin=5.0
+    )
+    try:
+        for scenario in scenarios:
+            yield runner.run(scenario, file="catalogue")
+    finally:
+        runner.close()
+
+
+def hunt(defect: Defect, scenarios: Iterable[Scenario], folder: Path) -> tuple[Catch | None, dict[str, str]]:
+    """The first scenario that fails as the defect says it must, and all that ended badly otherwise."""
+    tree = folder / "drivers"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    defect.apply(tree)
+    impatient = (one.model_copy(update={"timeout_ms": min(one.timeout_ms, SHORT_MS)}) for one in scenarios)
+    others: dict[str, str] = {}
+    for result in run(LocalProvider(tree), impatient, folder):
+        if result.verdict.is_good:
+            continue
+        rules = rules_named(result)
+        if result.verdict.value in defect.verdicts and {*rules, *result.rules} & set(defect.rules):
+            return Catch(result.id, result.verdict.value, rules), others
+        others[result.id] = f"{result.verdict.value} [{', '.join(rules)}] {result.reason}"
+    return None, others
+
+
+def main(names: list[str]) -> int:
+    """Looks for every scenario anew."""
+    everything = catalogue()
+    wanted = [defect for defect in defects() if not names or defect.id in names]
+    caught: dict[str, Catch] = {}
+
+    def one(defect: Defect) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            catch, others = hunt(defect, ordered(everything, defect), Path(folder))
+        if catch is not None:
+            caught[defect.id] = catch
+        print(f"{defect.id}: {catch or others}", flush=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(one, wanted))
+    if not names:
+        PAGE.write_text(page(caught), encoding="utf-8")
+    return int(len(caught) < len(wanted))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,46 @@
+"""The table of seeded defects fits the sources, and its page fits the table: cheap, without Wine."""
+
+from __future__ import annotations
+
+import pytest
+
+from drivers.build import ROOT
+from harness import scenario_file
+from harness.model import Rule
+from tests.seeded.table import PAGE, Defect, catchers, defects, not_shown
+
+ALL = [*defects(), *not_shown()]
+
+
+@pytest.mark.parametrize("defect", ALL, ids=lambda defect: defect.id)
+def test_the_text_to_change_stands_once_in_the_sources(defect: Defect) -> None:
+    assert defect.occurrences(ROOT) == 1
+    assert defect.replace != defect.find
+
+
+def test_the_table_is_in_order() -> None:
+    ids = [defect.id for defect in ALL]
+    assert sorted(set(ids)) == sorted(ids)
+    assert len(defects()) >= 40
+    for defect in defects():
+        assert defect.rules, defect.id
+        assert set(defect.rules) <= {rule.value for rule in Rule}, defect.id
+        assert set(defect.verdicts) <= {"failed", "crashed", "hung"}, defect.id
+    assert all(defect.why for defect in not_shown())
+
+
+def test_the_page_is_of_this_table_and_of_this_catalogue() -> None:
+    caught = catchers()
+    known = {defect.id for defect in defects()}
+    scenarios = {
+        located.scenario.id
+        for file in scenario_file.CATALOGUE.glob("*.toml")
+        for located in scenario_file.load_located(file)
+    }
+    assert set(caught) <= known
+    assert set(caught.values()) <= scenarios, "write the page again: python -m tests.seeded.hunt"
+    assert len(caught) >= 0.97 * len(known)
+    text = PAGE.read_text(encoding="utf-8")
+    assert f"{len(caught)} of {len(known)} defects are caught" in text
+    for defect in not_shown():
+        assert f"`{defect.id}`" in text
