@@ -11,10 +11,11 @@ import contextlib
 import json
 import platform
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness import deploy
 from harness.errors import HarnessError, UsageError
@@ -124,6 +125,14 @@ class GuestProvider(Protocol):
         """Gives back what the provider holds; leases are closed before."""
 
 
+@runtime_checkable
+class LeasesAhead(Protocol):
+    """A provider that can have the next guest made while the present one is still in use."""
+
+    def acquire_ahead(self) -> None:
+        """Begins what the next `acquire` gives; never raises, a second call does nothing."""
+
+
 class VmGuest:
     """A lease of `vm` as a `Guest`."""
 
@@ -131,6 +140,11 @@ class VmGuest:
         self._lease = lease
         self._stack = ExitStack()
         self._stack.enter_context(lease)
+
+    @property
+    def lease(self) -> Lease:
+        """The lease itself."""
+        return self._lease
 
     @property
     def id(self) -> str:
@@ -193,6 +207,7 @@ class VmProvider:
         self._image: Image | None = None
         self._hypervisor: Hypervisor | None = None
         self._template: Template | None = None
+        self._ahead: Future[VmGuest] | None = None
 
     def target(self) -> Target:
         """The target."""
@@ -240,11 +255,25 @@ class VmProvider:
         return deploy.layer(build, package, self._target.target, say=say)
 
     def acquire(self) -> Guest:
-        """A fork of the template."""
+        """A fork of the template: the one that was begun ahead, or a new one."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            with contextlib.suppress(Exception):  # what is wrong will show again, and be said then
+                return ahead.result()
+        self.prepare(lambda text: None)
+        return self._fork()
+
+    def acquire_ahead(self) -> None:
+        """Forks the next guest in a thread of its own."""
+        if self._ahead is None and self._template is not None:
+            thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kshs-lease-ahead")
+            self._ahead = thread.submit(self._fork)
+            thread.shutdown(wait=False)
+
+    def _fork(self) -> VmGuest:
         import vm.lease
         import vm.windows.lease
 
-        self.prepare(lambda text: None)
         if self._hypervisor is None or self._template is None:
             raise HarnessError("the guest's template was not made")
         if isinstance(self._template, vm.windows.lease.WindowsTemplate):
@@ -275,7 +304,11 @@ class VmProvider:
         return facts
 
     def close(self) -> None:
-        """Closes the connection to the hypervisor."""
+        """Closes the connection to the hypervisor; a guest that nobody came for is thrown away."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            with contextlib.suppress(Exception):
+                ahead.result().close()
         with contextlib.suppress(Exception):
             self._stack.close()
         self._hypervisor = self._template = None

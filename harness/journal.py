@@ -82,9 +82,12 @@ class Journal:
 
 
 def unfinished(path: Path) -> Unfinished | None:
-    """The scenario that a dead run had in flight, or None when every one has ended."""
-    scenario: dict[str, Any] | None = None
-    sent: list[Intent] = []
+    """The scenario that a dead run had in flight, or None when every one has ended.
+
+    While one is cleaned up after, the next may have been sent already: the older one is in flight then.
+    """
+    begun: dict[str, tuple[str, list[Intent]]] = {}
+    latest: list[Intent] = []
     if not path.exists():
         return None
     for line in path.read_text(encoding="ascii", errors="replace").splitlines():
@@ -94,11 +97,12 @@ def unfinished(path: Path) -> Unfinished | None:
             continue  # torn by the cut that we are asked about
         kind = event.get("event") if isinstance(event, dict) else None
         if kind == "scenario":
-            scenario, sent = event, []
+            latest = []
+            begun[str(event["scenario"])] = (str(event["lease"]), latest)
         elif kind == "send":
-            sent.append(Intent(int(event["seq"]), str(event["what"])))
+            latest.append(Intent(int(event["seq"]), str(event["what"])))
         elif kind == "end":
-            scenario, sent = None, []
-    if scenario is None:
-        return None
-    return Unfinished(str(scenario["scenario"]), str(scenario["lease"]), tuple(sent))
+            begun.pop(str(event["scenario"]), None)
+    for scenario, (lease, sent) in begun.items():
+        return Unfinished(scenario, lease, tuple(sent))
+    return None

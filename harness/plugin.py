@@ -97,6 +97,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         _prepare(session.config)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Tells a scenario which one comes after it, so that it can be sent ahead."""
+    if isinstance(item, ScenarioItem):
+        item.upcoming = nextitem if isinstance(nextitem, ScenarioItem) else None
+
+
 def _prepare(config: pytest.Config) -> None:
     state = config.stash[STATE]
     with Progress() as progress:

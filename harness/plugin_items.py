@@ -101,6 +101,7 @@ class ScenarioItem(pytest.Item):
         self.scenario = located.scenario
         self.line = located.line
         self.order = 0
+        self.upcoming: ScenarioItem | None = None
         words = [*(rule.value for rule in self.scenario.rules), *self.scenario.tags]
         routes = [step.route.value for step in self.scenario.steps if step.do == "handshake"]
         self.extra_keyword_matches.update([*words, *routes])
@@ -113,7 +114,8 @@ class ScenarioItem(pytest.Item):
         """Runs it and says what pytest understands."""
         state = self.config.stash[STATE]
         try:
-            result = state.runner().run(self.scenario, file=self._file(), line=self.line)
+            following = self.upcoming.scenario if self.upcoming is not None else None
+            result = state.runner().run(self.scenario, file=self._file(), line=self.line, upcoming=following)
         except INFRASTRUCTURE as error:
             state.latch(error)
             raise

@@ -79,6 +79,7 @@ class ScenarioResult:
     steps: tuple[StepResult, ...] = ()
     evidence: tuple[str, ...] = ()
     seconds: float = 0.0
+    guest_seconds: float = 0.0
     lease: str | None = None
 
     @property

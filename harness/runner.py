@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs scenarios, one after the other, on leases that it takes and throws away.
 
-All steps of a scenario are sent at once and answered in order.  What comes back is judged by
-`harness.compare`; what does not come back is attributed to the step in flight: a crash or a hang
-when the guest shows it, else an error of the harness.  After a crash, a hang or an error, and
-wherever cleaning up fails, the lease is thrown away.
+All steps of a scenario and what cleans up after it are sent at once and answered in order.  What
+comes back is judged by `harness.compare`; what does not come back is attributed to the step in
+flight: a crash or a hang when the guest shows it, else an error of the harness.  After a crash, a
+hang or an error, and wherever cleaning up fails, the lease is thrown away.
+
+When every step of a scenario has answered and none of them crashed or hung, the next scenario is
+sent while the guest still cleans up.  Whatever goes wrong from there on in the first one throws the
+lease away, the answers of the second one with it: it is sent again, to a clean guest.
 """
 
 from __future__ import annotations
@@ -17,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.encode import Encoder
 from harness.errors import AgentError, HarnessError, StepHungError, StepNotReachedError, UsageError
-from harness.guests import Evidence, Guest, GuestProvider, crash_sentence
+from harness.frames import Record
+from harness.guests import Evidence, Guest, GuestProvider, LeasesAhead, crash_sentence
 from harness.journal import Journal
 from harness.plan import plan
 from harness.planned import NotApplicable, Plan, PlannedStep, Sizes
 from harness.results import ScenarioResult, StepResult
-from harness.session import MARGIN, AgentSession
+from harness.session import MARGIN, AgentSession, Pending
 from harness.status_block import StatusBlock
 from harness.step_result import judge_step, step_result, unjudged
 from harness.verdict import Verdict
@@ -39,6 +44,9 @@ _INFO_TIMEOUT = 60.0
 #: Kinds of steps that the agent carries out without any driver: their hanging is no driver's.
 _AGENT_KINDS = frozenset({"sleep"})
 
+#: In the journal, instead of a verdict: sent ahead, and not waited for.
+RECALLED = "recalled"
+
 #: Says why a scenario cannot be shown on this guest, None where it can.
 Fits = Callable[["Scenario", Mapping[str, Any]], str | None]
 
@@ -50,6 +58,28 @@ class _Ended:
     verdict: Verdict
     reason: str
     evidence: tuple[str, ...] = ()
+
+
+@dataclass
+class _Flight:
+    """A scenario that was sent: its plan, the session, what is on its way.
+
+    `records` are those that came, cleaning up included.
+    """
+
+    planned: Plan
+    session: AgentSession
+    steps: list[Pending]
+    cleanup: list[Pending]
+    records: list[Record] = field(default_factory=list)
+
+    @property
+    def guest_seconds(self) -> float:
+        """From the begin of its first step to the end of its last one, by the guest's clock."""
+        if not self.records:
+            return 0.0
+        begin = min(record.begin_ns for record in self.records)
+        return (max(record.begin_ns + record.duration_ns for record in self.records) - begin) / 1e9
 
 
 @dataclass
@@ -96,6 +126,7 @@ class Runner:
         self._session: AgentSession | None = None
         self._encoder = Encoder(self.abi)
         self._info: Mapping[str, Any] | None = None
+        self._next: _Flight | None = None
 
     # ---- the lease ---------------------------------------------------------
 
@@ -170,6 +201,7 @@ class Runner:
         """Throws the lease away; the next scenario gets a fresh one."""
         session, self._session = self._session, None
         guest, self._guest = self._guest, None
+        self._recall()
         if session is not None:
             session.close(timeout=1.0, polite=False)
         if guest is not None:
@@ -192,13 +224,16 @@ class Runner:
 
     # ---- a scenario --------------------------------------------------------
 
-    def run(self, scenario: Scenario, *, file: str, line: int | None = None) -> ScenarioResult:
+    def run(
+        self, scenario: Scenario, *, file: str, line: int | None = None, upcoming: Scenario | None = None
+    ) -> ScenarioResult:
         """One scenario to its verdict.
 
         Args:
             scenario: validated.
             file: where it comes from, for the result.
             line: of its first line there.
+            upcoming: what will be run next, if that is known; it may be sent ahead.
 
         Raises:
             HarnessError, VmError, BuildError: no guest can be provided at all.
@@ -213,24 +248,31 @@ class Runner:
             line=line,
             tags=tuple(scenario.tags),
         )
-        session = self.ready()
-        reason = self.fits(scenario, self.info)
-        if reason is not None:
-            return replace(result, verdict=Verdict.SKIPPED, reason=reason)
-        try:
-            planned = plan(scenario, self.provider.target(), self.sizes)
-        except NotApplicable as why:
-            return replace(result, verdict=Verdict.SKIPPED, reason=str(why))
-        except UsageError as error:
-            return replace(result, verdict=Verdict.ERROR, reason=str(error))
+        flight, self._next = self._next, None
+        if flight is None or flight.planned.scenario is not scenario or flight.session.failure is not None:
+            if flight is not None:
+                self._next = flight
+                self.discard()
+            session = self.ready()
+            reason = self.fits(scenario, self.info)
+            if reason is not None:
+                return replace(result, verdict=Verdict.SKIPPED, reason=reason)
+            try:
+                planned = plan(scenario, self.provider.target(), self.sizes)
+            except NotApplicable as why:
+                return replace(result, verdict=Verdict.SKIPPED, reason=str(why))
+            except UsageError as error:
+                return replace(result, verdict=Verdict.ERROR, reason=str(error))
+            flight = self._send(session, planned)
         lease = self.lease
-        self.journal.begin(scenario.id, lease or "-")
-        answers = self._execute(session, planned)
+        answers = self._collect(flight)
         steps, ended = answers.steps, answers.ended
         verdict, reason = _verdict(steps, ended)
         evidence = ended.evidence if ended else ()
         if ended is None:
-            tidy = self._tidy(session, planned)
+            if flight.planned.spoils is None and upcoming is not None and verdict is not Verdict.ERROR:
+                self._send_ahead(flight.session, upcoming)
+            tidy = self._tidy(flight)
             if tidy is not None and verdict not in (Verdict.FAILED, Verdict.ERROR):
                 verdict, reason, evidence = tidy.verdict, tidy.reason, tidy.evidence
         if verdict in (Verdict.CRASHED, Verdict.HUNG, Verdict.ERROR):
@@ -243,6 +285,7 @@ class Runner:
             steps=tuple(steps),
             evidence=evidence,
             seconds=round(time.monotonic() - began, 6),
+            guest_seconds=round(flight.guest_seconds, 6),
             lease=lease,
         )
 
@@ -259,11 +302,13 @@ class Runner:
             failure = self._session.failure
             self.discard()
             raise HarnessError(f"the agent was lost between two requests: {failure}")
+        if self._next is not None:
+            self.discard()
         session = self.ready()
         planned = plan(scenario, self.provider.target(), self.sizes)
-        self.journal.begin(scenario.id, self.lease or "-")
-        answers = self._execute(session, planned)
-        ended = answers.ended or self._tidy(session, planned)
+        flight = self._send(session, planned)
+        answers = self._collect(flight)
+        ended = answers.ended or self._tidy(flight)
         verdict, reason = _verdict(answers.steps, ended)
         self.journal.end(scenario.id, verdict.value)
         if ended is not None:
@@ -282,15 +327,42 @@ class Runner:
             if step.index is not None and block is not None
         ]
 
-    def _execute(self, session: AgentSession, planned: Plan) -> _Answers:
-        pendings = [
-            session.submit(step.payload, what=step.what, timeout=step.timeout) for step in planned.steps
-        ]
+    def _send(self, session: AgentSession, planned: Plan) -> _Flight:
+        """Everything of a plan; where the lease will be thrown away, without what would clean it."""
+        self.journal.begin(planned.scenario.id, self.lease or "-")
+        if planned.spoils is not None and isinstance(self.provider, LeasesAhead):
+            self.provider.acquire_ahead()
+        cleanup = planned.cleanup if planned.spoils is None else ()
+        steps, tidying = (
+            [session.submit(step.payload, what=step.what, timeout=step.timeout) for step in part]
+            for part in (planned.steps, cleanup)
+        )
+        return _Flight(planned, session, steps, tidying)
+
+    def _send_ahead(self, session: AgentSession, scenario: Scenario) -> None:
+        """The next scenario, where it is certain that it will be run, and on this lease."""
+        if session.failure is not None or self.fits(scenario, self.info) is not None:
+            return
+        try:
+            planned = plan(scenario, self.provider.target(), self.sizes)
+        except (NotApplicable, UsageError):
+            return  # said when its turn comes
+        self._next = self._send(session, planned)
+
+    def _recall(self) -> None:
+        """What was sent ahead does not count."""
+        flight, self._next = self._next, None
+        if flight is not None:
+            self.journal.end(flight.planned.scenario.id, RECALLED)
+
+    def _collect(self, flight: _Flight) -> _Answers:
+        """Judges the steps of a scenario as they answer."""
+        planned, session = flight.planned, flight.session
         results: list[StepResult] = []
         blocks: list[StatusBlock | None] = []
         ended: _Ended | None = None
         unusable: str | None = None
-        for position, (step, pending) in enumerate(zip(planned.steps, pendings, strict=True)):
+        for position, (step, pending) in enumerate(zip(planned.steps, flight.steps, strict=True)):
             blocks.append(None)
             try:
                 record = pending.result()
@@ -302,6 +374,7 @@ class Runner:
                 ended = ended or self._attribute(step, error, session)
                 results.append(step_result(position, step, ended.verdict, reason=ended.reason))
                 continue
+            flight.records.append(record)
             if ended is not None or unusable is not None:
                 # What comes after a crash, a hang or a failed preparation proves nothing either way.
                 why = ended.reason if ended else unusable
@@ -318,22 +391,20 @@ class Runner:
             results.append(result)
         return _Answers(results, blocks, ended)
 
-    def _tidy(self, session: AgentSession, planned: Plan) -> _Ended | None:
+    def _tidy(self, flight: _Flight) -> _Ended | None:
         """Leaves the lease clean or throws it away; says when cleaning up showed a crash or a hang."""
+        planned, session = flight.planned, flight.session
         if planned.spoils is not None:
             self.discard()
             return None
-        pendings = [
-            (step, session.submit(step.payload, what=step.what, timeout=step.timeout))
-            for step in planned.cleanup
-        ]
         ended: _Ended | None = None
-        for step, pending in pendings:
+        for step, pending in zip(planned.cleanup, flight.cleanup, strict=True):
             try:
                 record = pending.result()
             except (StepHungError, AgentError) as error:
                 ended = ended or self._attribute(step, error, session)
                 break
+            flight.records.append(record)
             result, _ = judge_step(0, step, record)
             if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
                 ended = self._attribute_outcome(step, result, session)

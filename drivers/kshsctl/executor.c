@@ -230,18 +230,23 @@ static void carry_out(step_context *context)
 /* False: the step was taken over, and this thread has nothing more to do. */
 static bool execute(step_context *context, const queued_frame *frame)
 {
+    uint64_t begin;
+
     context->seq = frame->header.seq;
     context->step = (const kshs_step *)frame->payload;
     context->data = frame->payload + sizeof(kshs_step);
     context->state = STEP_RUNNING;
     context->answered = false;
     record_start(&context->record, KSHS_OP_NOP);
+    begin = context->record.begin_ns;
     output_frame(KSHS_FRAME_BEGIN, context->seq, NULL, 0, NULL, 0);
     if (well_formed(context, frame)) {
         carry_out(context);
         if (!step_claim(context))
             return false;
         unwatch();
+        if (!context->record.begin_ns)      /* the client has no times for STARTED, CANCEL and the like */
+            context->record.begin_ns = begin;
         if (!context->record.duration_ns)
             context->record.duration_ns = now_ns() - context->record.begin_ns;
     }
