@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make demo` runs the main job, `make test` everything.  Both install what they need.
 SHELL := /bin/bash
-.PHONY: help setup demo test unit lint clean
+.PHONY: help setup demo bench test unit lint clean
 BIN := .venv/bin
 # pytest workers: the guests share the machine's cores
 N ?= 2
@@ -9,6 +9,7 @@ N ?= 2
 help:
 	@printf '%s\n' 'make demo   set up, boot a guest, run the catalogue against the sample target, report in out/demo/' \
 	               'make test   everything: lint, unit, component (Wine on this host) and end-to-end tests (QEMU)' \
+	               'make bench  measure leases, requests and the catalogue: out/bench.json and a table' \
 	               'make unit   the tests that need no guest, in seconds' \
 	               'make lint   ruff, mypy --strict, import-linter, clang warnings as errors' \
 	               'make clean  remove images, templates, builds and what dead runs left'
@@ -18,6 +19,9 @@ setup:
 
 demo: setup
 	@$(BIN)/kshs run --out out/demo
+
+bench: setup
+	@$(BIN)/kshs bench --out out/bench.json
 
 test:
 	@scripts/setup.sh test

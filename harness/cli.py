@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from drivers.errors import BuildError
+from harness import bench_cli, version
 from harness import config as settings
-from harness import version
 from harness.errors import HarnessError, UsageError
 from harness.progress import Progress
 from harness.provision_cli import provision
@@ -236,6 +236,9 @@ def show_version() -> None:
 
 
 app.command()(provision)
+
+
+app.command()(bench_cli.bench)
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kshs bench``: what a lease, a request and the whole catalogue cost, measured in one go.
+
+What is compared is measured in turns, so that whatever else the machine does strikes both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drivers import abi as abi_module
+from harness import bench_suite
+from harness.bench_figures import Figure, Point, document
+from harness.bench_floor import BareForks
+from harness.bench_guest import Bench
+from harness.config import Config
+from harness.guests import VmGuest, VmProvider, find_target
+from harness.journal import Journal
+from harness.session import AgentSession
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much is measured."""
+
+    leases: int = 10
+    rounds: int = 5
+    single: int = 50
+    pipelined: int = 1000
+    naive: int = 2
+    suites: int = 3
+    #: Sizes of the series with one request a step, and with `repeat` requests a step.
+    sizes: tuple[int, ...] = (100, 1_000, 10_000)
+    repeat: int = 100
+    repeat_sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
+    #: Numbers of workers whose runs are compared; empty: none.
+    workers: tuple[int, ...] = (1, 2)
+
+
+#: A few minutes instead of a quarter of an hour; the figures are the same, their spread is not.
+QUICK = Amounts(
+    leases=3,
+    rounds=2,
+    pipelined=500,
+    suites=1,
+    sizes=(100, 1_000),
+    repeat_sizes=(10_000, 100_000),
+    workers=(),
+)
+
+
+def measure(
+    config: Config,
+    *,
+    guest: str | None = None,
+    target: str | None = None,
+    amounts: Amounts | None = None,
+    say: Say,
+) -> dict[str, Any]:
+    """Everything, as it is written to ``bench.json``.
+
+    Raises:
+        HarnessError, VmError, BuildError: the guest cannot be provided, or a request failed.
+    """
+    wanted = amounts or Amounts()
+    recipe = guest or config.run.guest
+    name = target or config.run.target
+    samples: dict[str, list[float]] = {}
+    with VmBench(config, recipe, name) as bench:
+        bench.prepare(say)
+        bench.leases(samples, wanted.leases, say)
+        series = bench.requests(samples, wanted, say)
+        host = dict(bench.provider.host())
+    arguments = [f"--guest={recipe}", f"--target={name}"]
+    if config.file is not None:
+        arguments.append(f"--config={config.file}")
+    more: dict[str, Any] = {"host": {**host, "cores": os.cpu_count(), "load": os.getloadavg()}}
+    more["suite"] = _suites(samples, wanted, arguments, say)
+    figures = {key: Figure(tuple(values)) for key, values in samples.items()}
+    more["host"]["release"] = platform.release()
+    return document(figures, series, more)
+
+
+def _suites(
+    samples: dict[str, list[float]], wanted: Amounts, arguments: list[str], say: Say
+) -> Mapping[str, Any]:
+    """`kshs run`, several times, and with several workers."""
+    facts: dict[str, Any] = {}
+    for number in range(wanted.suites):
+        say(f"the whole catalogue, run {number + 1} of {wanted.suites}")
+        suite = bench_suite.run(arguments)
+        for key, value in (
+            ("first_request_s", suite.first_request),
+            ("suite_s", suite.seconds),
+            ("suite_guest_s", suite.guest_seconds),
+            ("host_peak_mib", suite.peak_mib),
+        ):
+            samples.setdefault(key, []).append(value)
+        facts = {"scenarios": suite.scenarios, "leases": suite.leases}
+    facts["workers"] = []
+    for workers in wanted.workers:
+        say(f"the whole catalogue, {workers} workers")
+        suite = bench_suite.run(arguments, workers=workers)
+        facts["workers"].append(
+            {"n": workers, "seconds": round(suite.seconds, 2), "peak_mib": round(suite.peak_mib, 1)}
+        )
+    return facts
+
+
+class VmBench:
+    """A provider of real guests, and what is measured with it; a context manager."""
+
+    def __init__(self, config: Config, recipe: str, target: str) -> None:
+        self.provider = VmProvider(config.vm, find_target(target, config), recipe, source=config.run.drivers)
+        self._abi = abi_module.load()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> VmBench:
+        self._stack.callback(self.provider.close)
+        self._directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="kshs-bench-")))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def prepare(self, say: Say) -> None:
+        """Build, image, template; and one lease, so that everything is in the host's memory."""
+        self.provider.prepare(say)
+        self._lease().close()
+
+    def leases(self, samples: dict[str, list[float]], count: int, say: Say) -> None:
+        """Leases and bare forks, in turns."""
+        say("leases and bare forks")
+        pattern = self._lease()
+        bare = BareForks(pattern.lease, self._directory)
+        pattern.close()
+        for _ in range(count):
+            began = time.monotonic()
+            guest = self._lease()
+            session = AgentSession(guest.open_agent(), self._abi)
+            samples.setdefault("lease_s", []).append(time.monotonic() - began)
+            session.close(polite=False)
+            guest.close()
+            samples.setdefault("clone_floor_s", []).append(bare.seconds())
+
+    def requests(self, samples: dict[str, list[float]], wanted: Amounts, say: Say) -> list[Point]:
+        """Requests of all kinds on one guest, in turns; then the series."""
+        guest = self._lease()
+        with (
+            Journal(self._directory / "journal.jsonl") as journal,
+            AgentSession(guest.open_agent(), self._abi, journal=journal.sending) as session,
+        ):
+            bench = Bench(guest.lease, self._abi, self.provider.target(), session)
+            for number in range(wanted.rounds):
+                say(f"requests, round {number + 1} of {wanted.rounds}")
+                rates = {
+                    "requests_per_s_single": bench.single(wanted.single),
+                    "requests_per_s_pipelined": wanted.pipelined / bench.pipelined(wanted.pipelined),
+                    "agent_loop_per_s": bench.agent_loop(wanted.pipelined),
+                    "naive_per_s": bench.naive(wanted.naive),
+                }
+                for key, rate in rates.items():
+                    samples.setdefault(key, []).append(rate)
+            series = []
+            for repeat, sizes in ((1, wanted.sizes), (wanted.repeat, wanted.repeat_sizes)):
+                for size in sizes:
+                    say(f"a series: {size:,} requests, {repeat} a step")
+                    series.append(bench.point(size, repeat=repeat))
+        guest.close()
+        return series
+
+    def _lease(self) -> VmGuest:
+        guest = self.provider.acquire()
+        assert isinstance(guest, VmGuest)
+        return guest
+
+
+def write(bench: Mapping[str, Any], path: Path) -> None:
+    """As JSON, in one step: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(bench, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(path)
