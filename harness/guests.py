@@ -142,11 +142,6 @@ class VmGuest:
         self._stack.enter_context(lease)
 
     @property
-    def lease(self) -> Lease:
-        """The lease itself."""
-        return self._lease
-
-    @property
     def id(self) -> str:
         """The lease's."""
         return str(self._lease.id)
