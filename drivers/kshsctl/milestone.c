@@ -62,16 +62,15 @@ static HANDLE open_patiently(const wchar_t *path, DWORD access, DWORD share, DWO
 
 /* ---- the port -------------------------------------------------------------- */
 
-static milestone_port write_port(const text_buffer *text)
+static DWORD write_port(const text_buffer *text)
 {
     COMMTIMEOUTS timeouts;
     HANDLE port = open_patiently(PORT_NAME, GENERIC_READ | GENERIC_WRITE, 0, OPEN_EXISTING);
-    bool written;
+    DWORD error = ERROR_SUCCESS;
     DCB line;
 
     if (port == INVALID_HANDLE_VALUE)
-        return GetLastError() == ERROR_FILE_NOT_FOUND || GetLastError() == ERROR_PATH_NOT_FOUND ? PORT_ABSENT
-                                                                                                 : PORT_FAILED;
+        return GetLastError();
     memset(&line, 0, sizeof(line));
     line.DCBlength = sizeof(line);
     if (GetCommState(port, &line)) {
@@ -86,11 +85,13 @@ static milestone_port write_port(const text_buffer *text)
     memset(&timeouts, 0, sizeof(timeouts));
     timeouts.WriteTotalTimeoutConstant = WRITE_PATIENCE_MS;
     SetCommTimeouts(port, &timeouts);
-    written = write_all(port, text->bytes, text->used);
-    if (written)
+    SetLastError(ERROR_SUCCESS);
+    if (write_all(port, text->bytes, text->used))
         FlushFileBuffers(port);         /* the guest may be switched off next */
+    else
+        error = GetLastError() ? GetLastError() : ERROR_SEM_TIMEOUT;    /* a write that ran out of time is no error */
     CloseHandle(port);
-    return written ? PORT_WRITTEN : PORT_FAILED;
+    return error;
 }
 
 /* ---- the log ---------------------------------------------------------------- */
@@ -227,7 +228,8 @@ DWORD milestone_write(const char *text, const char *name, const wchar_t *tail, m
     text_buffer *out = malloc(sizeof(*out));
     DWORD error;
 
-    *port = PORT_FAILED;
+    port->written = false;
+    port->error = ERROR_NOT_ENOUGH_MEMORY;
     if (!out)
         return write_log(text);
     out->used = 0;
@@ -235,16 +237,16 @@ DWORD milestone_write(const char *text, const char *name, const wchar_t *tail, m
     if (tail)
         add_tail(out, name, tail);      /* before this line is in that log itself */
     error = write_log(text);
-    *port = write_port(out);
+    port->error = write_port(out);
+    port->written = !port->error;
     free(out);
-    return *port == PORT_WRITTEN ? ERROR_SUCCESS : error;
+    return port->written ? ERROR_SUCCESS : error;
 }
 
-const char *milestone_port_name(milestone_port port)
+void json_milestone_port(json *j, const milestone_port *port)
 {
-    static const char *const names[] = { "absent", "written", "failed" };
-
-    return names[port];
+    json_bool(j, "port", port->written);
+    json_unsigned(j, "port_error", port->error);
 }
 
 static bool step_name(const wchar_t *text, char *out)
@@ -340,7 +342,7 @@ int verb_milestone(int count, wchar_t **arguments)
     report_step(&r, "write");
     error = milestone_write(text, name, count == 4 ? arguments[3] : NULL, &port);
     json_utf8(&r.body, "line", text);
-    json_utf8(&r.body, "port", milestone_port_name(port));
+    json_milestone_port(&r.body, &port);
     if (error)
         report_fail(&r, error, L"the line could be written neither to COM1 nor to the log");
     return report_finish(&r);

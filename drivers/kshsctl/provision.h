@@ -9,10 +9,9 @@
 
 #define MILESTONE_NAME 32           /* characters of a step's name, at most */
 
-typedef enum milestone_port {
-    PORT_ABSENT,                    /* this guest has no COM1 */
-    PORT_WRITTEN,
-    PORT_FAILED                     /* it is there, and did not take the line in time */
+typedef struct milestone_port {
+    bool written;
+    DWORD error;                    /* Win32 code, if it was not: ERROR_FILE_NOT_FOUND where there is no COM1 */
 } milestone_port;
 
 /*
@@ -22,6 +21,6 @@ typedef enum milestone_port {
  * written if either took it.
  */
 DWORD milestone_write(const char *text, const char *name, const wchar_t *tail, milestone_port *port);
-const char *milestone_port_name(milestone_port port);
+void json_milestone_port(json *j, const milestone_port *port);
 
 #endif

@@ -87,7 +87,7 @@ static void tell_failure(report *r, const char *name, DWORD code, const wchar_t 
 
     snprintf(text, sizeof(text), "failed %s %lu", name, (unsigned long)code);
     milestone_write(text, name, output, &port);
-    json_utf8(&r->body, "port", milestone_port_name(port));
+    json_milestone_port(&r->body, &port);
 }
 
 static void supervise(report *r, const wchar_t *script, HANDLE *lock)
