@@ -19,7 +19,7 @@ REASONS = {
     "bcdedit": "not in Wine: there is no boot configuration",
     "dism": "in Wine it does nothing and succeeds",
     "icacls": "in Wine it does nothing and succeeds; files have no such access rights there",
-    "msiexec": "Wine has it, but a package of OpenSSH for it cannot be had here",
+    "msiexec": "Wine's own is used in one test; here its exit codes are wanted",
     "netsh": "in Wine it does nothing and succeeds",
     "powercfg": "not in Wine",
     "shutdown": "in Wine it does nothing and succeeds; the tests play the restart",

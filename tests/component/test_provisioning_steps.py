@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -209,6 +210,29 @@ def test_openssh_packages_are_installed_quietly(no_sshd: Steps, kind: str) -> No
     assert no_sshd.calls() == [INSTALLERS[kind]]
     assert done.exit_code == 1060, "the stand-in made no service"
     assert "still no service" in done.stdout
+
+
+def test_a_real_package_by_the_real_installer(no_sshd: Steps, tmp_path: Path) -> None:
+    """Wine's own msiexec, and a package made here that looks like that of Win32-OpenSSH."""
+    if shutil.which("wixl") is None:
+        pytest.fail("wixl is not installed, this test makes a package with it: apt-get install wixl", False)
+    shutil.copyfile(Path(__file__).with_name("openssh.wxs"), tmp_path / "openssh.wxs")
+    shutil.copyfile(no_sshd.file("windows/system32/wuauserv.exe"), tmp_path / "sshd.exe")
+    command = ["wixl", "-a", "x64", "-o", "OpenSSH.msi", "openssh.wxs"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    package(no_sshd, "msi")
+    shutil.copyfile(tmp_path / "OpenSSH.msi", no_sshd.machine.kshs / "openssh" / "OpenSSH.msi")
+    standin = no_sshd.standins.home / "bin" / "msiexec.exe"
+    aside = standin.rename(standin.with_suffix(".aside"))
+    try:
+        done = no_sshd.run("openssh")
+    finally:
+        aside.rename(standin)
+    assert done.exit_code == 0, done
+    assert "RUNNING" in state(no_sshd, "sshd")
+    installed = no_sshd.file("Program Files/OpenSSH")
+    assert sorted(path.name for path in installed.iterdir()) == ["sshd.exe"], "the server alone"
+    assert (no_sshd.machine.kshs / "state" / "openssh-msi.log").exists()
 
 
 @pytest.mark.parametrize("kind", sorted(INSTALLERS))
