@@ -60,3 +60,21 @@ def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
 
 def test_no_journal_nothing_unfinished(tmp_path: Path) -> None:
     assert unfinished(tmp_path / "none.jsonl") is None
+
+
+def test_the_older_one_is_in_flight_while_the_next_was_sent_ahead(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path) as journal:
+        journal.begin("first", "lease-1")
+        journal.sending([Intent(1, "a request")])
+        journal.begin("second", "lease-1")
+        journal.sending([Intent(2, "another")])
+        left = unfinished(path)
+        assert left is not None
+        assert (left.scenario, left.sent) == ("first", (Intent(1, "a request"),))
+        journal.end("first", "passed")
+        left = unfinished(path)
+        assert left is not None
+        assert (left.scenario, left.sent) == ("second", (Intent(2, "another"),))
+        journal.end("second", "recalled")
+    assert unfinished(path) is None

@@ -109,6 +109,7 @@ def test_hello_waits_and_the_stream_goes_both_ways(room: Path) -> None:
 
 def test_the_agents_death_ends_the_channel_with_its_code_and_words(room: Path) -> None:
     start(room)
+    assert ready(room).returncode == 0  # as leases are: else a slow host attaches before the agent is there
     process = attach(room)
     read(process, 5)
     write(process, b"die")
@@ -120,6 +121,7 @@ def test_the_agents_death_ends_the_channel_with_its_code_and_words(room: Path) -
 
 def test_an_agent_that_is_killed_ends_the_channel(room: Path) -> None:
     start(room)
+    assert ready(room).returncode == 0  # as leases are: else a slow host attaches before the agent is there
     process = attach(room)
     read(process, 5)
     os.killpg(int((room / "agent").read_text()), signal.SIGKILL)
@@ -129,6 +131,7 @@ def test_an_agent_that_is_killed_ends_the_channel(room: Path) -> None:
 
 def test_a_lost_channel_ends_the_agent(room: Path) -> None:
     start(room)
+    assert ready(room).returncode == 0  # as leases are: else a slow host attaches before the agent is there
     process = attach(room)
     read(process, 5)
     process.kill()
