@@ -26,7 +26,8 @@ bench: setup
 test:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not e2e" -n $(N)
+	$(BIN)/python -m pytest -m e2e -n $(N) --dist loadfile
 
 unit:
 	@scripts/setup.sh test
