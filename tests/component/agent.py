@@ -157,10 +157,9 @@ class Agent:
             slot=slot,
             route=C["KSHS_ROUTE_CALL"] if route is None else route,
             mode=C[f"KSHS_MODE_{mode}"],
-            control=IOCTL_KS_HANDSHAKE,
             in_length=in_length,
             out_length=out_length,
-            **{"timeout_ms": 10000} | fields,
+            **{"timeout_ms": 10000, "control": IOCTL_KS_HANDSHAKE} | fields,
         )
 
     def request(
