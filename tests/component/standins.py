@@ -33,16 +33,21 @@ _LIBRARIES = ("-ladvapi32",)
 
 
 def build(work: Path) -> Path:
-    """standin.exe, by the flags of the agent; `work` is an empty folder that keeps it."""
+    """standin.exe; `work` is an empty folder that keeps it."""
+    return build_program(work, "standin")
+
+
+def build_program(work: Path, name: str) -> Path:
+    """NAME.exe from NAME.c beside this file, by the flags of the agent; `work` is an empty folder."""
     source = drivers.build.ROOT
     for folder in ("abi", "common"):
         (work / folder).symlink_to(source / folder, target_is_directory=True)
-    shutil.copyfile(Path(__file__).with_name("standin.c"), work / "standin.c")
+    shutil.copyfile(Path(__file__).with_name(f"{name}.c"), work / f"{name}.c")
     tools = toolchain.find()
-    tools.compile(work, "standin.c", "standin.o", Options(False, ("abi", "common")))
+    tools.compile(work, f"{name}.c", f"{name}.o", Options(False, ("abi", "common")))
     tools.compile(work, "common/chkstk.S", "chkstk.o", Options(False, ("abi", "common")))
-    tools.link_program("standin.exe", ["standin.o", "chkstk.o"], _LIBRARIES, work)
-    return work / "standin.exe"
+    tools.link_program(f"{name}.exe", [f"{name}.o", "chkstk.o"], _LIBRARIES, work)
+    return work / f"{name}.exe"
 
 
 @dataclass(frozen=True)

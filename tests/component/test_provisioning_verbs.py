@@ -14,6 +14,7 @@ import pytest
 
 import drivers.build
 from tests.component.provision_guest import Port
+from tests.component.standins import build_program
 from tests.component.wine import WineGuest, copy_of
 from vm.windows.milestones import Kind, Milestone, parse
 
@@ -427,3 +428,17 @@ def test_supervise_passes_on_how_the_script_ended(
 def test_supervise_without_a_script(guest: WineGuest, port: Port) -> None:
     done = guest.kshsctl("supervise", "C:\\kshs\\nosuch.cmd")
     assert done.exit_code == FAILED
+
+
+def test_supervise_wants_an_administrators_rights(guest: WineGuest, port: Port, tmp_path: Path) -> None:
+    unelevated = guest.put(build_program(tmp_path, "unelevated"))
+    (guest.folder / "p.cmd").write_bytes(b"@echo off\r\necho ran >C:\\kshs\\ran\r\nexit /b 0\r\n")
+    line = ("C:\\kshs\\kshsctl.exe", "supervise", "C:\\kshs\\p.cmd")
+    done = guest.run(unelevated, *line)
+    assert done.exit_code == FAILED, done
+    assert done.json["step"] == "elevated"
+    assert done.json["code"] == 740
+    assert lines(port)[0] == Milestone(Kind.FAILED, "supervise", 740)
+    assert not (guest.folder / "ran").exists()
+    assert guest.run(*line).exit_code == DONE, "with them it runs"
+    assert (guest.folder / "ran").exists()
