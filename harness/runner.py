@@ -160,6 +160,8 @@ class Runner:
         Raises:
             HarnessError, VmError, BuildError: the guest cannot be provided.
         """
+        if self._next is not None:
+            return self._next.session  # whatever has become of it is the sent scenario's to say
         if self._session is not None and self._session.failure is None:
             return self._session
         self.discard()
@@ -248,11 +250,10 @@ class Runner:
             line=line,
             tags=tuple(scenario.tags),
         )
+        if self._next is not None and self._next.planned.scenario is not scenario:
+            self.discard()
         flight, self._next = self._next, None
-        if flight is None or flight.planned.scenario is not scenario or flight.session.failure is not None:
-            if flight is not None:
-                self._next = flight
-                self.discard()
+        if flight is None:
             session = self.ready()
             reason = self.fits(scenario, self.info)
             if reason is not None:
