@@ -12,6 +12,7 @@ from typing import Any
 from drivers.abi import Abi
 from harness.handshake_data import HandshakeData
 from harness.model.target import INTERFACE_STANDARD, MEDIUM_STANDARD, Format
+from harness.packed import packed
 
 #: KSPROPSETID_Kshs (kshs_abi.h): the property set of targets with `behaviour`.
 KSHS_PROPERTY_SET = "KSPROPSETID_Kshs"
@@ -62,6 +63,7 @@ class Encoder:
         self._no_slot = abi.constants["KSHS_NO_SLOT"]
         self._no_token = abi.constants["KSHS_NO_TOKEN"]
         self._max_data = abi.constants["KSHS_MAX_DATA"]
+        self._step = packed(abi.cs.kshs_step)
 
     def constant(self, name: str) -> int:
         """A constant of the header; its KSHS_ prefix may be left out."""
@@ -85,20 +87,19 @@ class Encoder:
         """
         if len(data) > self._max_data:
             raise ValueError(f"{len(data)} bytes of data are more than the {self._max_data} a step may carry")
-        cs: Any = self.abi.cs
         values: dict[str, Any] = {
             "slot": self._no_slot,
             "slot2": self._no_slot,
             "slot3": self._no_slot,
             "token": self._no_token,
             **members,
-            "size": len(cs.kshs_step),
+            "size": self._step.size,
             "op": self.abi.constants[f"KSHS_OP_{op}"],
             "data_length": len(data),
         }
         if guid is not None:
-            values["guid"] = cs.kshs_guid(guid.bytes_le)
-        return bytes(cs.kshs_step(**values)) + data
+            values["guid"] = guid.bytes_le
+        return self._step.pack(**values) + data
 
     def behaviour(
         self, *, pin_id: int, kind: str, status: int, delay_ms: int, value: int, value2: int

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import AgentError
+from harness.packed import Packed, packed
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
@@ -94,10 +95,10 @@ class FrameParser:
     """
 
     def __init__(self, abi: Abi) -> None:
-        self._header = abi.cs.kshs_frame
-        self._hello = abi.cs.kshs_hello
-        self._record = abi.cs.kshs_record
-        self._error = abi.cs.kshs_error
+        self._header = packed(abi.cs.kshs_frame)
+        self._hello = packed(abi.cs.kshs_hello)
+        self._record = packed(abi.cs.kshs_record)
+        self._error = packed(abi.cs.kshs_error)
         constants = abi.constants
         self._magic = constants["KSHS_FRAME_MAGIC"]
         self._max_payload = constants["KSHS_MAX_PAYLOAD"]
@@ -123,15 +124,15 @@ class FrameParser:
         if self._broken is not None:
             raise AgentError(self._broken)
         self._buffer += data
-        header_size = len(self._header)
+        header_size = self._header.size
         while len(self._buffer) >= header_size:
-            header = self._header(bytes(self._buffer[:header_size]))
+            header = self._header.unpack(self._buffer)
             # The header is judged as soon as it is here, so that a false length is never waited for.
             parse = self._check_header(header)
-            end = header_size + int(header.length)
+            end = header_size + header.length
             if len(self._buffer) < end:
                 return
-            frame = parse(int(header.seq), bytes(self._buffer[header_size:end]))
+            frame = parse(header.seq, bytes(self._buffer[header_size:end]))
             del self._buffer[:end]
             self._offset += end
             yield frame
@@ -143,7 +144,7 @@ class FrameParser:
     def _check_header(self, header: Any) -> Any:
         if header.magic != self._magic:
             self._violation(f"magic {int(header.magic):#010x} instead of {self._magic:#010x}")
-        parse = self._types.get(int(header.type))
+        parse = self._types.get(header.type)
         if parse is None:
             self._violation(f"frame type {int(header.type)} is none that an agent sends")
         if header.flags != 0:
@@ -152,10 +153,10 @@ class FrameParser:
             self._violation(f"payload of {int(header.length)} bytes, at most {self._max_payload} are allowed")
         return parse
 
-    def _split(self, what: str, structure: Any, payload: bytes) -> tuple[Any, bytes]:
-        if len(payload) < len(structure):
-            self._violation(f"{what} of {len(payload)} bytes, at least {len(structure)} are needed")
-        return structure(payload[: len(structure)]), payload[len(structure) :]
+    def _split(self, what: str, structure: Packed, payload: bytes) -> tuple[Any, bytes]:
+        if len(payload) < structure.size:
+            self._violation(f"{what} of {len(payload)} bytes, at least {structure.size} are needed")
+        return structure.unpack(payload), payload[structure.size :]
 
     def _parse_hello(self, seq: int, payload: bytes) -> Hello:
         hello, rest = self._split("HELLO", self._hello, payload)
@@ -178,15 +179,15 @@ class FrameParser:
 
     def _parse_record(self, seq: int, payload: bytes) -> Record:
         record, data = self._split("RECORD", self._record, payload)
-        if record.size != len(self._record):
-            self._violation(f"RECORD says size {int(record.size)}, {len(self._record)} is right")
+        if record.size != self._record.size:
+            self._violation(f"RECORD says size {int(record.size)}, {self._record.size} is right")
         if record.data_length != len(data):
             self._violation(
                 f"RECORD announces {int(record.data_length)} bytes of data and brings {len(data)}"
             )
         if len(data) > self._max_data:
             self._violation(f"RECORD with {len(data)} bytes of data, at most {self._max_data} are allowed")
-        return Record(seq=seq, data=data, **{name: int(getattr(record, name)) for name in _RECORD_FIELDS})
+        return Record(seq=seq, data=data, **{name: getattr(record, name) for name in _RECORD_FIELDS})
 
     def _parse_error(self, seq: int, payload: bytes) -> Fault:
         error, rest = self._split("ERROR", self._error, payload)
@@ -202,6 +203,7 @@ class FrameWriter:
     def __init__(self, abi: Abi) -> None:
         self._abi = abi
         self._constants = abi.constants
+        self._header = packed(abi.cs.kshs_frame)
 
     def hello(self) -> bytes:
         """The host's HELLO: its ABI version and layout; pointer sizes are the agent's to say."""
@@ -223,14 +225,14 @@ class FrameWriter:
         limit = self._constants["KSHS_MAX_PAYLOAD"]
         if len(payload) > limit:
             raise ValueError(f"a payload of {len(payload)} bytes does not fit into a frame of {limit}")
-        header = self._abi.cs.kshs_frame(
+        header = self._header.pack(
             magic=self._constants["KSHS_FRAME_MAGIC"],
             type=self._constants[kind],
             flags=0,
             seq=seq,
             length=len(payload),
         )
-        return bytes(header.dumps()) + payload
+        return header + payload
 
 
 def _text(raw: bytes) -> str:
