@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A driver package from a folder with C sources and an INF: what a team without a WDK at hand needs.
 
-The toolchain, the signing identity and the catalogue are those of the project's own drivers; docs/your-driver.md
-walks through it.  A package that was built elsewhere needs none of this: `drivers.package.load` takes it as it is.
+The toolchain, the signing identity and the catalogue are those of the project's own drivers, and
+docs/your-driver.md walks through it.  A package that was built elsewhere needs none of this:
+`drivers.package.load` takes it as it is.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ _CERTIFICATES = ("kshs-root.cer", "kshs-signing.cer")
 def package(folder: Path, out: Path, *, progress: Callable[[str], None] | None = None) -> Package:
     """Compile, link, sign and package the driver of a folder; answers the checked package.
 
-    The folder holds the driver's C sources (and ``.S``, ``.rc``), all of which go into the one ``.sys`` file that
-    its INF copies, and whatever other files the INF copies.  Sources find the headers of the WDK as mingw-w64 has
-    them (``ntddk.h``, ``ks.h``) and those of the folder; the driver is linked with ks.sys, ntoskrnl.exe and
-    hal.dll.  ``out`` gets the package and the PDB, and is made where it does not exist.
+    The folder holds the driver's C sources (and ``.S``, ``.rc``), all of which go into the one ``.sys`` file
+    that its INF copies, and whatever other files the INF copies.  Sources find the headers of the WDK as
+    mingw-w64 has them (``ntddk.h``, ``ks.h``) and those of the folder; the driver is linked with ks.sys,
+    ntoskrnl.exe and hal.dll.  ``out`` gets the package and the PDB, and is made where it does not exist.
 
     Raises `BuildError` and its kinds; an earlier package in ``out`` is then still there.
     """

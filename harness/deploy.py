@@ -32,7 +32,7 @@ DIRECTORY = r"C:\kshs"
 CRASHES = DIRECTORY + r"\crashes.jsonl"
 
 #: Raise it when a layer would come out otherwise although nothing that goes in has changed.
-_LAYER_VERSION = 1
+_LAYER_VERSION = 2
 _REBOOT = 3010
 _TIMEOUT = 180.0
 
@@ -155,6 +155,7 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
         "install-device",
         f"{DIRECTORY}\\target\\{kit.package.inf.name}",
         kit.hardware_id,
+        kit.service,
         reboot_is_fine=False,
     )
     if answer.get("reboot"):

@@ -227,8 +227,9 @@ class PluginState:
 
     def close(self) -> None:
         """Gives everything back; never raises."""
-        with contextlib.suppress(Exception):
-            self._write_missing_calls()
+        if self.is_worker:
+            with contextlib.suppress(Exception):
+                self._write_missing_calls()
         for thing in (self._runner, self._writer, self._journal):
             if thing is not None:
                 with contextlib.suppress(Exception):
@@ -243,6 +244,8 @@ class PluginState:
 
     def merge(self) -> list[dict[str, Any]] | None:
         """All parts as one list, written to ``results.jsonl`` where an output directory is given."""
+        with contextlib.suppress(Exception):
+            self._write_missing_calls()
         if not self.has_parts:
             return None
         parts = self.parts

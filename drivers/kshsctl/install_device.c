@@ -158,7 +158,27 @@ static bool wait_started(report *r, const wchar_t *hardware_id, bool *bound)
     return true;
 }
 
-static void install(report *r, const wchar_t *file, const wchar_t *hardware_id)
+/* The client shares file objects with the target, which takes one process on Wine.  An INF that was made for
+ * Windows has no reason to name a group for that: the service is made before the INF is installed, which then
+ * changes everything but the group.  Afterwards is too late, Wine does not stop a driver that has a device. */
+static bool join_client(report *r, const wchar_t *service)
+{
+    wchar_t file[MAX_PATH], path[MAX_PATH + 16];
+    service_facts found;
+    DWORD error;
+
+    service_examine(service, &found);
+    if (!nt_is_wine() || found.present)
+        return true;
+    report_step(r, "join-client");
+    format_text(file, ARRAY_COUNT(file), L"%ls.sys", service);
+    if (!driver_path(file, path, ARRAY_COUNT(path)))
+        return report_fail(r, ERROR_FILENAME_EXCED_RANGE, L"the system directory's path is too long");
+    error = service_create(service, path, WINE_GROUP);
+    return !error || report_fail(r, error, L"the service %ls cannot be made", service);
+}
+
+static void install(report *r, const wchar_t *file, const wchar_t *hardware_id, const wchar_t *service)
 {
     wchar_t inf[MAX_PATH], instance[MAX_PATH] = L"";
     DWORD length = GetFullPathNameW(file, ARRAY_COUNT(inf), inf, NULL);
@@ -184,6 +204,8 @@ static void install(report *r, const wchar_t *file, const wchar_t *hardware_id)
             return;
     }
     json_text(&r->body, "instance", instance);
+    if (service && !join_client(r, service))
+        return;
     report_step(r, "update-driver");
     if (update(r, inf, hardware_id)) {
         report_step(r, "wait-started");
@@ -198,9 +220,8 @@ int verb_install_device(int count, wchar_t **arguments)
 {
     report r;
 
-    (void)count;
     report_start(&r, "install-device");
-    install(&r, arguments[0], arguments[1]);
+    install(&r, arguments[0], arguments[1], count > 2 ? arguments[2] : NULL);
     return report_finish(&r);
 }
 

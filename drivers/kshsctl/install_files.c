@@ -6,8 +6,6 @@
 #include "nt.h"
 #include <winsvc.h>
 
-/* Wine puts the drivers of one load order group into one process, as they must be to share file objects. */
-#define WINE_GROUP L"WinePlugPlay"
 #define OUR_KS_PRODUCT L"kshs reference ks.sys"
 #define PING_TIMEOUT_MS 10000
 

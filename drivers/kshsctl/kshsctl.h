@@ -175,6 +175,9 @@ DWORD file_install(const wchar_t *source, const wchar_t *target, bool *changed);
 DWORD file_read(const wchar_t *path, size_t limit, uint8_t **data, size_t *length);     /* malloc */
 
 /* ---- services.c ------------------------------------------------------------------- */
+/* Wine puts the drivers of one load order group into one process, as they must be to share file objects. */
+#define WINE_GROUP L"WinePlugPlay"
+
 typedef struct service_facts {
     bool present;
     DWORD state;                    /* SERVICE_RUNNING ... */
@@ -184,6 +187,7 @@ typedef struct service_facts {
 void service_examine(const wchar_t *name, service_facts *facts);
 const char *service_state_name(DWORD state);
 DWORD service_start(const wchar_t *name, const wchar_t *path, const wchar_t *group);    /* creates, repairs, starts */
+DWORD service_create(const wchar_t *name, const wchar_t *path, const wchar_t *group);   /* does not start it */
 DWORD service_stop(const wchar_t *name);                    /* done already is no error */
 DWORD service_delete(const wchar_t *name);
 

@@ -23,7 +23,7 @@ static const struct verb {
     { L"install-ks", verb_install_ks, 1, 1, L"FILE", L"reference class driver, where the guest has none" },
     { L"install-client", verb_install_client, 1, 1, L"FILE", L"copies ksclient.sys, creates and starts its service" },
     { L"uninstall-client", verb_uninstall_client, 0, 0, L"", L"stops and deletes it" },
-    { L"install-device", verb_install_device, 2, 2, L"INF HWID", L"root-enumerated device and its driver" },
+    { L"install-device", verb_install_device, 2, 3, L"INF HWID [SERVICE]", L"root-enumerated device and its driver" },
     { L"uninstall-device", verb_uninstall_device, 1, 1, L"HWID", L"removes the devices of that hardware id" },
     { L"install-crash-recorder", verb_install_crash_recorder, 0, 0, L"", L"where the guest has no bugchecks" },
     { L"crash", verb_crash, 2, 2, L"PID EVENT", L"the recorder; started by the system" },

@@ -206,6 +206,21 @@ DWORD service_start(const wchar_t *name, const wchar_t *path, const wchar_t *gro
     return error;
 }
 
+DWORD service_create(const wchar_t *name, const wchar_t *path, const wchar_t *group)
+{
+    SC_HANDLE manager = open_manager(SC_MANAGER_CONNECT | SC_MANAGER_CREATE_SERVICE), service;
+    DWORD error;
+
+    if (!manager)
+        return GetLastError();
+    service = create_or_open(manager, name, path, group);
+    error = service ? ERROR_SUCCESS : GetLastError();
+    if (service)
+        CloseServiceHandle(service);
+    CloseServiceHandle(manager);
+    return error;
+}
+
 DWORD service_stop(const wchar_t *name)
 {
     SC_HANDLE manager, service = open_service(name, SERVICE_STOP | SERVICE_QUERY_STATUS, &manager);

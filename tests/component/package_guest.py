@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wine sessions on this host with any driver package in them, as guests for the plugin."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import drivers.build
+from drivers.package import Package
+from harness import config, deploy
+from harness.guests import Evidence, LoadedTarget, Say, crash_lines, find_target
+from harness.model import Target
+from harness.session import Channel
+from tests.component.wine import FOLDER, WineGuest, copy_of, template
+
+
+def install_package(
+    guest: WineGuest, build: drivers.build.Build, package: Package, target: Target
+) -> dict[str, Any]:
+    """Everything into a guest, as a real deployment does it; what install-device said."""
+    guest.hold()
+    guest.must("install-crash-recorder")
+    guest.must("install-ks", guest.put(build.refks, "ks.sys"))
+    guest.must("install-client", guest.put(build.client, "ksclient.sys"))
+    for file in (package.inf, *package.sys, package.cat):
+        guest.put(file)
+    inf = f"{FOLDER}\\{package.inf.name}"
+    return guest.must("install-device", inf, target.hardware_id, target.service)
+
+
+class PackageGuest:
+    """A prefix of its own as a lease."""
+
+    def __init__(self, build: drivers.build.Build, package: Package, target: Target, number: int) -> None:
+        self.id = f"local-{number}"
+        self._stack = ExitStack()
+        self._wine = WineGuest(self._stack.enter_context(copy_of(template())), build.agent)
+        self._stack.callback(self._end)
+        try:
+            install_package(self._wine, build, package, target)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _end(self) -> None:
+        with contextlib.suppress(AssertionError):  # what a broken driver left is killed all the same
+            self._wine.stop()
+
+    def open_agent(self) -> Channel:
+        return self._wine.channel()
+
+    def evidence(self) -> Evidence:
+        recorded = self._wine.folder / "crashes.jsonl"
+        lines = recorded.read_text(encoding="utf-8", errors="replace") if recorded.exists() else ""
+        return Evidence(driver=tuple(crash_lines(lines)))
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+class PackageProvider:
+    """Gives such guests for the target of a target file."""
+
+    def __init__(self, name: str) -> None:
+        self._loaded: LoadedTarget = find_target(name, config.load(None))
+        self._build = drivers.build.build()
+        self._package = self._loaded.package(self._build)
+        deploy.check_imports(self._build, self._package)
+        self._count = 0
+
+    def target(self) -> Target:
+        return self._loaded.target
+
+    def target_digest(self) -> str:
+        return self._package.digest
+
+    def prepare(self, say: Say) -> None:
+        say("a local guest needs no preparation")
+
+    def acquire(self) -> PackageGuest:
+        self._count += 1
+        return PackageGuest(self._build, self._package, self._loaded.target, self._count)
+
+    def host(self) -> Mapping[str, Any]:
+        return {"recipe": "local"}
+
+    def close(self) -> None:
+        pass
