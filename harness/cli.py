@@ -109,7 +109,9 @@ def build(
     ] = None,
     driver: Annotated[
         Path | None,
-        typer.Option("--driver", metavar="DIR", help="Instead: a package from C sources and an INF of yours."),
+        typer.Option(
+            "--driver", metavar="DIR", help="Instead: a package from C sources and an INF of yours."
+        ),
     ] = None,
 ) -> None:
     """Builds and signs everything that runs inside the guest; a second call does nothing."""

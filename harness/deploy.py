@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import waiting_agent
-from harness.errors import DeployError
+from harness.errors import DeployError, UsageError
 
 if TYPE_CHECKING:
     from drivers.build import Build
@@ -88,7 +88,7 @@ def layer(
         say: told of each step.
 
     Raises:
-        ImportRefused: the target imports what such guests do not have, so that it could not load there.
+        UsageError: the target imports what such guests do not have, so that it could not load there.
         DeployError: from the layer's `prepare`, naming the step that failed.
     """
     from vm.template import Layer
@@ -107,18 +107,26 @@ def check_imports(build: Build, package: Package) -> None:
     """Refuses a foreign driver that Wine and our reference class driver cannot load.
 
     Our own binaries were checked when they were built.  Windows guests judge for themselves: their
-    kernels' exports are no public data.
+    kernels' exports are no public data, and a driver that cannot load there fails in `install-device`.
 
     Raises:
-        ImportRefused: names every import that is missing or only a stub.
+        UsageError: names importer, module and every function that is missing or only a stub.
     """
     from drivers import imports
+    from drivers.errors import ImportRefused
 
     if package.directory == build.avshs.directory:
         return
     offered = imports.wine().with_module(build.refks.name, imports.exports_of(build.refks))
     for driver in package.sys:
-        imports.require(driver, offered)
+        try:
+            imports.require(driver, offered)
+        except ImportRefused as error:
+            raise UsageError(
+                f"this driver cannot load in a Wine guest: {error.message}",
+                str(driver),
+                f"{error.hint}; or run it on Windows (--guest)",
+            ) from None
 
 
 def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) -> dict[str, Any]:
