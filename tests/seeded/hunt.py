@@ -17,9 +17,10 @@ from drivers.abi import load
 from drivers.build import ROOT
 from harness import capabilities, scenario_file
 from harness.journal import Journal
-from harness.model import Scenario
+from harness.model import Rule, Scenario
 from harness.results import ScenarioResult
 from harness.runner import Runner
+from harness.verdict import Verdict
 from tests.seeded.local_guest import LocalProvider
 from tests.seeded.table import PAGE, Catch, Defect, defects, page
 
@@ -39,15 +40,26 @@ def catalogue() -> list[Scenario]:
 def ordered(scenarios: Iterable[Scenario], defect: Defect) -> list[Scenario]:
     """Those of the defect's rules first, so that the first failure comes early; nothing is left out.
 
-    Scenarios with many steps of waiting come last: what is found by a short one need not wait for them.
+    The invariants, IO, are judged in every scenario: what completes requests in odd ways comes first for it.
     """
 
-    def rank(scenario: Scenario) -> tuple[int, int]:
-        rules = [rule.value for rule in scenario.rules]
-        place = next((rules.index(rule) for rule in defect.rules if rule in rules), len(rules))
-        return (place, int("slow" in scenario.tags))
+    def rank(scenario: Scenario) -> int:
+        served = [rule.value for rule in scenario.rules] + ["IO"] * ("completion" in scenario.tags)
+        return next((served.index(rule) for rule in defect.rules if rule in served), len(Rule))
 
     return sorted(scenarios, key=rank)
+
+
+def speaks_of(defect: Defect, result: ScenarioResult, rules: tuple[str, ...]) -> bool:
+    """Whether a bad end is the defect's: its verdict, and one of its rules.
+
+    A driver that crashes or hangs leaves no record whose fields could name IO; the verdict does.
+    """
+    if result.verdict.value not in defect.verdicts:
+        return False
+    return bool({*rules, *result.rules} & set(defect.rules)) or (
+        "IO" in defect.rules and result.verdict.is_driver_fault and result.verdict is not Verdict.FAILED
+    )
 
 
 def rules_named(result: ScenarioResult) -> tuple[str, ...]:
@@ -79,7 +91,7 @@ def hunt(defect: Defect, scenarios: Iterable[Scenario], folder: Path) -> tuple[C
         if result.verdict.is_good:
             continue
         rules = rules_named(result)
-        if result.verdict.value in defect.verdicts and {*rules, *result.rules} & set(defect.rules):
+        if speaks_of(defect, result, rules):
             return Catch(result.id, result.verdict.value, rules), others
         others[result.id] = f"{result.verdict.value} [{', '.join(rules)}] {result.reason}"
     return None, others
