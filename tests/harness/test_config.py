@@ -41,7 +41,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[vm]\nmemory = 3\n", r"vm\.memory: there is no such key \(did you mean memory_mib\?\)"),
         ("[vm]\nmemory_mib = 1\n", r"vm\.memory_mib: input should be greater than or equal to 256"),
         ("[runn]\n", r"runn: there is no such key \(did you mean run\?\)"),
-        ("xyz = 1\n", r"xyz: there is no such key \(known here: run, targets, vm\)"),
+        ("xyz = 1\n", r"xyz: there is no such key \(known here: run, targets, vm, guests\)"),
         ("file = 'x'\n", "file: there is no such key"),
         ("[run\n", "is not TOML"),
         ("[run]\nguest = 3\n", r"run\.guest: input should be a valid string"),
