@@ -7,6 +7,7 @@ failure of our own infrastructure, is a pytest *error*: never a failure of the d
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """The long work, once, where people can watch it; xdist's controller has its own place for it."""
     state = session.config.stash[STATE]
     wanted = any(isinstance(item, ScenarioItem) for item in session.items)
+    if wanted:
+        # Items live to the end: the collector, which pefile and pytest call in full, may pass them over.
+        gc.freeze()
     if wanted and not state.is_worker and not session.config.option.collectonly:
         _prepare(session.config)
 
