@@ -110,8 +110,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 def _prepare(config: pytest.Config) -> None:
     state = config.stash[STATE]
-    with Progress() as progress:
-        state.prepare(progress.say)
+    try:
+        with Progress() as progress:
+            state.prepare(progress.say)
+    except UsageError as error:
+        raise usage(error) from None
 
 
 class _XdistHooks:

@@ -121,12 +121,18 @@ class PluginState:
         return self._provider
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Makes guests possible: builds, image, template.  A failure is latched for all processes."""
+        """Makes guests possible: builds, image, template.  A failure is latched for all processes.
+
+        Raises:
+            UsageError: the target cannot run on such guests; there is no use in trying any scenario.
+        """
         if self.prepared or self._latched():
             return
         try:
             self.provider.prepare(say)
             self.prepared = True
+        except UsageError:
+            raise
         except INFRASTRUCTURE as error:
             self.latch(error)
 
