@@ -35,8 +35,8 @@ unit:
 
 lint:
 	@scripts/setup.sh test
-	$(BIN)/ruff check drivers vm harness tests
-	$(BIN)/ruff format --check drivers vm harness tests
+	$(BIN)/ruff check drivers vm harness tests examples
+	$(BIN)/ruff format --check drivers vm harness tests examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/kshs build

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -163,7 +164,10 @@ class PluginState:
         """From now on every item gets this error at once, here and in the other workers."""
         self._latch = " ".join(str(error).split())
         with contextlib.suppress(OSError):
-            (self.parts / _BROKEN).write_text(self._latch, encoding="utf-8")
+            # Whole or not at all: another worker may be reading.
+            written = self.parts / f"{_BROKEN}.{os.getpid()}"
+            written.write_text(self._latch, encoding="utf-8")
+            written.replace(self.parts / _BROKEN)
 
     def _latched(self) -> str | None:
         if self._latch is None:

@@ -11,8 +11,8 @@ import drivers.build
 from harness import capabilities, scenario_file, target
 from harness.plan import plan
 from harness.planned import Plan, PlannedStep
-from harness.step_result import judge_step
 from harness.session import AgentSession
+from harness.step_result import judge_step
 from harness.verdict import Verdict
 from tests.component.agent import agent_of
 from tests.component.conftest import start

@@ -68,7 +68,7 @@ def sha256(file: Path) -> str:
         ["install-client"],
         ["uninstall-client", "x"],
         ["install-device", "only.inf"],
-        ["install-device", "a", "b", "c"],
+        ["install-device", "a", "b", "c", "d"],
         ["uninstall-device"],
         ["install-crash-recorder", "x"],
         ["crash", "1"],
