@@ -194,7 +194,7 @@ def test_a_driver_that_wine_cannot_load_is_refused_before_it_is_deployed(
     foreign: Any = SimpleNamespace(directory=Path("/theirs"), sys=[Path("/theirs/theirs.sys")])
     ours: Any = SimpleNamespace(directory=Path("/ours"), sys=[])
     build: Any = SimpleNamespace(refks=Path("/ours/ks.sys"), avshs=ours)
-    with pytest.raises(UsageError, match="theirs.sys imports KsNoSuchThing from ks.sys") as caught:
+    with pytest.raises(UsageError, match=r"theirs\.sys imports KsNoSuchThing from ks\.sys") as caught:
         check_imports(build, foreign)
     assert "\n" not in str(caught.value)
     assert "IoCompleteRequest" not in str(caught.value)
