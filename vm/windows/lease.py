@@ -145,8 +145,8 @@ def _make(
         shell = _shell(hv, image, machine, booting=True)
         try:
             progress.step("template: preparing the guest", 0.5)
-            for line in image.speech.warm_up:
-                shell.run(line, timeout=120, check=True)
+            # The guest's session began with its start; a first program loads what every later one needs.
+            shell.run(shell.wine(["cmd", "/c", "ver"]), timeout=300, check=True)
             if layer is not None:
                 layer.prepare(shell)
             shell.run(image.speech.settle, check=True)
