@@ -86,12 +86,17 @@ def find_process(mark: str) -> int | None:
 
 
 def _processes() -> Iterator[tuple[int, list[bytes]]]:
+    """Of our own mount namespace: a container's guests may work below a path that only looks like ours."""
+    here = Path("/proc/self/ns/mnt").readlink()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             line = (entry / "cmdline").read_bytes()
+            elsewhere = (entry / "ns" / "mnt").readlink() != here
         except OSError:
+            continue
+        if elsewhere:
             continue
         if line:
             yield int(entry.name), line.rstrip(b"\0").split(b"\0")

@@ -200,7 +200,11 @@ def test_the_way_to_the_sealed_image(bench: Bench) -> None:
             "provisioning",
             "step openssh failed with exit code 1060: no sshd",
         ),
-        ([*FIRST, "say:start 1", "say:failed boot 1229"], "provisioning", "step boot failed with exit code 1229"),
+        (
+            [*FIRST, "say:start 1", "say:failed boot 1229"],
+            "provisioning",
+            "step boot failed with exit code 1229",
+        ),
     ],
 )  # fmt: skip
 def test_failures(bench: Bench, script: list[str], state: str, message: str) -> None:
