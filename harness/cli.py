@@ -134,6 +134,8 @@ def build_package(folder: Path, out_directory: Path | None) -> None:
 
     if out_directory is None:
         raise UsageError("--driver wants to know where to", hint="kshs build --driver DIR --out DIR")
+    if not folder.is_dir():
+        raise UsageError("there is no such directory", where=str(folder), hint="see --driver")
     with Progress() as progress:
         made = driver_folder.package(folder, out_directory, progress=progress.say)
     console = out()

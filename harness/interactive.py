@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.config import Config
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.guests import SayProgress, VmProvider, find_target
 from harness.progress import Progress
 
@@ -22,6 +22,7 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
     """Leases a guest, opens a shell in it, throws it away; the shell's exit code.
 
     Raises:
+        UsageError: the guest is not one of a recipe.
         HarnessError: there is no ssh on this host.
         VmError, BuildError: the guest cannot be provided.
     """
@@ -30,10 +31,14 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
     import vm.template
     from vm.hypervisor import Hypervisor
 
+    recipe = guest or config.run.guest
+    if recipe not in vm.image.RECIPES:
+        raise UsageError(
+            f"no shell opens in a guest {recipe!r}", hint=f"recipes: {', '.join(vm.image.RECIPES)}"
+        )
     ssh = shutil.which("ssh")
     if ssh is None:
         raise HarnessError("ssh is not installed", hint="run: apt-get install -y openssh-client")
-    recipe = guest or config.run.guest
     provider = VmProvider(
         config.vm,
         find_target(target or config.run.target, config),

@@ -76,8 +76,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
     """Scenario files; see `is_scenario_file` for which they are."""
     session = parent.session
-    named = session.isinitpath(file_path) or session.isinitpath(file_path.parent)
-    if is_scenario_file(file_path, named=named):
+    chosen, named = session.isinitpath(file_path), session.isinitpath(file_path.parent)
+    if is_scenario_file(file_path, chosen=chosen, named=named):
         return ScenarioFile.from_parent(parent, path=file_path)
     return None
 

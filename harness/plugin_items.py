@@ -50,7 +50,7 @@ class ScenarioBroken(HarnessError):  # noqa: N818
         self.result = result
 
 
-def is_scenario_file(path: Path, *, named: bool) -> bool:
+def is_scenario_file(path: Path, *, chosen: bool, named: bool) -> bool:
     """Whether a file is to be collected.
 
     A TOML file is, when the user named it, when it is called ``*.scenario.toml``, or when it has a
@@ -59,11 +59,12 @@ def is_scenario_file(path: Path, *, named: bool) -> bool:
 
     Args:
         path: of the file.
-        named: whether the user named the file, or the directory in which it lies.
+        chosen: whether the user named the file itself: what is wrong with it is then told.
+        named: whether the user named the directory in which it lies.
     """
     if path.suffix != ".toml":
         return False
-    if path.name.endswith(SUFFIX):
+    if chosen or path.name.endswith(SUFFIX):
         return True
     if not named and path.parent.name not in DIRECTORIES:
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -85,9 +86,25 @@ def run(selection: Selection) -> int:
     """
     config = settings.load(selection.config)
     find_target(selection.target or config.run.target, config)
+    words = arguments(selection, config)
+    _writable((selection.out or config.run.out).absolute())
     tally = Tally()
-    code = pytest.main(arguments(selection, config), plugins=[tally])
+    code = pytest.main(words, plugins=[tally])
+    if code == pytest.ExitCode.NO_TESTS_COLLECTED:
+        raise UsageError("nothing was selected", hint="look at -k and the paths; docs/pytest.md")
     return exit_code(int(code), tally)
+
+
+def _writable(directory: Path) -> None:
+    """Makes the directory of results now: a run whose results cannot be kept is not begun."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"results cannot be written there: {error.strerror}", where=str(directory), hint="see --out"
+        ) from None
 
 
 def arguments(selection: Selection, config: settings.Config) -> list[str]:

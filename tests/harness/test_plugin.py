@@ -304,6 +304,22 @@ def test_which_files_are_scenario_files(pytester: pytest.Pytester, run: Run) -> 
     assert "a/other.toml::not-collected" in result.stdout.str()
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("schema = 1\n[[scenario\n", "*x.toml:2: no valid TOML*"),
+        ("schema = 1\n", "*there is no scenario in*"),
+    ],
+)
+def test_a_file_that_was_named_is_told_what_is_wrong(
+    pytester: pytest.Pytester, run: Run, text: str, says: str
+) -> None:
+    (pytester.path / "x.toml").write_text(text)
+    result = run("x.toml", scenarios=None)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines([says])
+
+
 def test_a_wrong_file_is_told_with_its_line_and_no_traceback(pytester: pytest.Pytester, run: Run) -> None:
     result = run(scenarios=SCENARIOS.replace('rule = "H5"', 'rule = "H55"'))
     assert result.ret == pytest.ExitCode.INTERRUPTED
