@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,6 @@ DIRECTORIES = frozenset({"catalogue", "scenarios"})
 SUFFIX = ".scenario.toml"
 
 _TABLE = re.compile(r"^\s*\[\[\s*scenario\s*\]\]", re.MULTILINE)
-_PEEK = 1 << 20
 
 
 class ScenarioFailed(Exception):  # noqa: N818 - what happened to the driver, not an error of ours
@@ -55,7 +55,8 @@ def is_scenario_file(path: Path, *, chosen: bool, named: bool) -> bool:
 
     A TOML file is, when the user named it, when it is called ``*.scenario.toml``, or when it has a
     ``[[scenario]]`` table and lies in a directory called ``catalogue`` or ``scenarios``, or directly
-    in a directory that the user named.
+    in a directory that the user named.  There a file that cannot be read as TOML, or that has a
+    ``schema`` and is no target file, is collected as well, so that what is wrong with it is told.
 
     Args:
         path: of the file.
@@ -72,11 +73,18 @@ def is_scenario_file(path: Path, *, chosen: bool, named: bool) -> bool:
 
 
 def _has_scenarios(path: Path) -> bool:
+    """Also of a file that was meant to have some: a misspelt or broken one must be told, not left out."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return _TABLE.search(file.read(_PEEK)) is not None
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
+    if _TABLE.search(text):
+        return True
+    try:
+        keys = tomllib.loads(text).keys()
+    except tomllib.TOMLDecodeError:
+        return True
+    return "schema" in keys and "hardware_id" not in keys
 
 
 class ScenarioFile(pytest.File):

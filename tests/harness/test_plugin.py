@@ -388,7 +388,7 @@ def test_the_plugin_does_nothing_where_nobody_asks(pytester: pytest.Pytester, ru
     result = run("--kshs-out=out", scenarios=None, options='fail="never"', test_x="def test_x(): pass")
     result.assert_outcomes(passed=1)
     assert not (pytester.path / "out").exists()
-    assert "kshs" not in result.stdout.str()
+    assert not [line for line in result.outlines if line.startswith("kshs:") or "= kshs =" in line]
 
 
 def test_wrong_settings_are_a_usage_error_in_one_line(pytester: pytest.Pytester, run: Run) -> None:
@@ -396,3 +396,14 @@ def test_wrong_settings_are_a_usage_error_in_one_line(pytester: pytest.Pytester,
     result = run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: kshs.toml: run.gest: there is no such key (did you mean guest?)"])
+
+
+@pytest.mark.parametrize("text", ["[[scenario\nid = 'x'\n", "schema = 1\n[[scenaro]]\nid = 'x'\n"])
+def test_a_broken_file_among_scenarios_is_told_and_not_left_out(
+    pytester: pytest.Pytester, run: Run, text: str
+) -> None:
+    (pytester.path / "scenarios").mkdir(exist_ok=True)
+    (pytester.path / "scenarios" / "broken.toml").write_text(text)
+    result = run()
+    assert result.ret != pytest.ExitCode.OK
+    assert "broken.toml" in result.stdout.str() + result.stderr.str()
