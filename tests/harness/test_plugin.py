@@ -402,8 +402,7 @@ def test_wrong_settings_are_a_usage_error_in_one_line(pytester: pytest.Pytester,
 def test_a_broken_file_among_scenarios_is_told_and_not_left_out(
     pytester: pytest.Pytester, run: Run, text: str
 ) -> None:
-    (pytester.path / "scenarios").mkdir(exist_ok=True)
-    (pytester.path / "scenarios" / "broken.toml").write_text(text)
-    result = run()
-    assert result.ret != pytest.ExitCode.OK
+    (pytester.mkdir("scenarios") / "broken.toml").write_text(text)
+    result = run(scenarios=None)
+    assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
     assert "broken.toml" in result.stdout.str() + result.stderr.str()
