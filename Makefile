@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make demo` runs the main job, `make test` everything.  Both install what they need.
 SHELL := /bin/bash
-.PHONY: help setup demo bench test unit lint clean
+.PHONY: help setup demo bench test test-setup-double unit lint clean
 BIN := .venv/bin
 # pytest workers: the guests share the machine's cores
 N ?= 2
