@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from harness import config as settings
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.progress import Progress
 from vm.windows.plan import Plan
 from vm.windows.plan import Request as PlanRequest
@@ -163,8 +163,10 @@ def make_guest(
         try:
             image = strategy.provision(hypervisor, plan, options, SayProgress(progress.say))
         except KeyboardInterrupt:
-            progress.say("repeat the command with --resume to go on")
-            raise
+            # Said here, because typer would end with an exit code and no word.
+            raise HarnessError(
+                "interrupted", where=plan.profile.name, hint="repeat the command with --resume to go on"
+            ) from None
     left = image.days_left()
     return [
         f"sealed: {image.path}",

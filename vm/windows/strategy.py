@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from vm.commands import run
 from vm.errors import VmError
@@ -193,14 +194,14 @@ class _Strategy:
         self._say(State.SETTLED, "starting the finished guest once more, to ask it over SSH")
         folder = self._session_folder(Session(number=len(self._state.record.sessions) + 1))
         remove_tree(folder)
-        try:
-            with sealing.trial(self._hv, self._plan, self._layout, folder) as machine:
-                self._machine = machine
+        with sealing.trial(self._hv, self._plan, self._layout, folder) as machine:
+            self._machine = machine
+            try:
                 answer = sealing.ask(machine, self._layout.folder, self._limit(State.SETTLED))
-        except sealing.NoAnswerError as error:
-            self._fail(error.message)
-        finally:
-            self._machine = None
+            except sealing.NoAnswerError as error:
+                self._fail(error.message)
+            finally:
+                self._machine = None
         remove_tree(folder)
         self._say(State.SETTLED, "sealing", 0.97)
         record = self._state.record
@@ -311,15 +312,14 @@ class _Strategy:
 
     # ---- failures ----------------------------------------------------------
 
-    def _fail_step(self, serial: Serial) -> None:
+    def _fail_step(self, serial: Serial) -> NoReturn:
         failure = serial.failure
         if failure is None:
             self._fail("a step failed, and COM1 does not say which")
-            return
         last = next((line for line in reversed(failure.tail) if line.strip()), "")
         self._fail(f"{failure}" + (f": {last.strip()}" if last else ""))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str) -> NoReturn:
         """Keeps evidence and the state, and ends the attempt.
 
         Raises:

@@ -236,7 +236,8 @@ def test_no_answer_over_ssh_leaves_a_settled_guest(bench: Bench, monkeypatch: py
 
     with monkeypatch.context() as patched:
         patched.setattr(sealing, "ask", silent)
-        line, _, record = bench.fails(GOOD)
+        line, evidence, record = bench.fails(GOOD)
+    assert (evidence / "screenshot.png").exists(), "seen before the machine was ended"
     assert "network does not answer" in line
     assert record["state"] == "settled"
     bench.make([], resume=True)
