@@ -20,7 +20,7 @@ setup:
 	@scripts/setup.sh demo
 
 demo: setup
-	@$(BIN)/kshs run --out out/demo
+	@$(BIN)/kshs run -n $(N) --out out/demo
 
 bench: setup
 	@$(BIN)/kshs bench --out out/bench.json
