@@ -8,6 +8,7 @@ violation ends the stream.  Layouts and limits are those of `drivers/abi/kshs_ab
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -61,6 +62,21 @@ class Record:
     thread: int
     repeats: int
     data: bytes
+
+
+def info_of(record: Record) -> dict[str, Any]:
+    """What the record of an INFO step says of the guest (`kshsctl info`).
+
+    Raises:
+        AgentError: its data is not one JSON object.
+    """
+    try:
+        info = json.loads(record.data)
+    except ValueError:
+        info = None
+    if not isinstance(info, dict):
+        raise AgentError("the agent's info is not one JSON object", where="agent")
+    return info
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ It exports them all, so that a foreign driver loads, and keeps the names of thos
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import AgentError
+from harness.frames import info_of
 
 if TYPE_CHECKING:
     from harness.session import AgentSession
@@ -41,13 +40,7 @@ def ask(session: AgentSession) -> list[str]:
     from harness.encode import Encoder
 
     record = session.run(Encoder(abi.load()).step("INFO"), what="info", timeout=_TIMEOUT)
-    try:
-        info = json.loads(record.data)
-    except ValueError:
-        info = None
-    if not isinstance(info, dict):
-        raise AgentError("the agent's info is not one JSON object", where="agent")
-    return of_info(info)
+    return of_info(info_of(record))
 
 
 def fold(environments: Iterable[dict[str, Any]], late: Iterable[Mapping[str, Any]]) -> None:

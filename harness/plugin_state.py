@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from harness.results import PartWriter, ScenarioResult
 from harness.runner import Runner
 from harness.verdict import Verdict
 from vm.errors import VmError
+from vm.files import write_whole
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -164,10 +164,7 @@ class PluginState:
         """From now on every item gets this error at once, here and in the other workers."""
         self._latch = " ".join(str(error).split())
         with contextlib.suppress(OSError):
-            # Whole or not at all: another worker may be reading.
-            written = self.parts / f"{_BROKEN}.{os.getpid()}"
-            written.write_text(self._latch, encoding="utf-8")
-            written.replace(self.parts / _BROKEN)
+            write_whole(self.parts / _BROKEN, self._latch)  # another worker may be reading
 
     def _latched(self) -> str | None:
         if self._latch is None:

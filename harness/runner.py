@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.encode import Encoder
 from harness.errors import AgentError, HarnessError, StepHungError, StepNotReachedError, UsageError
-from harness.frames import Record
+from harness.frames import Record, info_of
 from harness.guests import Evidence, Guest, GuestProvider, LeasesAhead, crash_sentence
 from harness.journal import Journal
 from harness.plan import plan
@@ -216,13 +216,7 @@ class Runner:
 
     def _ask_info(self, session: AgentSession) -> Mapping[str, Any]:
         record = session.run(self._encoder.step("INFO"), what="info", timeout=_INFO_TIMEOUT)
-        try:
-            info = json.loads(record.data)
-        except ValueError:
-            info = None
-        if not isinstance(info, dict):
-            raise AgentError("the agent's info is not one JSON object", where="agent")
-        return info
+        return info_of(record)
 
     # ---- a scenario --------------------------------------------------------
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import select
+import shlex
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ class LinuxGuest:
         forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:22"
         arguments = [
             "-object",
-            f"memory-backend-file,id=ram0,size={self.memory_mib}M,mem-path={_escaped(self.ram)},share={share}",
+            f"memory-backend-file,id=ram0,size={self.memory_mib}M,mem-path={option_value(self.ram)},share={share}",
             "-machine",
             "memory-backend=ram0",
             "-netdev",
@@ -118,7 +119,7 @@ class LinuxGuest:
             "-device",
             "virtio-net-pci,netdev=net0,romfile=,addr=0x1d",
             "-chardev",
-            f"file,id=debugcon,path={_escaped(self.evidence / 'debugcon.log')}",
+            f"file,id=debugcon,path={option_value(self.evidence / 'debugcon.log')}",
             "-device",
             "isa-debugcon,iobase=0xe9,chardev=debugcon",
         ]
@@ -130,8 +131,8 @@ class LinuxGuest:
         return line
 
 
-def _escaped(path: Path) -> str:
-    """QEMU's option parser ends a value at a comma unless it is doubled."""
+def option_value(path: Path) -> str:
+    """A path as a value of an option: QEMU's option parser ends a value at a comma unless it is doubled."""
     return str(path).replace(",", ",,")
 
 
@@ -174,23 +175,23 @@ class Domain:
     def save_devices(self, state: Path, timeout: float = 60) -> None:
         """Writes all but the memory, which is in its file already; the guest must be suspended."""
         self._ignore_shared_memory()
-        self.qmp("migrate", uri=f"exec:cat > {_quoted(state)}")
+        self.qmp("migrate", uri=f"exec:cat > {shlex.quote(str(state))}")
         self._migrated(timeout)
 
     def load_devices(self, state: Path, timeout: float = 60) -> None:
         """The reverse, for a guest that was started with ``incoming``."""
         self._ignore_shared_memory()
-        self.qmp("migrate-incoming", uri=f"exec:cat {_quoted(state)}")
+        self.qmp("migrate-incoming", uri=f"exec:cat {shlex.quote(str(state))}")
         self._migrated(timeout)
 
     def save_all(self, state: Path, timeout: float = 600) -> None:
         """Writes memory and devices; the guest must be suspended."""
-        self.qmp("migrate", uri=f"exec:cat > {_quoted(state)}")
+        self.qmp("migrate", uri=f"exec:cat > {shlex.quote(str(state))}")
         self._migrated(timeout)
 
     def load_all(self, state: Path, timeout: float = 600) -> None:
         """The reverse, for a guest that was started with ``incoming``."""
-        self.qmp("migrate-incoming", uri=f"exec:cat {_quoted(state)}")
+        self.qmp("migrate-incoming", uri=f"exec:cat {shlex.quote(str(state))}")
         self._migrated(timeout)
 
     def press(self, key: str) -> None:
@@ -258,10 +259,6 @@ class Domain:
 
     def _failed(self, what: str, error: libvirt.libvirtError) -> VmError:
         return VmError(f"{what}: {error.get_error_message() or error}", self.name)
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "'\\''") + "'"
 
 
 def kill_process(pid: int, mark: str, timeout: float = 10) -> bool:

@@ -142,6 +142,15 @@ def prune(config: VmConfig) -> list[Path]:
 
 
 def _open(path: Path, digest: str, image: Image, config: VmConfig) -> Template | None:
+    claimed = claim(path, digest)
+    return Template(digest, path, claimed[0], image, config.memory_mib, claimed[1]) if claimed else None
+
+
+def claim(path: Path, digest: str) -> tuple[Mapping[str, Any], UseMark] | None:
+    """The manifest of the complete template at ``path``, marked as in use from now on.
+
+    None where there is none, or one of another digest.
+    """
     if not (path / "manifest.json").exists():
         return None
     try:
@@ -154,7 +163,7 @@ def _open(path: Path, digest: str, image: Image, config: VmConfig) -> Template |
         mark.close()
         return None
     os.utime(path / "in-use")
-    return Template(digest, path, manifest, image, config.memory_mib, mark)
+    return manifest, mark
 
 
 def _make(

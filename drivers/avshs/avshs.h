@@ -11,15 +11,6 @@
 #ifndef AVSHS_H
 #define AVSHS_H
 
-#ifdef __MINGW32__
-/* mingw-w64's wdm.h defines these two as static after its intrinsics have declared them extern:
- * every object file would export them.  Told that they exist, the intrinsics leave them alone. */
-#ifndef __INTRINSIC_DEFINED_InterlockedBitTestAndSet
-#define __INTRINSIC_DEFINED_InterlockedBitTestAndSet
-#define __INTRINSIC_DEFINED_InterlockedBitTestAndReset
-#endif
-#endif
-
 #include "kshs_compat.h"
 
 #include <ks.h>

@@ -55,7 +55,8 @@ class PackageGuest:
     def evidence(self) -> Evidence:
         recorded = self._wine.folder / "crashes.jsonl"
         lines = recorded.read_text(encoding="utf-8", errors="replace") if recorded.exists() else ""
-        return Evidence(driver=tuple(crash_lines(lines)))
+        bugchecks = [line for line in self._wine.words().splitlines() if "KeBugCheckEx" in line]
+        return Evidence(driver=(*crash_lines(lines), *bugchecks))
 
     def close(self) -> None:
         self._stack.close()

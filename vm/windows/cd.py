@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import pycdlib
 
 from vm.errors import VmError
+from vm.files import write_whole
 
 VOLUME = "KSHS"
 ANSWER_FILE = "Autounattend.xml"
@@ -48,11 +48,7 @@ def write(target: Path, files: Mapping[str, bytes | Path]) -> Path:
     buffer = io.BytesIO()
     iso.write_fp(buffer)
     iso.close()
-    partial = target.with_name(f".{target.name}.part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(buffer.getbuffer())
-    partial.replace(target)
+    write_whole(target, buffer.getvalue())
     return target
 
 

@@ -15,10 +15,10 @@ from typing import Literal
 
 from lxml import etree
 
+from vm.domain import QEMU_NAMESPACE, option_value
 from vm.errors import VmError
 from vm.windows.profile import Firmware, WindowsProfile
 
-QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 _OVMF = Path("/usr/share/OVMF")
 _MACHINE = "pc-q35-7.2"
 _HYPERV: tuple[tuple[str, dict[str, str]], ...] = (
@@ -229,21 +229,16 @@ def _command_line(root: etree._Element, profile: WindowsProfile, placement: Plac
         "-device",
         "e1000e,netdev=kshsnet,romfile=,addr=0x1d",
         "-chardev",
-        f"file,id=kshsdbg,path={_option(placement.debug_console)}",
+        f"file,id=kshsdbg,path={option_value(placement.debug_console)}",
         "-device",
         "isa-debugcon,iobase=0xe9,chardev=kshsdbg",
     ]
     if placement.ram is not None:
         share = "on" if placement.ram_shared else "off"
         backend = f"memory-backend-file,id=kshsram,size={profile.memory_mib}M"
-        arguments += ["-object", f"{backend},mem-path={_option(placement.ram)},share={share}"]
+        arguments += ["-object", f"{backend},mem-path={option_value(placement.ram)},share={share}"]
         arguments += ["-machine", "memory-backend=kshsram"]
     if placement.incoming:
         arguments += ["-incoming", "defer"]
     for argument in arguments:
         etree.SubElement(line, f"{{{QEMU_NAMESPACE}}}arg", value=argument)
-
-
-def _option(path: Path) -> str:
-    """QEMU's option syntax ends a value at a comma; a doubled comma stands for one."""
-    return str(path).replace(",", ",,")

@@ -20,12 +20,12 @@ from typing import Any, Literal
 
 from vm.errors import VmError
 from vm.family import Family
-from vm.files import UseMark, digest_of, locked, private_directory, read_json, remove_tree, write_json
+from vm.files import digest_of, locked, private_directory, remove_tree, write_json
 from vm.hypervisor import Hypervisor
 from vm.lease import Lease
 from vm.progress import Progress, Silent
 from vm.ssh import Endpoint, Shell, connect
-from vm.template import Layer, Template, overlay
+from vm.template import Layer, Template, claim, overlay
 from vm.windows.machine import Hardware, Machine
 from vm.windows.sealed import WindowsImage
 
@@ -111,17 +111,10 @@ def ensure(
 
 
 def _open(path: Path, digest: str, image: WindowsImage) -> WindowsTemplate | None:
-    if not (path / "manifest.json").exists():
+    claimed = claim(path, digest)
+    if claimed is None:
         return None
-    try:
-        mark = UseMark(path / "in-use")
-    except FileNotFoundError:
-        return None
-    manifest = read_json(path / "manifest.json")
-    if manifest is None or manifest.get("digest") != digest:
-        mark.close()
-        return None
-    os.utime(path / "in-use")
+    manifest, mark = claimed
     return WindowsTemplate(digest, path, manifest, image, image.profile.memory_mib, mark)
 
 
