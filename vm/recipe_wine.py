@@ -120,6 +120,7 @@ class WineRecipe:
             f"--include={','.join(PACKAGES)}",
             '--aptopt=Apt::Install-Recommends "false"',
             '--aptopt=Acquire::Languages "none"',
+            '--aptopt=Acquire::Retries "3"',
             *(f"--aptopt={setting}" for setting in apt.settings()),
             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale", "doc", "info")),
             f'--extract-hook=mkdir -p "$1"/{_HERE}',
