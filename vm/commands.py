@@ -26,6 +26,9 @@ PACKAGES = {
 }
 """The Debian package that each program comes from."""
 
+TPM_PACKAGES = {"swtpm": "swtpm", "swtpm_setup": "swtpm-tools"}
+"""The same for what only Windows guests with ``tpm = true`` need."""
+
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -42,7 +45,7 @@ def require(program: str) -> str:
     """
     path = find(program)
     if path is None:
-        package = PACKAGES.get(program, program)
+        package = (PACKAGES | TPM_PACKAGES).get(program, program)
         raise VmError(f"{program} is not installed", hint=f"run: apt-get install -y {package}")
     return path
 

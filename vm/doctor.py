@@ -15,7 +15,7 @@ from pathlib import Path
 import libvirt
 
 from vm import accel, apt, image
-from vm.commands import PACKAGES, find
+from vm.commands import PACKAGES, TPM_PACKAGES, find
 from vm.config import VmConfig
 from vm.errors import VmError
 from vm.files import private_directory
@@ -49,6 +49,7 @@ def checks(config: VmConfig) -> list[Check]:
     """All of them; nothing is changed but for the two directories of ours, and nothing raises."""
     found = [_program(name) for name in sorted(PACKAGES)]
     found += [
+        _tpm(),
         _attempt("package mirror", lambda: _mirror(config)),
         _merged_usr(),
         _libvirt(),
@@ -79,6 +80,15 @@ def _program(name: str) -> Check:
     if path is not None:
         return Check(name, True, path)
     return Check(name, False, "not installed", f"apt-get install -y {PACKAGES[name]}")
+
+
+def _tpm() -> Check:
+    """Never bad: most guests have no TPM."""
+    missing = [package for program, package in TPM_PACKAGES.items() if find(program) is None]
+    if not missing:
+        return Check("TPM", True, "swtpm is there, for Windows guests with tpm = true")
+    command = f"apt-get install -y {' '.join(missing)}"
+    return Check("TPM", True, f"a Windows guest with tpm = true would need: {command}")
 
 
 def _mirror(config: VmConfig) -> str:

@@ -61,6 +61,7 @@ def empty(directory: Path) -> list[str]:
     for pid, name in machines(directory):
         if kill_process(pid, f"{directory}/"):
             gone.append(f"guest {name} (process {pid})")
+    gone += [f"TPM of a guest (process {pid})" for pid in end_helpers(f"{directory}/")]
     gone += [f"files of {path.name}" for path in sorted(directory.glob("leases/*"))]
     for entry in directory.iterdir() if directory.is_dir() else []:
         if entry.name not in KEPT:
@@ -74,6 +75,17 @@ def machines(directory: Path) -> Iterator[tuple[int, str]]:
     for pid, arguments in _processes():
         if Path(os.fsdecode(arguments[0])).name.startswith("qemu-system-") and mark in b"\0".join(arguments):
             yield pid, _guest_name(arguments)
+
+
+def end_helpers(mark: Path | str) -> list[int]:
+    """Ends the TPMs whose command line holds ``mark``; they end by themselves when their machine does."""
+    sought = os.fsencode(mark)
+    found = [pid for pid, arguments in _processes() if _is_tpm(arguments) and sought in b"\0".join(arguments)]
+    return [pid for pid in found if kill_process(pid, str(mark))]
+
+
+def _is_tpm(arguments: list[bytes]) -> bool:
+    return Path(os.fsdecode(arguments[0])).name == "swtpm"
 
 
 def find_process(mark: str) -> int | None:

@@ -99,6 +99,11 @@ class Placement:
         """The VNC socket; a display must exist for screenshots."""
         return (self.sockets or self.folder) / "vnc.sock"
 
+    @property
+    def tpm_socket(self) -> Path:
+        """Where QEMU finds the guest's TPM."""
+        return (self.sockets or self.folder) / "tpm.sock"
+
 
 def build(
     profile: WindowsProfile,
@@ -212,7 +217,9 @@ def _devices(
     etree.SubElement(serial, "target", type="isa-serial", port="0")
     if profile.tpm:
         tpm = etree.SubElement(devices, "tpm", model="tpm-crb")
-        etree.SubElement(tpm, "backend", type="emulator", version="2.0")
+        # Not libvirt's own swtpm: the state lies where the guest's disk does (vm.windows.tpm).
+        backend = etree.SubElement(tpm, "backend", type="external")
+        etree.SubElement(backend, "source", type="unix", mode="connect", path=str(placement.tpm_socket))
     etree.SubElement(devices, "graphics", type="vnc", socket=str(placement.display))
     video = etree.SubElement(devices, "video")
     etree.SubElement(video, "model", type="vga", vram="16384", heads="1")

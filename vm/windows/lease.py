@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Leases of sealed Windows images, behind the same `Lease` as those of the wine image.
 
-Two ways.  *fork*: the prepared guest's memory and devices are saved once, and every lease goes on from there.
-*boot*: the prepared guest is shut down once, and every lease starts from its disk.  A guest with a TPM boots,
-because the TPM's state lies in another process, and a fork would share it.
+Three ways (`vm.windows.profile.Way`).  *fork*: the prepared guest's memory and devices are saved once, and
+every lease goes on from there, its memory mapped from the template's.  *saved*: the same, but each lease
+reads the memory from a file.  *boot*: the prepared guest is shut down once, and every lease starts from its
+disk.
+
+A way is tried when its template is made: a guest is leased and must answer.  Where it does not, that is on
+record (`vm.windows.ways`) and the next way is taken.  A TPM's state travels with the devices' (QEMU asks
+swtpm for it), so a guest with one can be forked like any other.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vm.errors import VmError
 from vm.family import Family
@@ -26,14 +31,16 @@ from vm.lease import Lease
 from vm.progress import Progress, Silent
 from vm.ssh import Endpoint, Shell, connect
 from vm.template import Layer, Template, claim, overlay
+from vm.windows import tpm, ways
 from vm.windows.machine import Hardware, Machine
+from vm.windows.profile import Way
 from vm.windows.sealed import WindowsImage
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the layout of a template's directory changes."""
-Way = Literal["fork", "boot"]
 _BOOT_SECONDS = {"kvm": 300.0, "tcg": 1800.0}
 _SHUT_DOWN_SECONDS = {"kvm": 180.0, "tcg": 900.0}
+_LOAD_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class WindowsTemplate(Template):
     @property
     def way(self) -> Way:
         """How leases come to be."""
-        return "boot" if self.manifest["key"]["way"] == "boot" else "fork"
+        return Way(self.manifest["key"]["way"])
 
     @property
     def variables(self) -> Path:
@@ -62,9 +69,27 @@ class WindowsTemplate(Template):
         return self.image.endpoint(port)
 
 
-def choose_way(image: WindowsImage) -> Way:
-    """Fork where it works."""
-    return "boot" if image.profile.tpm else "fork"
+class WindowsLease(Lease):
+    """A lease whose machine has more to be ended than QEMU: a TPM, sockets."""
+
+    def __init__(
+        self,
+        hv: Hypervisor,
+        template: WindowsTemplate,
+        machine: Machine,
+        shell: Shell,
+        directory: Path,
+        evidence: Path,
+    ) -> None:
+        super().__init__(hv, template, machine.domain, machine.port, shell, directory, evidence)
+        self._machine = machine
+
+    def release(self) -> None:
+        """Ends the guest and its TPM and removes its disk; evidence that was asked for elsewhere stays."""
+        if not self._released:
+            self.shell.close()
+            self._machine.end()
+        super().release()
 
 
 def ensure(
@@ -77,10 +102,40 @@ def ensure(
 ) -> WindowsTemplate:
     """The template of `image` with `layer`, made where it is not there yet; see `vm.template.ensure`.
 
+    Args:
+        hv: the open hypervisor.
+        image: a sealed image.
+        layer: what is put into the guest.
+        progress: told what is done, and each way that did not work, with the reason.
+        way: this one and no other; by default the image's own (``leases``), else the first that works.
+
     Raises:
-        VmError: the guest does not come up, or ``layer.prepare`` raised one.
+        VmError: the guest does not come up, ``layer.prepare`` raised one, or the way that was asked for does
+            not work.
     """
     watcher = progress or Silent()
+    asked = way or image.profile.leases
+    tried = list(ways.candidates(hv, image, asked))
+    while True:
+        chosen = tried.pop(0)
+        try:
+            return _ensure(hv, image, layer, watcher, chosen)
+        except ways.WayFailedError as error:
+            ways.note(hv, image, error)
+            if not tried:
+                raise VmError(
+                    f"its guests cannot be leased by {chosen!r}: {error}",
+                    f"guest {image.name}",
+                    "leave out `leases` in kshs.toml, and kshs takes a way that works" if asked else None,
+                ) from None
+            watcher.step(
+                f"guest {image.name}: leases by {chosen!r} do not work here ({error}); taking {tried[0]!r}"
+            )
+
+
+def _ensure(
+    hv: Hypervisor, image: WindowsImage, layer: Layer | None, progress: Progress, way: Way
+) -> WindowsTemplate:
     key: dict[str, Any] = {
         "format": FORMAT,
         "image": image.digest,
@@ -88,7 +143,7 @@ def ensure(
         "layer": layer.digest if layer is not None else None,
         "qemu": hv.qemu_version,
         "accelerator": hv.accelerator.kind,
-        "way": way or choose_way(image),
+        "way": str(way),
     }
     digest = digest_of(key)
     private_directory(hv.config.cache_dir)
@@ -96,11 +151,11 @@ def ensure(
     found = _open(path, digest, image)
     if found is not None:
         return found
-    with locked(path.with_suffix(".lock"), watcher, "makes the same template"):
+    with locked(path.with_suffix(".lock"), progress, "makes the same template"):
         found = _open(path, digest, image)
         if found is None:
             try:
-                _make(hv, image, path, key, layer, watcher)
+                _make(hv, image, path, key, layer, progress)
             except BaseException:
                 remove_tree(path.with_suffix(".build"))
                 raise
@@ -130,10 +185,11 @@ def _make(
     remove_tree(part)
     private_directory(part)
     begun = time.monotonic()
-    fork = key["way"] == "fork"
-    hardware = _hardware(image, part, image.disk, image.variables)
+    way = Way(key["way"])
+    hardware = _hardware(image, part, image.disk, image.path)
+    ram = part / "ram" if way is Way.FORK else None
     progress.step(f"template: booting {image.name}", 0.1)
-    with Machine(hv, hardware, part, ram=part / "ram" if fork else None, ram_shared=True) as machine:
+    with Machine(hv, hardware, part, ram=ram, ram_shared=True) as machine:
         machine.resume()
         shell = _shell(hv, image, machine, booting=True)
         try:
@@ -143,16 +199,17 @@ def _make(
             if layer is not None:
                 layer.prepare(shell)
             shell.run(image.speech.settle, check=True)
-            if not fork:
+            if way is Way.BOOT:
                 progress.step("template: shutting the guest down", 0.8)
                 _shut_down(hv, shell, machine)
         finally:
             shell.close()
-        if fork:
-            progress.step("template: saving", 0.9)
-            machine.domain.await_no_connection()
-            machine.domain.suspend()
-            machine.domain.save_devices(part / "state", timeout=300)
+        if way is not Way.BOOT:
+            progress.step("template: saving", 0.85)
+            _save(machine, way, part / "state")
+    if way is not Way.BOOT:
+        progress.step("template: leasing a guest from it, to see that it lives", 0.95)
+        _try_out(hv, image, way, part)
     (part / "in-use").touch(mode=0o600)
     write_json(
         part / "manifest.json",
@@ -163,18 +220,77 @@ def _make(
             "image": str(image.path),
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - begun, 2),
+            "ways_that_failed": dict(ways.failed(hv, image)),
         },
     )
     remove_tree(path)
     part.rename(path)
 
 
-def _hardware(image: WindowsImage, folder: Path, disk: Path, variables: Path) -> Hardware:
-    """The machine on an overlay of `disk` and a copy of `variables`, both in `folder`."""
+def _save(machine: Machine, way: Way, state: Path) -> None:
+    machine.domain.await_no_connection()
+    try:
+        machine.domain.suspend()
+        if way is Way.FORK:
+            machine.domain.save_devices(state, timeout=_LOAD_SECONDS)
+        else:
+            machine.domain.save_all(state)
+    except VmError as error:
+        raise ways.WayFailedError(way, error) from None
+
+
+def _try_out(hv: Hypervisor, image: WindowsImage, way: Way, part: Path) -> None:
+    """One guest of the template in the making: whatever it lacks, the way is to blame.
+
+    Raises:
+        WayFailedError: it does not start, or does not answer.
+    """
+    directory = private_directory(hv.slot / "leases" / f"{image.name}-{os.urandom(4).hex()}")
+    try:
+        machine, shell = _start(hv, image, way, part, directory, directory)
+        try:
+            shell.run(shell.wine(["cmd", "/c", "ver"]), timeout=300, check=True)
+        finally:
+            shell.close()
+            machine.end()
+    except VmError as error:
+        raise ways.WayFailedError(way, error) from None
+    finally:
+        remove_tree(directory)
+
+
+def _hardware(image: WindowsImage, folder: Path, disk: Path, source: Path) -> Hardware:
+    """The machine on an overlay of `disk`, and with copies of what else is in `source`; all in `folder`."""
     overlay(folder / "disk.qcow2", disk, "qcow2")
-    if variables.exists():
-        shutil.copyfile(variables, folder / "uefi-vars.fd")
+    if (source / "uefi-vars.fd").exists():
+        shutil.copyfile(source / "uefi-vars.fd", folder / "uefi-vars.fd")
+    if image.profile.tpm:
+        tpm.copy(source / "tpm", folder / "tpm")
     return Hardware(image.profile, folder / "disk.qcow2", folder / "uefi-vars.fd")
+
+
+def _start(
+    hv: Hypervisor, image: WindowsImage, way: Way, source: Path, directory: Path, consoles: Path
+) -> tuple[Machine, Shell]:
+    """A guest of the template in `source`, running and connected to.
+
+    Raises:
+        VmError: it does not start.
+        GuestLost, GuestTimeout: it starts and does not answer.
+    """
+    hardware = _hardware(image, directory, source / "disk.qcow2", source)
+    ram = source / "ram" if way is Way.FORK else None
+    machine = Machine(hv, hardware, consoles, incoming=way is not Way.BOOT, ram=ram)
+    try:
+        if way is Way.FORK:
+            machine.domain.load_devices(source / "state", timeout=_LOAD_SECONDS)
+        elif way is Way.SAVED:
+            machine.domain.load_all(source / "state")
+        machine.resume()
+        return machine, _shell(hv, image, machine, booting=way is Way.BOOT)
+    except BaseException:
+        machine.end()
+        raise
 
 
 def _shell(hv: Hypervisor, image: WindowsImage, machine: Machine, *, booting: bool) -> Shell:
@@ -202,21 +318,14 @@ def acquire(hv: Hypervisor, template: WindowsTemplate, *, evidence: Path | None 
         VmError: it does not start.
         GuestLost, GuestTimeout: it starts and does not answer.
     """
-    unique = os.urandom(4).hex()
-    directory = private_directory(private_directory(hv.slot / "leases") / f"{template.image.name}-{unique}")
+    image = template.image
+    directory = private_directory(
+        private_directory(hv.slot / "leases") / f"{image.name}-{os.urandom(4).hex()}"
+    )
     consoles = private_directory(evidence if evidence is not None else directory)
-    fork = template.way == "fork"
-    machine = None
     try:
-        hardware = _hardware(template.image, directory, template.disk, template.variables)
-        machine = Machine(hv, hardware, consoles, incoming=fork, ram=template.ram if fork else None)
-        if fork:
-            machine.domain.load_devices(template.state, timeout=300)
-        machine.resume()
-        shell = _shell(hv, template.image, machine, booting=not fork)
+        machine, shell = _start(hv, image, template.way, template.path, directory, consoles)
     except BaseException:
-        if machine is not None:
-            machine.end()
         remove_tree(directory)
         raise
-    return Lease(hv, template, machine.domain, machine.port, shell, directory, consoles)
+    return WindowsLease(hv, template, machine, shell, directory, consoles)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from vm.domain import Domain
 from vm.errors import VmError
-from vm.files import private_directory
+from vm.files import private_directory, remove_tree
 from vm.hypervisor import Hypervisor
 from vm.ports import with_free_port
 from vm.windows import domain as description
 from vm.windows.profile import Firmware, WindowsProfile
+from vm.windows.tpm import Tpm
 
 _KEY_EVERY = 1.0
 _ONE_REBOOT = 3.0  # seconds; no system is up and down again in less
@@ -30,6 +31,11 @@ class Hardware:
     disk: Path
     variables: Path
     cds: tuple[Path, ...] = ()
+
+    @property
+    def tpm(self) -> Path:
+        """The folder of its TPM's state, beside the disk; there where the profile has one."""
+        return self.disk.with_name("tpm")
 
 
 class Machine:
@@ -63,7 +69,13 @@ class Machine:
         self._sockets = private_directory(hv.slot / "leases" / name)
         firmware = description.firmware_pair() if hardware.profile.firmware is Firmware.UEFI else None
 
+        self._tpm: Tpm | None = None
+
         def start(port: int) -> Domain:
+            # swtpm serves one QEMU and ends with it, so each attempt has its own.
+            self._end_tpm()
+            if hardware.profile.tpm:
+                self._tpm = Tpm(hardware.tpm, self._sockets)
             self.placement = description.Placement(
                 name,
                 hardware.disk,
@@ -86,7 +98,11 @@ class Machine:
             )
             return hv.start(xml, name, unique)
 
-        self.domain, self.port = with_free_port(start)
+        try:
+            self.domain, self.port = with_free_port(start)
+        except BaseException:
+            self._end_tpm()
+            raise
         self._begun = time.monotonic()
         self._next_key = 0.0
 
@@ -160,4 +176,12 @@ class Machine:
         """Ends it at once, in whatever state; never raises."""
         with contextlib.suppress(VmError):
             self.domain.kill()
+        self._end_tpm()
         self._hv.forget(self.domain)
+        remove_tree(self._sockets)
+
+    def _end_tpm(self) -> None:
+        tpm, self._tpm = self._tpm, None
+        if tpm is not None:
+            with contextlib.suppress(VmError):
+                tpm.end()

@@ -122,7 +122,8 @@ def make(request: Request, progress: Callable[[str], None] | None = None) -> Pla
     scratch = _anonymous(request, image.index)
     inputs: dict[str, object] = {
         "format": FORMAT,
-        "profile": profile.model_dump(mode="json"),
+        # How it is leased later makes it no other guest.
+        "profile": profile.model_dump(mode="json", exclude={"leases"}),
         "iso": medium.sha256,
         "image": image.index,
         "cd": scratch,
@@ -177,6 +178,11 @@ class Layout:
     def variables(self) -> Path:
         """The guest's UEFI variables."""
         return self.folder / "uefi-vars.fd"
+
+    @property
+    def tpm(self) -> Path:
+        """The state of the guest's TPM."""
+        return self.folder / "tpm"
 
     @property
     def domain(self) -> Path:

@@ -26,12 +26,24 @@ class Leg(StrEnum):
     VERIFIER = "verifier"
 
 
+class Way(StrEnum):
+    """How a clean guest comes from a prepared one (`vm.windows.lease`)."""
+
+    FORK = "fork"
+    """Its memory is mapped from a file, its devices' state is loaded."""
+    SAVED = "saved"
+    """Memory and devices are loaded from one file."""
+    BOOT = "boot"
+    """It starts from the disk."""
+
+
 class WindowsProfile(BaseModel):
     """A Windows guest; the configuration's ``[guests.NAME]`` with ``family = "windows"``.
 
     Sizes: ``disk_gib`` in GiB, ``memory_mib`` in MiB.  ``edition`` is the EDITIONID of the WIM;
     ``image_index`` or ``image_name`` choose more exactly.  ``settle_seconds``: how long the new
-    system must be at rest before it is sealed, and how long that is waited for at most.
+    system must be at rest before it is sealed, and how long that is waited for at most.  ``leases``:
+    the one way in which guests come from the image; without it the first that works.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +68,7 @@ class WindowsProfile(BaseModel):
     settle_seconds: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0, le=7200)]] = (60, 900)
     files: dict[str, Path] = Field(default_factory=dict)
     legs: frozenset[Leg] = frozenset()
+    leases: Way | None = None
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> WindowsProfile:

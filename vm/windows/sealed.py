@@ -50,6 +50,11 @@ class WindowsImage(Image):
         return self.path / "uefi-vars.fd"
 
     @property
+    def tpm(self) -> Path:
+        """The state of its TPM; absent without one.  Each guest gets a copy of its own."""
+        return self.path / "tpm"
+
+    @property
     def speech(self) -> Family:
         """How to speak to its guests."""
         return _FAMILIES[self.family]

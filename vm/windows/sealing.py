@@ -19,7 +19,7 @@ from vm.files import private_directory, remove_tree, write_json
 from vm.hypervisor import Hypervisor
 from vm.ssh import Shell, connect
 from vm.template import overlay
-from vm.windows import domain, plan, sealed
+from vm.windows import domain, plan, sealed, tpm
 from vm.windows.machine import Hardware, Machine
 from vm.windows.media import digest
 from vm.windows.profile import Firmware
@@ -49,6 +49,8 @@ def trial(hv: Hypervisor, what: plan.Plan, layout: plan.Layout, folder: Path) ->
     overlay(folder / "disk.qcow2", layout.disk, "qcow2")
     if what.profile.firmware is Firmware.UEFI:
         shutil.copyfile(layout.variables, folder / "uefi-vars.fd")
+    if what.profile.tpm:
+        tpm.copy(layout.tpm, folder / "tpm")
     hardware = Hardware(what.profile, folder / "disk.qcow2", folder / "uefi-vars.fd")
     with Machine(hv, hardware, folder) as machine:
         machine.resume()
@@ -140,6 +142,8 @@ def seal(
         shutil.copyfile(layout.variables, part / "uefi-vars.fd")
         pair = domain.firmware_pair()
         firmware = {name: digest(getattr(pair, name)) for name in _FIRMWARE_NAMES}
+    if what.profile.tpm:
+        tpm.copy(layout.tpm, part / "tpm")
     for name in ("client_key", "client_key.pub", "host_key.pub", "password"):
         shutil.copy2(layout.folder / name, part / name)
     openssh = what.request.openssh
@@ -170,9 +174,12 @@ def seal(
         "qemu": hv.qemu_version,
         "accelerator": hv.accelerator.kind,
         "firmware": firmware,
+        "tpm": {"swtpm": tpm.version(), "sha256": digest(part / "tpm" / tpm.STATE_FILE)}
+        if what.profile.tpm
+        else None,
         "disk_sha256": digest(part / "disk.qcow2"),
         "info": dict(answer.info),
-        "bytes_on_disk": {path.name: path.stat().st_blocks * 512 for path in sorted(part.iterdir())},
+        "bytes_on_disk": {p.name: p.stat().st_blocks * 512 for p in sorted(part.rglob("*")) if p.is_file()},
     }
     write_json(part / "manifest.json", manifest)
     remove_tree(home)

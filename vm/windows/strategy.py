@@ -22,7 +22,7 @@ from vm.errors import VmError
 from vm.files import locked, private_directory, remove_tree
 from vm.hypervisor import Hypervisor
 from vm.progress import Progress, Silent
-from vm.windows import evidence, plan, sealed, sealing
+from vm.windows import evidence, plan, sealed, sealing, tpm
 from vm.windows.machine import Hardware, Machine
 from vm.windows.payload import MAXIMUM_STARTS, step_names
 from vm.windows.profile import Firmware
@@ -158,6 +158,8 @@ class _Strategy:
             from vm.windows.domain import firmware_pair
 
             shutil.copyfile(firmware_pair().variables, self._layout.variables)
+        if profile.tpm:
+            tpm.manufacture(self._layout.tpm)
 
     def _install(self) -> None:
         record = self._state.record
