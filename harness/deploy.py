@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import waiting_agent
+from harness.agent_channel import WaitingAgentChannel
 from harness.errors import DeployError, UsageError
 
 if TYPE_CHECKING:
     from drivers.build import Build
     from drivers.package import Package
     from harness.model import Target
+    from harness.session import Channel as AgentChannel
     from vm.lease import Lease
-    from vm.ssh import Channel, Shell
+    from vm.ssh import Shell
     from vm.template import Layer
 
 #: Where everything lies in the guest.
@@ -32,7 +34,7 @@ DIRECTORY = r"C:\kshs"
 CRASHES = DIRECTORY + r"\crashes.jsonl"
 
 #: Raise it when a layer would come out otherwise although nothing that goes in has changed.
-_LAYER_VERSION = 2
+_LAYER_VERSION = 3
 _REBOOT = 3010
 _TIMEOUT = 180.0
 
@@ -278,10 +280,10 @@ def start_waiting_agent(shell: Shell) -> None:
     _sh(shell, waiting_agent.ready_script(), "serve")
 
 
-def open_agent(lease: Lease) -> Channel:
+def open_agent(lease: Lease) -> AgentChannel:
     """A channel to the agent of a lease: the one that waits there, or a new one."""
     if lease.family == "wine":
-        return lease.shell.channel(f"sh -c {shlex.quote(waiting_agent.attach_script())}")
+        return WaitingAgentChannel(lease.shell)
     return lease.shell.channel(Kshsctl(lease.shell).command("serve"))
 
 

@@ -138,6 +138,7 @@ class VmGuest:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
+        self._agent_given = False
         self._stack = ExitStack()
         self._stack.enter_context(lease)
 
@@ -153,6 +154,9 @@ class VmGuest:
 
     def open_agent(self) -> Channel:
         """The agent that waits in the template, or a new one."""
+        if self._agent_given:
+            raise HarnessError("the agent of this guest was given away already", where=self.id)
+        self._agent_given = True
         return deploy.open_agent(self._lease)
 
     def evidence(self) -> Evidence:
@@ -273,7 +277,8 @@ class VmProvider:
             raise HarnessError("the guest's template was not made")
         if isinstance(self._template, vm.windows.lease.WindowsTemplate):
             return VmGuest(vm.windows.lease.acquire(self._hypervisor, self._template))
-        return VmGuest(vm.lease.acquire(self._hypervisor, self._template))
+        # Whoever attaches to the waiting agent sets the clock with it.
+        return VmGuest(vm.lease.acquire(self._hypervisor, self._template, set_clock=False))
 
     def host(self) -> Mapping[str, Any]:
         """Versions of everything below the guest, digests of everything inside it."""

@@ -224,8 +224,8 @@ class AgentSession:
         parts = list(self.log)
         with contextlib.suppress(Exception):  # evidence of a dead channel is a bonus
             parts += self._channel.stderr_tail().splitlines()
-        if self._channel.exit_code is not None:
-            parts.append(f"exit code {self._channel.exit_code}")
+            if (code := self._channel.exit_code) is not None:
+                parts.append(f"exit code {code}")
         return "\n".join(parts)
 
     def close(self, timeout: float = 5.0, *, polite: bool = True) -> None:

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An agent that waits in the template, so that a fork attaches within milliseconds.
+"""An agent that waits in the template, so that a fork attaches without starting a process.
 
-On the Wine family a process takes a second to start under emulation, and SSH channels do not
-survive the fork.  So the agent is started once, inside the template, with two FIFOs for its
-streams, and a fork attaches to them with a small shell command.  The order of things matters:
+On the Wine family a process takes a second to start under emulation, and even a small command of the
+guest's shell a tenth of one; SSH channels do not survive the fork.  So the agent is started once, inside
+the template, with FIFOs for its streams, and a *relay* beside it that waits at a TCP port of the guest's
+loopback: a fork attaches by an SSH channel that is forwarded to that port (direct-tcpip, RFC 4254, 7.2).
+The order of things matters:
 
 - A FIFO opened for reading alone waits for a writer, and reads end-of-file when the last writer
-  goes.  So a *holder* process keeps both FIFOs open in both directions until someone attaches.
-- The agent's HELLO lies in the output FIFO, which keeps it until it is read.
-- Attaching opens both ends first, ends the holder then, and gives its own ends to two `cat`s: so
-  closing the channel is end-of-file for the agent, and the agent's death ends the channel.
+  goes.  So a *holder* process keeps both FIFOs open in both directions until the relay has them.
+- The agent's HELLO is taken out of its FIFO and kept, and the relay gives it first: so what is known to be
+  ready is the agent itself, and no fork has to ask again.
+- The relay's first line of input is the time, in seconds since 1970: a fork's clock stands where the
+  template's stood, and a command of its own for it would cost a tenth of the lease.  Where the clock cannot
+  be set, the agent's input ends and the reason stands in its stderr.
+- Closing the channel is end-of-file for the agent, and the agent's death ends the channel.  The relay serves
+  one connection: the agent is given away once.
 - The output's `cat` has the lowest priority.  The agent writes after each step, so that its FIFO says
   how far it came even if it dies; but passing each of these writes on at once costs, under emulation,
   as much as a step.  So while steps keep the guest's one processor busy, `cat` waits its turn and takes
@@ -22,6 +28,10 @@ import shlex
 
 #: Where FIFOs, the agent's stderr and its exit code live in the guest.
 DIRECTORY = "/run/kshs"
+#: Of the guest's loopback, where the relay waits.
+PORT = 4050
+#: Sets the guest's clock to the seconds in `$now`.
+SET_CLOCK = 'date -u -s "@$now" >/dev/null'
 
 
 def start_script(agent: str, hold: str | None = None, directory: str = DIRECTORY) -> str:
@@ -40,7 +50,7 @@ def start_script(agent: str, hold: str | None = None, directory: str = DIRECTORY
         # Every background process gets streams of its own: what keeps the SSH command's streams
         # open keeps the SSH command running.
         "setsid sleep 2147483647 0<>in 1<>out 2>/dev/null & echo $! >holder",
-        f"setsid sh -c {shlex.quote(f'{agent} <in >out 2>err; echo $? >exit.new; mv exit.new exit')}"
+        f"setsid sh -c {shlex.quote(f'{agent} <in >out 2>>err; echo $? >exit.new; mv exit.new exit')}"
         " </dev/null >/dev/null 2>&1 & echo $! >agent",
     ]
     if hold is not None:
@@ -48,13 +58,16 @@ def start_script(agent: str, hold: str | None = None, directory: str = DIRECTORY
     return "\n".join(lines)
 
 
-def ready_script(directory: str = DIRECTORY, seconds: int = 60) -> str:
-    """POSIX sh that waits until the agent has said HELLO; exit code 1 and its stderr if it does not.
+def ready_script(
+    directory: str = DIRECTORY, seconds: int = 60, *, port: int = PORT, set_clock: str = SET_CLOCK
+) -> str:
+    """POSIX sh that waits until the agent has said HELLO, and starts the relay.
 
-    The HELLO is taken out of the FIFO and kept in a file, which `attach_script` gives first: so
-    what is known to be ready is the agent itself, and no fork has to ask again.
+    It ends with 0 when a connection to ``port`` would be taken; with 1, and the reason on stderr, where
+    the agent or the relay does not get so far.
     """
     d = shlex.quote(directory)
+    listening = f"grep -qi ':{port:04X} 00000000:0000 0A ' /proc/net/tcp"
     return "\n".join(
         [
             f"cd {d} || exit 1",
@@ -63,40 +76,54 @@ def ready_script(directory: str = DIRECTORY, seconds: int = 60) -> str:
             f"while [ ! -s hello ] && [ ! -s exit ] && [ $n -lt {seconds * 10} ]; do",
             "  sleep 0.1; n=$((n+1))",
             "done",
-            "if [ -s hello ]; then wait $reader; exit 0; fi",
-            "kill $reader",
-            f"[ -s exit ] || echo 'the waiting agent said nothing in {seconds} s' >&2",
-            "tail -c 4096 err >&2",
-            "exit 1",
+            "if [ ! -s hello ]; then",
+            "  kill $reader",
+            f"  [ -s exit ] || echo 'the waiting agent said nothing in {seconds} s' >&2",
+            "  tail -c 4096 err >&2",
+            "  exit 1",
+            "fi",
+            "wait $reader",
+            f"setsid sh -c {shlex.quote(_relay(port, set_clock))} </dev/null >/dev/null 2>relay.err &",
+            "echo $! >relay",
+            "n=0",
+            f"until {listening}; do",
+            f"  if [ $n -ge {seconds * 10} ] || ! kill -0 $(cat relay) 2>/dev/null; then",
+            "    echo 'the relay does not listen' >&2; cat relay.err >&2",
+            "    exit 1",
+            "  fi",
+            "  sleep 0.1; n=$((n+1))",
+            "done",
+            # The relay has both FIFOs open by now: it opens them before it listens.
+            'read -r holder <holder; kill "$holder"',
         ]
     )
 
 
-def attach_script(directory: str = DIRECTORY) -> str:
-    """POSIX sh whose stdin and stdout are the waiting agent's, until one side ends.
+def _relay(port: int, set_clock: str) -> str:
+    """POSIX sh; each FIFO has exactly one process at this end, or nobody would see the other's end."""
+    give = "cat hello; exec nice -n 19 cat"
+    take = f"read -r now && {set_clock} 2>>err && exec cat"
+    # The outer shell opens both, so that listening means that both are open, and closes them for the rest.
+    return (
+        "exec 3>in 4<out; "
+        f"{{ {give}; }} <&4 3>&- 4<&- | nc.openbsd -l -N 127.0.0.1 {port} 3>&- 4<&- | "
+        f"{{ exec 4<&-; {take}; }} >&3 3>&- & "
+        "exec 3>&- 4<&-; wait"
+    )
 
-    Its exit code is the agent's (255 if that is not known within 2 s) and its stderr the last
-    4 KiB of the agent's.  A second attach fails with 254: the agent is given away once.
+
+def last_words_script(directory: str = DIRECTORY) -> str:
+    """POSIX sh that tells how the agent ended: its exit code, a line end, the last 4 KiB of its stderr.
+
+    The exit code is empty where there is none within 2 s, as for an agent that was killed or still runs.
     """
     d = shlex.quote(directory)
     return "\n".join(
         [
-            f"cd {d} 2>/dev/null && mv holder attached 2>/dev/null || {{",
-            "  echo 'no agent is waiting here' >&2; exit 254",
-            "}",
-            # Both opens return at once, because the holder has the other ends.
-            "exec 3>in 4<out 5<&0",
-            # Each process that is started here costs every lease some milliseconds under emulation.
-            'read -r holder <attached; kill "$holder"',
-            "cat <&5 >&3 4<&- 5<&- 2>/dev/null & writer=$!",
-            # Only the writer may keep the agent's stdin open, or the agent never sees its end.
-            "exec 3>&- 5<&- </dev/null",
-            "[ -s hello ] || : >hello",
-            "nice -n 19 cat hello - <&4",
-            'kill "$writer" 2>/dev/null',
+            f"cd {d} || exit 1",
             "n=0",
             "while [ ! -s exit ] && [ $n -lt 20 ]; do sleep 0.1; n=$((n+1)); done",
-            "tail -c 4096 err >&2",
-            'code=$(cat exit 2>/dev/null); exit "${code:-255}"',
+            "if [ -s exit ]; then cat exit; else echo; fi",
+            "tail -c 4096 err",
         ]
     )

@@ -97,10 +97,13 @@ class Lease:
         remove_tree(self._directory)
 
 
-def acquire(hv: Hypervisor, template: Template, *, evidence: Path | None = None) -> Lease:
+def acquire(
+    hv: Hypervisor, template: Template, *, evidence: Path | None = None, set_clock: bool = True
+) -> Lease:
     """Forks a guest from the template and connects to it.
 
     ``evidence``: a directory (made where needed) that outlives the lease; by default it goes with it.
+    ``set_clock``: False leaves the guest's clock where the template's stood; it is the caller's to set.
 
     Raises:
         VmError: the fork does not start.
@@ -123,7 +126,7 @@ def acquire(hv: Hypervisor, template: Template, *, evidence: Path | None = None)
         domain, port = with_free_port(start)
         domain.load_devices(template.state)
         domain.resume()
-        shell = _shell(hv, template, domain, port)
+        shell = _shell(hv, template, domain, port, set_clock=set_clock)
     except BaseException:
         if domain is not None:
             with contextlib.suppress(VmError):
@@ -134,7 +137,8 @@ def acquire(hv: Hypervisor, template: Template, *, evidence: Path | None = None)
     return Lease(hv, template, domain, port, shell, directory, consoles)
 
 
-def _shell(hv: Hypervisor, template: Template, domain: Domain, port: int) -> Shell:
+def _shell(hv: Hypervisor, template: Template, domain: Domain, port: int, *, set_clock: bool = True) -> Shell:
     shell = Shell(connect(template.endpoint(port), hv.config.connect_timeout), template.family, domain.name)
-    shell.run(template.family.set_clock(time.time()), check=True)
+    if set_clock:
+        shell.run(template.family.set_clock(time.time()), check=True)
     return shell

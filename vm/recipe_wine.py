@@ -30,6 +30,7 @@ PACKAGES = (
     "dropbear-bin",
     "libc-bin",
     "linux-image-cloud-amd64",
+    "netcat-openbsd",
     "openssh-sftp-server",
     "wine64",
 )

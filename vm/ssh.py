@@ -136,20 +136,21 @@ def _prefer(offered: Sequence[str], first: str) -> tuple[str, ...]:
 
 
 class Channel:
-    """A process in the guest with its stdin and stdout: a byte stream with little delay.
+    """A process in the guest with its stdin and stdout, or a port there: a byte stream with little delay.
 
     ``read`` and ``write`` may be called from two different threads.
     """
 
     _TAIL = 64 << 10
 
-    def __init__(self, channel: paramiko.Channel, where: str) -> None:
+    def __init__(self, channel: paramiko.Channel, where: str, *, forwarded: bool = False) -> None:
         self._channel = channel
         self._where = where
         self._tail = bytearray()
         self._tail_lock = threading.Lock()
-        # Unread stderr would fill the window and stop the process.
-        threading.Thread(target=self._drain_stderr, name=f"stderr of {where}", daemon=True).start()
+        if not forwarded:
+            # Unread stderr would fill the window and stop the process.
+            threading.Thread(target=self._drain_stderr, name=f"stderr of {where}", daemon=True).start()
 
     def __enter__(self) -> Channel:
         return self
@@ -302,6 +303,27 @@ class Shell:
             GuestLost: the connection broke.
         """
         return Channel(self._open(command), self._where)
+
+    def forward(self, port: int) -> Channel:
+        """Connects to a TCP port of the guest's loopback; such a channel has neither stderr nor exit code.
+
+        Raises:
+            VmError: nobody listens there, or the guest's SSH server does not forward.
+            GuestLost: the connection broke.
+        """
+        try:
+            channel = self._transport.open_channel(
+                "direct-tcpip", ("127.0.0.1", port), ("127.0.0.1", 0), timeout=30
+            )
+        except paramiko.ChannelException as error:
+            raise VmError(
+                f"port {port} of the guest takes no connection: {error.text}", self._where
+            ) from None
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise GuestLost(
+                f"the guest forwards no connection: {error or 'connection lost'}", self._where
+            ) from None
+        return Channel(channel, self._where, forwarded=True)
 
     def put(self, files: Mapping[str, Path], timeout: float = 120) -> None:
         """Copies files into the guest: remote path (of the guest's own kind) -> local file.

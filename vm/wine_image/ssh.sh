@@ -6,5 +6,6 @@ export WINEPREFIX=/root/.wine WINEARCH=win64
 export WINEDLLOVERRIDES='mscoree=;mshtml=;winemenubuilder.exe='
 # Only what a bugcheck says, into the log of the session.
 export WINEDEBUG=-all,err+ntoskrnl
-exec /usr/sbin/dropbear -F -E -e -m -s -j -k -W 1048576 -P /run/dropbear.pid -p 22 \
+# Forwarding to the guest's own ports (no -j) is how a lease attaches to the agent that waits.
+exec /usr/sbin/dropbear -F -E -e -m -s -k -W 1048576 -P /run/dropbear.pid -p 22 \
     -r /etc/dropbear/host_key

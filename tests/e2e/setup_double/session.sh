@@ -45,7 +45,7 @@ start_sshd() {
     /usr/lib/dropbear/dropbearconvert openssh dropbear $keys/ssh_host_ed25519_key /etc/dropbear/host_key || return 1
     tr -d '\r' <$keys/administrators_authorized_keys >/root/.ssh/authorized_keys
     chmod 600 /root/.ssh/authorized_keys
-    LANG=C.UTF-8 /usr/sbin/dropbear -E -e -m -s -j -k -W 1048576 -P /run/dropbear.pid -p 22 \
+    LANG=C.UTF-8 /usr/sbin/dropbear -E -e -m -s -k -W 1048576 -P /run/dropbear.pid -p 22 \
         -r /etc/dropbear/host_key
 }
 
