@@ -3,6 +3,7 @@
  * devices.c - devices by hardware id: find, restart, disable, enable, remove.
  */
 #include "devices.h"
+#include <cfgmgr32.h>
 
 static bool list_has(const wchar_t *ids, size_t count, const wchar_t *wanted)
 {
@@ -34,6 +35,20 @@ bool device_next(HDEVINFO set, DWORD *index, const wchar_t *hardware_id, SP_DEVI
         if ((type == REG_MULTI_SZ || type == REG_SZ) && list_has(ids, ARRAY_COUNT(ids), hardware_id))
             return true;
     }
+}
+
+int device_node_state(DWORD node, ULONG *problem)
+{
+    ULONG status = 0;
+
+    *problem = 0;
+    if (!nt.devnode_status || nt_is_wine())         /* Wine has the function, but no device nodes */
+        return -2;
+    if (nt.devnode_status(&status, problem, node, 0))
+        return 0;
+    if (status & DN_STARTED)
+        return 1;
+    return status & DN_HAS_PROBLEM ? -1 : 0;
 }
 
 HDEVINFO device_list(bool present_only)

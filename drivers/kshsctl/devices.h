@@ -11,5 +11,9 @@
 HDEVINFO device_list(bool present_only);    /* of all classes; INVALID_HANDLE_VALUE on failure */
 /* The next device from *INDEX on that has the hardware id. */
 bool device_next(HDEVINFO set, DWORD *index, const wchar_t *hardware_id, SP_DEVINFO_DATA *device);
+/* 1 started, 0 not (yet), -1 has a problem, -2 this guest cannot say; PROBLEM: CM_PROB_..., 0 without one. */
+int device_node_state(DWORD node, ULONG *problem);
+/* "problem_status" of the device of a hardware id: the NTSTATUS behind its problem code, null where it is not said. */
+void json_device_problem(json *j, const wchar_t *hardware_id);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "missing_calls.h"
 #include "nt.h"
+#include "verifier.h"
 
 #define CURRENT_VERSION L"SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion"
 #define MEMORY_MANAGEMENT L"SYSTEM\\CurrentControlSet\\Control\\Session Manager\\Memory Management"
@@ -17,6 +18,7 @@
 #define CODE_INTEGRITY_TESTSIGN 0x02
 #define CODE_INTEGRITY_HVCI 0x400
 #define HVCI_FIRST_BUILD 10586      /* older kernels know no such flag */
+#define SYSTEM_SECURE_BOOT 145      /* SystemSecureBootInformation, since NT 6.2 */
 
 static bool registry_dword(const wchar_t *key, const wchar_t *name, DWORD *value)
 {
@@ -170,6 +172,9 @@ void policy_read(policy_facts *facts)
     struct {
         ULONG length, options;
     } integrity = { sizeof(integrity), 0 };
+    struct {
+        BOOLEAN enabled, capable;
+    } boot = { FALSE, FALSE };
     RTL_OSVERSIONINFOW version;
     ULONG returned;
     DWORD value;
@@ -187,7 +192,10 @@ void policy_read(policy_facts *facts)
         if (version.dwBuildNumber >= HVCI_FIRST_BUILD)
             facts->hvci = (integrity.options & CODE_INTEGRITY_HVCI) != 0;
     }
-    if (registry_dword(SECURE_BOOT, L"UEFISecureBootEnabled", &value))
+    if (NT_SUCCESS(NtQuerySystemInformation((SYSTEM_INFORMATION_CLASS)SYSTEM_SECURE_BOOT, &boot, sizeof(boot),
+                                            &returned)))
+        facts->secure_boot = boot.enabled != 0;
+    else if (registry_dword(SECURE_BOOT, L"UEFISecureBootEnabled", &value))
         facts->secure_boot = value != 0;
     if (facts->hvci == UNKNOWN && registry_dword(HVCI, L"Enabled", &value))
         facts->hvci = value != 0;
@@ -203,26 +211,34 @@ static void write_policy(json *j)
     json_maybe(j, "hvci", facts.hvci);
 }
 
-/* As set in the registry: in force since the system started, unless it was set later. */
+/* flags and drivers as the registry has them; settings and active as verifier.exe says, asked only where there is
+ * something set. */
 static void write_verifier(json *j)
 {
-    wchar_t drivers[2048], *name, *state = NULL;
+    wchar_t drivers[2048], *name, *rest;
     DWORD flags = 0;
+    bool set;
 
     json_object(j, "verifier");
     registry_dword(MEMORY_MANAGEMENT, L"VerifyDriverLevel", &flags);
     json_unsigned(j, "flags", flags);
     json_array(j, "drivers");
-    if (registry_text(MEMORY_MANAGEMENT, L"VerifyDrivers", drivers, ARRAY_COUNT(drivers))) {
-        for (name = drivers; *name; name = state) {
-            state = name + wcscspn(name, L" ");
-            if (*state)
-                *state++ = 0;
-            if (*name)
-                json_text(j, NULL, name);
-        }
+    set = registry_text(MEMORY_MANAGEMENT, L"VerifyDrivers", drivers, ARRAY_COUNT(drivers)) && *drivers;
+    for (name = drivers; set && *name; name = rest) {
+        rest = name + wcscspn(name, L" ");
+        if (*rest)
+            *rest++ = 0;
+        if (*name)
+            json_text(j, NULL, name);
     }
     json_end(j);
+    if (set || flags) {
+        json_verifier(j, "settings", L"/querysettings");
+        json_verifier(j, "active", L"/query");
+    } else {
+        json_null(j, "settings");
+        json_null(j, "active");
+    }
     json_end(j);
 }
 

@@ -81,6 +81,22 @@ static PCCERT_CONTEXT read_certificate(report *r, const wchar_t *file)
     return certificate;
 }
 
+/* Read back through a handle of its own: a store that was opened to write has a cache. */
+static bool in_store(PCCERT_CONTEXT certificate, const wchar_t *name)
+{
+    HCERTSTORE store = crypt.open(CERT_STORE_PROV_SYSTEM_W, 0, 0,
+                                  CERT_SYSTEM_STORE_LOCAL_MACHINE | CERT_STORE_READONLY_FLAG, name);
+    PCCERT_CONTEXT found = NULL;
+
+    if (!store)
+        return false;
+    found = crypt.find(store, X509_ASN_ENCODING, 0, CERT_FIND_EXISTING, certificate, NULL);
+    if (found)
+        crypt.free(found);
+    crypt.close(store, 0);
+    return found != NULL;
+}
+
 static bool change_store(report *r, PCCERT_CONTEXT certificate, const wchar_t *name, bool install)
 {
     HCERTSTORE store = crypt.open(CERT_STORE_PROV_SYSTEM_W, 0, 0, CERT_SYSTEM_STORE_LOCAL_MACHINE, name);
@@ -103,6 +119,8 @@ static bool change_store(report *r, PCCERT_CONTEXT certificate, const wchar_t *n
     /* Writes are done at the latest here. */
     if (!crypt.close(store, 0) && done)
         done = report_fail(r, GetLastError(), L"LocalMachine\\%ls was not written", name);
+    if (done && install && !in_store(certificate, name))
+        done = report_fail(r, 0, L"LocalMachine\\%ls took the certificate and does not have it", name);
     if (done)
         json_text(&r->body, NULL, name);
     return done;

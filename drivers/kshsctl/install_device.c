@@ -12,6 +12,7 @@
 #define START_PAUSE_MS 50
 #define SERVICE_PATIENCE_MS 2000    /* a driver that was installed has given its service to the device by then */
 #define FORCE 1                     /* INSTALLFLAG_FORCE */
+#define NO_QUESTIONS 4              /* INSTALLFLAG_NONINTERACTIVE: what would be asked is refused */
 
 typedef BOOL (WINAPI *update_driver)(HWND parent, const wchar_t *hardware_id, const wchar_t *inf, DWORD flags,
                                      BOOL *reboot);
@@ -75,27 +76,12 @@ static bool update(report *r, const wchar_t *inf, const wchar_t *hardware_id)
     if (!found)
         return report_fail(r, GetLastError(), L"this guest has no UpdateDriverForPlugAndPlayDevices (newdev.dll)");
     memcpy(&call, &found, sizeof(call));
-    if (!call(NULL, hardware_id, inf, FORCE, &reboot))
+    if (!call(NULL, hardware_id, inf, FORCE | NO_QUESTIONS, &reboot))
         return report_fail(r, GetLastError(), L"the driver of %ls was not installed; see "
                            L"%%windir%%\\inf\\setupapi.dev.log (before NT 6: %%windir%%\\setupapi.log)", inf);
     if (reboot)
         r->reboot = true;
     return true;
-}
-
-/* 1 started, 0 not (yet), -1 has a problem, -2 this guest cannot say */
-static int node_state(DWORD node, ULONG *problem)
-{
-    ULONG status = 0;
-
-    *problem = 0;
-    if (!nt.devnode_status || nt_is_wine())         /* Wine has the function, but no device nodes */
-        return -2;
-    if (nt.devnode_status(&status, problem, node, 0))
-        return 0;
-    if (status & DN_STARTED)
-        return 1;
-    return status & DN_HAS_PROBLEM ? -1 : 0;
 }
 
 static bool device_service(const wchar_t *hardware_id, wchar_t *service, size_t count, DWORD *node)
@@ -132,7 +118,7 @@ static bool wait_started(report *r, const wchar_t *hardware_id, bool *bound)
     memset(&service, 0, sizeof(service));
     do {
         if (device_service(hardware_id, name, ARRAY_COUNT(name), &node)) {
-            state = node_state(node, &problem);
+            state = device_node_state(node, &problem);
             if (*name)
                 service_examine(name, &service);
             /* Where there are no device nodes to ask, a driver that runs is the sign. */
@@ -150,6 +136,8 @@ static bool wait_started(report *r, const wchar_t *hardware_id, bool *bound)
     json_utf8(&r->body, "service_state", service.present ? service_state_name(service.state) : "absent");
     json_unsigned(&r->body, "problem", problem);
     json_bool(&r->body, "started", state == 1);
+    if (problem)
+        json_device_problem(&r->body, hardware_id);
     if (state != 1 && !r->reboot && !*name)         /* Wine says success when no model of the INF matched */
         return report_fail(r, 0, L"no driver was installed for %ls: does the INF have that hardware id?", hardware_id);
     if (state != 1 && !r->reboot)

@@ -136,6 +136,8 @@ int verb_disable_service(int count, wchar_t **arguments);
 int verb_settle(int count, wchar_t **arguments);
 int verb_check_policy(int count, wchar_t **arguments);
 int verb_verifier_check(int count, wchar_t **arguments);
+int verb_device(int count, wchar_t **arguments);
+int verb_setupapi_log(int count, wchar_t **arguments);
 
 /* ---- abi_layout.c ---------------------------------------------------------- */
 const char *abi_layout_text(void);  /* lines end with \n */

@@ -25,6 +25,8 @@ static const struct verb {
     { L"uninstall-client", verb_uninstall_client, 0, 0, L"", L"stops and deletes it" },
     { L"install-device", verb_install_device, 2, 3, L"INF HWID [SERVICE]", L"root-enumerated device and its driver" },
     { L"uninstall-device", verb_uninstall_device, 1, 1, L"HWID", L"removes the devices of that hardware id" },
+    { L"device", verb_device, 1, 1, L"HWID", L"the device of that hardware id and the driver that is bound to it" },
+    { L"setupapi-log", verb_setupapi_log, 0, 1, L"[OFFSET]", L"length, or a piece, of the log of installations" },
     { L"install-crash-recorder", verb_install_crash_recorder, 0, 0, L"", L"where the guest has no bugchecks" },
     { L"crash", verb_crash, 2, 2, L"PID EVENT", L"the recorder; started by the system" },
     { L"supervise", verb_supervise, 1, 1, L"SCRIPT", L"runs provisioning: elevated, one at a time" },
