@@ -4,10 +4,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import tomllib
+from pathlib import Path
 
 
 def version() -> str:
-    """Of the installed package; "unknown" in a bare checkout."""
+    """Of this checkout, else of the installed package."""
+    try:
+        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+        if project["project"]["name"] == "kshs":
+            return str(project["project"]["version"])
+    except (OSError, ValueError, KeyError):
+        pass
     try:
         return importlib.metadata.version("kshs")
     except importlib.metadata.PackageNotFoundError:

@@ -7,22 +7,25 @@ crashed or hung, 2 bad usage or configuration, 3 our own infrastructure failed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from jinja2 import TemplateError
 from rich.console import Console
 from rich.table import Table
 
-from drivers.errors import BuildError
+from drivers.errors import BuildError, SigningError, ToolMissing
 from harness import bench_cli, version
 from harness import config as settings
 from harness.errors import HarnessError, UsageError
+from harness.inputs import check_file, make_directory
 from harness.progress import Progress
 from harness.provision_cli import provision
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 
 DONE, DRIVER, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
 
@@ -120,6 +123,8 @@ def build(
     if driver is not None:
         build_package(driver, out_directory)
         return
+    if out_directory is not None:
+        make_directory(out_directory.absolute(), "--out")
     with Progress() as progress:
         built = drivers.build.build(out_directory, progress=progress.say)
     console = out()
@@ -136,8 +141,19 @@ def build_package(folder: Path, out_directory: Path | None) -> None:
         raise UsageError("--driver wants to know where to", hint="kshs build --driver DIR --out DIR")
     if not folder.is_dir():
         raise UsageError("there is no such directory", where=str(folder), hint="see --driver")
-    with Progress() as progress:
-        made = driver_folder.package(folder, out_directory, progress=progress.say)
+    new = not out_directory.exists()
+    make_directory(out_directory.absolute(), "--out")
+    try:
+        with Progress() as progress:
+            made = driver_folder.package(folder, out_directory, progress=progress.say)
+    except BuildError as error:
+        if new:
+            with contextlib.suppress(OSError):
+                out_directory.rmdir()
+        if isinstance(error, (ToolMissing, SigningError)):
+            raise
+        # Sources and INF are the user's own.
+        raise UsageError(error.message, where=error.where, hint=error.hint or "see --driver") from error
     console = out()
     console.print(f"package {made.name} {made.digest[:16]} in {made.directory}")
     for path in (*made.sys, made.inf, made.cat, *made.certificates):
@@ -227,7 +243,19 @@ def report(
     source = directory / "results.jsonl"
     if not source.is_file():
         raise UsageError("there is no results.jsonl", where=str(directory), hint="give the --out of a run")
-    page.write(results.read(source), directory / "report.html")
+    check_file(source, "DIR")
+    make_directory(directory, "DIR")
+    try:
+        page.write(results.read(source), directory / "report.html")
+    except HarnessError as error:
+        raise UsageError(
+            error.message, where=error.where or str(source), hint="give the --out of a run"
+        ) from error
+    except (LookupError, TypeError, ValueError, AttributeError, TemplateError) as error:
+        # Records of the right kinds that lack what every run writes: somebody has edited them.
+        raise UsageError(
+            f"these are not the records of a run: {error}", where=str(source), hint="give the --out of a run"
+        ) from error
     out().print(str(directory / "report.html"))
 
 
@@ -261,7 +289,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise UsageError("only run takes arguments behind --", hint="kshs run [PATHS...] -- PYTEST_ARGS")
         code = app(args=ours or ["--help"], prog_name="kshs", obj=theirs, standalone_mode=False)
     except (HarnessError, VmError, BuildError) as error:
-        code = _fail(str(error), error, USAGE if isinstance(error, UsageError) else INFRASTRUCTURE)
+        code = _fail(
+            str(error), error, USAGE if isinstance(error, (UsageError, InputError)) else INFRASTRUCTURE
+        )
     except (KeyboardInterrupt, typer.Abort) as error:
         code = _fail("interrupted", error, INFRASTRUCTURE)
     except BrokenPipeError:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,7 @@ from rich.console import Console
 
 from harness import config as settings
 from harness.errors import HarnessError, UsageError
+from harness.inputs import check_file, make_directory
 from harness.progress import Progress
 from vm.windows.plan import Plan
 from vm.windows.plan import Request as PlanRequest
@@ -51,15 +54,26 @@ def provision(
 ) -> None:
     """Makes a Windows guest from an evaluation medium: unattended, offline, sealed."""
     loaded = settings.load(config)
+    profile = find_profile(name, loaded)
     limits = time_limits(limit or [])
+    for file, option in ((iso, "--iso"), (openssh, "--openssh"), (virtio_win, "--virtio-win")):
+        if file is not None:
+            check_file(file, option)
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise UsageError(f"--sha256 {sha256!r} is no SHA-256", hint="64 hexadecimal digits; see sha256sum")
+    if out is not None and not dry_run:
+        raise UsageError(
+            "--out is where --dry-run writes; the guest itself goes into the cache",
+            hint="leave it out, or add --dry-run",
+        )
+    if dry_run:
+        out = make_directory((out or Path("out") / name).absolute(), "--out")
     width = None if sys.stdout.isatty() else 200
     console = Console(highlight=False, markup=False, soft_wrap=True, width=width)
     with Progress() as progress:
-        plan = make_plan(
-            find_profile(name, loaded), iso, openssh, virtio_win, sha256.lower() if sha256 else None, progress
-        )
-        if dry_run:
-            lines = write_plan(plan, (out or Path("out") / name).absolute(), loaded)
+        plan = make_plan(profile, iso, openssh, virtio_win, sha256.lower() if sha256 else None, progress)
+        if out is not None:
+            lines = write_plan(plan, out, loaded)
         else:
             lines = make_guest(plan, loaded, limits, progress, resume=resume, rebuild=rebuild)
     for line in lines:
@@ -96,7 +110,7 @@ def time_limits(given: list[str]) -> Mapping[State, float]:
             state, minutes = State(word.strip()), float(number)
         except ValueError:
             state, minutes = State.ABSENT, 0.0
-        if state not in LIMITS or not minutes > 0:
+        if state not in LIMITS or not 0 < minutes < math.inf:
             states = ", ".join(LIMITS)
             raise UsageError(f"--limit {text!r} is not STATE=MINUTES", hint=f"states: {states}")
         limits[state] = minutes * 60
@@ -137,7 +151,6 @@ def write_plan(plan: Plan, out: Path, config: settings.Config) -> list[str]:
     import vm.accel
     import vm.windows.plan
 
-    out.mkdir(parents=True, exist_ok=True)
     return list(vm.windows.plan.dry_run(plan, out, config.vm, vm.accel.probe(config.vm)))
 
 

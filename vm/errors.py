@@ -22,6 +22,10 @@ class VmError(Exception):
         return f"{text}; {self.hint}" if self.hint else text
 
 
+class InputError(VmError):
+    """What the user gave (a file, a medium, a setting) is not what it must be."""
+
+
 class GuestLost(VmError, ConnectionError):  # noqa: N818 - named for what happened
     """The guest or the connection to it is gone: nothing more can be asked of this lease."""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,19 @@ def test_scenarios_and_out_come_from_kshs_toml(project: Path) -> None:
         (("run", ".", "--out", "o"), "kshs: nothing was selected"),
         (("shell", "--guest", "nope"), "kshs: no shell opens in a guest 'nope' (recipes: wine)"),
         (("build", "--driver", "/nowhere", "--out", "o"), "kshs: /nowhere: there is no such directory"),
+        (("build", "--driver", ".", "--out", "o"), "kshs: {here}: holds 0 INF files, exactly one is needed"),
+        (
+            ("build", "--driver", ".", "--out", "/dev/null"),
+            "kshs: /dev/null: nothing can be written there: File",
+        ),
+        (
+            ("build", "--out", "/dev/null"),
+            "kshs: /dev/null: nothing can be written there: File exists (check --out)",
+        ),
+        (
+            ("build", "--out", "/dev/null/o"),
+            "kshs: /dev/null/o: nothing can be written there: Not a directory",
+        ),
         (("fly",), "kshs: No such command 'fly'"),
         (("version", "--", "-x"), "kshs: only run takes arguments behind --"),
     ],
@@ -93,7 +107,8 @@ def test_scenarios_and_out_come_from_kshs_toml(project: Path) -> None:
 def test_bad_usage_is_one_clear_line_and_2(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
     done = kshs(tmp_path, *words)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stderr.startswith(says), done.stderr
+    assert done.stderr.startswith(says.replace("{here}", str(tmp_path))), done.stderr
+    assert words[0] != "build" or not (tmp_path / "o").exists()
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -116,10 +131,43 @@ def test_report_is_rendered_again(tmp_path: Path) -> None:
     assert "h4.short" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "results.jsonl: 0 runs in these records, one is needed"),
+        (b"\0\xff\n", "results.jsonl:1: this line is no record of a run"),
+        (b'{"kind": "run"}\n{"kind": "sce', "results.jsonl:2: this line is no record of a run"),
+        (b'{"kind": "run", "schema": 99}\n', "results.jsonl: these results have schema 99"),
+        (b'{"kind": "run", "schema": 1}\n', "results.jsonl: these are not the records of a run"),
+        (b'{"kind": "run"}\n{"kind": "scenario"}\n', "results.jsonl: these are not the records of a run"),
+    ],
+)
+def test_a_report_of_broken_results_is_2(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "results.jsonl").write_bytes(content)
+    done = kshs(tmp_path, "report", ".")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith(f"kshs: {says}"), done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_sources_that_do_not_compile_are_2(tmp_path: Path) -> None:
+    source = Path(ROOT / "drivers/avshs")
+    for path in source.iterdir():
+        if path.suffix == ".inf":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "wrong.c").write_text("int wrong(void) { return nothing; }\n")
+    done = kshs(tmp_path, "build", "--driver", ".", "--out", "o")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "nothing" in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not (tmp_path / "o").exists()
+
+
 def test_help_and_version(tmp_path: Path) -> None:
     assert kshs(tmp_path).stdout.startswith("Usage: kshs")
     done = kshs(tmp_path, "version")
-    assert done.returncode == 0 and "ABI 1" in done.stdout
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert done.returncode == 0 and done.stdout.startswith(f"kshs {project['version']}, ABI ")
 
 
 def test_arguments_behind_the_dashes_are_pytests() -> None:

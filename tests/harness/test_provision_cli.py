@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pycdlib
 import pytest
@@ -70,10 +71,10 @@ def test_dry_run_writes_what_would_be_used(kshs, medium: Path, tmp_path: Path) -
 
 def test_an_unknown_medium_needs_its_hash(kshs, medium: Path) -> None:  # type: ignore[no-untyped-def]
     code, _, err = kshs("provision", "win11", "--iso", medium, "--dry-run")
-    assert code == 3
+    assert code == 2
     assert f"--sha256 {_sha256(medium)}" in err
     code, _, err = kshs("provision", "win11", "--iso", medium, "--sha256", "0" * 64, "--dry-run")
-    assert code == 3
+    assert code == 2
     assert "not 0000" in err
 
 
@@ -82,6 +83,11 @@ def test_wrong_words_are_usage_errors(kshs, medium: Path) -> None:  # type: igno
         (("win95",), "there is no Windows guest 'win95'"),
         (("win11", "--limit", "tomorrow=3"), "STATE=MINUTES"),
         (("win11", "--limit", "installing=-1"), "STATE=MINUTES"),
+        (("win11", "--limit", "installing=nan"), "STATE=MINUTES"),
+        (("win11", "--limit", "installing=inf"), "STATE=MINUTES"),
+        (("win11", "--limit", "sealed=5"), "STATE=MINUTES"),
+        (("win11", "--limit", "installing"), "states: installing, first boot, provisioning, settled"),
+        (("win11", "--sha256", "abc"), "--sha256 'abc' is no SHA-256"),
     ):
         code, _, err = kshs("provision", words[0], "--iso", medium, "--dry-run", *words[1:])
         assert (code, said in err) == (2, True), err
@@ -99,15 +105,58 @@ def test_a_guest_of_the_settings(kshs, medium: Path, tmp_path: Path) -> None:  #
     assert "guests.win11.turbo: there is no such key" in err
 
 
-def test_missing_files_are_named(kshs, medium: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    code, _, err = kshs("provision", "win11", "--iso", tmp_path / "none.iso", "--dry-run")
-    assert code == 3
-    assert "none.iso" in err and "--iso" in err
-    code, _, err = kshs(
-        "provision", "win11", "--iso", medium, "--openssh", tmp_path / "none.msi", "--sha256", _sha256(medium)
-    )
-    assert code == 3
-    assert "none.msi" in err and "--openssh" in err
+@pytest.mark.parametrize("option", ["--iso", "--openssh", "--virtio-win"])
+def test_files_that_cannot_be_read_are_told_at_once(  # type: ignore[no-untyped-def]
+    kshs, medium: Path, tmp_path: Path, monkeypatch, option: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"x")
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path == secret:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for path, said in (
+        (tmp_path / "none.bin", "there is no such file"),
+        (tmp_path, "this is a directory, where a file is wanted"),
+        (Path("/dev/null"), "this is no regular file"),
+        (secret, "cannot be read: Permission denied"),
+        (secret / "below", "cannot be read: Not a directory"),
+    ):
+        words = ["provision", "win11", "--dry-run", option, path]
+        if option != "--iso":
+            words += ["--iso", medium, "--sha256", _sha256(medium)]
+        code, out, err = kshs(*words)
+        assert (code, err) == (2, f"kshs: {path}: {said} (check {option})\n")
+        assert out == "", "nothing was begun"
+
+
+def test_what_the_files_hold_is_told_in_one_line(kshs, medium: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    noise = tmp_path / "noise.iso"
+    noise.write_bytes(b"no ISO" * 20_000)
+    empty = tmp_path / "empty.msi"
+    empty.touch()
+    trusted = ("--iso", medium, "--sha256", _sha256(medium))
+    for words, path, said in (
+        (("--iso", noise), noise, "this is not an ISO image"),
+        ((*trusted, "--openssh", empty), empty, "this is no OpenSSH package"),
+    ):
+        code, _, err = kshs("provision", "win11", "--dry-run", *words)
+        assert code == 2, err
+        assert err.startswith(f"kshs: {path}: {said}") and len(err.splitlines()) == 1, err
+
+
+def test_out_must_be_a_place_to_write(kshs, medium: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for words, said in (
+        (("--dry-run", "--out", "/dev/null"), "kshs: /dev/null: nothing can be written there: File exists"),
+        (("--dry-run", "--out", medium / "x"), "nothing can be written there: Not a directory (check --out)"),
+        (("--out", tmp_path), "--out is where --dry-run writes"),
+    ):
+        code, _, err = kshs("provision", "win11", "--iso", medium, "--sha256", _sha256(medium), *words)
+        assert (code, said in err, len(err.splitlines())) == (2, True, 1), err
 
 
 def test_a_run_names_the_command_that_makes_the_guest(kshs, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

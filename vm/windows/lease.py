@@ -124,12 +124,12 @@ def ensure(
             ways.note(hv, image, error)
             if not tried:
                 raise VmError(
-                    f"its guests cannot be leased by {chosen!r}: {error}",
+                    f"its guests cannot be leased by '{chosen}': {error}",
                     f"guest {image.name}",
                     "leave out `leases` in kshs.toml, and kshs takes a way that works" if asked else None,
                 ) from None
             watcher.step(
-                f"guest {image.name}: leases by {chosen!r} do not work here ({error}); taking {tried[0]!r}"
+                f"guest {image.name}: leases by '{chosen}' do not work here ({error}); taking '{tried[0]}'"
             )
 
 
@@ -288,7 +288,9 @@ def _start(
             machine.domain.load_all(source / "state")
         machine.resume()
         return machine, _shell(hv, image, machine, booting=way is Way.BOOT)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, VmError) and machine.domain.events.wait(lambda events: events.stopped, 1.0):
+            error.message += f" ({machine.ended})"  # the reason of what else was noticed
         machine.end()
         raise
 

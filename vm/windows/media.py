@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from vm.errors import VmError
+from vm.errors import InputError
 from vm.windows import wim
 
 _WIM_PATHS = ("/sources/install.wim", "/sources/install.esd")
@@ -77,7 +77,7 @@ def digest(path: Path, progress: Callable[[float], None] | None = None) -> str:
     """SHA-256 of the file in hex; `progress` gets the fraction done.
 
     Raises:
-        VmError: the file cannot be read.
+        InputError: the file cannot be read.
     """
     hasher = hashlib.sha256()
     done = 0
@@ -90,7 +90,9 @@ def digest(path: Path, progress: Callable[[float], None] | None = None) -> str:
                 if progress and total:
                     progress(done / total)
     except OSError as error:
-        raise VmError(f"cannot read the ISO: {error.strerror}", where=str(path), hint="check --iso") from None
+        raise InputError(
+            f"cannot read the ISO: {error.strerror}", where=str(path), hint="check --iso"
+        ) from None
     return hasher.hexdigest()
 
 
@@ -98,20 +100,20 @@ def read(path: Path, progress: Callable[[float], None] | None = None) -> Media:
     """Open the ISO (UDF, as Windows media are; ISO 9660 with Joliet as a second choice) and read its WIM.
 
     Raises:
-        VmError: not readable, no ISO, or no Windows installation medium.
+        InputError: not readable, no ISO, or no Windows installation medium.
     """
     sha256 = digest(path, progress)
     iso = pycdlib.PyCdlib()
     try:
         iso.open(str(path))
     except (PyCdlibException, OSError) as error:
-        raise VmError(f"this is not an ISO image: {error}", where=str(path), hint="check --iso") from None
+        raise InputError(f"this is not an ISO image: {error}", where=str(path), hint="check --iso") from None
     try:
         wim_path, stream, size = _open_wim(iso, path)
         with stream:
             images = wim.describe(stream, size, f"{path}:{wim_path}")
     except PyCdlibException as error:
-        raise VmError(
+        raise InputError(
             f"the ISO image is damaged: {error}", where=str(path), hint="compare its SHA-256"
         ) from None
     finally:
@@ -132,7 +134,7 @@ def _open_wim(iso: pycdlib.PyCdlib, path: Path) -> tuple[str, BinaryIO, int]:
             stream = iso.open_file_from_iso(**{kind: name})
             stream.__enter__()  # type: ignore[no-untyped-call]
             return name, cast(BinaryIO, stream), int(record.get_data_length())
-    raise VmError(
+    raise InputError(
         "no sources/install.wim in this ISO",
         where=str(path),
         hint="give a Windows installation medium, not a language, driver or recovery disc",
@@ -165,17 +167,17 @@ def choose(
         known: the table's entry for this guest, if there is one.
 
     Raises:
-        VmError: another medium than the one asked for, a retail medium, another architecture, build or
+        InputError: another medium than the one asked for, a retail medium, another architecture, build or
             language, no such image, or more than one that would fit.
     """
     where = str(media.path)
     if expected_sha256 is not None and expected_sha256.lower() != media.sha256:
-        raise VmError(
+        raise InputError(
             f"SHA-256 is {media.sha256}, not {expected_sha256.lower()} as --sha256 says", where=where
         )
     if expected_sha256 is None and (known is None or known.sha256 != media.sha256):
         title = f"the known medium of {wanted.name} ({known.title})" if known else "a known medium"
-        raise VmError(
+        raise InputError(
             f"this ISO is not {title}",
             where=where,
             hint=f"if you trust it, say so by its hash: --sha256 {media.sha256}",
@@ -186,7 +188,7 @@ def choose(
     else:
         offered = "; ".join(f"{i.index} {i.name or i.display_name} [{i.edition}]" for i in media.images)
         problem = "no image fits" if not candidates else f"{len(candidates)} images fit"
-        raise VmError(
+        raise InputError(
             f"{problem} {_sought(wanted)}",
             where=where,
             hint=f"set image_index to one of: {offered}",
@@ -213,7 +215,7 @@ def _sought(wanted: Wanted) -> str:
 
 def _check(image: wim.WimImage, wanted: Wanted, where: str) -> None:
     if image.architecture != wanted.architecture:
-        raise VmError(
+        raise InputError(
             f"image {image.index} is for {image.architecture}, the guest is {wanted.architecture}",
             where=where,
         )
@@ -222,7 +224,7 @@ def _check(image: wim.WimImage, wanted: Wanted, where: str) -> None:
         and wanted.image_index is None
         and wanted.image_name is None
     ):
-        raise VmError(
+        raise InputError(
             f"image {image.index} is {image.edition}: a retail or volume edition, which would ask for a key",
             where=where,
             hint="download the evaluation medium, or choose the image by image_index and accept its licence",
@@ -230,12 +232,12 @@ def _check(image: wim.WimImage, wanted: Wanted, where: str) -> None:
     too_new = wanted.maximum_build is not None and image.build > wanted.maximum_build
     if image.build < wanted.minimum_build or too_new:
         builds = f"{wanted.minimum_build} to {wanted.maximum_build or 'any'}"
-        raise VmError(
+        raise InputError(
             f"image {image.index} is build {image.build}; {wanted.name} wants {builds}",
             where=where,
         )
     if wanted.language and wanted.language.lower() not in {name.lower() for name in image.languages}:
-        raise VmError(
+        raise InputError(
             f"image {image.index} speaks {', '.join(image.languages) or 'nothing'}, not {wanted.language}",
             where=where,
             hint="set locale to a language of the medium",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.windows import answer_file, cd
 from vm.windows.profile import Leg, WindowsProfile
 
@@ -28,6 +28,7 @@ VERIFIER_CLASSES = (1, 2, 4, 5, 6, 8, 9, 12, 17, 18, 34)
 """Rule classes of Driver Verifier for drivers of kernel streaming; 17 is the one made for them ("Rules for
 AVStream drivers", Windows driver documentation)."""
 VERIFIER_DRIVERS = ("avshs.sys", "ksclient.sys")
+"""Our own drivers; a driver need not be installed to be on Verifier's list."""
 
 _CONFIGURATION = (
     "agent",
@@ -99,6 +100,12 @@ def step_names(profile: WindowsProfile) -> tuple[str, ...]:
     return tuple(step for step in steps(profile) if step != BOUNDARY)
 
 
+def verifier_drivers(profile: WindowsProfile) -> tuple[str, ...]:
+    """What Driver Verifier watches in this guest from its first start on, lower case, each once."""
+    names = (*VERIFIER_DRIVERS, *profile.verifier_drivers)
+    return tuple(dict.fromkeys(name.lower() for name in names))
+
+
 def build(
     profile: WindowsProfile,
     *,
@@ -124,7 +131,7 @@ def build(
             for that at most.
 
     Raises:
-        VmError: a file that is missing or not what it should be.
+        InputError: a file that is missing or not what it should be.
     """
     files = _files(profile, secrets, agent, certificates, openssh, settle_seconds)
     driver_files = _tree(drivers, "drivers") if drivers is not None else {}
@@ -174,7 +181,7 @@ def _files(
 def _settings(profile: WindowsProfile, settle_seconds: tuple[int, int]) -> str:
     quiet, limit = settle_seconds
     if not 0 <= quiet <= limit <= 7200:
-        raise VmError(f"settle_seconds ({quiet}, {limit}) must rise, up to 7200")
+        raise InputError(f"settle_seconds ({quiet}, {limit}) must rise, up to 7200")
     policies = ["testsigning"] + (["hvci"] if Leg.HVCI in profile.legs else [])
     settings = {
         "DUMP": str(_KERNEL_DUMP),
@@ -185,7 +192,7 @@ def _settings(profile: WindowsProfile, settle_seconds: tuple[int, int]) -> str:
     }
     if Leg.VERIFIER in profile.legs:
         settings["VERIFIER_CLASSES"] = " ".join(map(str, VERIFIER_CLASSES))
-        settings["VERIFIER_DRIVERS"] = " ".join(VERIFIER_DRIVERS)
+        settings["VERIFIER_DRIVERS"] = " ".join(verifier_drivers(profile))
     return "".join(f'set "KSHS_{key}={value}"\n' for key, value in settings.items())
 
 
@@ -205,7 +212,7 @@ def _crlf(text: str) -> bytes:
 
 def _file(path: Path, what: str) -> Path:
     if not path.is_file():
-        raise VmError(f"{what} is no file", where=str(path))
+        raise InputError(f"{what} is no file", where=str(path))
     return path
 
 
@@ -217,9 +224,11 @@ def _openssh_kind(path: Path) -> str:
         with path.open("rb") as stream:
             head = stream.read(8)
     except OSError as error:
-        raise VmError(f"cannot be read: {error.strerror}", where=str(path), hint="check --openssh") from None
+        raise InputError(
+            f"cannot be read: {error.strerror}", where=str(path), hint="check --openssh"
+        ) from None
     if suffix not in _OPENSSH_KINDS or not head.startswith(_OPENSSH_KINDS[suffix]):
-        raise VmError(
+        raise InputError(
             "this is no OpenSSH package (.msi, .zip or .cab, with such content)",
             where=str(path),
             hint="give --openssh the MSI or zip of Win32-OpenSSH, or the CAB of the capability",
@@ -229,14 +238,14 @@ def _openssh_kind(path: Path) -> str:
 
 def _tree(directory: Path, prefix: str) -> dict[str, bytes | Path]:
     if not directory.is_dir():
-        raise VmError("the drivers are no folder", where=str(directory))
+        raise InputError("the drivers are no folder", where=str(directory))
     files: dict[str, bytes | Path] = {
         f"{prefix}/{path.relative_to(directory).as_posix()}": path
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
     if not files:
-        raise VmError("there are no drivers in this folder", where=str(directory))
+        raise InputError("there are no drivers in this folder", where=str(directory))
     return files
 
 
@@ -248,6 +257,6 @@ def _sums(files: Mapping[str, bytes | Path]) -> bytes:
         try:
             data = source if isinstance(source, bytes) else source.read_bytes()
         except OSError as error:
-            raise VmError(f"cannot be read: {error.strerror}", where=str(source)) from None
+            raise InputError(f"cannot be read: {error.strerror}", where=str(source)) from None
         lines.append(f"{hashlib.sha256(data).hexdigest()}  {name.removeprefix('kshs/')}\n")
     return "".join(lines).encode()

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from vm.accel import Accelerator
 from vm.config import VmConfig
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.files import digest_of, private_directory, write_whole
 from vm.windows import answer_rules, cd, media, payload, virtio
 from vm.windows import domain as description
@@ -109,9 +109,9 @@ def make(request: Request, progress: Callable[[str], None] | None = None) -> Pla
     profile = request.profile
     for path, option in ((request.openssh, "--openssh"), (request.virtio_win, "--virtio-win")):
         if path is not None and not path.is_file():
-            raise VmError("there is no such file", str(path), f"check {option}")
+            raise InputError("there is no such file", str(path), f"check {option}")
     if profile.disk_bus == "virtio" and request.virtio_win is None:
-        raise VmError(
+        raise InputError(
             "its disk is on virtio, for which Windows has no driver",
             profile.name,
             "give --virtio-win FILE, or set disk_bus = 'sata'",
@@ -245,7 +245,7 @@ def dry_run(plan: Plan, folder: Path, config: VmConfig, accelerator: Accelerator
         VmError: as `write`; or the folder holds a guest in the making.
     """
     if (folder / "state.json").exists():
-        raise VmError("a guest in the making lies here", str(folder), "choose another folder")
+        raise InputError("a guest in the making lies here", str(folder), "choose another folder")
     layout, content = write(plan, folder)
     emulator = shutil.which(config.qemu) or config.qemu
     write_whole(layout.domain, domain_xml(plan, layout, accelerator, emulator), 0o644)

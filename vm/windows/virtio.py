@@ -8,7 +8,7 @@ from pathlib import Path
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from vm.errors import VmError
+from vm.errors import InputError
 from vm.files import remove_tree
 
 _DRIVER = "viostor"
@@ -20,7 +20,7 @@ def extract(iso_path: Path, guest: str, target: Path) -> Path:
     """Writes the driver for `guest` (a built-in name, else that of Windows 11) below `target`.
 
     Raises:
-        VmError: not an ISO, or one without this driver.
+        InputError: not an ISO, or one without this driver.
     """
     folder = f"/{_DRIVER}/{_RELEASES.get(guest, 'w11')}/amd64"
     remove_tree(target)
@@ -29,7 +29,7 @@ def extract(iso_path: Path, guest: str, target: Path) -> Path:
     try:
         iso.open(str(iso_path))
     except (PyCdlibException, OSError) as error:
-        raise VmError(f"this is not an ISO image: {error}", str(iso_path), "check --virtio-win") from None
+        raise InputError(f"this is not an ISO image: {error}", str(iso_path), "check --virtio-win") from None
     try:
         kind = "joliet_path" if iso.has_joliet() else "rr_path"
         for child in iso.list_children(**{kind: folder}):
@@ -39,11 +39,11 @@ def extract(iso_path: Path, guest: str, target: Path) -> Path:
             base = name.rsplit("/", 1)[-1].split(";")[0]
             iso.get_file_from_iso(str(target / _DRIVER / base), **{kind: name})
     except PyCdlibException as error:
-        raise VmError(
+        raise InputError(
             f"there is no {folder} in it: {error}", str(iso_path), "give the virtio-win ISO to --virtio-win"
         ) from None
     finally:
         iso.close()
     if not list((target / _DRIVER).glob("*.inf")):
-        raise VmError(f"{folder} holds no INF", str(iso_path), "give the virtio-win ISO to --virtio-win")
+        raise InputError(f"{folder} holds no INF", str(iso_path), "give the virtio-win ISO to --virtio-win")
     return target

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from lxml import etree
 
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 
 _MAGIC = b"MSWIM\0\0\0"
 _HEADER_SIZE = 208
@@ -62,10 +62,10 @@ def describe(stream: BinaryIO, size: int, where: str) -> tuple[WimImage, ...]:
     stream.seek(0)
     header = stream.read(_HEADER_SIZE)
     if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
-        raise VmError("this is not a WIM file", where=where, hint="give an original Windows medium")
+        raise InputError("this is not a WIM file", where=where, hint="give an original Windows medium")
     part, parts = struct.unpack_from("<HH", header, 40)
     if (part, parts) != (1, 1):
-        raise VmError(
+        raise InputError(
             f"this WIM is part {part} of {parts}",
             where=where,
             hint="join the parts first: wimlib-imagex join",
@@ -77,7 +77,7 @@ def describe(stream: BinaryIO, size: int, where: str) -> tuple[WimImage, ...]:
             for label, at in _RESOURCES_AT.items():
                 length, offset = _resource(header, at)
                 if length > _METADATA_LIMIT or offset + length > size:
-                    raise VmError(
+                    raise InputError(
                         f"the WIM's {label} lies outside the file ({length} bytes at {offset})",
                         where=where,
                         hint="the medium is damaged or cut off: compare its SHA-256",
@@ -107,7 +107,7 @@ def _wimlib_xml(path: Path, where: str) -> bytes:
         raise VmError("wimlib-imagex did not answer within 120 s", where=where) from None
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise VmError(f"wimlib refuses the WIM: {said[-1] if said else done.returncode}", where=where)
+        raise InputError(f"wimlib refuses the WIM: {said[-1] if said else done.returncode}", where=where)
     return done.stdout
 
 
@@ -121,10 +121,10 @@ def parse(xml: bytes, where: str) -> tuple[WimImage, ...]:
     try:
         root = etree.fromstring(xml, parser)
     except etree.XMLSyntaxError as error:
-        raise VmError(f"the WIM's XML data is not well-formed: {error}", where=where) from None
+        raise InputError(f"the WIM's XML data is not well-formed: {error}", where=where) from None
     images = tuple(_image(node, where) for node in root.findall("IMAGE"))
     if not images:
-        raise VmError("the WIM holds no image", where=where)
+        raise InputError("the WIM holds no image", where=where)
     return tuple(sorted(images, key=lambda image: image.index))
 
 
@@ -134,7 +134,7 @@ def _image(node: etree._Element, where: str) -> WimImage:
     def text(path: str, default: str | None = None) -> str:
         value = node.findtext(path, default)
         if value is None:
-            raise VmError(
+            raise InputError(
                 f"image {index} of the WIM has no {path}",
                 where=where,
                 hint="this is not a Windows installation image",
@@ -144,7 +144,7 @@ def _image(node: etree._Element, where: str) -> WimImage:
     def number(path: str) -> int:
         value = text(path, "0")
         if not value.isdigit():
-            raise VmError(f"image {index} of the WIM: {path} is {value!r}, not a number", where=where)
+            raise InputError(f"image {index} of the WIM: {path} is {value!r}, not a number", where=where)
         return int(value)
 
     architecture = int(text("WINDOWS/ARCH"))
