@@ -57,6 +57,13 @@ class Inf:
                 return name
         return None
 
+    def driver_version(self) -> str | None:
+        """The version behind the date of DriverVer, which Windows keeps with a device that it binds."""
+        for line in self.section("Version"):
+            if line.key is not None and line.key.lower() == "driverver" and len(line.values) > 1:
+                return line.values[1]
+        return None
+
     def models(self) -> Iterator[tuple[str, list[str]]]:
         """Install section and hardware ids of every model for 64-bit systems."""
         for manufacturer in self.section("Manufacturer"):

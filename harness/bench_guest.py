@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from harness import encode
 from harness.bench_figures import Point
-from harness.deploy import Kshsctl
 from harness.encode import Encoder
 from harness.errors import HarnessError
 from harness.frames import FrameParser, FrameWriter, Record
 from harness.handshake_data import HandshakeData, handshake_size
+from harness.kshsctl import Kshsctl
 from harness.model.steps import IOCTL_KS_HANDSHAKE
 from harness.session import WINDOW, AgentSession, Pending
 

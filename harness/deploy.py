@@ -8,45 +8,46 @@ JSON; at the end the guest is asked what it has, and that must be what was sent,
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import waiting_agent
+from harness import setupapi_log, verifier, waiting_agent, windows_deploy
 from harness.agent_channel import WaitingAgentChannel
 from harness.errors import DeployError, UsageError
+from harness.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, text_of
 
 if TYPE_CHECKING:
     from drivers.build import Build
     from drivers.package import Package
     from harness.model import Target
     from harness.session import Channel as AgentChannel
+    from harness.verifier import Verifier
     from vm.lease import Lease
     from vm.ssh import Shell
     from vm.template import Layer
 
-#: Where everything lies in the guest.
-DIRECTORY = r"C:\kshs"
 #: Where the crash recorder of guests without bugchecks writes (docs/architecture.md).
 CRASHES = DIRECTORY + r"\crashes.jsonl"
 
 #: Raise it when a layer would come out otherwise although nothing that goes in has changed.
-_LAYER_VERSION = 3
-_REBOOT = 3010
-_TIMEOUT = 180.0
+_LAYER_VERSION = 4
 
 
 @dataclass(frozen=True)
 class Kit:
-    """What goes into the guest: our build, the target's package, and how the target is found there."""
+    """What goes into the guest: our build, the target's package, and how the target is found there.
+
+    ``verifier`` is what a Windows guest with the verifier leg was asked for.
+    """
 
     build: Build
     package: Package
     hardware_id: str
     service: str
+    verifier: Verifier | None = None
 
     @property
     def digest(self) -> str:
@@ -59,8 +60,14 @@ class Kit:
             self.service,
             waiting_agent.start_script("agent", "hold"),
             waiting_agent.ready_script(),
+            self.verifier.digest if self.verifier else "",
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def drivers(self) -> list[Path]:
+        """What is loaded into a Windows guest's kernel: our client and the target's drivers."""
+        return [self.build.client, *self.package.sys]
 
     def files(self) -> dict[str, Path]:
         """Names in the guest, below `DIRECTORY`, and the files that go there."""
@@ -78,6 +85,7 @@ def layer(
     target: Target,
     *,
     family: str = "wine",
+    verifier: Verifier | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Layer:
     """The layer of drivers over a warm template: build, package and how to put them there.
@@ -87,6 +95,7 @@ def layer(
         package: the target's, checked.
         target: gives hardware id and service.
         family: of the guests that it is for.
+        verifier: what these guests were asked for, where they have the verifier leg.
         say: told of each step.
 
     Raises:
@@ -97,7 +106,7 @@ def layer(
 
     if family == "wine":
         check_imports(build, package)
-    kit = Kit(build, package, target.hardware_id, target.service)
+    kit = Kit(build, package, target.hardware_id, target.service, verifier)
 
     def prepare(shell: Shell) -> None:
         deploy(shell, kit, say=say)
@@ -135,7 +144,9 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
     """Deploys into a running guest and leaves an agent waiting there; gives the guest's `info`.
 
     Raises:
-        DeployError: the step that failed, its exit code, the last lines of what it said.
+        DeployError: the step that failed, its exit code, the last lines of what it said; from a Windows
+            guest with what SetupAPI wrote about it as an artefact.
+        UsageError: the target cannot load on this guest.
     """
     tell = say or (lambda text: None)
     guest = Kshsctl(shell)
@@ -143,6 +154,30 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
     shell.put({f"{DIRECTORY}\\{name}": path for name, path in kit.files().items()})
     info = guest.call("info", kit.service)
     check_architecture(info, kit)
+    if info.get("family") != "windows":
+        return _install(shell, guest, kit, info, tell)
+    windows_deploy.check_policy(info, kit.drivers)
+    if kit.verifier is not None:
+        verifier.check_settings(info, kit.verifier)
+    begin = setupapi_log.mark(guest)
+    try:
+        if kit.verifier is not None:
+            tell("putting the drivers under Driver Verifier")
+            verifier.enrol(shell, info, kit.verifier, (path.name for path in kit.drivers))
+        info = _install(shell, guest, kit, info, tell)
+        windows_deploy.read_back(guest, kit.package, kit.hardware_id, kit.service)
+        if kit.verifier is not None:
+            verifier.check_active(info, kit.verifier, [path.name for path in kit.drivers])
+    except DeployError as error:
+        windows_deploy.keep_log(guest, begin, error, [kit.hardware_id, kit.package.inf.name])
+        raise
+    return info
+
+
+def _install(
+    shell: Shell, guest: Kshsctl, kit: Kit, info: dict[str, Any], tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Everything that is installed, in order; the guest's `info` afterwards, verified."""
     wine = info.get("family") == "wine"
     if not (info.get("ks") or {}).get("present"):
         tell("installing the reference class driver")
@@ -153,7 +188,11 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
         guest.call("install-crash-recorder")
     tell("installing certificates")
     if kit.package.certificates:
-        guest.call("install-cert", *(f"{DIRECTORY}\\target\\{p.name}" for p in kit.package.certificates))
+        installed = guest.call(
+            "install-cert", *(f"{DIRECTORY}\\target\\{path.name}" for path in kit.package.certificates)
+        )
+        if info.get("family") == "windows":
+            windows_deploy.check_certificates(installed)
     tell("installing the client")
     if wine:
         # Wine ends demand-started drivers with the last process of the session: the agent that
@@ -161,13 +200,16 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
         start_hold(shell)
     guest.call("install-client", f"{DIRECTORY}\\{kit.build.client.name}")
     tell(f"installing {kit.package.name}")
-    answer = guest.call(
-        "install-device",
-        f"{DIRECTORY}\\target\\{kit.package.inf.name}",
-        kit.hardware_id,
-        kit.service,
-        reboot_is_fine=False,
-    )
+    try:
+        answer = guest.call(
+            "install-device",
+            f"{DIRECTORY}\\target\\{kit.package.inf.name}",
+            kit.hardware_id,
+            kit.service,
+            reboot_is_fine=False,
+        )
+    except DeployError as error:
+        raise windows_deploy.explain(error) from None
     if answer.get("reboot"):
         raise DeployError("the guest wants a reboot after it", step="install-device")
     guest.call("ping")
@@ -179,45 +221,12 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
     return info
 
 
-class Kshsctl:
-    """Runs verbs of `kshsctl.exe` in a guest."""
-
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
-
-    def command(self, verb: str, *arguments: str) -> str:
-        """The guest's command line for a verb."""
-        return self._shell.wine([f"{DIRECTORY}\\kshsctl.exe", verb, *arguments])
-
-    def call(self, verb: str, *arguments: str, reboot_is_fine: bool = True) -> dict[str, Any]:
-        """One verb to its end; its JSON.
-
-        Raises:
-            DeployError: it failed, said no JSON, or wants a reboot where that is not fine.
-        """
-        done = self._shell.run(self.command(verb, *arguments), timeout=_TIMEOUT)
-        stdout, stderr = _text(done.stdout), _text(done.stderr)
-        answer = _json_object(stdout)
-        if done.exit_code not in (0, _REBOOT):
-            said = answer or {}
-            reason = " ".join(str(said[key]) for key in ("step", "error", "detail") if said.get(key))
-            raise DeployError(
-                reason or "failed",
-                step=verb,
-                exit_code=done.exit_code,
-                log=stderr or ("" if reason else stdout),
-            )
-        if done.exit_code == _REBOOT and not reboot_is_fine:
-            raise DeployError(
-                "the guest wants a reboot after it", step=verb, exit_code=done.exit_code, log=stderr
-            )
-        if answer is None:
-            raise DeployError("its output is not one JSON object", step=verb, log=stderr or stdout)
-        return answer
-
-
 def check_architecture(info: Mapping[str, Any], kit: Kit) -> None:
-    """Refuses a guest whose pointers are not those of the drivers, before anything is installed."""
+    """Refuses a guest whose pointers are not those of the drivers, before anything is installed.
+
+    The guest's `missing_apis` are no reason: they are calls that the agent does without, and what the
+    drivers themselves import is checked before (`check_imports`) or by the guest's own loader.
+    """
     size = (info.get("agent") or {}).get("pointer_size")
     arch = (info.get("kernel") or {}).get("arch")
     if size != 8 or arch not in ("x86_64", None):
@@ -226,9 +235,6 @@ def check_architecture(info: Mapping[str, Any], kit: Kit) -> None:
             f" {kit.package.name} is for x86_64",
             step="info",
         )
-    missing = info.get("missing_apis") or []
-    if missing:
-        raise DeployError(f"this guest lacks {', '.join(map(str, missing[:5]))}", step="info")
 
 
 def verify(info: Mapping[str, Any], kit: Kit) -> None:
@@ -237,21 +243,20 @@ def verify(info: Mapping[str, Any], kit: Kit) -> None:
     Raises:
         DeployError: a driver is absent, not running, or has other bytes.
     """
-    expected = {"KsHsClient": kit.build.client}
-    service_file = next((p for p in kit.package.sys if p.stem.lower() == kit.service.lower()), None)
-    expected[kit.service] = service_file or kit.package.sys[0]
+    named = [path for path in kit.package.sys if path.stem.lower() == kit.service.lower()]
+    expected = {"KsHsClient": [kit.build.client], kit.service: named or kit.package.sys}
     found = {str(driver.get("service", "")).lower(): driver for driver in info.get("drivers") or []}
-    for service, path in expected.items():
+    for service, paths in expected.items():
         driver = found.get(service.lower())
         if driver is None:
             raise DeployError(f"the guest does not list the service {service}", step="info")
         if driver.get("state") != "running":
             raise DeployError(f"the service {service} is {driver.get('state')}", step="info")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if driver.get("sha256") != digest:
+        sent = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in paths}
+        if driver.get("sha256") not in sent:
             raise DeployError(
-                f"the guest runs another {path.name} than was sent"
-                f" (sha256 {str(driver.get('sha256'))[:12]}..., sent {digest[:12]}...)",
+                f"the guest runs another {' or '.join(sent.values())} than was sent: {driver.get('path')} has"
+                f" sha256 {driver.get('sha256')}, sent was {' or '.join(sent)}",
                 step="info",
             )
     ks = info.get("ks") or {}
@@ -288,24 +293,8 @@ def open_agent(lease: Lease) -> AgentChannel:
 
 
 def _sh(shell: Shell, script: str, step: str) -> None:
-    done = shell.run(["sh", "-c", script], timeout=_TIMEOUT)
+    done = shell.run(["sh", "-c", script], timeout=TIMEOUT)
     if done.exit_code != 0:
         raise DeployError(
-            "the guest's shell failed", step=step, exit_code=done.exit_code, log=_text(done.stderr)
+            "the guest's shell failed", step=step, exit_code=done.exit_code, log=text_of(done.stderr)
         )
-
-
-def _text(raw: bytes | str) -> str:
-    return raw if isinstance(raw, str) else raw.decode("utf-8", errors="replace")
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    """The one object on stdout; Wine may have said something before it."""
-    start = text.find("{")
-    if start < 0:
-        return None
-    try:
-        answer = json.loads(text[start:])
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None

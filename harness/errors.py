@@ -8,6 +8,8 @@ not an exception.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class HarnessError(Exception):
     """Our own infrastructure failed (verdict ``error``, exit code 3).
@@ -41,6 +43,7 @@ class DeployError(HarnessError):
         step: the verb of `kshsctl` or the action that failed.
         exit_code: of the command, where there was one.
         log: the last lines of its output.
+        artefacts: texts by file name that are worth keeping with the run.
     """
 
     def __init__(
@@ -51,10 +54,12 @@ class DeployError(HarnessError):
         exit_code: int | None = None,
         log: str = "",
         hint: str | None = None,
+        artefacts: Mapping[str, str] | None = None,
     ) -> None:
         self.step = step
         self.exit_code = exit_code
         self.log = log.strip()
+        self.artefacts = dict(artefacts or {})
         code = f", exit code {exit_code}" if exit_code is not None else ""
         super().__init__(message, where=f"deploy: {step}{code}", hint=hint)
 

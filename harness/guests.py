@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from harness import deploy
+from harness import deploy, verifier
 from harness.errors import HarnessError, UsageError
 from harness.session import Channel
 from harness.target import find, package_directory
@@ -123,6 +123,18 @@ class GuestProvider(Protocol):
 
     def close(self) -> None:
         """Gives back what the provider holds; leases are closed before."""
+
+
+@runtime_checkable
+class ChecksGuests(Protocol):
+    """A provider whose guests must be in some state beyond having an agent."""
+
+    def check_guest(self, info: Mapping[str, Any]) -> None:
+        """Judges what a guest says of itself before anything runs on it.
+
+        Raises:
+            HarnessError: it is not what was asked for.
+        """
 
 
 @runtime_checkable
@@ -233,7 +245,7 @@ class VmProvider:
         windows = windows_image(self._config, self._recipe, say)
         self._image = windows or vm.image.ensure(self._config, self._recipe, progress)
         self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
-        layer = self.layer(build, package, say)
+        layer = self.layer(build, package, say, self._image)
         if windows is not None:
             self._template = vm.windows.lease.ensure(self._hypervisor, windows, layer, progress)
         else:
@@ -249,9 +261,29 @@ class VmProvider:
             self._package = self._target.package(self._build)
         return self._build, self._package
 
-    def layer(self, build: Build, package: Package, say: Say) -> Layer:
-        """What is deployed into the template."""
-        return deploy.layer(build, package, self._target.target, say=say)
+    def layer(self, build: Build, package: Package, say: Say, image: Image | None = None) -> Layer:
+        """What is deployed into the template of an image: the target is checked against its family."""
+        if image is None:
+            return deploy.layer(build, package, self._target.target, say=say)
+        return deploy.layer(
+            build,
+            package,
+            self._target.target,
+            family=image.family,
+            verifier=verifier.wanted(image),
+            say=say,
+        )
+
+    def check_guest(self, info: Mapping[str, Any]) -> None:
+        """With the verifier leg, Driver Verifier must watch the client and the target in every guest.
+
+        Raises:
+            DeployError: it does not.
+        """
+        asked = verifier.wanted(self._image) if self._image is not None else None
+        if asked is not None and self._build is not None and self._package is not None:
+            names = [path.name for path in (self._build.client, *self._package.sys)]
+            verifier.check_active(info, asked, names)
 
     def acquire(self) -> Guest:
         """A fork of the template: the one that was begun ahead, or a new one."""

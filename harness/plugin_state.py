@@ -18,8 +18,8 @@ import pytest
 
 from drivers.errors import BuildError
 from harness import config as settings
-from harness import missing_calls, results
-from harness.errors import HarnessError, UsageError
+from harness import missing_calls, results, verifier
+from harness.errors import DeployError, HarnessError, UsageError
 from harness.guests import GuestProvider, VmProvider, find_target
 from harness.journal import Journal, unfinished
 from harness.results import PartWriter, ScenarioResult
@@ -137,6 +137,19 @@ class PluginState:
         except INFRASTRUCTURE as error:
             self.latch(error)
 
+    def _keep(self, error: Exception) -> str:
+        """Writes what an error brought along into the run's folder; says where."""
+        if self.out is None or not isinstance(error, DeployError):
+            return ""
+        kept = []
+        for name, text in error.artefacts.items():
+            path = self.out / name
+            with contextlib.suppress(OSError):
+                self.out.mkdir(parents=True, exist_ok=True)
+                write_whole(path, text)
+                kept.append(str(path))
+        return f"; all of it: {', '.join(kept)}" if kept else ""
+
     def runner(self) -> Runner:
         """The runner with a guest at hand.
 
@@ -162,7 +175,7 @@ class PluginState:
 
     def latch(self, error: Exception) -> None:
         """From now on every item gets this error at once, here and in the other workers."""
-        self._latch = " ".join(str(error).split())
+        self._latch = " ".join(str(error).split()) + self._keep(error)
         with contextlib.suppress(OSError):
             write_whole(self.parts / _BROKEN, self._latch)  # another worker may be reading
 
@@ -351,7 +364,7 @@ def describe_guest(info: Mapping[str, Any]) -> dict[str, Any]:
         "test signing": info.get("test_signing"),
         "secure boot": info.get("secure_boot"),
         "HVCI": info.get("hvci"),
-        "verifier": info.get("verifier"),
+        "verifier": verifier.summary(info.get("verifier")),
     }
     for driver in info.get("drivers") or []:
         if isinstance(driver, Mapping):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from harness.encode import Encoder
 from harness.errors import AgentError, HarnessError, StepHungError, StepNotReachedError, UsageError
 from harness.frames import Record, info_of
-from harness.guests import Evidence, Guest, GuestProvider, LeasesAhead, crash_sentence
+from harness.guests import ChecksGuests, Evidence, Guest, GuestProvider, LeasesAhead, crash_sentence
 from harness.journal import Journal
 from harness.plan import plan
 from harness.planned import NotApplicable, Plan, PlannedStep, Sizes
@@ -171,7 +171,10 @@ class Runner:
                 self._guest.open_agent(), self.abi, journal=self.journal.sending, margin=self.margin
             )
             if self._info is None:
-                self._info = self._ask_info(self._session)
+                info = self._ask_info(self._session)
+                if isinstance(self.provider, ChecksGuests):
+                    self.provider.check_guest(info)
+                self._info = info
         except BaseException:
             self.discard()
             raise

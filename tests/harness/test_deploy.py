@@ -47,6 +47,7 @@ class FakeShell:
     files: dict[str, Path] = field(default_factory=dict)
     drivers: list[dict[str, Any]] = field(default_factory=list)
     client: bool = False
+    missing: list[str] = field(default_factory=list)
 
     def put(self, files: dict[str, Path]) -> None:
         self.files.update(files)
@@ -80,7 +81,7 @@ class FakeShell:
             return {
                 "agent": {"abi": 1, "pointer_size": 8}, "family": self.family,
                 "kernel": {"arch": "x86_64"}, "ks": self.ks, "drivers": self.drivers,
-                "client": {"loaded": self.client}, "missing_apis": [],
+                "client": {"loaded": self.client}, "missing_apis": self.missing,
             }  # fmt: skip
         return {}
 
@@ -102,12 +103,6 @@ def test_a_wine_guest_gets_everything_in_order(kit: Kit) -> None:
     ]  # fmt: skip
     assert shell.files[rf"{DIRECTORY}\target\avshs.sys"] == kit.package.sys[0]
     assert info["client"]["loaded"]
-
-
-def test_windows_keeps_its_own_ks_and_gets_no_recorder_nor_waiting_agent(kit: Kit) -> None:
-    shell = FakeShell(kit, family="windows", ks={"present": True, "ours": False, "sha256": "1"})
-    run(shell)
-    assert not {"install-ks", "install-crash-recorder", "sh"} & set(shell.verbs)
 
 
 def bend_verb(verb: str, code: int, answer: Any, stderr: bytes = b"") -> Any:
@@ -165,6 +160,10 @@ def change(**more: Any) -> Any:
 def test_what_the_guest_has_must_be_what_was_sent(kit: Kit, bend: Any, says: str) -> None:
     with pytest.raises(DeployError, match=says):
         run(FakeShell(kit, bend=bend))
+
+
+def test_calls_that_a_kernel_lacks_and_nobody_needs_are_no_reason(kit: Kit) -> None:
+    run(FakeShell(kit, missing=["NtCancelIoFileEx", "NtCancelSynchronousIoFile"]))
 
 
 def test_a_foreign_ks_in_wine_is_refused(kit: Kit) -> None:

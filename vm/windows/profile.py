@@ -44,6 +44,8 @@ class WindowsProfile(BaseModel):
     ``image_index`` or ``image_name`` choose more exactly.  ``settle_seconds``: how long the new
     system must be at rest before it is sealed, and how long that is waited for at most.  ``leases``:
     the one way in which guests come from the image; without it the first that works.
+    ``verifier_drivers``: file names that Driver Verifier watches from every start on, besides our own;
+    a target's driver that is not among them is added when it is deployed (docs/windows.md).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +70,7 @@ class WindowsProfile(BaseModel):
     settle_seconds: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0, le=7200)]] = (60, 900)
     files: dict[str, Path] = Field(default_factory=dict)
     legs: frozenset[Leg] = frozenset()
+    verifier_drivers: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,59}\.[sS][yY][sS]$")], ...] = ()
     leases: Way | None = None
 
     @model_validator(mode="after")
