@@ -187,7 +187,7 @@ def doctor(config: ConfigOption = None) -> None:
 
 @app.command()
 def guests(config: ConfigOption = None) -> None:
-    """Lists images, templates and live leases."""
+    """Lists images, Windows guests, templates and live leases."""
     from harness.inventory import inventory
 
     console = out()
@@ -215,21 +215,37 @@ def shell(
 @app.command()
 def clean(
     everything: Annotated[
-        bool, typer.Option("--all", help="Images, templates and builds, too: the next run makes them anew.")
+        bool,
+        typer.Option(
+            "--all",
+            help="Templates, builds and the embedded image, too, which the next run makes anew;"
+            " Windows guests stay.",
+        ),
     ] = False,
+    guest: Annotated[
+        str | None,
+        typer.Option(
+            "--guest", metavar="NAME", help="This Windows guest, too: its sealed image, or what is half made."
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Removes what dead runs left behind."""
     import vm.reaper
     from harness.inventory import remove_builds
+    from vm.windows import shelf
 
     vm_config = settings.load(config).vm
-    gone = vm.reaper.clean(vm_config) + remove_builds() if everything else vm.reaper.reap(vm_config)
+    gone = shelf.remove(vm_config, guest) if guest is not None else []
+    gone += vm.reaper.clean(vm_config) + remove_builds() if everything else vm.reaper.reap(vm_config)
     console = out()
     for line in gone:
         console.print(f"removed {line}")
     if not gone:
         console.print("nothing to remove")
+    if everything:
+        for item in shelf.kept(vm_config):
+            console.print(f"kept Windows guest {item.name} ({item.state}): kshs clean --guest {item.name}")
 
 
 @app.command()

@@ -34,7 +34,7 @@ from pydantic_core import ErrorDetails
 
 from harness.errors import UsageError
 from vm.config import VmConfig
-from vm.windows.profile import BUILTIN, WindowsProfile
+from vm.windows.profile import BUILTIN, Way, WindowsProfile
 
 FILE = "kshs.toml"
 
@@ -73,6 +73,11 @@ class Config(BaseModel):
 
     #: The file it came from; None for defaults.
     file: Path | None = Field(default=None, exclude=True)
+
+    def leases_of(self, guest: str) -> Way | None:
+        """How guests are leased where these settings say it; an image may have been sealed with another."""
+        profile = self.guests.get(guest)
+        return None if profile is None else profile.leases
 
     @field_validator("guests", mode="before")
     @classmethod

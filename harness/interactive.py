@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.config import Config
-from harness.errors import HarnessError, UsageError
-from harness.guests import SayProgress, VmProvider, find_target
+from harness.errors import HarnessError
+from harness.guests import SayProgress, VmProvider, find_target, windows_image
 from harness.progress import Progress
 
 if TYPE_CHECKING:
@@ -22,20 +23,18 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
     """Leases a guest, opens a shell in it, throws it away; the shell's exit code.
 
     Raises:
-        UsageError: the guest is not one of a recipe.
+        UsageError: there is no such guest.
         HarnessError: there is no ssh on this host.
         VmError, BuildError: the guest cannot be provided.
     """
     import vm.image
     import vm.lease
     import vm.template
+    import vm.windows.lease
     from vm.hypervisor import Hypervisor
 
     recipe = guest or config.run.guest
-    if recipe not in vm.image.RECIPES:
-        raise UsageError(
-            f"no shell opens in a guest {recipe!r}", hint=f"recipes: {', '.join(vm.image.RECIPES)}"
-        )
+    windows = windows_image(config.vm, recipe, lambda text: print(f"kshs: {text}", file=sys.stderr))
     ssh = shutil.which("ssh")
     if ssh is None:
         raise HarnessError("ssh is not installed", hint="run: apt-get install -y openssh-client")
@@ -48,14 +47,22 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
     with Progress() as progress:
         say = progress.say
         layer = None if bare else provider.layer(*provider.build(say), say)
-        image = vm.image.ensure(config.vm, recipe, SayProgress(say))
+        image = windows or vm.image.ensure(config.vm, recipe, SayProgress(say))
         say("connecting to the hypervisor")
         hypervisor = Hypervisor(config.vm)
         hypervisor.__enter__()
         try:
-            template = vm.template.ensure(hypervisor, image, layer, SayProgress(say))
-            say("leasing a guest")
-            lease = vm.lease.acquire(hypervisor, template)
+            lease: Lease
+            if windows is not None:
+                prepared = vm.windows.lease.ensure(
+                    hypervisor, windows, layer, SayProgress(say), way=config.leases_of(recipe)
+                )
+                say("leasing a guest")
+                lease = vm.windows.lease.acquire(hypervisor, prepared)
+            else:
+                template = vm.template.ensure(hypervisor, image, layer, SayProgress(say))
+                say("leasing a guest")
+                lease = vm.lease.acquire(hypervisor, template)
         except BaseException:
             hypervisor.__exit__(None, None, None)
             raise
@@ -71,7 +78,7 @@ def _ssh(ssh: str, lease: Lease) -> int:
     endpoint = lease.endpoint
     with tempfile.TemporaryDirectory(prefix="kshs-ssh-") as directory:
         known = Path(directory) / "known_hosts"
-        known.write_text(f"[127.0.0.1]:{endpoint.port} {endpoint.host_key}\n", encoding="ascii")
+        known.write_text(f"[{endpoint.host}]:{endpoint.port} {endpoint.host_key}\n", encoding="ascii")
         command = [
             ssh,
             "-t",
@@ -87,6 +94,6 @@ def _ssh(ssh: str, lease: Lease) -> int:
             "IdentitiesOnly=yes",
             "-o",
             "LogLevel=ERROR",
-            "root@127.0.0.1",
+            f"{endpoint.user}@{endpoint.host}",
         ]
         return subprocess.run(command, check=False).returncode

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kshs keeps on this machine: images, templates, live leases, builds."""
+"""What kshs keeps on this machine: images, Windows guests, templates, live leases, builds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import platformdirs
 from vm import slots
 from vm.config import VmConfig
 from vm.files import UseMark, read_json
+from vm.windows import shelf
 
 
 def inventory(config: VmConfig) -> dict[str, list[str]]:
@@ -27,7 +28,11 @@ def inventory(config: VmConfig) -> dict[str, list[str]]:
         if slot.is_dir()
         for pid, name in slots.machines(slot)
     ]
-    return {"images": images, "templates": templates, "live guests": leases}
+    windows = [
+        f"{item.name}  {item.state}, {item.bytes / (1 << 20):,.0f} MiB on disk; {item.detail}"
+        for item in shelf.kept(config)
+    ]
+    return {"images": images, "Windows guests": windows, "templates": templates, "live guests": leases}
 
 
 def remove_builds() -> list[str]:

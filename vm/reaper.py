@@ -27,6 +27,8 @@ def reap(config: VmConfig) -> list[str]:
             gone += _reap_slot(lock_file.with_suffix(""), lock_file)
     for part in sorted(config.templates_dir.glob("*.build")):
         gone += _remove_unlocked(part, "half-made template")
+    for part in sorted((config.cache_dir / "windows").glob("*.part")):
+        gone += _remove_unlocked(part, "half-sealed Windows guest")
     wanted = _wanted_builds(config)
     for part in sorted(config.images_dir.glob("*.build")):
         if part.name not in wanted:
@@ -36,6 +38,8 @@ def reap(config: VmConfig) -> list[str]:
 
 def clean(config: VmConfig) -> list[str]:
     """``reap``, and then removes every image and template that no live process uses.
+
+    Sealed Windows guests stay (`vm.windows.shelf.remove`): they are no matter of a minute.
 
     Raises:
         VmError: the runtime or cache directory is not ours.

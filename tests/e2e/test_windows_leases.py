@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import windows_shaped
-from tests.e2e.command import environment
+from tests.e2e.command import command_line, environment
 from vm import lease as plain
 from vm import reaper
 from vm.config import VmConfig
@@ -43,13 +43,10 @@ import sys, time
 from pathlib import Path
 from vm.config import VmConfig
 from vm.hypervisor import Hypervisor
-from vm.template import Layer
 from vm.windows import lease, sealed
 config = VmConfig(cache_dir=Path(sys.argv[1]), runtime_dir=Path(sys.argv[2]))
 image = sealed.find(config, sys.argv[3])
-with Hypervisor(config) as hv, lease.acquire(
-    hv, lease.ensure(hv, image, Layer("mark", lambda shell: None))
-) as leased:
+with Hypervisor(config) as hv, lease.acquire(hv, lease.ensure(hv, image)) as leased:
     print("leased", leased.id, flush=True)
     time.sleep(600)
 """
@@ -114,9 +111,14 @@ def extend_pcr(leased: plain.Lease) -> str:
     return leased.shell.run(script, check=True).text.replace(" ", "")
 
 
-def is_clean(leased: plain.Lease) -> None:
+def is_prepared(leased: plain.Lease) -> None:
     """It has what the template was given, and nothing of another lease."""
     assert leased.shell.run(f"cat {MARK}", check=True).text == "prepared"
+    is_clean(leased)
+
+
+def is_clean(leased: plain.Lease) -> None:
+    """It has nothing of another lease, and leaves something for the next not to have."""
     assert leased.shell.run("test -e /root/left-here").exit_code == 1
     leased.shell.run("echo x >/root/left-here && sync", check=True)
 
@@ -129,7 +131,7 @@ def same_start(leased: plain.Lease) -> bool:
 def test_each_lease_has_a_tpm_of_its_own(hypervisor: Hypervisor, config: VmConfig) -> None:
     image = guest(config, "with-tpm", tpm=True)
     before = {path.name: path.read_bytes() for path in image.tpm.iterdir()}
-    template = lease.ensure(hypervisor, image, layer())
+    template = lease.ensure(hypervisor, image)
     assert template.way is Way.FORK, "QEMU carries the TPM's state over to its forks"
     template.in_use.close()
     with lease.acquire(hypervisor, template) as one, lease.acquire(hypervisor, template) as other:
@@ -137,7 +139,6 @@ def test_each_lease_has_a_tpm_of_its_own(hypervisor: Hypervisor, config: VmConfi
         for leased in (one, other):
             version = leased.shell.run("cat /sys/class/tpm/tpm0/tpm_version_major", check=True)
             assert version.text == "2"
-            assert same_start(leased)
             assert read_pcr(leased) == "0" * 64
             is_clean(leased)
         answer = extend_pcr(one)
@@ -176,6 +177,26 @@ def test_a_killed_run_leaves_no_tpm(config: VmConfig) -> None:
     assert processes(config) == []
 
 
+def test_a_shell_opens_in_a_sealed_guest(config: VmConfig, tmp_path: Path) -> None:
+    if not (config.cache_dir / "windows/with-tpm").exists():
+        guest(config, "with-tpm", tpm=True)
+    settings = f'[vm]\ncache_dir = "{config.cache_dir}"\nruntime_dir = "{config.runtime_dir}"\n'
+    (tmp_path / "kshs.toml").write_text(settings)
+    done = subprocess.run(
+        command_line("shell", "--guest", "with-tpm", "--bare"),
+        cwd=tmp_path,
+        env=environment(),
+        input="cat /sys/class/tpm/tpm0/tpm_version_major; whoami; exit 7\n",
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 7, done.stdout + done.stderr
+    assert "it goes when this shell ends" in done.stdout
+    assert "\n2\n" in done.stdout
+    assert processes(config) == []
+
+
 def test_a_way_that_does_not_work_is_left_for_the_next(
     hypervisor: Hypervisor, config: VmConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,8 +217,8 @@ def test_a_way_that_does_not_work_is_left_for_the_next(
     assert set(ways.failed(hypervisor, image)) == {Way.FORK}
     with lease.acquire(hypervisor, template) as one, lease.acquire(hypervisor, template) as other:
         assert same_start(one) and same_start(other)
-        is_clean(one)
-        is_clean(other)
+        is_prepared(one)
+        is_prepared(other)
     monkeypatch.undo()
     again = Told()
     assert lease.ensure(hypervisor, image, layer(), again).path == template.path
@@ -213,5 +234,5 @@ def test_guests_start_from_the_disk_where_that_is_asked_for(hypervisor: Hypervis
     with lease.acquire(hypervisor, template) as leased:
         assert not same_start(leased)
         assert leased.shell.run("cat /sys/class/tpm/tpm0/tpm_version_major", check=True).text == "2"
-        is_clean(leased)
+        is_prepared(leased)
     assert processes(config) == []

@@ -85,7 +85,9 @@ def test_scenarios_and_out_come_from_kshs_toml(project: Path) -> None:
         (("run", "--out", "/dev/null"), "kshs: /dev/null: results cannot be written there: File exists"),
         (("run", "--out", "/dev/null/x"), "kshs: /dev/null/x: results cannot be written there: Not a dir"),
         (("run", ".", "--out", "o"), "kshs: nothing was selected"),
-        (("shell", "--guest", "nope"), "kshs: no shell opens in a guest 'nope' (recipes: wine)"),
+        (("shell", "--guest", "nope"), "kshs: there is no guest 'nope' (recipes: wine; or kshs provision)"),
+        (("shell", "--guest", "win11"), "kshs: the guest win11 is not made (run: kshs provision win11"),
+        (("clean", "--guest", "nope"), "kshs: there is no Windows guest 'nope' on this machine; there"),
         (("build", "--driver", "/nowhere", "--out", "o"), "kshs: /nowhere: there is no such directory"),
         (("build", "--driver", ".", "--out", "o"), "kshs: {here}: holds 0 INF files, exactly one is needed"),
         (
