@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vm.image import Image
     from vm.lease import Lease
     from vm.template import Layer, Template
+    from vm.windows.profile import Way
     from vm.windows.sealed import WindowsImage
 
 #: Seconds for a question to a guest of which it is not known whether it lives.
@@ -203,11 +204,19 @@ class VmProvider:
         target: what is deployed.
         recipe: of the image.
         source: tree of C sources to build instead of the installed ones.
+        way: how guests of a Windows image are leased; by default as the image says, or the first that works.
     """
 
     def __init__(
-        self, config: VmConfig, target: LoadedTarget, recipe: str = "wine", *, source: Path | None = None
+        self,
+        config: VmConfig,
+        target: LoadedTarget,
+        recipe: str = "wine",
+        *,
+        source: Path | None = None,
+        way: Way | None = None,
     ) -> None:
+        self._way = way
         self._source = source
         self._config = config
         self._target = target
@@ -245,9 +254,11 @@ class VmProvider:
         windows = windows_image(self._config, self._recipe, say)
         self._image = windows or vm.image.ensure(self._config, self._recipe, progress)
         self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
-        layer = self.layer(build, package, say, self._image)
+        layer = self.layer(build, package, self._image, say)
         if windows is not None:
-            self._template = vm.windows.lease.ensure(self._hypervisor, windows, layer, progress)
+            self._template = vm.windows.lease.ensure(
+                self._hypervisor, windows, layer, progress, way=self._way
+            )
         else:
             self._template = vm.template.ensure(self._hypervisor, self._image, layer, progress)
 
@@ -261,10 +272,8 @@ class VmProvider:
             self._package = self._target.package(self._build)
         return self._build, self._package
 
-    def layer(self, build: Build, package: Package, say: Say, image: Image | None = None) -> Layer:
+    def layer(self, build: Build, package: Package, image: Image, say: Say) -> Layer:
         """What is deployed into the template of an image: the target is checked against its family."""
-        if image is None:
-            return deploy.layer(build, package, self._target.target, say=say)
         return deploy.layer(
             build,
             package,
@@ -331,6 +340,7 @@ class VmProvider:
                 facts["uri"] = self._config.uri
         if self._image is not None:
             facts["image"] = str(self._image.digest)
+            facts |= windows_facts(self._image, self._template)
         if self._build is not None:
             facts["build"] = self._build.digest
         return facts
@@ -346,14 +356,29 @@ class VmProvider:
         self._hypervisor = self._template = None
 
 
+def windows_facts(image: Image, template: Template | None) -> Mapping[str, Any]:
+    """Of a Windows guest: days of its evaluation that are left, how it is leased, and what did not work."""
+    from vm.windows.lease import WindowsTemplate
+    from vm.windows.sealed import WindowsImage
+
+    facts: dict[str, Any] = {}
+    if isinstance(image, WindowsImage) and image.days_left() is not None:
+        facts["evaluation_days_left"] = image.days_left()
+    if isinstance(template, WindowsTemplate):
+        tried = template.manifest.get("ways_that_failed") or {}
+        reasons = "; ".join(f"{way} does not work here: {reason}" for way, reason in tried.items())
+        facts["leases"] = f"{template.way} ({reasons})" if reasons else str(template.way)
+    return facts
+
+
 def windows_image(config: VmConfig, name: str, say: Say) -> WindowsImage | None:
     """The sealed Windows guest of this name; None where it is the name of a recipe.
 
     Raises:
-        UsageError: there is no such guest, or it is not made yet.
-        VmError: its evaluation period is over.
+        UsageError: there is no such guest, it is not made yet, or its evaluation period is over.
     """
     import vm.image
+    from vm.errors import InputError
     from vm.windows import profile, sealed
 
     if name in vm.image.RECIPES:
@@ -365,7 +390,10 @@ def windows_image(config: VmConfig, name: str, say: Say) -> WindowsImage | None:
         raise UsageError(
             f"there is no guest {name!r}", hint=f"recipes: {', '.join(vm.image.RECIPES)}; or kshs provision"
         )
-    sealed.guard(image, say)
+    try:
+        sealed.guard(image, say)
+    except InputError as error:
+        raise UsageError(error.message, where=error.where, hint=error.hint) from None
     return image
 
 

@@ -46,8 +46,8 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
     )
     with Progress() as progress:
         say = progress.say
-        layer = None if bare else provider.layer(*provider.build(say), say)
         image = windows or vm.image.ensure(config.vm, recipe, SayProgress(say))
+        layer = None if bare else provider.layer(*provider.build(say), image, say)
         say("connecting to the hypervisor")
         hypervisor = Hypervisor(config.vm)
         hypervisor.__enter__()

@@ -50,12 +50,13 @@ class Verifier:
 
 def wanted(image: Image) -> Verifier | None:
     """What the profile of a sealed Windows image asks for; None without the leg."""
-    from vm.windows import payload
     from vm.windows.profile import Leg
     from vm.windows.sealed import WindowsImage
 
     if not isinstance(image, WindowsImage) or Leg.VERIFIER not in image.profile.legs:
         return None
+    from vm.windows import payload
+
     return Verifier(payload.VERIFIER_CLASSES, payload.verifier_drivers(image.profile))
 
 

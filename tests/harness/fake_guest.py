@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drivers.abi import load
-from harness.errors import HarnessError
+from harness.errors import DeployError, HarnessError
 from harness.guests import Evidence, Say
 from harness.model import Target
 from tests.harness.fake_agent import Answer, FakeAgent, MemoryChannel
@@ -164,6 +164,8 @@ class FakeProvider:
     evidence: Evidence = field(default_factory=Evidence)
     fail: str | None = None
     fail_from: int = 0
+    artefacts: dict[str, str] = field(default_factory=dict)
+    refuses: str | None = None
     guests: list[FakeGuest] = field(default_factory=list)
     tries: int = 0
     closed: bool = False
@@ -181,10 +183,16 @@ class FakeProvider:
     def acquire(self) -> FakeGuest:
         self.tries += 1
         if self.fail is not None and len(self.guests) >= self.fail_from:
+            if self.artefacts:
+                raise DeployError(self.fail, step="install-device", artefacts=self.artefacts)
             raise HarnessError(self.fail, hint="kshs doctor")
         guest = FakeGuest(self, len(self.guests))
         self.guests.append(guest)
         return guest
+
+    def check_guest(self, info: Mapping[str, Any]) -> None:
+        if self.refuses is not None:
+            raise DeployError(f"{self.refuses} of {info['kernel']['name']}", step="verifier")
 
     def host(self) -> Mapping[str, Any]:
         return {"machine": "fake", "qemu": "0.0"}

@@ -198,6 +198,15 @@ def test_a_guest_that_cannot_be_had_is_said_once_and_latched(pytester: pytest.Py
     assert records(pytester)[0]["problem"] == text
 
 
+def test_what_a_failed_deployment_left_lies_in_the_runs_folder(pytester: pytest.Pytester, run: Run) -> None:
+    options = 'fail="not signed", artefacts={"setupapi.dev.log": "!!!  sto: no\\n"}'
+    run("--kshs-out=out", options=options).assert_outcomes(errors=4)
+    log = pytester.path / "out" / "setupapi.dev.log"
+    assert log.read_text() == "!!!  sto: no\n"
+    said = f"deploy: install-device: not signed; all of it: {log}"
+    assert {r["reason"] for r in records(pytester) if r["kind"] == "scenario"} == {said}
+
+
 def test_the_latch_holds_after_the_first_lease_too(pytester: pytest.Pytester, run: Run) -> None:
     options = KILL + ', fail="no more guests", fail_from=1'
     run("--kshs-out=out", options=options).assert_outcomes(errors=4)

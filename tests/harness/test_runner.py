@@ -253,6 +253,15 @@ def test_a_guest_that_cannot_be_had_is_raised(make: Make) -> None:
         run(runner, scenario())
 
 
+def test_a_guest_that_is_not_as_it_was_asked_for_runs_nothing(make: Make) -> None:
+    provider = FakeProvider(refuses="Driver Verifier is off on a guest")
+    runner = make(provider)
+    with pytest.raises(HarnessError, match="verifier: Driver Verifier is off on a guest of Windows 10"):
+        runner.ready()
+    assert runner.known_info is None
+    assert provider.guests[0].closed
+
+
 def test_the_journal_knows_what_was_in_flight(make: Make, tmp_path: Path) -> None:
     left: list[Any] = []
 
