@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 
 from drivers import abi as abi_module
 from harness import bench_suite
-from harness.bench_figures import Figure, Point, document
+from harness.bench_figures import Figure, Point, Workers, document
 from harness.bench_floor import BareForks
 from harness.bench_guest import Bench
 from harness.config import Config
@@ -44,8 +46,10 @@ class Amounts:
     sizes: tuple[int, ...] = (100, 1_000, 10_000)
     repeat: int = 100
     repeat_sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)
-    #: Numbers of workers whose runs are compared; empty: none.
+    #: Numbers of workers whose runs are compared, the first with the others; empty: none.
     workers: tuple[int, ...] = (1, 2)
+    #: Runs of each of these.
+    worker_runs: int = 2
 
 
 #: A few minutes instead of a quarter of an hour; the figures are the same, their spread is not.
@@ -81,12 +85,14 @@ def measure(
         bench.prepare(say)
         bench.leases(samples, wanted.leases, say)
         series = bench.requests(samples, wanted, say)
+        together = bench.together(wanted, say)
         host = dict(bench.provider.host())
     arguments = [f"--guest={recipe}", f"--target={name}"]
     if config.file is not None:
         arguments.append(f"--config={config.file}")
     more: dict[str, Any] = {"host": {**host, "cores": os.cpu_count(), "load": os.getloadavg()}}
     more["suite"] = _suites(samples, wanted, arguments, say)
+    more["suite"]["workers"] = _workers(wanted, arguments, together, say)
     figures = {key: Figure(tuple(values)) for key, values in samples.items()}
     more["host"]["release"] = platform.release()
     return document(figures, series, more)
@@ -94,8 +100,8 @@ def measure(
 
 def _suites(
     samples: dict[str, list[float]], wanted: Amounts, arguments: list[str], say: Say
-) -> Mapping[str, Any]:
-    """`kshs run`, several times, and with several workers."""
+) -> dict[str, Any]:
+    """`kshs run`, several times."""
     facts: dict[str, Any] = {}
     for number in range(wanted.suites):
         say(f"the whole catalogue, run {number + 1} of {wanted.suites}")
@@ -108,21 +114,41 @@ def _suites(
         ):
             samples.setdefault(key, []).append(value)
         facts = {"scenarios": suite.scenarios, "leases": suite.leases}
-    facts["workers"] = []
-    for workers in wanted.workers:
-        say(f"the whole catalogue, {workers} workers")
-        suite = bench_suite.run(arguments, workers=workers)
-        facts["workers"].append(
-            {"n": workers, "seconds": round(suite.seconds, 2), "peak_mib": round(suite.peak_mib, 1)}
-        )
     return facts
+
+
+def _workers(
+    wanted: Amounts, arguments: list[str], together: Mapping[int, float], say: Say
+) -> list[dict[str, Any]]:
+    """`kshs run` with several workers, in turns."""
+    runs: dict[int, list[bench_suite.SuiteRun]] = {number: [] for number in wanted.workers}
+    for turn in range(wanted.worker_runs):
+        for number, found in runs.items():
+            say(f"the whole catalogue, {number} workers, run {turn + 1} of {wanted.worker_runs}")
+            found.append(bench_suite.run(arguments, workers=number))
+    return [
+        Workers(
+            number,
+            min(run.seconds for run in found),
+            max(run.peak_mib for run in found),
+            min(run.seconds for run in runs[wanted.workers[0]]),
+            together[number],
+        ).as_dict()
+        for number, found in runs.items()
+    ]
 
 
 class VmBench:
     """A provider of real guests, and what is measured with it; a context manager."""
 
     def __init__(self, config: Config, recipe: str, target: str) -> None:
-        self.provider = VmProvider(config.vm, find_target(target, config), recipe, source=config.run.drivers)
+        self.provider = VmProvider(
+            config.vm,
+            find_target(target, config),
+            recipe,
+            source=config.run.drivers,
+            way=config.leases_of(recipe),
+        )
         self._abi = abi_module.load()
         self._stack = ExitStack()
 
@@ -179,6 +205,31 @@ class VmBench:
                     series.append(bench.point(size, repeat=repeat))
         guest.close()
         return series
+
+    def together(self, wanted: Amounts, say: Say) -> dict[int, float]:
+        """By the number of workers: how many times the work of one so many guests do at the same time.
+
+        It is the agent's own loop in each of them, without harness or host: what is lost here is the
+        machine's to lose, so it is what workers are held against.
+        """
+        if not wanted.workers:
+            return {}
+        guests = [self._lease() for _ in range(max(wanted.workers))]
+        with ExitStack() as stack:
+            loops = []
+            for guest in guests:
+                stack.callback(guest.close)
+                session = stack.enter_context(AgentSession(guest.open_agent(), self._abi))
+                loops.append(Bench(guest.lease, self._abi, self.provider.target(), session))
+            pool = stack.enter_context(ThreadPoolExecutor(len(loops)))
+            rates: dict[int, list[float]] = {number: [] for number in wanted.workers}
+            for turn in range(wanted.rounds):
+                say(f"guests beside each other, round {turn + 1} of {wanted.rounds}")
+                for number, found in rates.items():
+                    running = [pool.submit(loop.agent_loop, wanted.pipelined) for loop in loops[:number]]
+                    found.append(sum(one.result() for one in running))
+        one = statistics.median(rates[wanted.workers[0]]) / wanted.workers[0]
+        return {number: statistics.median(found) / one for number, found in rates.items()}
 
     def _lease(self) -> VmGuest:
         guest = self.provider.acquire()

@@ -91,9 +91,10 @@ def tables(figures: Mapping[str, Any]) -> list[Table]:
     workers = figures.get("suite", {}).get("workers") or []
     if workers:
         scaling = Table(box=None, pad_edge=False)
-        for heading in ("workers", "seconds", "peak MiB"):
+        for heading in ("workers", "seconds", "peak MiB", "times as fast", "bare guests"):
             scaling.add_column(heading, justify="right")
         for row in workers:
-            scaling.add_row(str(row["n"]), f"{row['seconds']:g}", f"{row['peak_mib']:g}")
+            values = (row[key] for key in ("seconds", "peak_mib", "times", "bare_times"))
+            scaling.add_row(str(row["n"]), *(f"{value:g}" for value in values))
         found.append(scaling)
     return found

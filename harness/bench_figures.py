@@ -26,6 +26,8 @@ KEYS: Mapping[str, tuple[str, str]] = {
 FLAT_COST = 1.3
 #: MiB by which the host's memory may grow over a series and still be called flat.
 FLAT_MEMORY_MIB = 16.0
+#: Share of what bare guests gain by running beside each other that workers must gain, too.
+NEAR_LINEAR = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,40 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Workers:
+    """`kshs run -n` so many workers.
+
+    Args:
+        n: workers.
+        seconds: of the run.
+        peak_mib: of the run and its guests.
+        one_seconds: of the run that it is compared with.
+        bare_times: how many times the work of one guest so many bare guests do beside each other.
+    """
+
+    n: int
+    seconds: float
+    peak_mib: float
+    one_seconds: float
+    bare_times: float
+
+    @property
+    def times(self) -> float:
+        """How many times as fast as the run that it is compared with."""
+        return self.one_seconds / self.seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "n": self.n,
+            "seconds": rounded(self.seconds),
+            "peak_mib": rounded(self.peak_mib),
+            "times": rounded(self.times),
+            "bare_times": rounded(self.bare_times),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Goal:
     """One goal: what is wanted, what came, whether that is met, and by how much it is or is not."""
 
@@ -91,12 +127,15 @@ class Goal:
         return {"goal": self.name, "met": self.met, "got": self.got}
 
 
-def goals(medians: Mapping[str, float], series: Sequence[Point]) -> list[Goal]:
+def goals(
+    medians: Mapping[str, float], series: Sequence[Point], workers: Sequence[Mapping[str, Any]] = ()
+) -> list[Goal]:
     """The goals, each held against the figures of one run.
 
     Args:
         medians: by the keys of `KEYS`.
         series: of points; those with equal `repeat` belong together.
+        workers: `Workers.as_dict` of each run with several.
     """
     m = medians
     found = [
@@ -114,6 +153,16 @@ def goals(medians: Mapping[str, float], series: Sequence[Point]) -> list[Goal]:
     )
     for repeat in sorted({point.repeat for point in series}):
         found += _flat([point for point in series if point.repeat == repeat], repeat)
+    for row in workers[1:]:
+        # How far cores carry is the machine's; what workers lose beyond that is ours.
+        name = f"{row['n']} workers >= {NEAR_LINEAR} x what as many bare guests give"
+        found.append(
+            Goal(
+                name,
+                row["times"] >= NEAR_LINEAR * row["bare_times"],
+                f"{row['times']:.2f} times as fast, bare guests {row['bare_times']:.2f}",
+            )
+        )
     return found
 
 
@@ -147,10 +196,11 @@ def document(
     medians = {key: figures[key].median for key in KEYS}
     # A peak is the worst that was seen.
     medians["host_peak_mib"] = max(figures["host_peak_mib"].samples)
+    workers = more.get("suite", {}).get("workers", ())
     return {
         **{key: rounded(value) for key, value in medians.items()},
         "figures": {key: {"unit": KEYS[key][0], **figures[key].as_dict()} for key in KEYS},
-        "goals": [goal.as_dict() for goal in goals(medians, series)],
+        "goals": [goal.as_dict() for goal in goals(medians, series, workers)],
         "series": [point.as_dict() for point in series],
         **more,
     }

@@ -8,6 +8,7 @@ failure of our own infrastructure, is a pytest *error*: never a failure of the d
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,10 +173,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     records = None
     with _forgiving(session):
         records = state.merge()
-    state.close()
-    if records is not None and state.out is not None:
-        with _forgiving(session):
-            report.write(records, state.out / "report.html")
+    # Ending the guest is mostly waiting for the hypervisor, and the report needs no guest.
+    closing = threading.Thread(target=state.close, name="kshs-close")
+    closing.start()
+    try:
+        if records is not None and state.out is not None:
+            with _forgiving(session):
+                report.write(records, state.out / "report.html")
+    finally:
+        closing.join()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 from lxml import etree
 
 from harness.bench_cli import tables
-from harness.bench_figures import KEYS, Figure, Point, document, goals
+from harness.bench_figures import KEYS, Figure, Point, Workers, document, goals
 from harness.bench_floor import bare_command
 from harness.bench_plot import svg
 from harness.bench_suite import first_send, pss_mib
@@ -94,12 +94,23 @@ def test_the_document_has_every_key_as_a_number() -> None:
 
 
 def test_people_get_every_figure_and_goal() -> None:
-    written = document(figures(), FLAT, {"suite": {"workers": [{"n": 2, "seconds": 9.0, "peak_mib": 600.0}]}})
+    workers = [Workers(n, 18.0 / n, 600.0, 18.0, n).as_dict() for n in (1, 2)]
+    written = document(figures(), FLAT, {"suite": {"workers": workers}})
     measured, series, judged, scaling = tables(written)
     assert measured.row_count == len(KEYS)
     assert series.row_count == len(FLAT)
     assert judged.row_count == len(written["goals"])
-    assert scaling.row_count == 1
+    assert scaling.row_count == 2
+    assert "2 workers" in written["goals"][-1]["goal"]
+
+
+@pytest.mark.parametrize(("seconds", "good"), [(10.0, True), (10.1, False)])
+def test_workers_are_held_against_what_bare_guests_gain(seconds: float, good: bool) -> None:
+    """Two guests beside each other do 2 times the work of one here, so 1.6 times is what is wanted."""
+    workers = [Workers(1, 16.0, 600.0, 16.0, 1.0).as_dict(), Workers(2, seconds, 600.0, 16.0, 2.0).as_dict()]
+    judged = goals(MET, FLAT, workers)[-1]
+    assert judged.met is good
+    assert "2 workers" in judged.name
 
 
 def test_the_bare_machine_has_the_same_devices_and_its_own_files() -> None:
