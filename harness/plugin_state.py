@@ -118,6 +118,7 @@ class PluginState:
                 find_target(self.target_name, self.settings),
                 self.guest_name,
                 source=self._drivers(),
+                way=self.settings.leases_of(self.guest_name),
             )
         return self._provider
 

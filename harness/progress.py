@@ -11,6 +11,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
+from vm.progress import WARNING
+
 
 class Progress:
     """A context manager whose `say` tells what begins now.
@@ -39,11 +41,13 @@ class Progress:
             self._status = None
 
     def say(self, text: str) -> None:
-        """This begins now."""
+        """This begins now; a text that begins with `vm.progress.WARNING` is for keeping."""
         if text == self._last:
             return
         self._last = text
-        if self._status is not None:
+        if self._status is not None and text.startswith(WARNING):
+            self._console.print(f"kshs: {text}", markup=False, soft_wrap=True)
+        elif self._status is not None:
             self._status.start()
             self._status.update(_plain(text))
         else:

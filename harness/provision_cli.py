@@ -166,7 +166,7 @@ def make_guest(
     """Boots it, to the sealed image."""
     from harness.guests import SayProgress
     from vm.hypervisor import Hypervisor
-    from vm.windows import strategy
+    from vm.windows import sealed, strategy
     from vm.windows.plan import describe
 
     with Hypervisor(config.vm) as hypervisor:
@@ -180,10 +180,9 @@ def make_guest(
             raise HarnessError(
                 "interrupted", where=plan.profile.name, hint="repeat the command with --resume to go on"
             ) from None
-    left = image.days_left()
     return [
         f"sealed: {image.path}",
         f"digest: {image.digest}",
-        *([f"evaluation: {left} days left"] if left is not None else []),
+        f"evaluation: {sealed.remaining(image)}",
         f"use it with: kshs run --guest {image.name}",
     ]

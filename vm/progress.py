@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+WARNING = "warning: "
+"""How the text of a step begins that people must still see when the work is done."""
+
 
 class Progress(Protocol):
     """Told of every step of work that may take longer than a second."""

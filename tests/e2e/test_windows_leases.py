@@ -212,7 +212,7 @@ def test_a_way_that_does_not_work_is_left_for_the_next(
     template = lease.ensure(hypervisor, image, layer(), told)
     assert template.way is Way.SAVED
     (line,) = [line for line in told.lines if "do not work here" in line]
-    assert line.startswith("guest unforkable: leases by 'fork' do not work here (")
+    assert line.startswith("warning: guest unforkable: leases by 'fork' do not work here (")
     assert line.endswith("; taking 'saved'")
     assert set(ways.failed(hypervisor, image)) == {Way.FORK}
     with lease.acquire(hypervisor, template) as one, lease.acquire(hypervisor, template) as other:

@@ -28,7 +28,7 @@ from vm.family import Family
 from vm.files import digest_of, locked, private_directory, remove_tree, write_json
 from vm.hypervisor import Hypervisor
 from vm.lease import Lease
-from vm.progress import Progress, Silent
+from vm.progress import WARNING, Progress, Silent
 from vm.ssh import Endpoint, Shell, connect
 from vm.template import Layer, Template, claim, overlay
 from vm.windows import tpm, ways
@@ -129,7 +129,8 @@ def ensure(
                     "leave out `leases` in kshs.toml, and kshs takes a way that works" if asked else None,
                 ) from None
             watcher.step(
-                f"guest {image.name}: leases by '{chosen}' do not work here ({error}); taking '{tried[0]}'"
+                f"{WARNING}guest {image.name}: leases by '{chosen}' do not work here ({error});"
+                f" taking '{tried[0]}'"
             )
 
 

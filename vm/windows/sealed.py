@@ -11,10 +11,11 @@ from pathlib import Path
 import paramiko
 
 from vm.config import VmConfig
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.family import Family, Wine
 from vm.files import read_json
 from vm.image import Image
+from vm.progress import WARNING
 from vm.ssh import Endpoint, Shell
 from vm.windows.answer_file import ACCOUNT
 from vm.windows.family import Windows
@@ -109,21 +110,35 @@ def guard(image: WindowsImage, warn: Callable[[str], None], now: datetime | None
         now: for tests.
 
     Raises:
-        VmError: it is over.
+        InputError: it is over.
     """
     left = image.days_left(now)
     if left is None or image.expires is None:
         return
     day = f"{image.expires:%Y-%m-%d}"
     if left < 0:
-        raise VmError(
+        raise InputError(
             f"its evaluation period ended on {day}", f"guest {image.name}", f"run: {rebuild_command(image)}"
         )
     if left <= WARN_DAYS:
         warn(
-            f"guest {image.name}: its evaluation period ends in {left} days, on {day};"
+            f"{WARNING}guest {image.name}: its evaluation period ends {_in_days(left)} ({day});"
             f" make it anew with: {rebuild_command(image)}"
         )
+
+
+def _in_days(left: int) -> str:
+    return "today" if left == 0 else "in 1 day" if left == 1 else f"in {left} days"
+
+
+def remaining(image: WindowsImage, now: datetime | None = None) -> str:
+    """How long it lasts, in words."""
+    left = image.days_left(now)
+    if left is None:
+        return "no evaluation period"
+    if left < 0:
+        return f"the evaluation is over; make it anew with: {rebuild_command(image)}"
+    return f"{left} {'day' if left == 1 else 'days'} of the evaluation left"
 
 
 def family_of(transport: paramiko.Transport) -> Family:

@@ -91,21 +91,15 @@ def _sealed(config: VmConfig, path: Path, now: datetime | None) -> Kept:
     if image is None:
         return Kept(path.name, path, "damaged", "there is no manifest.json", _size(path))
     try:
-        left, medium = image.days_left(now), image.manifest.get("image") or {}
+        medium = image.manifest.get("image") or {}
         details = [
             *([f"{medium['name']}, build {medium['build']}"] if medium.get("name") else []),
-            _evaluation(left),
+            sealed.remaining(image, now),
             f"sealed {image.manifest['made']}" if image.manifest.get("made") else "",
         ]
     except (KeyError, TypeError, ValueError) as error:
         return Kept(path.name, path, "damaged", f"manifest.json lacks {error}", _size(path))
     return Kept(path.name, path, "sealed", "; ".join(text for text in details if text), _size(path))
-
-
-def _evaluation(left: int | None) -> str:
-    if left is None:
-        return "no evaluation period"
-    return f"{left} days of the evaluation left" if left >= 0 else "the evaluation is over"
 
 
 def _work(path: Path) -> Kept:

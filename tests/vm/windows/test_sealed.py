@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vm.config import VmConfig
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.family import Wine
 from vm.windows import sealed
 from vm.windows.family import Windows
@@ -48,18 +48,37 @@ def test_the_profile_comes_back_as_it_went_in(image: sealed.WindowsImage) -> Non
     assert isinstance(image.speech, Windows)
 
 
-def test_evaluation_warns_two_weeks_before_its_end(image: sealed.WindowsImage) -> None:
+REBUILD = "kshs provision server2025 --iso /media/server.iso --rebuild"
+
+
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [(15, None), (14, "in 14 days"), (13.5, "in 13 days"), (1, "in 1 day"), (0.5, "today"), (0, "today")],
+)
+def test_evaluation_warns_two_weeks_before_its_end(
+    image: sealed.WindowsImage, left: float, says: str | None
+) -> None:
     assert _guard(image, 0) == []
-    assert _guard(image, 165) == []
-    (warning,) = _guard(image, 166)
-    assert "ends in 14 days, on 2026-06-30" in warning
-    assert "kshs provision server2025 --iso /media/server.iso --rebuild" in warning
-    assert "in 0 days" in _guard(image, 179.5)[0]
+    said = _guard(image, 180 - left)
+    if says is None:
+        assert said == []
+    else:
+        warning = f"warning: guest server2025: its evaluation period ends {says} (2026-06-30)"
+        assert said == [f"{warning}; make it anew with: {REBUILD}"]
 
 
-def test_evaluation_refuses_after_its_end(image: sealed.WindowsImage) -> None:
-    with pytest.raises(VmError, match=r"ended on 2026-06-30; run: kshs provision server2025 .* --rebuild"):
-        _guard(image, 180.1)
+@pytest.mark.parametrize("left", [-1 / 86400, -0.1, -1, -400])
+def test_evaluation_refuses_after_its_end(image: sealed.WindowsImage, left: float) -> None:
+    with pytest.raises(InputError) as refused:
+        _guard(image, 180 - left)
+    expected = f"guest server2025: its evaluation period ended on 2026-06-30; run: {REBUILD}"
+    assert str(refused.value) == expected
+    assert REBUILD in sealed.remaining(image, INSTALLED + timedelta(days=180 - left))
+
+
+def test_remaining_days_in_words(image: sealed.WindowsImage) -> None:
+    said = [sealed.remaining(image, INSTALLED + timedelta(days=day)) for day in (0, 179, 179.5, 180)]
+    assert said == [f"{text} of the evaluation left" for text in ("180 days", "1 day", "0 days", "0 days")]
 
 
 def test_without_an_evaluation_period_nothing_ends(image: sealed.WindowsImage) -> None:
@@ -67,6 +86,7 @@ def test_without_an_evaluation_period_nothing_ends(image: sealed.WindowsImage) -
     endless = sealed.WindowsImage(image.digest, image.path, manifest)
     assert endless.days_left() is None
     assert _guard(endless, 10_000) == []
+    assert sealed.remaining(endless) == "no evaluation period"
 
 
 def test_family_speaks_to_cmd() -> None:
