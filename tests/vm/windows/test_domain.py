@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,8 @@ def test_enlightenments_belong_to_kvm_alone(tmp_path: Path) -> None:
     tcg = etree.fromstring(_build(tmp_path, BUILTIN["win11"], "tcg"))
     kvm = etree.fromstring(_build(tmp_path, BUILTIN["win11"], "kvm"))
     assert tcg.find("features/hyperv") is None
+    assert tcg.find("features/tcg/tb-cache").get("unit") == "MiB"
+    assert kvm.find("features/tcg") is None
     assert tcg.find("devices/panic").get("model") == "isa"
     assert kvm.find("features/hyperv") is not None
     assert kvm.find("devices/panic").get("model") == "hyperv"
@@ -82,3 +85,13 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         domain.build(BUILTIN["win11"], _placement(tmp_path, 6), accelerator="tcg", firmware=FIRMWARE)
     with pytest.raises(VmError, match="apt-get install ovmf"):
         domain.firmware_pair(tmp_path)
+
+
+def test_the_tpm_is_the_one_beside_the_sockets(tmp_path: Path) -> None:
+    placement = replace(_placement(tmp_path), sockets=tmp_path / "s")
+    profile = BUILTIN["win11"].model_copy(update={"tpm": True})
+    root = etree.fromstring(domain.build(profile, placement, accelerator="kvm", firmware=FIRMWARE))
+    backend = root.find("devices/tpm[@model='tpm-crb']/backend")
+    assert backend.get("type") == "external", "libvirt would keep the state in a place of its own"
+    assert backend.find("source").get("path") == str(tmp_path / "s" / "tpm.sock")
+    assert etree.fromstring(_build(tmp_path, BUILTIN["win11"], "kvm")).find("devices/tpm") is None
