@@ -8,6 +8,13 @@
 
 #define DEFAULT_REFERENCE L"GLOBAL"     /* of a factory whose descriptor has no ReferenceGuid */
 
+/* A name under which a factory is found besides its reference string. */
+typedef struct REFKS_CREATE_ITEM {
+    struct REFKS_CREATE_ITEM *Next;
+    ULONG Flags;
+    UNICODE_STRING Name;        /* the characters follow */
+} REFKS_CREATE_ITEM;
+
 static NTSTATUS SetReference(REFKS_FACTORY *Factory, const WCHAR *Text, ULONG Bytes)
 {
     PWSTR copy = RefksAllocate(Bytes + sizeof(WCHAR));
@@ -94,6 +101,12 @@ void RefksDeleteFactory(REFKS_FACTORY *Factory)
         FreeLink(&Factory->Links[index]);
     Factory->LinkCount = 0;
     RefksEmptyBag(&Factory->Header.Bag);
+    while (Factory->CreateItems) {
+        REFKS_CREATE_ITEM *item = Factory->CreateItems;
+
+        Factory->CreateItems = item->Next;
+        RefksFree(item);
+    }
     RefksFree(Factory->Reference.Buffer);
     Factory->Reference.Buffer = NULL;
     Factory->Reference.Length = 0;
@@ -188,8 +201,36 @@ void RefksEnableFactories(REFKS_DEVICE *Device, BOOLEAN Enable)
     RefksUnlockMutex(&Device->Mutex);
 }
 
+/* ---- by name -------------------------------------------------------------------------- */
+
+static BOOLEAN HasName(const REFKS_FACTORY *Factory, const UNICODE_STRING *Name)
+{
+    const REFKS_CREATE_ITEM *item;
+
+    if (RtlEqualUnicodeString(Name, &Factory->Reference, TRUE))
+        return TRUE;
+    for (item = Factory->CreateItems; item; item = item->Next) {
+        if (RtlEqualUnicodeString(Name, &item->Name, TRUE))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static BOOLEAN TakesAnyName(const REFKS_FACTORY *Factory)
+{
+    const REFKS_CREATE_ITEM *item;
+
+    for (item = Factory->CreateItems; item; item = item->Next) {
+        if (item->Flags & KSCREATE_ITEM_WILDCARD)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* No name finds the first factory.  One that is nobody's finds the first factory with a wildcard. */
 REFKS_FACTORY *RefksFindFactory(REFKS_DEVICE *Device, const WCHAR *Name, ULONG Characters)
 {
+    REFKS_FACTORY *any = NULL;
     UNICODE_STRING wanted;
     PLIST_ENTRY entry;
 
@@ -198,11 +239,46 @@ REFKS_FACTORY *RefksFindFactory(REFKS_DEVICE *Device, const WCHAR *Name, ULONG C
     for (entry = Device->Header.Children.Flink; entry != &Device->Header.Children; entry = entry->Flink) {
         REFKS_FACTORY *factory = CONTAINING_RECORD(entry, REFKS_FACTORY, Header.Sibling);
 
-        if (!Characters || RtlEqualUnicodeString(&wanted, &factory->Reference, TRUE))
+        if (!Characters || HasName(factory, &wanted))
             return factory;
+        if (!any && TakesAnyName(factory))
+            any = factory;
     }
-    return NULL;
+    return any;
 }
+
+/* The documentation does not say whether the caller holds the device mutex: the list is one that needs no lock.
+ * Nobody
+ * opens a stopped device, so items with KSCREATE_ITEM_FREEONSTOP stay: a driver that adds one again when it is
+ * started the next time finds it there. */
+NTSTATUS NTAPI KsFilterFactoryAddCreateItem(PKSFILTERFACTORY FilterFactory, PWSTR RefString,
+                                            PSECURITY_DESCRIPTOR SecurityDescriptor, ULONG CreateItemFlags)
+{
+    REFKS_FACTORY *factory = CONTAINING_RECORD(FilterFactory, REFKS_FACTORY, Public);
+    REFKS_CREATE_ITEM *item, *first;
+    UNICODE_STRING name;
+
+    UNREFERENCED_PARAMETER(SecurityDescriptor);
+    if (!RefString)
+        return STATUS_INVALID_PARAMETER;
+    RtlInitUnicodeString(&name, RefString);
+    if (HasName(factory, &name))
+        return CreateItemFlags & KSCREATE_ITEM_FREEONSTOP ? STATUS_SUCCESS : STATUS_OBJECT_NAME_COLLISION;
+    item = RefksAllocate(sizeof(*item) + name.Length);
+    if (!item)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    item->Flags = CreateItemFlags;
+    item->Name.Buffer = (PWSTR)(item + 1);
+    item->Name.Length = item->Name.MaximumLength = name.Length;
+    RtlCopyMemory(item->Name.Buffer, name.Buffer, name.Length);
+    do {
+        first = factory->CreateItems;
+        item->Next = first;
+    } while (InterlockedCompareExchangePointer((PVOID volatile *)&factory->CreateItems, item, first) != first);
+    return STATUS_SUCCESS;
+}
+
+/* ---- made at run time -------------------------------------------------------------------- */
 
 /* Device mutex held by the caller, as documented. */
 NTSTATUS NTAPI KsCreateFilterFactory(PDEVICE_OBJECT DeviceObject, const KSFILTER_DESCRIPTOR *Descriptor,

@@ -9,14 +9,17 @@ static const KSFILTER_DISPATCH *FilterDispatch(const REFKS_FILTER *Filter)
     return Filter->Public.Descriptor->Dispatch;
 }
 
+const KSPIN_DESCRIPTOR_EX *RefksPinDescriptorIn(const KSFILTER_DESCRIPTOR *Descriptor, ULONG PinId)
+{
+    if (PinId >= Descriptor->PinDescriptorsCount)
+        return NULL;
+    return (const KSPIN_DESCRIPTOR_EX *)((const UCHAR *)Descriptor->PinDescriptors +
+                                         (SIZE_T)PinId * Descriptor->PinDescriptorSize);
+}
+
 const KSPIN_DESCRIPTOR_EX *RefksPinDescriptor(const REFKS_FILTER *Filter, ULONG PinId)
 {
-    const KSFILTER_DESCRIPTOR *descriptor = Filter->Public.Descriptor;
-
-    if (PinId >= descriptor->PinDescriptorsCount)
-        return NULL;
-    return (const KSPIN_DESCRIPTOR_EX *)((const UCHAR *)descriptor->PinDescriptors +
-                                         (SIZE_T)PinId * descriptor->PinDescriptorSize);
+    return RefksPinDescriptorIn(RefksFilterDescriptor(Filter), PinId);
 }
 
 ULONG RefksPinCount(REFKS_FILTER *Filter, ULONG PinId)

@@ -35,9 +35,6 @@ MISSING_VOID(KsDereferenceBusObject, (KSDEVICE_HEADER Header))
 
 MISSING(KsSetMajorFunctionHandler, (PDRIVER_OBJECT DriverObject, ULONG MajorFunction))
 MISSING_DISPATCH(KsDispatchIrp, (PDEVICE_OBJECT DeviceObject, PIRP Irp))
-MISSING_DISPATCH(KsForwardIrp, (PIRP Irp, PFILE_OBJECT FileObject, BOOLEAN ReuseStackLocation))
-MISSING(KsForwardAndCatchIrp,
-        (PDEVICE_OBJECT DeviceObject, PIRP Irp, PFILE_OBJECT FileObject, KSSTACK_USE StackUse))
 
 /* ---- security ------------------------------------------------------------------------- */
 
@@ -60,7 +57,6 @@ MISSING_VALUE(BOOLEAN, FALSE, KsFastPropertyHandler,
                PIO_STATUS_BLOCK IoStatus, ULONG PropertySetsCount, const KSPROPERTY_SET *PropertySet))
 MISSING(KsDispatchSpecificProperty, (PIRP Irp, PFNKSHANDLER Handler))
 MISSING(KsDispatchSpecificMethod, (PIRP Irp, PFNKSHANDLER Handler))
-MISSING(KsTopologyPropertyHandler, (PIRP Irp, PKSPROPERTY Property, PVOID Data, const KSTOPOLOGY *Topology))
 MISSING(KsUnserializeObjectPropertiesFromRegistry,
         (PFILE_OBJECT FileObject, HANDLE ParentKey, PUNICODE_STRING RegistryPath))
 
@@ -70,13 +66,6 @@ MISSING(KsCreatePin,
         (HANDLE FilterHandle, PKSPIN_CONNECT Connect, ACCESS_MASK DesiredAccess, PHANDLE ConnectionHandle))
 MISSING(KsValidateConnectRequest, (PIRP Irp, ULONG DescriptorsCount, const KSPIN_DESCRIPTOR *Descriptor,
                                    PKSPIN_CONNECT *Connect))
-MISSING(KsPinPropertyHandler, (PIRP Irp, PKSPROPERTY Property, PVOID Data, ULONG DescriptorsCount,
-                               const KSPIN_DESCRIPTOR *Descriptor))
-MISSING(KsPinDataIntersection, (PIRP Irp, PKSP_PIN Pin, PVOID Data, ULONG DescriptorsCount,
-                                const KSPIN_DESCRIPTOR *Descriptor, PFNKSINTERSECTHANDLER IntersectHandler))
-MISSING(KsPinDataIntersectionEx, (PIRP Irp, PKSP_PIN Pin, PVOID Data, ULONG DescriptorsCount,
-                                  const KSPIN_DESCRIPTOR *Descriptor, ULONG DescriptorSize,
-                                  PFNKSINTERSECTHANDLEREX IntersectHandler, PVOID HandlerContext))
 MISSING(KsCreateTopologyNode,
         (HANDLE ParentHandle, PKSNODE_CREATE NodeCreate, ACCESS_MASK DesiredAccess, PHANDLE NodeHandle))
 MISSING(KsValidateTopologyNodeCreateRequest, (PIRP Irp, PKSTOPOLOGY Topology, PKSNODE_CREATE *NodeCreate))
@@ -140,53 +129,8 @@ MISSING(KsProbeStreamIrp, (PIRP Irp, ULONG ProbeFlags, ULONG HeaderSize))
 MISSING(KsAllocateExtraData, (PIRP Irp, ULONG ExtraSize, PVOID *ExtraBuffer))
 MISSING(KsAcquireResetValue, (PIRP Irp, KSRESET *ResetValue))
 
-/* ---- queues of IRPs: who is given one for a queue that is not there completes it ------------------ */
+/* ---- resources -------------------------------------------------------------------------------- */
 
-static void CompleteQueued(PIRP Irp)
-{
-    IoSetCancelRoutine(Irp, NULL);
-    (void)kshs_complete(Irp, STATUS_NOT_IMPLEMENTED, 0);
-}
-
-VOID NTAPI KsAddIrpToCancelableQueue(PLIST_ENTRY QueueHead, PKSPIN_LOCK SpinLock, PIRP Irp,
-                                     KSLIST_ENTRY_LOCATION ListLocation, PDRIVER_CANCEL DriverCancel)
-{
-    REFKS_RECORD_MISSING(KsAddIrpToCancelableQueue);
-    CompleteQueued(Irp);
-}
-
-VOID NTAPI KsReleaseIrpOnCancelableQueue(PIRP Irp, PDRIVER_CANCEL DriverCancel)
-{
-    REFKS_RECORD_MISSING(KsReleaseIrpOnCancelableQueue);
-    CompleteQueued(Irp);
-}
-
-/* Called with the system's cancel lock held, as every cancel routine. */
-VOID NTAPI KsCancelRoutine(PDEVICE_OBJECT DeviceObject, PIRP Irp)
-{
-    IoReleaseCancelSpinLock(Irp->CancelIrql);
-    REFKS_RECORD_MISSING(KsCancelRoutine);
-    (void)kshs_complete(Irp, STATUS_CANCELLED, 0);
-}
-
-MISSING_VOID(KsCancelIo, (PLIST_ENTRY QueueHead, PKSPIN_LOCK SpinLock))
-MISSING_VALUE(PIRP, NULL, KsRemoveIrpFromCancelableQueue,
-              (PLIST_ENTRY QueueHead, PKSPIN_LOCK SpinLock, KSLIST_ENTRY_LOCATION ListLocation,
-               KSIRP_REMOVAL_OPERATION RemovalOperation))
-MISSING_VOID(KsRemoveSpecificIrpFromCancelableQueue, (PIRP Irp))
-MISSING(KsMoveIrpsOnCancelableQueue,
-        (PLIST_ENTRY SourceList, PKSPIN_LOCK SourceLock, PLIST_ENTRY DestinationList, PKSPIN_LOCK DestinationLock,
-         KSLIST_ENTRY_LOCATION ListLocation, PFNKSIRPLISTCALLBACK ListCallback, PVOID Context))
-
-/* ---- workers, resources ------------------------------------------------------------------------------ */
-
-MISSING(KsRegisterWorker, (WORK_QUEUE_TYPE WorkQueueType, PKSWORKER *Worker))
-MISSING(KsRegisterCountedWorker,
-        (WORK_QUEUE_TYPE WorkQueueType, PWORK_QUEUE_ITEM CountedWorkItem, PKSWORKER *Worker))
-MISSING_VOID(KsUnregisterWorker, (PKSWORKER Worker))
-MISSING(KsQueueWorkItem, (PKSWORKER Worker, PWORK_QUEUE_ITEM WorkItem))
-MISSING_VALUE(ULONG, 0, KsIncrementCountedWorker, (PKSWORKER Worker))
-MISSING_VALUE(ULONG, 0, KsDecrementCountedWorker, (PKSWORKER Worker))
 MISSING(KsLoadResource, (PVOID ImageBase, POOL_TYPE PoolType, ULONG_PTR ResourceName, ULONG ResourceType,
                          PVOID *Resource, PULONG ResourceSize))
 MISSING(KsGetImageNameAndResourceId,

@@ -59,17 +59,8 @@ MISSING_VOID(KsGenerateEvents, (PVOID Object, const GUID *EventSet, ULONG EventI
 
 /* ---- topology that changes at run time ------------------------------------------------ */
 
-MISSING(KsFilterFactoryAddCreateItem, (PKSFILTERFACTORY FilterFactory, PWSTR RefString,
-                                       PSECURITY_DESCRIPTOR SecurityDescriptor, ULONG CreateItemFlags))
-MISSING(KsFilterCreatePinFactory,
-        (PKSFILTER Filter, const KSPIN_DESCRIPTOR_EX *const PinDescriptor, PULONG PinID))
-MISSING(KsFilterCreateNode, (PKSFILTER Filter, const KSNODE_DESCRIPTOR *const NodeDescriptor, PULONG NodeID))
-MISSING(KsFilterAddTopologyConnections, (PKSFILTER Filter, ULONG NewConnectionsCount,
-                                         const KSTOPOLOGY_CONNECTION *const NewTopologyConnections))
 MISSING(KsRegisterFilterWithNoKSPins, (PDEVICE_OBJECT DeviceObject, const GUID *InterfaceClassGUID, ULONG PinCount,
                                        WINBOOL *PinDirection, KSPIN_MEDIUM *MediumList, GUID *CategoryList))
-MISSING(KsMergeAutomationTables, (PKSAUTOMATION_TABLE *AutomationTableAB, PKSAUTOMATION_TABLE AutomationTableA,
-                                  PKSAUTOMATION_TABLE AutomationTableB, KSOBJECT_BAG Bag))
 
 /* ---- interfaces of COM, clocks ------------------------------------------------------------ */
 

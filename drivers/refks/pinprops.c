@@ -2,6 +2,7 @@
  *
  * pinprops.c - the properties that every filter and pin has: KSPROPSETID_Pin
  * and KSPROPSETID_General on filters, KSPROPSETID_Connection on pins.
+ * KSPROPSETID_Topology is in topology.c.
  */
 #include "refks.h"
 
@@ -14,27 +15,6 @@ static ULONG DataLength(PIRP Irp)
     return IoGetCurrentIrpStackLocation(Irp)->Parameters.DeviceIoControl.OutputBufferLength;
 }
 
-/* Something of variable size: its size alone, or all of it. */
-static NTSTATUS GiveBlock(PIRP Irp, PVOID Data, const VOID *Block, ULONG Size)
-{
-    if (!DataLength(Irp)) {
-        Irp->IoStatus.Information = Size;
-        return STATUS_BUFFER_OVERFLOW;
-    }
-    if (DataLength(Irp) < Size)
-        return STATUS_BUFFER_TOO_SMALL;
-    RtlCopyMemory(Data, Block, Size);
-    Irp->IoStatus.Information = Size;
-    return STATUS_SUCCESS;
-}
-
-static NTSTATUS GiveUlong(PIRP Irp, PVOID Data, ULONG Value)
-{
-    *(PULONG)Data = Value;
-    Irp->IoStatus.Information = sizeof(Value);
-    return STATUS_SUCCESS;
-}
-
 /* ---- KSPROPSETID_Pin, on filters ------------------------------------------------ */
 
 static REFKS_FILTER *FilterOf(PIRP Irp)
@@ -45,7 +25,7 @@ static REFKS_FILTER *FilterOf(PIRP Irp)
 static NTSTATUS PinTypes(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
 {
     UNREFERENCED_PARAMETER(Request);
-    return GiveUlong(Irp, Data, FilterOf(Irp)->Public.Descriptor->PinDescriptorsCount);
+    return RefksGiveUlong(Irp, Data, RefksFilterDescriptor(FilterOf(Irp))->PinDescriptorsCount);
 }
 
 static ULONG CountPins(REFKS_FILTER *Filter, ULONG PinId)
@@ -83,160 +63,26 @@ static NTSTATUS Instances(PIRP Irp, PVOID Data, REFKS_FILTER *Filter, const KSPI
     return STATUS_SUCCESS;
 }
 
-/* A KSMULTIPLE_ITEM and the ranges after it, each padded to 8 bytes, with their attribute lists. */
-static ULONG PackRanges(const KSPIN_DESCRIPTOR *Descriptor, PUCHAR Into, PULONG Count)
-{
-    ULONG index = 0, size = sizeof(KSMULTIPLE_ITEM), items = 0;
-    const KSATTRIBUTE_LIST *attributes;
-    const KSDATARANGE *range;
-
-    while ((range = RefksNextRange(Descriptor, &index, &attributes)) != NULL) {
-        if (Into) {
-            RtlCopyMemory(Into + size, range, range->FormatSize);
-            /* Lists of attributes are not given out: the copy must not promise one. */
-            ((PKSDATARANGE)(Into + size))->Flags &= ~(ULONG)(KSDATARANGE_ATTRIBUTES | KSDATARANGE_REQUIRED_ATTRIBUTES);
-        }
-        size += (range->FormatSize + 7) & ~(ULONG)7;
-        items++;
-    }
-    *Count = items;
-    return size;
-}
-
-static NTSTATUS Ranges(PIRP Irp, PVOID Data, const KSPIN_DESCRIPTOR *Descriptor)
-{
-    PKSMULTIPLE_ITEM list = Data;
-    ULONG count, size = PackRanges(Descriptor, NULL, &count);
-
-    if (!DataLength(Irp)) {
-        Irp->IoStatus.Information = size;
-        return STATUS_BUFFER_OVERFLOW;
-    }
-    if (DataLength(Irp) == sizeof(ULONG))
-        return GiveUlong(Irp, Data, size);
-    if (DataLength(Irp) < size)
-        return STATUS_BUFFER_TOO_SMALL;
-    list->Size = PackRanges(Descriptor, Data, &list->Count);
-    Irp->IoStatus.Information = size;
-    return STATUS_SUCCESS;
-}
-
-/* Of two ranges the one that is no wider: a format that both hold, if neither has members of its own. */
-static NTSTATUS DefaultIntersection(PIRP Irp, const KSDATARANGE *Wanted, const KSDATARANGE *Offered, PVOID Data)
-{
-    static const GUID wildcard = { STATIC_GUID_NULL };
-    KSDATAFORMAT format;
-
-    format = *Offered;
-    if (RefksSameGuid(&format.MajorFormat, &wildcard))
-        format.MajorFormat = Wanted->MajorFormat;
-    if (RefksSameGuid(&format.SubFormat, &wildcard))
-        format.SubFormat = Wanted->SubFormat;
-    if (RefksSameGuid(&format.MajorFormat, &wildcard) || RefksSameGuid(&format.SubFormat, &wildcard) ||
-        Offered->FormatSize != sizeof(KSDATAFORMAT))
-        return STATUS_NO_MATCH;
-    format.FormatSize = sizeof(format);
-    format.Flags = 0;
-    return GiveBlock(Irp, Data, &format, sizeof(format));
-}
-
-static NTSTATUS IntersectOne(REFKS_FILTER *Filter, PIRP Irp, PKSP_PIN Request, PKSDATARANGE Wanted,
-                             const KSPIN_DESCRIPTOR_EX *Descriptor, PVOID Data)
-{
-    const KSATTRIBUTE_LIST *attributes;
-    const KSDATARANGE *offered;
-    ULONG index = 0;
-
-    while ((offered = RefksNextRange(&Descriptor->PinDescriptor, &index, &attributes)) != NULL) {
-        ULONG size = 0;
-        NTSTATUS status;
-
-        if (!RefksFormatInRange(Wanted, offered) && !RefksFormatInRange(offered, Wanted))
-            continue;
-        if (!Descriptor->IntersectHandler) {
-            status = DefaultIntersection(Irp, Wanted, offered, Data);
-        } else {
-            status = Descriptor->IntersectHandler(&Filter->Public, Irp, Request, Wanted, (PKSDATARANGE)offered,
-                                                  DataLength(Irp), Data, &size);
-            Irp->IoStatus.Information = size;
-        }
-        if (status != STATUS_NO_MATCH)
-            return status;
-    }
-    return STATUS_NO_MATCH;
-}
-
-/* The request goes on with a KSMULTIPLE_ITEM and the ranges that the sender could live with, best first. */
-static NTSTATUS Intersection(REFKS_FILTER *Filter, PIRP Irp, PKSP_PIN Request,
-                             const KSPIN_DESCRIPTOR_EX *Descriptor, PVOID Data)
-{
-    ULONG length = IoGetCurrentIrpStackLocation(Irp)->Parameters.DeviceIoControl.InputBufferLength;
-    PKSMULTIPLE_ITEM list = (PKSMULTIPLE_ITEM)(Request + 1);
-    ULONG offset, left;
-
-    if (length < sizeof(KSP_PIN) + sizeof(KSMULTIPLE_ITEM))
-        return STATUS_INVALID_BUFFER_SIZE;
-    offset = sizeof(KSP_PIN) + sizeof(KSMULTIPLE_ITEM);
-    for (left = list->Count; left; left--) {
-        PKSDATARANGE wanted = (PKSDATARANGE)((PUCHAR)Request + offset);
-        NTSTATUS status;
-
-        if (length - offset < sizeof(KSDATARANGE) || wanted->FormatSize < sizeof(KSDATARANGE) ||
-            wanted->FormatSize > length - offset)
-            return STATUS_INVALID_BUFFER_SIZE;
-        status = IntersectOne(Filter, Irp, Request, wanted, Descriptor, Data);
-        if (status != STATUS_NO_MATCH)
-            return status;
-        if (((wanted->FormatSize + 7) & ~(ULONG)7) >= length - offset)
-            break;
-        offset += (wanted->FormatSize + 7) & ~(ULONG)7;
-    }
-    return STATUS_NO_MATCH;
-}
-
 static NTSTATUS PinProperty(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
 {
     PKSP_PIN request = (PKSP_PIN)Request;
     REFKS_FILTER *filter = FilterOf(Irp);
-    const KSPIN_DESCRIPTOR_EX *extended = RefksPinDescriptor(filter, request->PinId);
-    const KSPIN_DESCRIPTOR *descriptor;
+    const KSPIN_DESCRIPTOR_EX *descriptor = RefksPinDescriptor(filter, request->PinId);
 
-    if (!extended)
+    if (!descriptor)
         return STATUS_INVALID_PARAMETER;
-    descriptor = &extended->PinDescriptor;
     switch (request->Property.Id) {
     case KSPROPERTY_PIN_CINSTANCES:
-        return Instances(Irp, Data, filter, extended, request->PinId, FALSE);
+        return Instances(Irp, Data, filter, descriptor, request->PinId, FALSE);
     case KSPROPERTY_PIN_GLOBALCINSTANCES:
-        return Instances(Irp, Data, filter, extended, request->PinId, TRUE);
+        return Instances(Irp, Data, filter, descriptor, request->PinId, TRUE);
     case KSPROPERTY_PIN_NECESSARYINSTANCES:
-        return GiveUlong(Irp, Data, extended->InstancesNecessary);
-    case KSPROPERTY_PIN_DATAFLOW:
-        return GiveUlong(Irp, Data, descriptor->DataFlow);
-    case KSPROPERTY_PIN_COMMUNICATION:
-        return GiveUlong(Irp, Data, descriptor->Communication);
-    case KSPROPERTY_PIN_DATARANGES:
-    case KSPROPERTY_PIN_CONSTRAINEDDATARANGES:
-        return Ranges(Irp, Data, descriptor);
+        return RefksGiveUlong(Irp, Data, descriptor->InstancesNecessary);
     case KSPROPERTY_PIN_DATAINTERSECTION:
-        return Intersection(filter, Irp, request, extended, Data);
-    case KSPROPERTY_PIN_INTERFACES:
-        return descriptor->InterfacesCount
-                   ? KsHandleSizedListQuery(Irp, descriptor->InterfacesCount, sizeof(KSPIN_INTERFACE),
-                                            descriptor->Interfaces)
-                   : KsHandleSizedListQuery(Irp, 1, sizeof(KSPIN_INTERFACE), &RefksDefaultInterface);
-    case KSPROPERTY_PIN_MEDIUMS:
-        return descriptor->MediumsCount
-                   ? KsHandleSizedListQuery(Irp, descriptor->MediumsCount, sizeof(KSPIN_MEDIUM), descriptor->Mediums)
-                   : KsHandleSizedListQuery(Irp, 1, sizeof(KSPIN_MEDIUM), &RefksDefaultMedium);
-    case KSPROPERTY_PIN_CATEGORY:
-        if (!descriptor->Category)
-            return STATUS_NOT_FOUND;
-        *(GUID *)Data = *descriptor->Category;
-        Irp->IoStatus.Information = sizeof(GUID);
-        return STATUS_SUCCESS;
+        return RefksIntersect(Irp, request, Data, &descriptor->PinDescriptor, descriptor->IntersectHandler,
+                              &filter->Public);
     default:
-        return STATUS_NOT_FOUND;
+        return RefksPinDescriptorProperty(Irp, request->Property.Id, Data, &descriptor->PinDescriptor);
     }
 }
 
@@ -259,7 +105,7 @@ static NTSTATUS ComponentId(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
 static NTSTATUS GetState(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
 {
     UNREFERENCED_PARAMETER(Request);
-    return GiveUlong(Irp, Data, KsGetPinFromIrp(Irp)->DeviceState);
+    return RefksGiveUlong(Irp, Data, KsGetPinFromIrp(Irp)->DeviceState);
 }
 
 static NTSTATUS SetState(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
@@ -300,7 +146,7 @@ static NTSTATUS GetFormat(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
 
     UNREFERENCED_PARAMETER(Request);
     KsAcquireControl(pin);
-    status = GiveBlock(Irp, Data, pin->ConnectionFormat, pin->ConnectionFormat->FormatSize);
+    status = RefksGiveBlock(Irp, Data, pin->ConnectionFormat, pin->ConnectionFormat->FormatSize);
     KsReleaseControl(pin);
     return status;
 }
@@ -387,6 +233,7 @@ static const KSPROPERTY_ITEM PinItems[] = {
     DEFINE_KSPROPERTY_ITEM_PIN_GLOBALCINSTANCES(PinProperty),
     DEFINE_KSPROPERTY_ITEM_PIN_NECESSARYINSTANCES(PinProperty),
     DEFINE_KSPROPERTY_ITEM_PIN_CATEGORY(PinProperty),
+    DEFINE_KSPROPERTY_ITEM_PIN_NAME(PinProperty),
     DEFINE_KSPROPERTY_ITEM_PIN_CONSTRAINEDDATARANGES(PinProperty),
 };
 
@@ -405,6 +252,7 @@ static const KSPROPERTY_ITEM ConnectionItems[] = {
 const KSPROPERTY_SET RefksFilterSets[] = {
     DEFINE_KSPROPERTY_SET(&PinSetId, SIZEOF_ARRAY(PinItems), PinItems, 0, NULL),
     DEFINE_KSPROPERTY_SET(&GeneralSetId, SIZEOF_ARRAY(GeneralItems), GeneralItems, 0, NULL),
+    DEFINE_KSPROPERTY_SET(&RefksTopologySetId, REFKS_TOPOLOGY_ITEMS, RefksTopologyItems, 0, NULL),
 };
 const ULONG RefksFilterSetsCount = SIZEOF_ARRAY(RefksFilterSets);
 

@@ -345,7 +345,7 @@ static NTSTATUS GatherTables(REFKS_HEADER *Header, const REFKS_REQUEST *Request,
         *Count = AddSets(Tables, *Count, RefksPinSets, RefksPinSetsCount);
         return STATUS_SUCCESS;
     }
-    filter = CONTAINING_RECORD(Header, REFKS_FILTER, Header)->Public.Descriptor;
+    filter = RefksFilterDescriptor(CONTAINING_RECORD(Header, REFKS_FILTER, Header));
     if (Request->Property->Flags & KSPROPERTY_TYPE_TOPOLOGY) {
         const KSP_NODE *node = (const KSP_NODE *)Request->Property;
         const KSNODE_DESCRIPTOR *descriptor;
@@ -357,6 +357,7 @@ static NTSTATUS GatherTables(REFKS_HEADER *Header, const REFKS_REQUEST *Request,
         descriptor = (const KSNODE_DESCRIPTOR *)((const UCHAR *)filter->NodeDescriptors +
                                                  (SIZE_T)node->NodeId * filter->NodeDescriptorSize);
         *Count = AddAutomation(Tables, *Count, descriptor->AutomationTable);
+        *Count = AddSets(Tables, *Count, RefksNodeSets, RefksNodeSetsCount);
         return STATUS_SUCCESS;
     }
     *Count = AddAutomation(Tables, *Count, filter->AutomationTable);

@@ -105,6 +105,7 @@ struct REFKS_FACTORY {
     REFKS_HEADER Header;
     KSFILTERFACTORY Public;
     UNICODE_STRING Reference;
+    struct REFKS_CREATE_ITEM *volatile CreateItems;     /* more names; grows at its head, until the factory goes */
     UNICODE_STRING Links[REFKS_MAX_LINKS];
     ULONG LinkCount;
     BOOLEAN Enabled;
@@ -212,6 +213,7 @@ NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, UL
 NTSTATUS RefksFinishFilter(REFKS_FILTER *Filter);
 void RefksFilterClosed(REFKS_FILTER *Filter);
 const KSPIN_DESCRIPTOR_EX *RefksPinDescriptor(const REFKS_FILTER *Filter, ULONG PinId);  /* NULL: no such pin */
+const KSPIN_DESCRIPTOR_EX *RefksPinDescriptorIn(const KSFILTER_DESCRIPTOR *Descriptor, ULONG PinId);
 ULONG RefksPinCount(REFKS_FILTER *Filter, ULONG PinId);         /* control mutex held */
 
 /* Creates a pin from the bytes that follow "{KSNAME_Pin}\" in a native name. */
@@ -242,6 +244,24 @@ void RefksDisconnectPin(REFKS_PIN *Pin);
 
 NTSTATUS RefksSetPinState(REFKS_PIN *Pin, KSSTATE State);       /* control mutex held */
 
+/* ---- topology.c, pindesc.c, names.c ---------------------------------------------------------- */
+
+/* Every read of it may find another one; each is constant and stays until the filter is closed. */
+const KSFILTER_DESCRIPTOR *RefksFilterDescriptor(const REFKS_FILTER *Filter);
+#define REFKS_TOPOLOGY_ITEMS 4
+extern const GUID RefksTopologySetId;
+extern const KSPROPERTY_ITEM RefksTopologyItems[REFKS_TOPOLOGY_ITEMS];
+extern const KSPROPERTY_SET RefksNodeSets[];
+extern const ULONG RefksNodeSetsCount;
+
+/* Something of variable size: its size alone where there is no output buffer, or all of it. */
+NTSTATUS RefksGiveBlock(PIRP Irp, PVOID Data, const VOID *Block, ULONG Size);
+NTSTATUS RefksGiveUlong(PIRP Irp, PVOID Data, ULONG Value);
+NTSTATUS RefksGiveName(PIRP Irp, PVOID Data, const GUID *Id);           /* Id NULL: STATUS_NOT_FOUND */
+NTSTATUS RefksPinDescriptorProperty(PIRP Irp, ULONG Id, PVOID Data, const KSPIN_DESCRIPTOR *Descriptor);
+NTSTATUS RefksIntersect(PIRP Irp, PKSP_PIN Request, PVOID Data, const KSPIN_DESCRIPTOR *Descriptor,
+                        PFNKSINTERSECTHANDLEREX Handler, PVOID Context);
+
 /* ---- property.c, pinprops.c ---------------------------------------------------------- */
 
 typedef struct REFKS_SETS {
@@ -268,6 +288,11 @@ NTSTATUS RefksDeliverOut(PVOID To, const VOID *From, SIZE_T Length);
 /* ---- handshake.c ----------------------------------------------------------------------- */
 
 NTSTATUS RefksHandshake(REFKS_HEADER *Header, PIRP Irp, ULONG_PTR *Information);
+
+/* ---- syncio.c ------------------------------------------------------------------------------ */
+
+/* Sends an IRP whose next location is filled, and waits until it is ours again; answers its status. */
+NTSTATUS RefksSend(PIRP Irp, PDEVICE_OBJECT Device);
 
 /* ---- missing.c ------------------------------------------------------------------------------ */
 

@@ -48,7 +48,7 @@ static NTSTATUS ReturnSystemBuffer(PIRP Irp, PVOID Out, ULONG OutSize)
 
 /* What the driver returned is not asked: the completion routine is the one sign that the IRP is ours again.
  * An event is waited for only where another thread sets it, for a wait is dear on Wine. */
-static NTSTATUS Send(PIRP Irp, PDEVICE_OBJECT Device)
+NTSTATUS RefksSend(PIRP Irp, PDEVICE_OBJECT Device)
 {
     REFKS_WAIT wait;
 
@@ -99,7 +99,7 @@ NTSTATUS NTAPI KsSynchronousIoControlDevice(PFILE_OBJECT FileObject, KPROCESSOR_
         status = MakeSystemBuffer(irp, InBuffer, InSize, OutSize);
     }
     if (NT_SUCCESS(status)) {
-        status = Send(irp, device);
+        status = RefksSend(irp, device);
         *BytesReturned = (ULONG)irp->IoStatus.Information;
         if (method == METHOD_BUFFERED) {
             NTSTATUS returned = ReturnSystemBuffer(irp, OutBuffer, OutSize);

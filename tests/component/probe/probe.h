@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * probe.h - a minidriver that does nothing but call the class driver, for the
+ * tests of drivers/refks (test_refks_functions.py).  Each file answers GETs of
+ * one property with what it saw.
+ */
+#ifndef PROBE_H
+#define PROBE_H
+
+#ifdef __MINGW32__
+/* mingw-w64's wdm.h defines these two after its intrinsics have declared them. */
+#define __INTRINSIC_DEFINED_InterlockedBitTestAndSet
+#define __INTRINSIC_DEFINED_InterlockedBitTestAndReset
+#endif
+#include <ntddk.h>
+#include <windef.h>
+#include <ks.h>
+
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wmissing-braces"     /* ks.h's GUIDs are flat lists */
+#endif
+
+#ifdef __MINGW32__
+NTSYSAPI NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout);
+#endif
+
+#define PROBE_TAG 'borP'
+#define PROBE_NUMBERS 24        /* ULONGLONGs in an answer */
+
+enum {                          /* also in test_refks_functions.py */
+    PROBE_PIN_FACTORY = 1,      /* filter: makes one; its id */
+    PROBE_NODE = 2,             /* filter: makes one; its id */
+    PROBE_CONNECTIONS = 3,      /* filter: adds two; status */
+    PROBE_MERGE = 4,            /* filter: numbers */
+    PROBE_QUEUE_ORDER = 5,      /* filter: numbers, as all the following */
+    PROBE_QUEUE_CANCEL = 6,
+    PROBE_QUEUE_CANCEL_ALL = 7,
+    PROBE_QUEUE_MOVE = 8,
+    PROBE_QUEUE_RACE = 9,
+    PROBE_WORKER = 10,
+    PROBE_COUNTED_WORKER = 11,
+    PROBE_OPEN = 12,            /* filter: input goes on with a name in UTF-16; numbers */
+    PROBE_FORWARD = 13,         /* pin: numbers */
+    PROBE_FORWARD_MORE = 14,    /* pin: numbers */
+    PROBE_WILDCARD = 15,        /* filter: status */
+};
+
+NTSTATUS ProbeMerge(PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbeMergedTable(PKSFILTER Filter, PKSAUTOMATION_TABLE *Table);
+NTSTATUS ProbeQueueOrder(PULONGLONG Numbers);
+NTSTATUS ProbeQueueCancel(PULONGLONG Numbers);
+NTSTATUS ProbeQueueCancelAll(PULONGLONG Numbers);
+NTSTATUS ProbeQueueMove(PULONGLONG Numbers);
+NTSTATUS ProbeQueueRace(PULONGLONG Numbers);
+NTSTATUS ProbeWorker(PULONGLONG Numbers);
+NTSTATUS ProbeCountedWorker(PULONGLONG Numbers);
+NTSTATUS ProbeOpen(PKSFILTER Filter, const WCHAR *Name, ULONG Bytes, PULONGLONG Numbers);
+NTSTATUS ProbeForward(PKSPIN Pin, PFILE_OBJECT FileObject, PULONGLONG Numbers);
+NTSTATUS ProbeForwardMore(PKSPIN Pin, PFILE_OBJECT FileObject, PULONGLONG Numbers);
+
+#endif
