@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from tests.vm.windows.test_media import make_iso, make_wim
 from vm.accel import Accelerator
 from vm.config import VmConfig
-from vm.windows import plan, sealing, strategy
+from vm.windows import plan, sealing, strategy, tpm
 from vm.windows.profile import WindowsProfile
 from vm.windows.state import State
 from vm.windows.strategy import Options, ProvisionError, provision
@@ -312,3 +314,25 @@ def test_a_sealed_guest_is_replaced_only_when_asked(bench: Bench, tmp_path: Path
     with pytest.raises(strategy.VmError, match="--rebuild"):
         bench.make(GOOD)
     assert bench.make(GOOD, rebuild=True).digest == bench.what.digest
+
+
+def test_the_tpm_goes_into_the_image_with_the_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = replace(bench.what.request, profile=bench.what.profile.model_copy(update={"tpm": True}))
+    bench.what = replace(bench.what, request=request, inputs={**bench.what.inputs, "tpm": True})
+    kept: list[bytes] = []
+
+    class WithTpm(PlayedMachine):
+        """Looks at the TPM that the machine is given, and uses it."""
+
+        def __enter__(self) -> PlayedMachine:
+            state = bench.work / "tpm" / tpm.STATE_FILE
+            kept.append(state.read_bytes())
+            state.write_bytes(state.read_bytes() + b"used")
+            return self
+
+    monkeypatch.setattr(strategy, "Machine", WithTpm)
+    image = bench.make(GOOD)
+    assert (image.tpm / tpm.STATE_FILE).read_bytes() == kept[0] + b"used", "what Windows left in it"
+    assert sorted(path.name for path in image.tpm.iterdir()) == [tpm.STATE_FILE]
+    found = hashlib.sha256((image.tpm / tpm.STATE_FILE).read_bytes()).hexdigest()
+    assert image.manifest["tpm"] == {"swtpm": tpm.version(), "sha256": found}
