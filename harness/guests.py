@@ -250,8 +250,8 @@ class VmProvider:
         progress = SayProgress(say)
         for line in vm.reaper.reap(self._config):
             say(f"cleaned up: {line}")
-        build, package = self.build(say)
         windows = windows_image(self._config, self._recipe, say)
+        build, package = self.build(say)
         self._image = windows or vm.image.ensure(self._config, self._recipe, progress)
         self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
         layer = self.layer(build, package, self._image, say)
