@@ -101,7 +101,9 @@ static void give(report *r, HANDLE file, bool piece, uint64_t offset)
     json_utf8(&r->body, "head", text);
     if (!piece)
         return;
-    error = read_at(file, offset, data, sizeof(data), &got);
+    got = 0;
+    if (offset < (uint64_t)length.QuadPart)
+        error = read_at(file, offset, data, sizeof(data), &got);
     if (error) {
         report_fail(r, error, L"the log cannot be read");
         return;

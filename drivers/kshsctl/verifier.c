@@ -188,7 +188,7 @@ static DWORD run_verifier(const wchar_t *option, HANDLE output)
     startup.hStdOutput = startup.hStdError = output;
     if (startup.hStdInput == INVALID_HANDLE_VALUE)
         return GetLastError();
-    if (!CreateProcessW(NULL, command, NULL, NULL, TRUE, CREATE_NO_WINDOW, NULL, NULL, &startup, &process))
+    if (!CreateProcessW(NULL, command, NULL, NULL, TRUE, 0, NULL, NULL, &startup, &process))
         error = GetLastError();
     CloseHandle(startup.hStdInput);
     if (error)

@@ -32,6 +32,8 @@ VERBS = [
     "uninstall-device",
     "install-crash-recorder",
     "crash",
+    "device",
+    "setupapi-log",
 ]
 
 
@@ -70,6 +72,9 @@ def sha256(file: Path) -> str:
         ["install-device", "only.inf"],
         ["install-device", "a", "b", "c", "d"],
         ["uninstall-device"],
+        ["device"],
+        ["device", "a", "b"],
+        ["setupapi-log", "1", "2"],
         ["install-crash-recorder", "x"],
         ["crash", "1"],
     ],
