@@ -8,6 +8,7 @@ from typing import Any
 import pycdlib
 import pytest
 from lxml import etree
+from pydantic import ValidationError
 
 from vm.errors import VmError
 from vm.windows import answer_file, cd, payload
@@ -107,6 +108,24 @@ def test_legs_add_their_steps_and_settings(agent: Path) -> None:
     settings = content(both, "kshs/settings.cmd").decode()
     assert 'set "KSHS_VERIFIER_CLASSES=1 2 4 5 6 8 9 12 17 18 34"\r\n' in settings
     assert 'set "KSHS_POLICIES=testsigning hvci"\r\n' in settings
+
+
+def test_verifier_watches_the_drivers_of_the_profile_from_the_first_start_on(agent: Path) -> None:
+    more = {"legs": [Leg.VERIFIER], "verifier_drivers": ["Relay.sys", "AVSHS.SYS"]}
+    profile = WindowsProfile.model_validate({"name": "lab", **more})
+    settings = content(made(agent, profile), "kshs/settings.cmd").decode()
+    assert 'set "KSHS_VERIFIER_DRIVERS=avshs.sys ksclient.sys relay.sys"\r\n' in settings
+    assert (
+        made(agent, profile).digest != made(agent, profile.model_copy(update={"verifier_drivers": ()})).digest
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["", "relay", "relay.exe", "a b.sys", 'x"&.sys', "..\\x.sys", "x" * 60 + ".sys"]
+)
+def test_a_name_that_verifier_would_not_take_is_no_setting(name: str) -> None:
+    with pytest.raises(ValidationError, match="verifier_drivers"):
+        WindowsProfile.model_validate({"name": "lab", "verifier_drivers": [name]})
 
 
 def test_the_page_file_holds_a_dump_of_all_memory(agent: Path) -> None:
