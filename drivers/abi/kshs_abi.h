@@ -13,7 +13,7 @@
 #ifndef KSHS_ABI_H
 #define KSHS_ABI_H
 
-#define KSHS_ABI_VERSION 1
+#define KSHS_ABI_VERSION 2
 
 /* ---- limits ------------------------------------------------------------ */
 #define KSHS_MAX_PAYLOAD 131072     /* bytes after a frame header */
@@ -78,17 +78,20 @@ typedef struct kshs_guid {
 #define KSHS_OP_OPEN_DEVICE 2       /* slot := device whose NT path is the data (UTF-16LE, no NUL) */
 #define KSHS_OP_OPEN_PIN 3          /* slot := pin of the filter in slot2; data = KSPIN_CONNECT + KSDATAFORMAT;
                                        slot3 = pin to connect to, or KSHS_NO_SLOT */
-#define KSHS_OP_CLOSE 4             /* of slot */
+#define KSHS_OP_CLOSE 4             /* of slot; with KSHS_STEP_KEEP it stays there, closed, for REQUEST and PROPERTY */
 #define KSHS_OP_REQUEST 5           /* one handshake (or any other I/O control) */
 #define KSHS_OP_WAIT 6              /* for the request of token: its record */
 #define KSHS_OP_CANCEL 7            /* IoCancelIrp / NtCancelIoFile on the request of token */
 #define KSHS_OP_PROPERTY 8          /* IOCTL_KS_PROPERTY on slot: guid = set, value = id, value2 = flags,
-                                       data = bytes after KSPROPERTY (in_length of them), then property data */
+                                       data = bytes after KSPROPERTY (in_length of them), then property data;
+                                       ASYNC in user mode: without property data */
 #define KSHS_OP_RELEASE_ALL 9       /* close every slot of the side */
 #define KSHS_OP_INFO 10             /* agent: its `info` JSON as data */
 #define KSHS_OP_CRASHES 11          /* agent: crash records since the last call, JSON as data */
 #define KSHS_OP_DEVICE 12           /* agent: value = KSHS_DEVICE_*, data = hardware id (UTF-16LE, no NUL) */
 #define KSHS_OP_SLEEP 13            /* agent: timeout_ms in the guest */
+#define KSHS_OP_SHARE 14            /* user: slot := a synchronous handle to what kernel slot slot2 holds;
+                                       kernel (for the agent alone): information = handle, changed_bytes = process */
 
 #define KSHS_DEVICE_RESTART 1
 #define KSHS_DEVICE_REMOVE 2
@@ -116,9 +119,12 @@ typedef struct kshs_guid {
 #define KSHS_BUFFER_FREED 5
 #define KSHS_BUFFER_PAGE_END 6      /* the last valid byte ends a page; the next page is not mapped */
 
-#define KSHS_STEP_ASYNC 1           /* REQUEST: answer at once with STARTED; WAIT fetches the record */
+#define KSHS_STEP_ASYNC 1           /* REQUEST, PROPERTY: answer at once with STARTED; WAIT fetches the record,
+                                       with at most KSHS_KEEP_BYTES of output */
 #define KSHS_STEP_FALLBACK 2        /* OPEN_PIN: allowed to use the make-pin control (Wine) */
 #define KSHS_STEP_NO_FALLBACK 4     /* OPEN_PIN: native name or nothing */
+#define KSHS_STEP_KEEP 8            /* CLOSE: keep what can be kept of a closed handle.  Kernel: a reference on the file
+                                       object, so that it is cleaned up and not closed; user: the handle's number */
 
 #define KSHS_NO_SLOT 0xFFFFFFFF
 #define KSHS_NO_TOKEN 0xFFFFFFFF
@@ -131,7 +137,7 @@ typedef struct kshs_step {
     uint32_t slot;
     uint32_t slot2;
     uint32_t slot3;
-    uint32_t token;                 /* REQUEST with ASYNC, WAIT, CANCEL */
+    uint32_t token;                 /* with ASYNC, WAIT, CANCEL */
     uint32_t route;
     uint32_t mode;                  /* RequestorMode of kernel routes */
     uint32_t control;               /* I/O control code of REQUEST */
@@ -237,7 +243,8 @@ typedef struct kshs_client_version {
 #define KSHS_BEHAVE_BLOCK 10        /* wait for UNBLOCK (or delay_ms, 0: no limit), then DEFAULT */
 #define KSHS_BEHAVE_BUGCHECK 11     /* KeBugCheckEx(status, pin_id, value, value2, 0) */
 #define KSHS_BEHAVE_STATUS 12       /* output = input, return status whatever it is */
-#define KSHS_BEHAVE_LAST 12
+#define KSHS_BEHAVE_SLOW_STATE 13   /* a change of the pin's state waits delay_ms inside the driver; callback: DEFAULT */
+#define KSHS_BEHAVE_LAST 13
 #define KSHS_DEFAULT_VALUE 1        /* added to Argument1 */
 #define KSHS_DEFAULT_VALUE2 0xFFFFFFFFFFFFFFFF /* xor'ed to Argument2: every bit flips; cut to the pointer size */
 
@@ -245,7 +252,7 @@ typedef struct kshs_behaviour {
     uint32_t pin_id;
     uint32_t kind;
     uint32_t status;
-    uint32_t delay_ms;
+    uint32_t delay_ms;              /* ECHO, TRANSFORM, DECLINE, STATUS too: wait so long first */
     uint64_t value;
     uint64_t value2;
 } kshs_behaviour;

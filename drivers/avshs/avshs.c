@@ -53,11 +53,15 @@ static NTSTATUS AvshsPinClose(PKSPIN Pin, PIRP Irp)
     return STATUS_SUCCESS;
 }
 
-/* No data ever streams: every change of state is agreed to, so that a handshake can be sent in each. */
+/* No data ever streams: every change of state is agreed to, so that a handshake can be sent in each.  It may
+ * be told to take its time, so that one can be sent in the midst of a change. */
 static NTSTATUS AvshsPinSetDeviceState(PKSPIN Pin, KSSTATE ToState, KSSTATE FromState)
 {
-    UNREFERENCED_PARAMETER(Pin);
+    ULONG delay = AvshsStateDelay(Pin->Id);
+
     UNREFERENCED_PARAMETER(FromState);
+    if (delay != 0)
+        kshs_sleep_ms(delay);
     return ToState >= KSSTATE_STOP && ToState <= KSSTATE_RUN ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
 }
 

@@ -66,6 +66,9 @@ NTSTATUS AvshsSeenRead(ULONG PinId, kshs_seen *Seen);
 NTSTATUS AvshsSetBehaviour(const kshs_behaviour *Behaviour);
 NTSTATUS AvshsReset(ULONG PinId);
 
+/* Milliseconds that a change of the pin's state is to take now. */
+ULONG AvshsStateDelay(ULONG PinId);
+
 /* ---- behaviour.c: the callback ---------------------------------------------- */
 
 void AvshsBlockInitialize(void);

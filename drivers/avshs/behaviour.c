@@ -154,10 +154,19 @@ static void CorruptPool(void)
     ExFreePoolWithTag((PVOID)block, AVSHS_POOL_TAG);
 }
 
+/* Those that may take their time and answer as told after it. */
+static BOOLEAN WaitsFirst(ULONG Kind)
+{
+    return Kind == KSHS_BEHAVE_ECHO || Kind == KSHS_BEHAVE_TRANSFORM || Kind == KSHS_BEHAVE_DECLINE ||
+           Kind == KSHS_BEHAVE_STATUS;
+}
+
 static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAKE *Out)
 {
     const kshs_behaviour *behaviour = &Call->behaviour;
 
+    if (WaitsFirst(behaviour->kind) && behaviour->delay_ms != 0)
+        kshs_sleep_ms(behaviour->delay_ms);
     switch (behaviour->kind) {
     case KSHS_BEHAVE_ECHO:
         return Transform(In, Out, 0, 0);
@@ -189,7 +198,7 @@ static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAK
         Transform(In, Out, 0, 0);
         return (NTSTATUS)behaviour->status;
     default:
-        /* DEFAULT, and NO_CALLBACK for pins that had registered before it was set. */
+        /* DEFAULT, SLOW_STATE, and NO_CALLBACK for pins that had registered before it was set. */
         break;
     }
     return AnswerByDefault(Call->pin_id, In, Out);

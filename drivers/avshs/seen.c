@@ -239,3 +239,17 @@ NTSTATUS AvshsReset(ULONG PinId)
     AvshsBlockReleaseAll(PinId);
     return STATUS_SUCCESS;
 }
+
+ULONG AvshsStateDelay(ULONG PinId)
+{
+    ULONG delay = 0;
+    KIRQL irql;
+
+    if (PinId >= KSHS_AVSHS_PINS)
+        return 0;
+    KeAcquireSpinLock(&Seen.lock, &irql);
+    if (Seen.pins[PinId].behaviour.kind == KSHS_BEHAVE_SLOW_STATE)
+        delay = Seen.pins[PinId].behaviour.delay_ms;
+    KeReleaseSpinLock(&Seen.lock, irql);
+    return delay;
+}

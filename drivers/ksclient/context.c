@@ -59,6 +59,7 @@ void ksc_object_reference(ksc_object *object)
 NTSTATUS ksc_object_release(ksc_object *object)
 {
     NTSTATUS status = STATUS_SUCCESS;
+    int i;
 
     if (InterlockedDecrement(&object->references))
         return STATUS_PENDING;
@@ -66,8 +67,30 @@ NTSTATUS ksc_object_release(ksc_object *object)
         status = ZwClose(object->handle);
     if (object->file)
         ObDereferenceObject(object->file);
+    for (i = 0; i < 2; i++)
+        if (object->devices[i])
+            ObDereferenceObject(object->devices[i]);
     ExFreePoolWithTag(object, KSC_TAG);
     return status;
+}
+
+/* NT keeps a device for every file object that is not closed.  Wine closes the file object with its last
+ * handle, and what a request would be sent to later must be kept by whoever sends it. */
+ksc_object *ksc_object_keep(const ksc_object *object)
+{
+    ksc_object *kept = ksc_object_create(NULL, 0);
+    int i;
+
+    if (!kept)
+        return NULL;
+    ObReferenceObject(object->file);
+    kept->file = object->file;
+    kept->devices[0] = object->file->DeviceObject;
+    kept->devices[1] = kshs_related_device(object->file);
+    for (i = 0; i < 2; i++)
+        if (kept->devices[i])
+            ObReferenceObject(kept->devices[i]);
+    return kept;
 }
 
 /* ---- slots ------------------------------------------------------------------------ */
@@ -155,6 +178,20 @@ BOOLEAN ksc_slot_take_if(ksc_context *context, uint32_t slot, const ksc_object *
         context->slots[slot].object = NULL;
     KeReleaseSpinLock(&context->lock, irql);
     return taken;
+}
+
+/* TRUE: `after` is in the slot, and its reference to `before` the caller's. */
+BOOLEAN ksc_slot_replace(ksc_context *context, uint32_t slot, const ksc_object *before, ksc_object *after)
+{
+    BOOLEAN replaced;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&context->lock, &irql);
+    replaced = !context->released && context->slots[slot].object == before;
+    if (replaced)
+        context->slots[slot].object = after;
+    KeReleaseSpinLock(&context->lock, irql);
+    return replaced;
 }
 
 void ksc_slots_close(ksc_context *context)

@@ -119,6 +119,7 @@ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
     ksc_image_init(driver);
     ksc_threads_init();
     ksc_attempts_init();
+    ksc_share_init();
 
     /* SECURE_OPEN: names below the device are checked against its descriptor too. */
     status = IoCreateDevice(driver, 0, &device_name, KSHS_CLIENT_DEVICE_TYPE, FILE_DEVICE_SECURE_OPEN, FALSE, &device);

@@ -118,8 +118,9 @@ void ksc_buffer_free(ksc_buffer *buffer);
 
 typedef struct ksc_object {
     volatile LONG references;       /* of those who use the handle; the last one closes it */
-    HANDLE handle;                  /* a kernel handle */
+    HANDLE handle;                  /* a kernel handle; NULL: it was closed, and the file object kept */
     PFILE_OBJECT file;              /* a reference of our own */
+    PDEVICE_OBJECT devices[2];      /* of a kept file object: its own and the topmost, referenced */
     uint32_t path_bytes;
     WCHAR path[1];                  /* the NT path it was opened by; none for pins */
 } ksc_object;
@@ -146,6 +147,7 @@ void ksc_context_release(ksc_context *context);
 void ksc_context_shut(ksc_context *context);        /* closes and cancels everything; idempotent */
 
 ksc_object *ksc_object_create(const void *path, uint32_t path_bytes);
+ksc_object *ksc_object_keep(const ksc_object *object);     /* its file object without its handle; NULL: no memory */
 void ksc_object_reference(ksc_object *object);
 NTSTATUS ksc_object_release(ksc_object *object);    /* STATUS_PENDING: others still use it; else of ZwClose */
 
@@ -155,6 +157,7 @@ BOOLEAN ksc_slot_fill(ksc_context *context, uint32_t slot, ksc_object *object);
 ksc_object *ksc_slot_get(ksc_context *context, uint32_t slot);      /* counted, or NULL */
 ksc_object *ksc_slot_take(ksc_context *context, uint32_t slot);     /* the slot's own reference, or NULL */
 BOOLEAN ksc_slot_take_if(ksc_context *context, uint32_t slot, const ksc_object *object);
+BOOLEAN ksc_slot_replace(ksc_context *context, uint32_t slot, const ksc_object *before, ksc_object *after);
 void ksc_slots_close(ksc_context *context);
 PFILE_OBJECT ksc_slot_file(ksc_context *context, uint32_t slot);    /* referenced, or NULL */
 
@@ -243,12 +246,15 @@ void ksc_request_step(ksc_call *call);
 void ksc_wait_step(ksc_call *call);                     /* never blocks */
 void ksc_cancel_step(ksc_call *call);
 
-/* ---- open.c, property.c, step.c, record.c, secure.c ---------------------------- */
+/* ---- open.c, share.c, property.c, step.c, record.c, secure.c ---------------------------- */
 
 void ksc_open_device(ksc_call *call);
 void ksc_open_pin(ksc_call *call);
 void ksc_close(ksc_call *call);
 void ksc_release_all(ksc_call *call);
+
+void ksc_share_init(void);                              /* in DriverEntry */
+NTSTATUS ksc_share(ksc_context *context, PIRP irp, uint32_t slot);      /* completes the IRP */
 
 NTSTATUS ksc_property_parameters(const kshs_step *step, const uint8_t *data, ksc_parameters *p, void **block);
 

@@ -213,7 +213,9 @@ void ksc_open_pin(ksc_call *call)
     ksc_object *connected = step->slot3 == KSHS_NO_SLOT ? NULL : ksc_slot_get(context, step->slot3);
     NTSTATUS status = STATUS_INVALID_HANDLE;
 
-    if (filter && (connected || step->slot3 == KSHS_NO_SLOT))
+    /* A handle that was closed is not used again, not even to be refused: its number may be somebody else's by
+     * now, and an invalid kernel handle stops a kernel that is watched by Driver Verifier. */
+    if (filter && filter->handle && (step->slot3 == KSHS_NO_SLOT || (connected && connected->handle)))
         status = ksc_slot_reserve(context, step->slot);
     if (NT_SUCCESS(status))
         open_pin(call, filter, connected);
@@ -227,13 +229,42 @@ void ksc_open_pin(ksc_call *call)
 
 /* ---- closing --------------------------------------------------------------------------------- */
 
+/* What is in the slot, to be closed; with KEEP its file object stays there. */
+static NTSTATUS take_to_close(ksc_call *call, ksc_object **object)
+{
+    ksc_context *context = call->context;
+    uint32_t slot = call->step.slot;
+    NTSTATUS status = STATUS_INVALID_HANDLE;
+    ksc_object *open, *kept;
+
+    if (!(call->step.flags & KSHS_STEP_KEEP)) {
+        *object = ksc_slot_take(context, slot);
+        return *object ? STATUS_SUCCESS : STATUS_INVALID_HANDLE;
+    }
+    open = ksc_slot_get(context, slot);
+    if (!open)
+        return STATUS_INVALID_HANDLE;
+    kept = open->handle ? ksc_object_keep(open) : NULL;
+    if (!kept) {
+        status = open->handle ? STATUS_INSUFFICIENT_RESOURCES : STATUS_INVALID_HANDLE;
+    } else if (ksc_slot_replace(context, slot, open, kept)) {
+        *object = open;
+        status = STATUS_SUCCESS;
+    } else {
+        ksc_object_release(kept);       /* somebody closed it just now */
+    }
+    ksc_object_release(open);           /* the reference that was got here; the slot's is another */
+    return status;
+}
+
 void ksc_close(ksc_call *call)
 {
-    ksc_object *object = ksc_slot_take(call->context, call->step.slot);
     kshs_record *record = &call->record;
+    ksc_object *object = NULL;
+    NTSTATUS status = take_to_close(call, &object);
 
-    if (!object) {
-        ksc_call_refuse(call, STATUS_INVALID_HANDLE);
+    if (!NT_SUCCESS(status)) {
+        ksc_call_refuse(call, status);
         return;
     }
     record->begin_ns = kshs_now_ns();

@@ -30,7 +30,7 @@ NTSTATUS ksc_property_parameters(const kshs_step *step, const uint8_t *data, ksc
     p->out_kind = KSHS_BUFFER_NORMAL;
     p->in_length = in_length;
     p->out_length = step->out_length ? step->out_length : value_length;
-    p->keep = KSHS_BUFFER_SIZE;
+    p->keep = step->flags & KSHS_STEP_ASYNC ? KSHS_KEEP_BYTES : KSHS_BUFFER_SIZE;   /* a WAIT has room for no more */
     p->keep_information = TRUE;
     p->in_data = property;
     p->in_data_length = in_length;

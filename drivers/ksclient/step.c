@@ -82,6 +82,8 @@ static NTSTATUS check_property(const kshs_step *step)
 
     if (!is_slot(step->slot) || step->mode > KSHS_MODE_USER)
         return STATUS_INVALID_PARAMETER;
+    if ((step->flags & KSHS_STEP_ASYNC) && !is_token(step->token))
+        return STATUS_INVALID_PARAMETER;
     if (step->in_length > step->data_length || step->in_length > KSHS_BUFFER_SIZE - sizeof(KSPROPERTY) ||
         step->out_length > KSHS_BUFFER_SIZE)
         return STATUS_INVALID_BUFFER_SIZE;
@@ -97,7 +99,10 @@ static uint32_t flags_of(uint32_t op)
     case KSHS_OP_OPEN_PIN:
         return KSHS_STEP_FALLBACK | KSHS_STEP_NO_FALLBACK;
     case KSHS_OP_REQUEST:
+    case KSHS_OP_PROPERTY:
         return KSHS_STEP_ASYNC;
+    case KSHS_OP_CLOSE:
+        return KSHS_STEP_KEEP;
     default:
         return 0;
     }
@@ -121,6 +126,7 @@ static NTSTATUS check(const kshs_step *step, uint32_t data_bytes)
     case KSHS_OP_PROPERTY:
         return check_property(step);
     case KSHS_OP_CLOSE:
+    case KSHS_OP_SHARE:
         return is_slot(step->slot) && !data_bytes ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
     case KSHS_OP_WAIT:
     case KSHS_OP_CANCEL:
@@ -136,10 +142,10 @@ static NTSTATUS check(const kshs_step *step, uint32_t data_bytes)
 /* Bytes after the record that a well-formed step may be answered with. */
 static uint32_t answer_bytes(const kshs_step *step)
 {
+    if (step->flags & KSHS_STEP_ASYNC)
+        return 0;
     switch (step->op) {
     case KSHS_OP_REQUEST:
-        if (step->flags & KSHS_STEP_ASYNC)
-            return 0;
         return step->out_length < KSHS_KEEP_BYTES ? step->out_length : KSHS_KEEP_BYTES;
     case KSHS_OP_WAIT:
         return KSHS_KEEP_BYTES;
@@ -215,6 +221,8 @@ NTSTATUS ksc_step(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack)
         return kshs_complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
     if (op == KSHS_OP_NOP)
         return complete_with(irp, op, KSHS_OUTCOME_DONE, STATUS_SUCCESS);
+    if (op == KSHS_OP_SHARE)        /* at once: the handle is to be the caller's, whose process this is */
+        return ksc_share(context, irp, step->slot);
 
     call = ksc_call_create(context, irp, step);
     if (!call)

@@ -224,10 +224,23 @@ static void open_filter(step_context *context)
     send(context, &step, path);
 }
 
+void kernel_share(step_context *context, uint32_t slot)
+{
+    kshs_step step = *context->step;
+
+    step.side = KSHS_SIDE_KERNEL;
+    step.flags = 0;
+    step.slot = slot;
+    step.data_length = 0;
+    send(context, &step, NULL);
+}
+
 void kernel_step(step_context *context)
 {
     if (context->step->op == KSHS_OP_OPEN_FILTER)
         open_filter(context);
+    else if (context->step->op == KSHS_OP_SHARE)        /* the handle would be nobody's */
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"only the user side can be given a handle");
     else
         send(context, context->step, context->data);
 }

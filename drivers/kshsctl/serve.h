@@ -72,6 +72,7 @@ void step_unsupported(step_context *context, NTSTATUS detail, const wchar_t *for
 
 /* ---- the sides ---------------------------------------------------------------- */
 void kernel_step(step_context *context);        /* kernel_steps.c */
+void kernel_share(step_context *context, uint32_t slot);    /* asks for a handle; the record is the client's */
 void kernel_end(void);                          /* closes the client's handle, which releases its slots */
 void user_step(step_context *context);          /* user_steps.c */
 void user_end(void);

@@ -37,13 +37,21 @@ typedef struct user_slot {
     bool synchronous;
     bool on_port;                   /* associated with the agent's completion port: for good */
     bool is_pin;
+    bool closed;                    /* the handle is a number that once was one: see user_closed.c */
     wchar_t *path;                  /* of a filter or device, for the make-pin control */
 } user_slot;
 
 user_slot *slot_get(uint32_t number);   /* NULL: no such number, or empty */
 
+/* ---- user_closed.c: handles that are closed, and used all the same ------------ */
+NTSTATUS handle_retire(HANDLE *handle); /* closes it; then *handle is a number that belonged to the same object */
+bool handle_taken(HANDLE handle);       /* the number belongs to another object by now */
+bool closed_usable(step_context *context, const user_slot *slot);  /* nothing to say against it, or not a closed one */
+
 /* ---- user_request.c ------------------------------------------------------------ */
 void request_step(step_context *context);
+/* A control that STEP and DATA describe, in flight under the token of the context's step. */
+void request_start_control(step_context *context, user_slot *slot, const kshs_step *step, const uint8_t *data);
 void request_wait_step(step_context *context);
 void request_cancel_step(step_context *context);
 void request_slot_closing(uint32_t slot);   /* its handle is about to be closed */

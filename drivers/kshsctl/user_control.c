@@ -69,6 +69,43 @@ static void record_status(kshs_record *record, const plain_control *c)
     }
 }
 
+static void property_of(struct property *property, const kshs_step *step)
+{
+    property->set = step->guid;
+    property->id = step->value;
+    property->flags = step->value2;
+}
+
+/* In flight it is a request like any other, whose output is the property's data. */
+static void property_start(step_context *context, user_slot *slot)
+{
+    kshs_step step = *context->step;
+    struct property property;
+    uint8_t *input;
+
+    if (step.data_length != step.in_length || step.in_length > KSHS_BUFFER_SIZE - sizeof(property)) {
+        step_refuse(context, STATUS_INVALID_BUFFER_SIZE, L"a property in flight has no property data on the user side");
+        return;
+    }
+    property_of(&property, &step);
+    step.in_length += (uint32_t)sizeof(property);
+    input = malloc(step.in_length);
+    if (!input) {
+        step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
+        return;
+    }
+    memcpy(input, &property, sizeof(property));
+    memcpy(input + sizeof(property), context->data, step.data_length);
+    step.op = KSHS_OP_REQUEST;
+    step.data_length = step.in_length;
+    step.route = slot->synchronous ? KSHS_ROUTE_SYNC : KSHS_ROUTE_EVENT;
+    step.control = IOCTL_PROPERTY;
+    step.in_kind = step.out_kind = KSHS_BUFFER_NORMAL;
+    step.repeat = 1;
+    request_start_control(context, slot, &step, input);
+    free(input);
+}
+
 void property_step(step_context *context)
 {
     const kshs_step *step = context->step;
@@ -87,15 +124,19 @@ void property_step(step_context *context)
                     L"a property's data is in_length bytes, then at most out_length bytes of property data");
         return;
     }
+    if (!closed_usable(context, slot))
+        return;
+    if (step->flags & KSHS_STEP_ASYNC) {
+        property_start(context, slot);
+        return;
+    }
     out_length = step->out_length ? step->out_length : value_length;
     c = plain_new((uint32_t)sizeof(property) + step->in_length, out_length);
     if (!c) {
         step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
         return;
     }
-    property.set = step->guid;
-    property.id = step->value;
-    property.flags = step->value2;
+    property_of(&property, step);
     memcpy(c->in, &property, sizeof(property));
     memcpy(c->in + sizeof(property), context->data, step->in_length);
     memcpy(c->out, context->data + step->in_length, value_length);

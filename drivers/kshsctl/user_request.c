@@ -88,6 +88,7 @@ static void request_release(user_request *r)
         free(r->data);
         r->data = NULL;
         r->marker = r->cancelled = r->closing = r->finished = r->orphan = 0;
+        r->file_closed = r->keep_information = false;
         r->cancel_reached = false;
         ResetEvent(r->event);
         ResetEvent(r->issued);
@@ -142,6 +143,18 @@ static const wchar_t *wine_cannot(const kshs_step *step)
     return NULL;
 }
 
+/* Without ASYNC there is none to be free. */
+static bool token_free(step_context *context)
+{
+    uint32_t token = context->step->token;
+
+    if (!(context->step->flags & KSHS_STEP_ASYNC) || (token < KSHS_MAX_TOKENS && !requests.tokens[token]))
+        return true;
+    step_refuse(context, token < KSHS_MAX_TOKENS ? STATUS_OBJECT_NAME_COLLISION : STATUS_INVALID_PARAMETER,
+                L"token %lu is in use or none", (unsigned long)token);
+    return false;
+}
+
 static bool request_possible(step_context *context, user_slot *slot)
 {
     const kshs_step *step = context->step;
@@ -167,17 +180,14 @@ static bool request_possible(step_context *context, user_slot *slot)
                     (unsigned long)step->slot);
         return false;
     }
-    if (step->flags & KSHS_STEP_ASYNC && (step->token >= KSHS_MAX_TOKENS || requests.tokens[step->token])) {
-        step_refuse(context, step->token < KSHS_MAX_TOKENS ? STATUS_OBJECT_NAME_COLLISION : STATUS_INVALID_PARAMETER,
-                    L"token %lu is in use or none", (unsigned long)step->token);
+    if (!token_free(context) || !closed_usable(context, slot))
         return false;
-    }
     obstacle = wine_cannot(step);
     if (obstacle) {
         step_unsupported(context, STATUS_NOT_SUPPORTED, L"%ls", obstacle);
         return false;
     }
-    if (step->route == KSHS_ROUTE_PORT) {
+    if (step->route == KSHS_ROUTE_PORT && !slot->closed) {
         if (!nt.remove_io_completion || !nt.set_io_completion || !port_tie(slot)) {
             step_unsupported(context, STATUS_NOT_SUPPORTED, L"the handle cannot be tied to a completion port");
             return false;
@@ -186,9 +196,8 @@ static bool request_possible(step_context *context, user_slot *slot)
     return true;
 }
 
-static user_request *request_make(step_context *context, user_slot *slot)
+static user_request *request_make(step_context *context, user_slot *slot, const kshs_step *step, const uint8_t *data)
 {
-    const kshs_step *step = context->step;
     user_request *r = request_new();
     bool prepared;
 
@@ -196,13 +205,14 @@ static user_request *request_make(step_context *context, user_slot *slot)
         return NULL;
     r->step = *step;
     r->file = slot->handle;
+    r->file_closed = slot->closed;
     r->slot = step->slot;
     r->record = context->record;
     r->context = step->flags & KSHS_STEP_ASYNC ? NULL : context;
     if (step->data_length) {
         r->data = malloc(step->data_length);
         if (r->data)
-            memcpy(r->data, context->data, step->data_length);
+            memcpy(r->data, data, step->data_length);
     }
     prepared = buffer_prepare(&r->in, step->in_kind, step->in_length, 0, r->data, r->data ? step->data_length : 0);
     /* An aliased output buffer is the input's; the output's own place stays an ordinary one. */
@@ -243,7 +253,7 @@ void request_step(step_context *context)
     requests_start();
     if (!request_possible(context, slot))
         return;
-    r = request_make(context, slot);
+    r = request_make(context, slot, context->step, context->data);
     if (!r) {
         step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
         return;
@@ -264,6 +274,22 @@ void request_step(step_context *context)
     }
     if (back)
         request_release(r);         /* else the driver may still write to it: it is left alone */
+}
+
+void request_start_control(step_context *context, user_slot *slot, const kshs_step *step, const uint8_t *data)
+{
+    user_request *r;
+
+    requests_start();
+    if (!token_free(context))
+        return;
+    r = request_make(context, slot, step, data);
+    if (!r) {
+        step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
+        return;
+    }
+    r->keep_information = true;
+    request_start(context, r);
 }
 
 /* ---- WAIT, CANCEL, the end ------------------------------------------------------------------ */

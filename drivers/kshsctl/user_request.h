@@ -16,6 +16,8 @@ typedef struct user_request {
     ULONG_PTR serial;               /* APC and port entries carry it: a late one finds nothing, and no freed memory */
     HANDLE file;
     uint32_t slot;
+    bool file_closed;               /* `file` is a closed handle's number */
+    bool keep_information;          /* the record gets as many bytes as Information says */
     kshs_step step;
     uint8_t *data;                  /* a copy of the step's */
     io_buffer in, out;

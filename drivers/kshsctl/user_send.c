@@ -92,6 +92,8 @@ bool port_tie(user_slot *slot)
 /* After a call that failed at once there should be no entry: a marker of ours behind it proves it. */
 static void port_settle(user_request *r)
 {
+    if (!requests.port)             /* only a closed handle comes here without one */
+        return;
     if (nt.set_io_completion(requests.port, NULL, (void *)r->serial, STATUS_SUCCESS, 0) != STATUS_SUCCESS)
         return;
     while (!r->marker && WaitForSingleObject(r->event, SYNC_COMPLETION_MS) == WAIT_OBJECT_0)
@@ -277,6 +279,8 @@ static void record_result(user_request *r)
         record->flags |= KSHS_REC_GUARD_LOW;
     if (buffer_guard_high_intact(out))
         record->flags |= KSHS_REC_GUARD_HIGH;
+    if (r->keep_information && (NT_ERROR(r->status.Status) || r->status.Information < keep))
+        keep = NT_ERROR(r->status.Status) ? 0 : (uint32_t)r->status.Information;
     record->data_length = keep < out->space ? keep : out->space;
     memcpy(r->kept, out->pointer, record->data_length);
 }
@@ -307,5 +311,10 @@ bool request_send(user_request *r)
         }
     } while (r->record.repeats < repeats && !r->cancelled && !r->closing);
     record_result(r);
+    if (r->file_closed && handle_taken(r->file)) {
+        output_log(L"the number of the closed handle was given to another object meanwhile");
+        r->record.outcome = KSHS_OUTCOME_UNSUPPORTED;
+        r->record.detail = (uint32_t)STATUS_NOT_SUPPORTED;
+    }
     return true;
 }

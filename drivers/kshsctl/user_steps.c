@@ -184,11 +184,11 @@ static void open_pin(step_context *context)
     NTSTATUS returned;
     uint8_t *name;
 
-    if (!filter) {
+    if (!filter || filter->closed) {
         step_refuse(context, STATUS_INVALID_HANDLE, L"slot %lu holds no filter", (unsigned long)step->slot2);
         return;
     }
-    if (step->slot3 != KSHS_NO_SLOT && (other = slot_get(step->slot3)) == NULL) {
+    if (step->slot3 != KSHS_NO_SLOT && ((other = slot_get(step->slot3)) == NULL || other->closed)) {
         step_refuse(context, STATUS_INVALID_HANDLE, L"slot %lu holds no pin to connect to",
                     (unsigned long)step->slot3);
         return;
@@ -232,25 +232,74 @@ static void open_pin(step_context *context)
 
 static NTSTATUS slot_close(uint32_t number)
 {
-    HANDLE handle = slots[number].handle;
+    HANDLE handle = slots[number].closed ? NULL : slots[number].handle;
 
     request_slot_closing(number);
     free(slots[number].path);
     memset(&slots[number], 0, sizeof(slots[number]));   /* before the close: it may never return */
-    return NtClose(handle);
+    return handle ? NtClose(handle) : STATUS_SUCCESS;
+}
+
+/* Closes the slot's handle and keeps its number. */
+static NTSTATUS slot_retire(uint32_t number)
+{
+    user_slot kept = slots[number];
+    NTSTATUS status;
+
+    request_slot_closing(number);
+    memset(&slots[number], 0, sizeof(slots[number]));
+    status = handle_retire(&kept.handle);
+    kept.closed = true;
+    slots[number] = kept;
+    return status;
 }
 
 static void close_slot(step_context *context)
 {
+    const user_slot *slot = slot_get(context->step->slot);
+    bool keep = (context->step->flags & KSHS_STEP_KEEP) != 0;
     NTSTATUS status;
 
-    if (!slot_get(context->step->slot)) {
+    if (!slot || (keep && slot->closed)) {
         step_refuse(context, STATUS_INVALID_HANDLE, L"slot %lu is not open", (unsigned long)context->step->slot);
         return;
     }
-    status = slot_close(context->step->slot);
+    status = keep ? slot_retire(context->step->slot) : slot_close(context->step->slot);
     if (step_claim(context))
         context->record.returned = (uint32_t)status;
+}
+
+/* A handle of our own to what the client has in a slot. */
+static void share(step_context *context)
+{
+    kshs_record *record = &context->record;
+    HANDLE handle, process;
+    user_slot shared;
+
+    kernel_share(context, context->step->slot2);
+    if (!step_claim(context) || context->answered || record->outcome != KSHS_OUTCOME_DONE)
+        return;
+    memset(&shared, 0, sizeof(shared));
+    handle = (HANDLE)(ULONG_PTR)record->information;
+    if (record->changed_bytes) {
+        process = OpenProcess(PROCESS_DUP_HANDLE, FALSE, record->changed_bytes);
+        if (!process || !DuplicateHandle(process, handle, GetCurrentProcess(), &shared.handle, 0, FALSE,
+                                         DUPLICATE_SAME_ACCESS))
+            shared.handle = NULL;
+        if (process)
+            CloseHandle(process);
+    } else {
+        shared.handle = handle;
+    }
+    record->information = KSHS_POISON_INFORMATION;
+    record->changed_bytes = 0;
+    if (!shared.handle) {
+        step_unsupported(context, STATUS_NOT_SUPPORTED, L"the drivers' process does not let its handles be duplicated");
+        return;
+    }
+    shared.synchronous = true;          /* as the client opens everything */
+    shared.is_pin = true;               /* or to be closed as early as one */
+    slots[context->step->slot] = shared;
 }
 
 /* Pins before what they belong to.  A thread whose step was taken over leaves the rest to its successor. */
@@ -283,6 +332,10 @@ void user_step(step_context *context)
     case KSHS_OP_OPEN_PIN:
         if (slot_free(context))
             open_pin(context);
+        break;
+    case KSHS_OP_SHARE:
+        if (slot_free(context))
+            share(context);
         break;
     case KSHS_OP_CLOSE:
         close_slot(context);
