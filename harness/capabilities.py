@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from harness.model import Buffer, Device, Handshake, Mode, OpenPin, Scenario, Side
-from harness.model.check import handles
+from harness.model.check import handles, shorthand
 from harness.model.steps import IOCTL_KS_HANDSHAKE
 
 Info = Mapping[str, Any]
@@ -122,6 +122,14 @@ CAPABILITIES: dict[str, Capability] = {
             "a kernel-mode sender may hand over a bad pointer with the right lengths and live to tell",
             _bad_kernel_pointers,
         ),
+        Capability(
+            "user-connected-pins",
+            "pins that a user-mode caller has opened can be connected to each other",
+            _wine_lacks(
+                "a handle inside KSPIN_CONNECT is looked up in the process that hosts drivers, so that"
+                " pins of a user-mode caller cannot be connected"
+            ),
+        ),
         Capability("bugcheck", "a fault in a driver stops the kernel with a stop code", _bugcheck),
         Capability("driver-verifier", "Driver Verifier watches the drivers", _verifier),
         Capability(
@@ -153,8 +161,14 @@ def implied(scenario: Scenario) -> frozenset[str]:
 
 
 def _implied(scenario: Scenario) -> Iterator[str]:
-    if any(handle.side is Side.KERNEL for handle in handles(scenario).values()):
+    opened_by = handles(scenario)
+    if any(handle.side is Side.KERNEL for handle in opened_by.values()):
         yield "client"
+    connected = {entry.name for entry in map(shorthand, scenario.open) if entry.connect_to is not None} | {
+        step.name for step in scenario.steps if isinstance(step, OpenPin) and step.connect_to is not None
+    }
+    if any(opened_by[name].side is Side.USER for name in connected):
+        yield "user-connected-pins"
     for step in scenario.steps:
         if isinstance(step, Handshake):
             if step.control == IOCTL_KS_HANDSHAKE:

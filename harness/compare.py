@@ -26,6 +26,8 @@ _WORD_FIELDS = frozenset({"argument1", "argument2"})
 _RECORDED = ("answer", "returned", "status", "information", "pending", "changed_bytes")
 _RECORDED_SEEN = ("count", "finished", "irql", "returned")
 _RECORDED_PIN_HANDSHAKE = ("returned", "out_written")
+#: What is said of the property request, and not of what the property holds.
+_OF_THE_REQUEST = frozenset({"answer", "completions"})
 _NOT_SHOWN = "not shown by this route"
 
 
@@ -144,9 +146,11 @@ def _io(field: str, expected: str, got: str, ok: bool) -> Comparison:
 
 def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...]) -> Iterator[Comparison]:
     """A structure that the target's property set gave; the property request itself must have worked."""
-    own = tuple(want for want in planned.wants if want.field == "answer")
+    own = tuple(want for want in planned.wants if want.field in _OF_THE_REQUEST)
     yield from _compare(own, _block_fields(block), block)
     if not ntstatus.is_success(block.answer):
+        if planned.prediction is not None and planned.prediction.kind is PredictionKind.CHARACTERISTIC:
+            yield _characteristic("answer", block.answer, planned.prediction.reason)
         return
     fields = decoded(planned, block)
     if fields is None:
@@ -159,7 +163,7 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
             CLAUSES[Rule.SETUP],
         )
         return
-    wants = tuple(want for want in planned.wants if want.field != "answer")
+    wants = tuple(want for want in planned.wants if want.field not in _OF_THE_REQUEST)
     yield from _compare(wants, fields, block)
     if not wants:
         reason = planned.prediction.reason if planned.prediction is not None else "only recorded"

@@ -22,6 +22,7 @@ class ObjectKind(StrEnum):
     PIN = "pin"
     FILTER = "filter"
     DEVICE = "device"
+    CLOSED = "closed handle"
 
 
 class CallbackKind(StrEnum):
@@ -175,6 +176,8 @@ def _silence(request: Request, circumstances: Circumstances) -> Prediction | Non
     """The cases in which the contract says nothing whatever the lengths and the mode."""
     if request.control != IOCTL_KS_HANDSHAKE:
         return _characteristic(f"control code 0x{request.control:08X} is not IOCTL_KS_HANDSHAKE", Rule.H1)
+    if circumstances.object is ObjectKind.CLOSED:
+        return _characteristic("the handle is closed, and the contract says nothing of requests after that")
     if circumstances.object is not ObjectKind.PIN:
         return _characteristic(
             f"a {circumstances.object.value} is not a pin, and the contract speaks of pins alone"
@@ -222,14 +225,19 @@ def _from_callback(callback: Callback, size: int, pointer_size: int) -> Predicti
             )
 
 
-def predict_pin_handshake(connected: bool, peer: Callback, *, pointer_size: int = 8) -> Prediction:
+def predict_pin_handshake(
+    connected: bool, peer: Callback, *, pointer_size: int = 8, disturbed: str | None = None
+) -> Prediction:
     """What KsPinHandshake is to give a source pin (rule H7).
 
     Args:
         connected: whether the pin has another one connected to it.
         peer: what that pin's callback will do with the request.
         pointer_size: of the kernel.
+        disturbed: what else happens to one of the two ends meanwhile, None for nothing.
     """
+    if disturbed is not None:
+        return _characteristic(f"{disturbed} while KsPinHandshake is under way", Rule.H7)
     if not connected:
         return _characteristic("KsPinHandshake on a pin that is not connected is not described", Rule.H7)
     match peer.kind:

@@ -16,12 +16,18 @@ from harness.model.steps import Behaviour
 from harness.model.target import NULL_PROTOCOL, Pin, Target
 from harness.model.values import Side, State
 
+#: Why the contract says nothing of an end whose connection is over.
+PEER_CLOSED = "the other end is closed"
+
 _WORD = 0xFFFFFFFFFFFFFFFF
 
 
 @dataclass(slots=True)
 class OpenObject:
-    """An object that a scenario has opened."""
+    """An object that a scenario has opened.
+
+    `origin` is what a shared handle leads to; of a `closed` one only what was kept is left.
+    """
 
     name: str
     kind: ObjectKind
@@ -33,6 +39,8 @@ class OpenObject:
     has_callback: bool = True
     state: State = State.STOP
     disturbed: str | None = None
+    origin: OpenObject | None = None
+    closed: bool = False
 
 
 @dataclass(slots=True)
@@ -81,7 +89,8 @@ class Knowledge:
             case "fault" | "hang" | "bugcheck" | "corrupt_pool":
                 return Callback(CallbackKind.OTHER)
             case _:
-                # slow and block answer by default in the end; no_callback changes new instances alone.
+                # slow, block and slow_state answer by default in the end; no_callback changes new
+                # instances alone.
                 return self._by_default(pin, request, pointer_size)
 
     def _by_default(self, pin: Pin, request: HandshakeData, pointer_size: int) -> Callback:

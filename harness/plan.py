@@ -6,10 +6,9 @@ A plan is worked out before anything is sent, so that a mistake in a scenario ne
 from __future__ import annotations
 
 from harness import encode
-from harness.contract import ObjectKind, predict_pin_handshake
+from harness.contract import ObjectKind
 from harness.errors import UsageError
-from harness.handshake_data import HandshakeData
-from harness.knowledge import OpenObject
+from harness.knowledge import PEER_CLOSED, OpenObject
 from harness.model import (
     Behaviour,
     Cancel,
@@ -27,9 +26,9 @@ from harness.model import (
     Scenario,
     Seen,
     SetState,
+    Share,
     Side,
     Sleep,
-    State,
     Step,
     Target,
     Unblock,
@@ -37,9 +36,9 @@ from harness.model import (
 )
 from harness.model.check import Handle, check, shorthand
 from harness.model.values import Route
-from harness.plan_requests import RequestPlanner
+from harness.plan_connected import ConnectedPlanner
 from harness.planned import Answer, NotApplicable, Plan, PlannedStep, Sizes, Want
-from harness.wants import from_prediction, override, success
+from harness.wants import success
 
 __all__ = ["Answer", "NotApplicable", "Plan", "PlannedStep", "Sizes", "Want", "plan"]
 
@@ -70,7 +69,7 @@ def plan(scenario: Scenario, target: Target, sizes: Sizes | None = None) -> Plan
     return _Planner(scenario, target, sizes or Sizes()).plan()
 
 
-class _Planner(RequestPlanner):
+class _Planner(ConnectedPlanner):
     def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
         super().__init__(scenario, target, sizes)
         self._control: OpenObject | None = None
@@ -108,6 +107,8 @@ class _Planner(RequestPlanner):
                 self.open_pin_step(step)
             case Close():
                 self._close(step)
+            case Share():
+                self.share(step)
             case Handshake():
                 self.handshake(step)
             case Wait():
@@ -128,11 +129,11 @@ class _Planner(RequestPlanner):
             case Seen():
                 self._seen(step)
             case PinHandshake():
-                self._pin_handshake(step)
+                self.pin_handshake(step)
             case Device():
                 self._device(step)
             case SetState():
-                self._set_state(step)
+                self.set_state(step)
             case Sleep():
                 self.add(f"sleep {step.ms} ms", "SLEEP", timeout_ms=step.ms, slack_ms=5_000)
 
@@ -151,10 +152,22 @@ class _Planner(RequestPlanner):
                 )
 
     def _close(self, step: Close) -> None:
-        item = self.objects.pop(step.on)
-        self.add(f"close {step.on}", "CLOSE", side=item.side, slot=item.slot)
+        item = self.objects[step.on]
+        if item.closed:
+            self.add(f"forget the closed {step.on}", "CLOSE", side=item.side, slot=item.slot)
+            del self.objects[step.on]
+            return
+        if step.keep:
+            flags = self.encoder.constant("STEP_KEEP")
+            self.add(f"close {step.on} and keep it", "CLOSE", side=item.side, slot=item.slot, flags=flags)
+            item.closed = True
+        else:
+            self.add(f"close {step.on}", "CLOSE", side=item.side, slot=item.slot)
+            del self.objects[step.on]
+        if item.peer is not None and item.peer.disturbed is None:
+            item.peer.disturbed = PEER_CLOSED
         for flying in self.in_flight.values():
-            if flying.item is item:
+            if flying.touches(item):
                 flying.changed = f"the {item.kind.value} is closed"
         for side, owned in list(self.own_filters.items()):
             if owned is item:
@@ -229,40 +242,6 @@ class _Planner(RequestPlanner):
             out_length=len(self.encoder.abi.cs.kshs_seen),
         )
 
-    def _pin_handshake(self, step: PinHandshake) -> None:
-        if not self.target.behaviour:
-            raise NotApplicable(f"target {self.target.name} has no behaviour property set (docs/avshs.md)")
-        item = self.objects[step.on]
-        peer = item.peer
-        accepting = peer.pin if peer is not None else item.pin
-        data = HandshakeData(
-            self.names.protocol(step.protocol, accepting), step.argument1, step.argument2
-        ).narrowed(self.sizes.kernel)
-        callback = self.knowledge.callback(peer or item, data, self.sizes.kernel)
-        prediction = predict_pin_handshake(
-            peer is not None and item.disturbed is None, callback, pointer_size=self.sizes.kernel
-        )
-        wants = success()
-        if step.expect == "contract":
-            wants += from_prediction(prediction)
-        elif not isinstance(step.expect, str):
-            wants += override(from_prediction(prediction), self.wants.of(step.expect, accepting))
-        self.add(
-            f"KsPinHandshake from {step.on}",
-            "PROPERTY",
-            side=item.side,
-            data=self.encoder.wide_handshake(data),
-            guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
-            answer=Answer.PIN_HANDSHAKE,
-            prediction=prediction,
-            wants=wants,
-            slot=item.slot,
-            value=self.encoder.constant("PROP_PIN_HANDSHAKE"),
-            value2=encode.PROPERTY_GET,
-            in_length=len(self.encoder.wide_handshake(data)),
-            out_length=len(self.encoder.abi.cs.kshs_pin_handshake),
-        )
-
     # ---- other steps -----------------------------------------------------------------------
 
     def _property(self, step: PropertyGet | PropertySet) -> None:
@@ -283,23 +262,6 @@ class _Planner(RequestPlanner):
             in_length=len(step.input),
             out_length=step.length if isinstance(step, PropertyGet) else len(step.data),
         )
-
-    def _set_state(self, step: SetState) -> None:
-        item = self.objects[step.on]
-        self.add(
-            f"put {step.on} into state {step.to.value}",
-            "PROPERTY",
-            side=item.side,
-            data=list(State).index(step.to).to_bytes(4, "little"),
-            guid=encode.CONNECTION_PROPERTY_SET,
-            answer=Answer.STATUS,
-            wants=self.wants.of_open(step.expect),
-            slot=item.slot,
-            value=encode.CONNECTION_STATE,
-            value2=encode.PROPERTY_SET,
-            out_length=4,
-        )
-        item.state = step.to
 
     def _device(self, step: Device) -> None:
         if self._control is not None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from drivers.abi import load
 from harness import encode
 from harness.contract import ObjectKind, Prediction, Request
 from harness.encode import Encoder
 from harness.errors import UsageError
-from harness.knowledge import Knowledge, OpenObject
-from harness.model import OpenDevice, OpenPin, Pin, Rule, Scenario, Side, Step, Target
+from harness.knowledge import PEER_CLOSED, Knowledge, OpenObject
+from harness.model import OpenDevice, OpenPin, Pin, Rule, Scenario, Share, Side, Step, Target
 from harness.model.check import Handle, handles, shorthand
 from harness.model.target import Format
 from harness.model.values import Route
@@ -205,7 +206,10 @@ class PlanBuilder:
         item.has_callback = self.knowledge.registers_callback(pin)
         if sink is not None:
             item.peer, item.connected = sink, True
-            sink.peer, sink.connected = item, True
+            for end in (sink, *(other for other in self.objects.values() if other.origin is sink)):
+                end.peer, end.connected = item, True
+                if end.disturbed == PEER_CLOSED:
+                    end.disturbed = None
         flag = "STEP_NO_FALLBACK" if native else "STEP_FALLBACK"
         connected = f" connected to {sink.name}" if sink is not None else ""
         called = "" if name == pin.name else f" as {name}"
@@ -226,6 +230,21 @@ class PlanBuilder:
         )
         self.objects[name] = item
         return item
+
+    def share(self, step: Share) -> None:
+        """A user-mode handle to what the kernel side has open."""
+        origin = self.objects[step.on]
+        item = replace(origin, name=step.name, side=Side.USER, slot=self.slot(Side.USER), origin=origin)
+        self.add(
+            f"give the user side a handle to {step.on}, as {step.name}",
+            "SHARE",
+            side=Side.USER,
+            answer=Answer.STATUS,
+            wants=self.wants.of_open(step.expect),
+            slot=item.slot,
+            slot2=origin.slot,
+        )
+        self.objects[step.name] = item
 
     def own_filter(self, side: Side) -> OpenObject:
         """The filter of pins that name none: opened once a side, when it is first needed."""

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from harness.contract import Circumstances, Request, predict
+from harness.contract import Circumstances, ObjectKind, Prediction, Request, predict
 from harness.errors import UsageError
 from harness.handshake_data import HandshakeData, handshake_size
 from harness.knowledge import OpenObject
-from harness.model import Cancel, Handshake, Pin, Scenario, Target, Wait
+from harness.model import Cancel, Handshake, Pin, Scenario, Side, Target, Wait
 from harness.model.values import length
 from harness.plan_builder import PlanBuilder
-from harness.planned import Answer, Sizes
+from harness.planned import Answer, Sizes, Want
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the answer to one request is, and what it is compared with."""
+
+    answer: Answer
+    wants: tuple[Want, ...]
+    prediction: Prediction | None = None
+    request: Request | None = None
 
 
 @dataclass(slots=True)
 class InFlight:
-    """The requests of one started step: a token, a request and its circumstances for each thread."""
+    """What one step has started: as many requests as it has tokens.
 
-    step: Handshake
-    item: OpenObject
+    `expected` says what is due to the request of that number, given what has `changed` meanwhile;
+    `ends` are the objects whose closing matters to it, `answerer` the one whose callback is asked.
+    """
+
     name: str
+    side: Side
+    ends: tuple[OpenObject, ...]
+    answerer: OpenObject | None
     tokens: tuple[int, ...]
-    requests: tuple[Request, ...]
-    circumstances: tuple[Circumstances, ...]
+    expected: Callable[[int, str | None], Expected]
     changed: str | None = None
+
+    def touches(self, item: OpenObject) -> bool:
+        """Whether an object is one of its ends."""
+        return any(end is item for end in self.ends)
 
 
 class RequestPlanner(PlanBuilder):
@@ -61,7 +80,7 @@ class RequestPlanner(PlanBuilder):
     def _circumstances(self, request: Request, item: OpenObject) -> Circumstances:
         pointer_size = self.sizes.of(request.route.side)
         return Circumstances(
-            object=item.kind,
+            object=ObjectKind.CLOSED if item.closed else item.kind,
             callback=self.knowledge.callback(item, request.data, pointer_size),
             connected=item.connected,
             state=item.state,
@@ -88,45 +107,51 @@ class RequestPlanner(PlanBuilder):
         if step.start is not None or step.threads > 1:
             flying = self._start(step, item)
             if step.start is None:
-                self._fetch(flying)
+                self.fetch(flying)
             else:
                 self.in_flight[step.start] = flying
             return
         request = self._request(step, item)
         circumstances = self._circumstances(request, item)
-        prediction = predict(request, circumstances)
-        size = handshake_size(circumstances.pointer_size)
+        expected = self._expected(step, item, request, circumstances)
         self.add(
             f"handshake {step.on} by {step.route.value} from {request.mode.value} mode",
             "REQUEST",
             side=step.route.side,
             data=self._content(step, request, circumstances.pointer_size),
-            answer=Answer.REQUEST,
+            answer=expected.answer,
             request=request,
-            prediction=prediction,
-            wants=self.wants.of_request(step, prediction, item.pin, size),
+            prediction=expected.prediction,
+            wants=expected.wants,
             members=self._members(step, item, request),
         )
+
+    def _expected(
+        self, step: Handshake, item: OpenObject, request: Request, circumstances: Circumstances
+    ) -> Expected:
+        prediction = predict(request, circumstances)
+        size = handshake_size(circumstances.pointer_size)
+        wants = self.wants.of_request(step, prediction, item.pin, size)
+        return Expected(Answer.REQUEST, wants, prediction, request)
 
     def _content(self, step: Handshake, request: Request, pointer_size: int) -> bytes:
         return step.input if step.input is not None else request.data.pack(pointer_size)
 
     def _start(self, step: Handshake, item: OpenObject) -> InFlight:
         """Starts the requests of a step, one a thread, each with a token of its own."""
-        limit = self.encoder.constant("MAX_TOKENS")
-        if self._next_token + step.threads > limit:
-            raise UsageError(
-                f"more than {limit} requests are started in one scenario", f"scenario {self.scenario.id}"
-            )
-        tokens = tuple(range(self._next_token, self._next_token + step.threads))
-        self._next_token += step.threads
         requests = tuple(self._request(step, item, number) for number in range(step.threads))
         met = tuple(self._circumstances(request, item) for request in requests)
-        flying = InFlight(step, item, step.start or step.on, tokens, requests, met)
+
+        def expected(number: int, changed: str | None) -> Expected:
+            circumstances = met[number] if changed is None else replace(met[number], disturbed=changed)
+            return self._expected(step, item, requests[number], circumstances)
+
+        tokens = self.tokens(step.threads)
+        flying = InFlight(step.start or step.on, step.route.side, (item,), item, tokens, expected)
         for number, (token, request) in enumerate(zip(tokens, requests, strict=True)):
             self.add(
                 f"start handshake {step.on} by {step.route.value} from {request.mode.value} mode as"
-                f" {self._called(flying, number)}",
+                f" {self.called(flying, number)}",
                 "REQUEST",
                 side=step.route.side,
                 data=self._content(step, request, met[number].pointer_size),
@@ -138,30 +163,38 @@ class RequestPlanner(PlanBuilder):
             )
         return flying
 
+    def tokens(self, count: int) -> tuple[int, ...]:
+        """Tokens that were never used in this scenario, for requests in flight."""
+        limit = self.encoder.constant("MAX_TOKENS")
+        if self._next_token + count > limit:
+            raise UsageError(
+                f"more than {limit} requests are started in one scenario", f"scenario {self.scenario.id}"
+            )
+        tokens = tuple(range(self._next_token, self._next_token + count))
+        self._next_token += count
+        return tokens
+
     @staticmethod
-    def _called(flying: InFlight, number: int) -> str:
+    def called(flying: InFlight, number: int) -> str:
+        """What messages call one request of a started step."""
         return f"{flying.name}, thread {number + 1}" if len(flying.tokens) > 1 else flying.name
 
     def wait(self, step: Wait) -> None:
         """The answers of a started step."""
-        self._fetch(self.in_flight.pop(step.request))
+        self.fetch(self.in_flight.pop(step.request))
 
-    def _fetch(self, flying: InFlight) -> None:
+    def fetch(self, flying: InFlight) -> None:
         """Waits for the answers of a started step and judges each by its own request."""
-        for number, (token, request) in enumerate(zip(flying.tokens, flying.requests, strict=True)):
-            circumstances = flying.circumstances[number]
-            if flying.changed is not None:
-                circumstances = replace(circumstances, disturbed=flying.changed)
-            prediction = predict(request, circumstances)
-            size = handshake_size(circumstances.pointer_size)
+        for number, token in enumerate(flying.tokens):
+            expected = flying.expected(number, flying.changed)
             self.add(
-                f"wait for {self._called(flying, number)}",
+                f"wait for {self.called(flying, number)}",
                 "WAIT",
-                side=flying.step.route.side,
-                answer=Answer.REQUEST,
-                request=request,
-                prediction=prediction,
-                wants=self.wants.of_request(flying.step, prediction, flying.item.pin, size),
+                side=flying.side,
+                answer=expected.answer,
+                request=expected.request,
+                prediction=expected.prediction,
+                wants=expected.wants,
                 token=token,
             )
 
@@ -170,11 +203,12 @@ class RequestPlanner(PlanBuilder):
         flying = self.in_flight[step.request]
         flying.changed = "the request is cancelled"
         for number, token in enumerate(flying.tokens):
-            what = f"cancel {self._called(flying, number)}"
-            self.add(what, "CANCEL", side=flying.step.route.side, token=token)
+            what = f"cancel {self.called(flying, number)}"
+            self.add(what, "CANCEL", side=flying.side, token=token)
 
     def disturb_requests(self, pin: Pin, reason: str) -> None:
         """From now on the contract says nothing of the requests under way to a pin."""
         for flying in self.in_flight.values():
-            if flying.item.pin is not None and flying.item.pin.id == pin.id:
+            asked = flying.answerer.pin if flying.answerer is not None else None
+            if asked is not None and asked.id == pin.id:
                 flying.changed = reason

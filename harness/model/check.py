@@ -21,6 +21,7 @@ from harness.model.steps import (
     PropertyGet,
     PropertySet,
     SetState,
+    Share,
     Step,
     Wait,
 )
@@ -62,6 +63,7 @@ class _Object:
     linked: set[str] = field(default_factory=set)
     side: Side | None = None
     routes: set[Route] = field(default_factory=set)
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def handles(scenario: Scenario) -> dict[str, Handle]:
 
 
 def _uses(step: Step) -> str | None:
-    if isinstance(step, Handshake | Close | PropertyGet | PropertySet | PinHandshake | SetState):
+    if isinstance(step, Handshake | Close | Share | PropertyGet | PropertySet | PinHandshake | SetState):
         return step.on
     return None
 
@@ -98,6 +100,7 @@ def _references(scenario: Scenario) -> Iterator[Problem]:
     """Names are opened before they are used, and once; requests are started before they are waited for."""
     opened: set[str] = set()
     closed: set[str] = set()
+    kept: set[str] = set()
     started: dict[str, bool] = {}
 
     def open_name(name: str, path: tuple[str | int, ...]) -> Iterator[Problem]:
@@ -116,6 +119,13 @@ def _references(scenario: Scenario) -> Iterator[Problem]:
             )
             yield Problem(path, f"nothing is open under the name {name!r}", hint)
 
+    def has_handle(name: str, path: tuple[str | int, ...]) -> Iterator[Problem]:
+        yield from used(name, path)
+        if name in kept:
+            yield Problem(
+                path, f"{name!r} is closed by then", "what was kept of it is good for requests alone"
+            )
+
     for position, text in enumerate(scenario.open):
         entry = shorthand(text)
         path: tuple[str | int, ...] = ("open", position)
@@ -127,18 +137,24 @@ def _references(scenario: Scenario) -> Iterator[Problem]:
         if isinstance(step, OpenFilter | OpenDevice | OpenPin):
             if isinstance(step, OpenPin):
                 if step.filter is not None:
-                    yield from used(step.filter, (*here, "filter"))
+                    yield from has_handle(step.filter, (*here, "filter"))
                 if step.connect_to is not None:
-                    yield from used(step.connect_to, (*here, "connect_to"))
+                    yield from has_handle(step.connect_to, (*here, "connect_to"))
             yield from open_name(step.name, (*here, "name"))
             continue
         on = _uses(step)
         if on is not None:
-            yield from used(on, (*here, "on"))
-        if isinstance(step, Close):
+            needs_handle = isinstance(step, Share) or (isinstance(step, Close) and step.keep)
+            yield from (has_handle if needs_handle else used)(on, (*here, "on"))
+        if isinstance(step, Share):
+            yield from open_name(step.name, (*here, "name"))
+        if isinstance(step, Close) and step.keep:
+            kept.add(step.on)
+        elif isinstance(step, Close):
             opened.discard(step.on)
+            kept.discard(step.on)
             closed.add(step.on)
-        if isinstance(step, Handshake) and step.start is not None:
+        if isinstance(step, Handshake | PinHandshake | SetState) and step.start is not None:
             if started.get(step.start):
                 yield Problem(
                     (*here, "start"), f"a request named {step.start!r} is under way", "wait for it first"
@@ -150,7 +166,7 @@ def _references(scenario: Scenario) -> Iterator[Problem]:
                 yield Problem(
                     (*here, "request"),
                     f"no request named {step.request!r} was started",
-                    f"did you mean {near[0]!r}?" if near else 'a handshake starts it with start = "..."',
+                    f"did you mean {near[0]!r}?" if near else 'a step starts it with start = "..."',
                 )
             elif not started[step.request]:
                 yield Problem((*here, "request"), f"the request {step.request!r} was already waited for")
@@ -190,6 +206,10 @@ def _objects(scenario: Scenario) -> dict[str, _Object]:
             add(step.name, path, step.side)
         elif isinstance(step, OpenPin):
             add(step.name, path, step.side, step.filter, step.connect_to)
+        elif isinstance(step, Share):
+            add(step.on, path, Side.KERNEL)
+            add(step.name, path, Side.USER)
+            objects[step.name].shared = True
         elif isinstance(step, Handshake) and step.on in objects:
             objects[step.on].routes.add(step.route)
     return objects
@@ -233,6 +253,14 @@ def _sides(scenario: Scenario) -> tuple[dict[str, Handle], list[Problem]]:
                     f'open it twice: open = ["{item.name}", "other = {item.name}"]',
                 )
             )
+        if item.shared and routes - {Route.SYNC}:
+            problems.append(
+                Problem(
+                    item.path,
+                    f"{item.name!r} is a synchronous handle, as the client's own are",
+                    "use route sync, or open the pin by the user side",
+                )
+            )
         if side is Side.KERNEL:
             route = Route.CALL
         else:
@@ -254,8 +282,15 @@ def _group(objects: dict[str, _Object], start: str) -> set[str]:
 
 def _requests(scenario: Scenario) -> Iterator[Problem]:
     """Values that are well-formed alone and contradict each other."""
+    opened_by = handles(scenario)
     for position, step in enumerate(scenario.steps):
         here: tuple[str | int, ...] = ("steps", position)
+        if isinstance(step, SetState) and step.start is not None and opened_by[step.on].side is Side.USER:
+            yield Problem(
+                (*here, "start"),
+                f"{step.on!r} is opened by the user side, which waits for every change of a state",
+                "open it by the kernel side, or leave start out",
+            )
         if isinstance(step, Handshake):
             if step.mode is Mode.KERNEL and step.route.side is Side.USER:
                 yield Problem(

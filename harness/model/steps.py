@@ -115,6 +115,20 @@ class Close(StepBase):
 
     do: Literal["close"]
     on: Name
+    keep: bool = Field(
+        False,
+        description="keep what can be kept of the closed handle under its name, for requests that come too"
+        " late: on the kernel side the file object, on the user side the handle's number",
+    )
+
+
+class Share(StepBase):
+    """Give the user side a synchronous handle to what the kernel side has open: the same file object."""
+
+    do: Literal["share"]
+    on: Name = Field(description="open object of the kernel side")
+    name: Name = Field(description="what later steps call the user side's handle")
+    expect: OpenExpectation = "success"
 
 
 class Handshake(StepBase):
@@ -159,14 +173,14 @@ class Handshake(StepBase):
 
 
 class Wait(StepBase):
-    """Wait for a started request; its own expectation is judged here."""
+    """Wait for what was started; its own expectation is judged here."""
 
     do: Literal["wait"]
     request: Name
 
 
 class Cancel(StepBase):
-    """Cancel a started request."""
+    """Cancel what was started."""
 
     do: Literal["cancel"]
     request: Name
@@ -210,6 +224,7 @@ BehaviourKind = Literal[
     "block",
     "bugcheck",
     "status",
+    "slow_state",
 ]
 """What a callback can be told to do, in the order of the KSHS_BEHAVE_* numbers."""
 
@@ -221,7 +236,13 @@ class Behaviour(StepBase):
     pin: PinRef
     kind: BehaviourKind
     status: Status | None = Field(None, description="decline, status: what it returns; bugcheck: the code")
-    delay_ms: int = Field(0, ge=0, le=600_000, description="slow, block")
+    delay_ms: int = Field(
+        0,
+        ge=0,
+        le=600_000,
+        description="slow, block, and echo, transform, decline, status, which answer at once without;"
+        " slow_state: what a change of the pin's state takes",
+    )
     value: Word = Field(0, description="transform: added to Argument1")
     value2: Word = Field(0, description="transform: combined with Argument2 by exclusive or")
 
@@ -256,6 +277,12 @@ class PinHandshake(StepBase):
     protocol: str = "accepted"
     argument1: Word = 0
     argument2: Word = 0
+    threads: int = Field(
+        1, ge=1, le=64, description="so many calls at once, with argument1 one higher than the one before"
+    )
+    start: Name | None = Field(
+        None, description="only start it and go on; a wait step fetches the answer of the call so named"
+    )
     expect: PinHandshakeExpectation = "contract"
 
 
@@ -273,6 +300,9 @@ class SetState(StepBase):
     do: Literal["state"]
     on: Name
     to: State
+    start: Name | None = Field(
+        None, description="only start the change and go on; a wait step fetches its answer"
+    )
     expect: OpenExpectation = "success"
 
 
@@ -288,6 +318,7 @@ Step = Annotated[
     | OpenDevice
     | OpenPin
     | Close
+    | Share
     | Handshake
     | Wait
     | Cancel
