@@ -30,7 +30,7 @@ from vm.hypervisor import Hypervisor
 from vm.lease import Lease
 from vm.progress import WARNING, Progress, Silent
 from vm.ssh import Endpoint, Shell, connect
-from vm.template import Layer, Template, claim, overlay
+from vm.template import Layer, Template, claim, overlay, prune
 from vm.windows import tpm, ways
 from vm.windows.machine import Hardware, Machine
 from vm.windows.profile import Way
@@ -163,6 +163,7 @@ def _ensure(
             found = _open(path, digest, image)
     if found is None:
         raise VmError("the template that was just made cannot be read", str(path))
+    prune(hv.config)
     return found
 
 

@@ -62,7 +62,7 @@ def remove(config: VmConfig, name: str) -> list[str]:
             for path in sorted(config.templates_dir.glob(f"{name}-*"))
             if path.is_dir() and _image_of(path) == str(home)
         ]
-        if any(UseMark.is_held(path / "in-use") for path in templates):
+        if any(UseMark.is_held(path / "in-use") for path in templates) or _being_prepared(config, name):
             raise VmError("is in use by a live run", f"guest {name}", "end that run first")
         gone = [f"template {path.name}" for path in templates if UseMark.remove_unused(path, path / "in-use")]
         for path, what in ((work, "guest in the making"), (home, "sealed guest")):
@@ -73,6 +73,16 @@ def remove(config: VmConfig, name: str) -> list[str]:
     finally:
         lock.release()
     return gone
+
+
+def _being_prepared(config: VmConfig, name: str) -> bool:
+    """Whether a run makes a template of it at this moment."""
+    for part in config.templates_dir.glob(f"{name}-*.build"):
+        lock = try_lock(part.with_suffix(".lock"))
+        if lock is None:
+            return True
+        lock.release()
+    return False
 
 
 def _image_of(template: Path) -> str | None:

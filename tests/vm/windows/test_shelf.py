@@ -165,6 +165,20 @@ def test_what_is_in_use_stays(config: VmConfig, used: Path) -> None:
     assert used.exists() and list(config.templates_dir.iterdir())
 
 
+def test_what_is_being_prepared_stays(config: VmConfig) -> None:
+    home = seal(config)
+    part = config.templates_dir / "win11-0123456789abcdef.build"
+    part.mkdir(parents=True)
+    with (
+        FileLock(part.with_suffix(".lock")),
+        pytest.raises(VmError, match="guest win11: is in use by a live run"),
+    ):
+        shelf.remove(config, "win11")
+    assert home.exists()
+    shelf.remove(config, "win11")
+    assert not home.exists()
+
+
 def test_what_is_being_made_stays(config: VmConfig) -> None:
     folder = work(config)
     with (

@@ -158,6 +158,14 @@ def test_what_fails_before_the_template_is_saved_is_no_matter_of_the_way(bench: 
     assert ways.failed(bench.hv, bench.image) == {}
 
 
+def test_old_templates_that_nobody_uses_go(bench: Bench) -> None:
+    limit = bench.config.keep_templates
+    for number in range(limit + 2):
+        bench.ensure(layer=Layer(str(number), lambda shell: None))
+    left = [path for path in bench.config.templates_dir.iterdir() if path.is_dir()]
+    assert len(left) == limit
+
+
 def test_the_settings_say_the_way(tmp_path: Path) -> None:
     (tmp_path / "kshs.toml").write_text('[guests.win11]\nleases = "boot"\n[guests.lab]\nedition = "E"\n')
     config = load(tmp_path / "kshs.toml")
