@@ -6,7 +6,7 @@ documentation, driversecurity), and the errors that "Code integrity checking" (d
 becomes of it.  Three of these rules can be read off the image:
 
 * no section is both writable and executable (0x2003);
-* the section alignment is a multiple of the page size, 0x1000 (0x2004);
+* the section alignment is a multiple of the page size, 0x1000, and so each section is page aligned (0x2004);
 * the import address table does not lie in an executable section (0x2005).
 
 What a driver does while it runs (executable pool, patched code) cannot be, and is left to the guest.
@@ -42,6 +42,8 @@ def problems(driver: Path) -> list[str]:
         if alignment == 0 or alignment % PAGE:
             found.append(f"its section alignment is {alignment:#x}, no multiple of {PAGE:#x}")
         for section in image.sections:
+            if section.VirtualAddress % PAGE and not found:
+                found.append(f"its section {_name(section)} is not page aligned")
             if section.Characteristics & _EXECUTE and section.Characteristics & _WRITE:
                 found.append(f"its section {_name(section)} is writable and executable")
         directories = image.OPTIONAL_HEADER.DATA_DIRECTORY

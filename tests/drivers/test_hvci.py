@@ -34,6 +34,8 @@ def changed(driver: Path, folder: Path, change: str) -> Path:
             next(s for s in image.sections if s.Name.startswith(b".data")).Characteristics |= EXECUTE
         case "alignment":
             image.OPTIONAL_HEADER.SectionAlignment = 0x80
+        case "unaligned section":
+            next(s for s in image.sections if s.Name.startswith(b".rsrc")).VirtualAddress += 0x200
         case "no alignment":
             image.OPTIONAL_HEADER.SectionAlignment = 0
         case "imports in code":
@@ -60,6 +62,7 @@ def test_our_own_drivers_keep_the_rules() -> None:
         ("writable code", ["its section .text is writable and executable"]),
         ("executable data", ["its section .data is writable and executable"]),
         ("alignment", ["its section alignment is 0x80, no multiple of 0x1000"]),
+        ("unaligned section", ["its section .rsrc is not page aligned"]),
         ("no alignment", ["its section alignment is 0x0, no multiple of 0x1000"]),
         ("imports in code", ["its import address table lies in the executable section .text"]),
         ("no imports", []),
