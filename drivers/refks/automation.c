@@ -10,15 +10,6 @@
 
 #define ALIGN_UP_8(value) (((SIZE_T)(value) + 7) & ~(SIZE_T)7)
 
-/* What sets of properties, methods and events have in common.  Those of events end after Items. */
-typedef struct REFKS_SET {
-    const GUID *Set;
-    ULONG Count;
-    const VOID *Items;
-    ULONG FastCount;
-    const VOID *FastItems;
-} REFKS_SET;
-
 C_ASSERT(sizeof(REFKS_SET) == sizeof(KSPROPERTY_SET) && sizeof(REFKS_SET) == sizeof(KSMETHOD_SET));
 C_ASSERT(FIELD_OFFSET(REFKS_SET, Items) == FIELD_OFFSET(KSPROPERTY_SET, PropertyItem));
 C_ASSERT(FIELD_OFFSET(REFKS_SET, FastItems) == FIELD_OFFSET(KSPROPERTY_SET, FastIoTable));

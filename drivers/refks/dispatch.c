@@ -326,11 +326,12 @@ NTSTATUS NTAPI RefksDispatchControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
         break;
     case IOCTL_KS_PROPERTY:
         return RefksProperty(header, Irp);      /* leaves the object itself: a handler may answer later */
+    case IOCTL_KS_METHOD:
+        return RefksMethod(header, Irp);
     case IOCTL_KSHS_MAKE_PIN:
         status = MakePin(header, Irp);
         RefksLeave(header);
         return status;
-    case IOCTL_KS_METHOD:
     case IOCTL_KS_ENABLE_EVENT:
     case IOCTL_KS_DISABLE_EVENT:
         status = STATUS_PROPSET_NOT_FOUND;      /* no object of ours has any */
@@ -395,13 +396,13 @@ BOOLEAN NTAPI KsDispatchFastReadFailure(PFILE_OBJECT FileObject, PLARGE_INTEGER 
 
 /* ---- pending requests -------------------------------------------------------------------- */
 
-/* The minidriver answered STATUS_PENDING to a create, a close or a property, and is done with it now. */
+/* The minidriver answered STATUS_PENDING to a create, a close, a property or a method, and is done with it now. */
 void NTAPI KsCompletePendingRequest(PIRP Irp)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
     REFKS_HEADER *header;
 
-    if (RefksCompleteProperty(Irp))
+    if (RefksCompleteRequest(Irp))
         return;
     header = RefksHeaderFromFileObject(stack->FileObject);
     if (stack->MajorFunction == IRP_MJ_CLOSE && stack->Parameters.Others.Argument1)

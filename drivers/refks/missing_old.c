@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * missing_old.c - the functions of the class driver from before AVStream:
- * object headers with dispatch tables, allocators, clocks, topology nodes,
- * methods, events, queues of IRPs, I/O on file objects, workers.
+ * missing_old.c - functions of the class driver from before AVStream: object
+ * headers with dispatch tables, allocators, clocks, topology nodes, fast ways
+ * to methods, events, I/O on file objects.
  */
 #include "missing.h"
 
@@ -46,9 +46,6 @@ MISSING(KsCreateDefaultSecurity, (PSECURITY_DESCRIPTOR ParentSecurity, PSECURITY
 
 /* ---- methods and special ways to properties --------------------------------------------- */
 
-MISSING(KsMethodHandler, (PIRP Irp, ULONG MethodSetsCount, const KSMETHOD_SET *MethodSet))
-MISSING(KsMethodHandlerWithAllocator, (PIRP Irp, ULONG MethodSetsCount, const KSMETHOD_SET *MethodSet,
-                                       PFNKSALLOCATOR Allocator, ULONG MethodItemSize))
 MISSING_VALUE(BOOLEAN, FALSE, KsFastMethodHandler,
               (PFILE_OBJECT FileObject, PKSMETHOD Method, ULONG MethodLength, PVOID Data, ULONG DataLength,
                PIO_STATUS_BLOCK IoStatus, ULONG MethodSetsCount, const KSMETHOD_SET *MethodSet))

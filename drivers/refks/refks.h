@@ -262,17 +262,21 @@ NTSTATUS RefksPinDescriptorProperty(PIRP Irp, ULONG Id, PVOID Data, const KSPIN_
 NTSTATUS RefksIntersect(PIRP Irp, PKSP_PIN Request, PVOID Data, const KSPIN_DESCRIPTOR *Descriptor,
                         PFNKSINTERSECTHANDLEREX Handler, PVOID Context);
 
-/* ---- property.c, pinprops.c ---------------------------------------------------------- */
+/* ---- request.c, property.c, method.c, pinprops.c ----------------------------------------------- */
 
-typedef struct REFKS_SETS {
+/* What sets of properties, methods and events have in common.  Those of events end after Items. */
+typedef struct REFKS_SET {
+    const GUID *Set;
     ULONG Count;
-    const KSPROPERTY_SET *Sets;
-    ULONG ItemSize;
-} REFKS_SETS;
+    const VOID *Items;
+    ULONG FastCount;
+    const VOID *FastItems;
+} REFKS_SET;
 
-/* Runs IOCTL_KS_PROPERTY for an object that the caller has entered; leaves the object and completes the IRP. */
+/* Runs the control for an object that the caller has entered; leaves the object and completes the IRP. */
 NTSTATUS RefksProperty(REFKS_HEADER *Header, PIRP Irp);
-BOOLEAN RefksCompleteProperty(PIRP Irp);        /* FALSE: not a property request of ours */
+NTSTATUS RefksMethod(REFKS_HEADER *Header, PIRP Irp);
+BOOLEAN RefksCompleteRequest(PIRP Irp);         /* FALSE: not a request for a property or a method */
 
 extern const KSPROPERTY_SET RefksFilterSets[];
 extern const ULONG RefksFilterSetsCount;

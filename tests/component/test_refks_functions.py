@@ -7,6 +7,7 @@ import struct
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,13 @@ from drivers import folder
 from harness.frames import Record
 from tests.component.agent import (
     KERNEL,
+    KERNEL_ROUTES,
     STATUS_BUFFER_TOO_SMALL,
     STATUS_INVALID_BUFFER_SIZE,
     STATUS_INVALID_DEVICE_REQUEST,
     STATUS_INVALID_PARAMETER,
     STATUS_NO_MATCH,
+    STATUS_NOT_SUPPORTED,
     STATUS_SUCCESS,
     Agent,
     C,
@@ -53,10 +56,17 @@ def own(number: int) -> uuid.UUID:
 
 CATEGORY, PROPERTIES, PINS, TOPOLOGY, NODE_A, NODE_B, NAME = (own(n) for n in (1, 3, 4, 5, 6, 7, 8))
 FORMAT_TYPE, FORMAT_A, FORMAT_B = own(9), own(10), own(11)
+METHODS = own(13)
 SPECIFIER_NONE = uuid.UUID("0F6417D6-C318-11D0-A43F-00A0C9223196")
 KSPROPSETID_PIN = uuid.UUID("8C134960-51AD-11CF-878A-94F801C10000")
 KSPROPSETID_TOPOLOGY = uuid.UUID("720D4AC0-7533-11D0-A5D6-28DB04C10000")
 
+IOCTL_KS_METHOD = 0x002F000F
+FILL = C["KSHS_OUT_FILL"] * 0x01010101
+
+SEND = 1
+SET_SUPPORT = 0x100
+BASIC_SUPPORT = 0x200
 GET = 1
 ON_NODE = 0x10000000
 FILTER_NODE = 0xFFFFFFFF
@@ -360,6 +370,103 @@ def test_a_pin_answers_the_properties_of_a_merged_table(probe: Agent) -> None:
         assert get(probe, guid, number, 4) == struct.pack("<I", answer)
     assert ask(probe, own(0x11), 5, 4).returned == STATUS_NOT_FOUND
     assert ask(probe, own(0x14), 1, 4).returned == STATUS_PROPSET_NOT_FOUND
+
+
+# ---- methods ----------------------------------------------------------------------------
+
+
+def method(
+    agent: Agent,
+    number: int,
+    room: int = 4,
+    *,
+    guid: uuid.UUID = METHODS,
+    flags: int = SEND,
+    after: bytes = b"",
+    slot: int = 0,
+) -> Record:
+    """IOCTL_KS_METHOD with an output buffer that is full of KSHS_OUT_FILL."""
+    data = guid.bytes_le + struct.pack("<II", number, flags) + after
+    return agent.request(slot, data, control=IOCTL_KS_METHOD, in_length=len(data), out_length=room)
+
+
+def value(record: Record) -> int:
+    """The ULONG that a method gave out."""
+    assert (record.returned, record.information) == (STATUS_SUCCESS, 4), describe(record)
+    (found,) = struct.unpack("<I", record.data[:4])
+    assert isinstance(found, int)
+    return found
+
+
+def test_a_method_gets_and_gives_the_data_that_its_item_says(probe: Agent) -> None:
+    rest = bytes(8)  # WRITE wants more than a KSMETHOD
+    assert method(probe, 1).returned == STATUS_SUCCESS
+    assert value(method(probe, 3, after=rest)) == 0x100, "NONE ran, and WRITE saw nothing of the sender's"
+    record = method(probe, 2)
+    assert (record.returned, record.changed_bytes) == (STATUS_SUCCESS, 0), describe(record)
+    assert value(method(probe, 3, after=rest)) == FILL, "what READ found"
+    assert value(method(probe, 4)) == FILL ^ 0xFF
+    assert value(method(probe, 4, room=8)) == FILL ^ 0xFF
+
+
+@pytest.mark.parametrize(
+    ("number", "fields", "status", "information"),
+    [
+        pytest.param(99, {}, STATUS_NOT_FOUND, 0, id="no such method"),
+        pytest.param(8, {}, STATUS_NOT_FOUND, 0, id="without a handler"),
+        pytest.param(1, {"guid": NAME}, STATUS_PROPSET_NOT_FOUND, 0, id="no such set"),
+        pytest.param(1, {"flags": 0}, STATUS_INVALID_PARAMETER, 0, id="no verb"),
+        pytest.param(1, {"flags": SEND | BASIC_SUPPORT}, STATUS_INVALID_PARAMETER, 0, id="two verbs"),
+        pytest.param(5, {}, STATUS_NOT_SUPPORTED, 0, id="in place"),
+        pytest.param(3, {}, STATUS_INVALID_BUFFER_SIZE, 0, id="short method"),
+        pytest.param(4, {"room": 3}, STATUS_BUFFER_TOO_SMALL, 0, id="short data"),
+        pytest.param(4, {"room": 0}, STATUS_BUFFER_OVERFLOW, 4, id="how much data"),
+        pytest.param(2, {"room": 0}, STATUS_BUFFER_TOO_SMALL, 0, id="no data to read"),
+        pytest.param(1, {"flags": SEND | ON_NODE}, STATUS_INVALID_BUFFER_SIZE, 0, id="of no node"),
+    ],
+)
+def test_a_method_that_cannot_be_is_refused(
+    probe: Agent, number: int, fields: dict[str, Any], status: int, information: int
+) -> None:
+    record = method(probe, number, **fields)
+    assert (record.returned, record.information) == (status, information), describe(record)
+    assert record.changed_bytes == 0, describe(record)
+
+
+def test_what_is_asked_about_methods(probe: Agent) -> None:
+    assert method(probe, 0, flags=SET_SUPPORT).returned == STATUS_SUCCESS
+    listed = method(probe, 0, room=16, guid=uuid.UUID(int=0), flags=SET_SUPPORT)
+    assert (listed.returned, listed.data[:16]) == (STATUS_SUCCESS, METHODS.bytes_le), describe(listed)
+    assert value(method(probe, 4, flags=BASIC_SUPPORT)) == 3, "MODIFY"
+    assert value(method(probe, 3, flags=BASIC_SUPPORT)) == 0x50, "by the item's own handler"
+
+
+def test_a_node_has_methods_of_its_own(probe: Agent) -> None:
+    def of_node(number: int, node: int) -> int:
+        after = struct.pack("<II", node, 0)
+        return int(method(probe, number, flags=SEND | ON_NODE, after=after).returned)
+
+    assert of_node(9, 0) == STATUS_SUCCESS
+    assert of_node(1, 0) == STATUS_NOT_FOUND  # the filter's
+    assert of_node(9, 1) == STATUS_INVALID_PARAMETER
+    assert method(probe, 9).returned == STATUS_NOT_FOUND
+
+
+@pytest.mark.parametrize("route", ["call", "irp"])
+def test_a_method_may_be_answered_later(probe: Agent, route: str) -> None:
+    data = METHODS.bytes_le + struct.pack("<II", 6, SEND)
+    for _ in range(3):
+        record = probe.request(
+            0, data, control=IOCTL_KS_METHOD, in_length=len(data), out_length=4, route=KERNEL_ROUTES[route]
+        )
+        assert record.status in (STATUS_SUCCESS, C["KSHS_POISON_STATUS"]), describe(record)
+        assert struct.unpack("<I", record.data[:4]) == (0x1A7E2,), describe(record)
+        assert record.information == 4, describe(record)
+
+
+def test_a_handler_may_ask_another_table(probe: Agent) -> None:
+    assert value(method(probe, 7)) == FILL ^ 0xFF, "KsMethodHandler, once"
+    assert get(probe, own(14), 1, 4) == struct.pack("<I", 0x1001)
 
 
 # ---- queues of IRPs --------------------------------------------------------------------

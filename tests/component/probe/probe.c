@@ -14,6 +14,7 @@
 #define STATIC_PROBE_FORMAT_TYPE 0x3F0E7C20, 0x8C55, 0x4E0B, 0x9E, 0x51, 0x6B, 0x1D, 0x2A, 0x9C, 0x00, 0x09
 #define STATIC_PROBE_FORMAT_A 0x3F0E7C20, 0x8C55, 0x4E0B, 0x9E, 0x51, 0x6B, 0x1D, 0x2A, 0x9C, 0x00, 0x0A
 #define STATIC_PROBE_FORMAT_B 0x3F0E7C20, 0x8C55, 0x4E0B, 0x9E, 0x51, 0x6B, 0x1D, 0x2A, 0x9C, 0x00, 0x0B
+#define STATIC_PROBE_INNER 0x3F0E7C20, 0x8C55, 0x4E0B, 0x9E, 0x51, 0x6B, 0x1D, 0x2A, 0x9C, 0x00, 0x0E
 #define STATIC_PROBE_OTHER_FILTER 0x3F0E7C20, 0x8C55, 0x4E0B, 0x9E, 0x51, 0x6B, 0x1D, 0x2A, 0x9C, 0x00, 0x0C
 
 static const GUID Categories[] = { { STATIC_PROBE_CATEGORY } };
@@ -25,6 +26,7 @@ static const GUID TopologyId = { STATIC_PROBE_TOPOLOGY };
 static const GUID NodeA = { STATIC_PROBE_NODE_A };
 static const GUID NodeB = { STATIC_PROBE_NODE_B };
 static const GUID Name = { STATIC_PROBE_NAME };
+static const GUID InnerId = { STATIC_PROBE_INNER };
 
 /* ---- formats: a range with members of its own, and a plain one ------------------------- */
 
@@ -279,6 +281,10 @@ static const KSPROPERTY_ITEM FilterItems[] = {
     GET_NUMBERS(PROBE_OPEN),
 };
 
+static const KSPROPERTY_ITEM HandedOnItems[] = {
+    GET(PROBE_HAND_ON, ProbeHandOnProperty, sizeof(ULONG)),
+};
+
 static const KSPROPERTY_ITEM PinOwnItems[] = {
     GET_NUMBERS(PROBE_FORWARD),
     GET_NUMBERS(PROBE_FORWARD_MORE),
@@ -288,6 +294,7 @@ static const KSPROPERTY_SET FilterSets[] = {
     DEFINE_KSPROPERTY_SET(&PropertiesId, SIZEOF_ARRAY(FilterItems), FilterItems, 0, NULL),
     DEFINE_KSPROPERTY_SET(&PinsId, SIZEOF_ARRAY(PinItems), PinItems, 0, NULL),
     DEFINE_KSPROPERTY_SET(&TopologyId, SIZEOF_ARRAY(TopologyItems), TopologyItems, 0, NULL),
+    DEFINE_KSPROPERTY_SET(&InnerId, SIZEOF_ARRAY(HandedOnItems), HandedOnItems, 0, NULL),
 };
 
 static const KSPROPERTY_SET PinSets[] = {
@@ -297,6 +304,8 @@ static const KSPROPERTY_SET PinSets[] = {
 static const KSAUTOMATION_TABLE FilterTable = {
     .PropertySetsCount = SIZEOF_ARRAY(FilterSets), .PropertyItemSize = sizeof(KSPROPERTY_ITEM),
     .PropertySets = FilterSets,
+    .MethodSetsCount = SIZEOF_ARRAY(ProbeMethodSets), .MethodItemSize = sizeof(KSMETHOD_ITEM),
+    .MethodSets = ProbeMethodSets,
 };
 
 static const KSAUTOMATION_TABLE PinTable = {
@@ -306,7 +315,7 @@ static const KSAUTOMATION_TABLE PinTable = {
 /* ---- filters: one is opened by its category, the other by name only ------------------------------ */
 
 static const KSPIN_DESCRIPTOR_EX Pins[] = { PIN(&PinTable) };
-static const KSNODE_DESCRIPTOR Nodes[] = { { NULL, &NodeA, NULL } };
+static const KSNODE_DESCRIPTOR Nodes[] = { { &ProbeNodeTable, &NodeA, NULL } };
 static const KSNODE_DESCRIPTOR OtherNodes[] = { { NULL, &NodeA, NULL }, { NULL, &NodeB, NULL } };
 
 static const KSFILTER_DESCRIPTOR Filter = {
