@@ -183,6 +183,6 @@ def make_guest(
     return [
         f"sealed: {image.path}",
         f"digest: {image.digest}",
-        f"evaluation: {sealed.remaining(image)}",
+        sealed.remaining(image),
         f"use it with: kshs run --guest {image.name}",
     ]

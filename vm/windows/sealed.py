@@ -135,10 +135,10 @@ def remaining(image: WindowsImage, now: datetime | None = None) -> str:
     """How long it lasts, in words."""
     left = image.days_left(now)
     if left is None:
-        return "no evaluation period"
+        return "evaluation: none known"
     if left < 0:
-        return f"the evaluation is over; make it anew with: {rebuild_command(image)}"
-    return f"{left} {'day' if left == 1 else 'days'} of the evaluation left"
+        return f"evaluation: over; make it anew with: {rebuild_command(image)}"
+    return f"evaluation: {left} {'day' if left == 1 else 'days'} left"
 
 
 def family_of(transport: paramiko.Transport) -> Family:

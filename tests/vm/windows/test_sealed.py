@@ -78,7 +78,7 @@ def test_evaluation_refuses_after_its_end(image: sealed.WindowsImage, left: floa
 
 def test_remaining_days_in_words(image: sealed.WindowsImage) -> None:
     said = [sealed.remaining(image, INSTALLED + timedelta(days=day)) for day in (0, 179, 179.5, 180)]
-    assert said == [f"{text} of the evaluation left" for text in ("180 days", "1 day", "0 days", "0 days")]
+    assert said == [f"evaluation: {text} left" for text in ("180 days", "1 day", "0 days", "0 days")]
 
 
 def test_without_an_evaluation_period_nothing_ends(image: sealed.WindowsImage) -> None:
@@ -86,7 +86,7 @@ def test_without_an_evaluation_period_nothing_ends(image: sealed.WindowsImage) -
     endless = sealed.WindowsImage(image.digest, image.path, manifest)
     assert endless.days_left() is None
     assert _guard(endless, 10_000) == []
-    assert sealed.remaining(endless) == "no evaluation period"
+    assert sealed.remaining(endless) == "evaluation: none known"
 
 
 def test_family_speaks_to_cmd() -> None:

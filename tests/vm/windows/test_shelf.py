@@ -74,12 +74,10 @@ def test_what_is_sealed_says_how_long_it_lasts(config: VmConfig) -> None:
     (item,) = shelf.kept(config, NOW)
     assert (item.name, item.state) == ("win11", "sealed")
     assert item.bytes >= 2_900_000
-    expected = (
-        "Windows 11 Enterprise Evaluation, build 26200; 31 days of the evaluation left; sealed 2026-01-01T"
-    )
+    expected = "Windows 11 Enterprise Evaluation, build 26200; evaluation: 31 days left; sealed 2026-01-01T"
     assert item.detail.startswith(expected)
     (item,) = shelf.kept(config, datetime(2026, 6, 1, tzinfo=UTC))
-    assert "the evaluation is over" in item.detail
+    assert "evaluation: over; make it anew with: kshs provision win11" in item.detail
 
 
 def test_what_is_half_made_says_how_it_stands(config: VmConfig) -> None:
