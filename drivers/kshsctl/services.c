@@ -5,7 +5,7 @@
  * Right after a guest has started, its service database can be locked (1055)
  * or not there yet (1722): each call is tried again with growing pauses.
  */
-#include "kshsctl.h"
+#include "nt.h"
 #include <winsvc.h>
 
 #define PATIENCE_MS 30000
@@ -141,15 +141,17 @@ const char *service_state_name(DWORD state)
     }
 }
 
+/* A guest that is leased by starting from its disk has to find the client there.  Wine starts what it needs. */
 static SC_HANDLE create_or_open(SC_HANDLE manager, const wchar_t *name, const wchar_t *path, const wchar_t *group)
 {
+    DWORD start = nt_is_wine() ? SERVICE_DEMAND_START : SERVICE_AUTO_START;
     SC_HANDLE service = CreateServiceW(manager, name, name, SERVICE_ALL_ACCESS, SERVICE_KERNEL_DRIVER,
-                                       SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, path, group, NULL, NULL, NULL, NULL);
+                                       start, SERVICE_ERROR_NORMAL, path, group, NULL, NULL, NULL, NULL);
 
     if (service || GetLastError() != ERROR_SERVICE_EXISTS)
         return service;
     service = OpenServiceW(manager, name, SERVICE_ALL_ACCESS);
-    if (service && !ChangeServiceConfigW(service, SERVICE_KERNEL_DRIVER, SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL,
+    if (service && !ChangeServiceConfigW(service, SERVICE_KERNEL_DRIVER, start, SERVICE_ERROR_NORMAL,
                                          path, group, NULL, NULL, NULL, NULL, name)) {
         DWORD error = GetLastError();
 
