@@ -18,6 +18,7 @@ from harness import setupapi_log, verifier, waiting_agent, windows_deploy
 from harness.agent_channel import WaitingAgentChannel
 from harness.errors import DeployError, UsageError
 from harness.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, text_of
+from vm.errors import GuestLost, GuestTimeout
 
 if TYPE_CHECKING:
     from drivers.build import Build
@@ -210,6 +211,12 @@ def _install(
         )
     except DeployError as error:
         raise windows_deploy.explain(error) from None
+    except (GuestLost, GuestTimeout) as lost:
+        raise DeployError(
+            f"the guest was lost while the driver was installed: {lost.message}",
+            step="install-device",
+            hint="a driver that stops the kernel when it is loaded looks like this; see the guest's console",
+        ) from None
     if answer.get("reboot"):
         raise DeployError("the guest wants a reboot after it", step="install-device")
     guest.call("ping")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import drivers.build
-from harness import setupapi_log, verifier, windows_deploy
+from drivers import inf
+from harness import deploy, setupapi_log, verifier, windows_deploy
 from harness.errors import DeployError
 from harness.kshsctl import Kshsctl, VerbError
 from harness.verifier import Verifier
@@ -279,3 +280,75 @@ def test_a_guest_whose_verifier_exe_cannot_be_run(verified: tuple[WineGuest, Sta
         assert (said["flags"], said["settings"], said["active"]) == (0x10001, None, None)
     finally:
         program.write_bytes(kept)
+
+
+# ---- all of it ------------------------------------------------------------------------------
+
+
+class Pretender:
+    """The shell of a guest that says it were Windows; every verb is run for real."""
+
+    def __init__(self, guest: WineGuest, **device: Any) -> None:
+        self.guest = guest
+        self.device = device
+        self.verbs: list[str] = []
+
+    def put(self, files: Mapping[str, Path]) -> None:
+        for name, path in files.items():
+            target = self.guest.prefix / "drive_c" / name.removeprefix("C:\\").replace("\\", "/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            shutil.copyfile(path, target)
+
+    def wine(self, argv: list[str]) -> str:
+        return "\0".join(argv)
+
+    def run(self, command: str, timeout: float) -> Any:
+        words = command.split("\0")
+        self.verbs.append(words[1])
+        done = self.guest.run(*words, timeout=timeout)
+        said = done.json
+        if words[1] == "info":
+            said |= {"family": "windows", "test_signing": True, "secure_boot": False, "hvci": True}
+        if words[1] == "device":
+            said |= self.device
+        return SimpleNamespace(
+            exit_code=done.exit_code, stdout=json.dumps(said).encode(), stderr=done.stderr.encode()
+        )
+
+
+def test_the_whole_deployment_with_what_wine_cannot_say_filled_in(
+    bare_guest: WineGuest, build: drivers.build.Build
+) -> None:
+    version = inf.load(build.avshs.inf).driver_version()
+    shell: Any = Pretender(bare_guest, started=True, problem=0, version=version)
+    info = deploy.deploy(shell, deploy.Kit(build, build.avshs, HARDWARE_ID, "avshs"))
+    assert shell.verbs == [
+        "info", "setupapi-log", "install-ks", "install-cert", "install-client", "install-device", "ping",
+        "info", "device",
+    ]  # fmt: skip
+    assert info["client"]["loaded"]
+    with agent_of(bare_guest) as agent:
+        agent.open_filter()
+
+
+def test_a_deployment_that_fails_keeps_what_was_written_about_it(
+    bare_guest: WineGuest, build: drivers.build.Build
+) -> None:
+    log = bare_guest.prefix / "drive_c" / "windows" / "inf" / "setupapi.dev.log"
+    log.write_text(section("Device Install - ROOT\\OLD", "!!!  old: before"))
+    shell: Any = Pretender(bare_guest)
+    honest = shell.run
+
+    def run(command: str, timeout: float) -> Any:
+        if "\0device\0" in command:
+            with log.open("a") as file:
+                title = f"Device Install - {HARDWARE_ID}"
+                file.write(section(title, "!!!  dvi: not started", status="FAILURE(0x2)"))
+        return honest(command, timeout)
+
+    shell.run = run
+    says = r"is not started; its last words: !!! dvi: not started \| .*FAILURE\(0x2\)"
+    with pytest.raises(DeployError, match=says) as caught:
+        deploy.deploy(shell, deploy.Kit(build, build.avshs, HARDWARE_ID, "avshs"))
+    assert "old: before" not in caught.value.artefacts["setupapi.dev.log"]

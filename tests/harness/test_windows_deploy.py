@@ -13,6 +13,7 @@ from harness.verifier import Verifier
 from harness.windows_deploy import LOG_NAME, problem_text
 from tests.harness import fake_windows
 from tests.harness.fake_windows import FakeWindows, section, sha
+from vm.errors import GuestLost
 
 HARDWARE_ID = r"Root\KshsAvshs"
 INSTALLED = ["info", "install-cert", "install-client", "install-device", "ping", "info", "device"]
@@ -254,6 +255,21 @@ def test_the_log_comes_with_a_mismatch_too(kit: Kit) -> None:
     with pytest.raises(DeployError, match=r"bound version 9\.9") as caught:
         run(guest)
     assert "ndv:" in caught.value.artefacts[LOG_NAME]
+
+
+def test_a_driver_that_takes_the_guest_along_is_still_no_verdict(kit: Kit) -> None:
+    guest = FakeWindows(kit, log=b"x")
+    honest = guest.verb
+
+    def dies(verb: str, arguments: list[str]) -> dict[str, Any]:
+        if verb in ("install-device", "setupapi-log") and "install-device" in guest.commands:
+            raise GuestLost("the connection broke", "guest")
+        return honest(verb, arguments)
+
+    guest.verb = dies  # type: ignore[method-assign]
+    says = r"the guest was lost while the driver was installed: the connection broke .*log could not be read"
+    with pytest.raises(DeployError, match=says):
+        run(guest)
 
 
 # ---- Driver Verifier --------------------------------------------------------------------
