@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * missing_old.c - functions of the class driver from before AVStream: object
- * headers with dispatch tables, allocators, clocks, topology nodes, fast ways
- * to methods, events, I/O on file objects.
+ * headers with dispatch tables, allocators, clocks, topology nodes, events,
+ * I/O on file objects.
  */
 #include "missing.h"
 
@@ -44,16 +44,8 @@ MISSING_VOID(KsAcquireDeviceSecurityLock, (KSDEVICE_HEADER Header, BOOLEAN Exclu
 MISSING_VOID(KsReleaseDeviceSecurityLock, (KSDEVICE_HEADER Header))
 MISSING(KsCreateDefaultSecurity, (PSECURITY_DESCRIPTOR ParentSecurity, PSECURITY_DESCRIPTOR *DefaultSecurity))
 
-/* ---- methods and special ways to properties --------------------------------------------- */
+/* ---- properties in the registry -------------------------------------------------------------------- */
 
-MISSING_VALUE(BOOLEAN, FALSE, KsFastMethodHandler,
-              (PFILE_OBJECT FileObject, PKSMETHOD Method, ULONG MethodLength, PVOID Data, ULONG DataLength,
-               PIO_STATUS_BLOCK IoStatus, ULONG MethodSetsCount, const KSMETHOD_SET *MethodSet))
-MISSING_VALUE(BOOLEAN, FALSE, KsFastPropertyHandler,
-              (PFILE_OBJECT FileObject, PKSPROPERTY Property, ULONG PropertyLength, PVOID Data, ULONG DataLength,
-               PIO_STATUS_BLOCK IoStatus, ULONG PropertySetsCount, const KSPROPERTY_SET *PropertySet))
-MISSING(KsDispatchSpecificProperty, (PIRP Irp, PFNKSHANDLER Handler))
-MISSING(KsDispatchSpecificMethod, (PIRP Irp, PFNKSHANDLER Handler))
 MISSING(KsUnserializeObjectPropertiesFromRegistry,
         (PFILE_OBJECT FileObject, HANDLE ParentKey, PUNICODE_STRING RegistryPath))
 

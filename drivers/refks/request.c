@@ -325,6 +325,24 @@ ULONG NTAPI KsGetNodeIdFromIrp(PIRP Irp)
     return ((const KSP_NODE *)request->Identifier)->NodeId;
 }
 
+/* For a handler of a request that an earlier one left pending: the buffers are those that were captured then. */
+static NTSTATUS DispatchSpecific(PIRP Irp, PFNKSHANDLER Handler)
+{
+    REFKS_REQUEST *request = FindRequest(Irp, FALSE);
+
+    return request ? Handler(Irp, request->Identifier, request->Data) : STATUS_INVALID_DEVICE_REQUEST;
+}
+
+NTSTATUS NTAPI KsDispatchSpecificProperty(PIRP Irp, PFNKSHANDLER Handler)
+{
+    return DispatchSpecific(Irp, Handler);
+}
+
+NTSTATUS NTAPI KsDispatchSpecificMethod(PIRP Irp, PFNKSHANDLER Handler)
+{
+    return DispatchSpecific(Irp, Handler);
+}
+
 /* A KSMULTIPLE_ITEM and the items after it. */
 NTSTATUS NTAPI KsHandleSizedListQuery(PIRP Irp, ULONG DataItemsCount, ULONG DataItemSize, const VOID *DataItems)
 {

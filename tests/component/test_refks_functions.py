@@ -46,7 +46,7 @@ STATUS_PROPSET_NOT_FOUND = 0xC0000230
 
 # Property numbers of probe.h.
 PIN_FACTORY, NODE, CONNECTIONS, MERGE, QUEUE_ORDER, QUEUE_CANCEL, QUEUE_CANCEL_ALL, QUEUE_MOVE = range(1, 9)
-QUEUE_RACE, WORKER, COUNTED_WORKER, OPEN, FORWARD, FORWARD_MORE, WILDCARD = range(9, 16)
+QUEUE_RACE, WORKER, COUNTED_WORKER, OPEN, FORWARD, FORWARD_MORE, WILDCARD, FAST, PEND = range(9, 18)
 
 
 def own(number: int) -> uuid.UUID:
@@ -460,8 +460,25 @@ def test_a_method_may_be_answered_later(probe: Agent, route: str) -> None:
             0, data, control=IOCTL_KS_METHOD, in_length=len(data), out_length=4, route=KERNEL_ROUTES[route]
         )
         assert record.status in (STATUS_SUCCESS, C["KSHS_POISON_STATUS"]), describe(record)
-        assert struct.unpack("<I", record.data[:4]) == (0x1A7E2,), describe(record)
+        assert struct.unpack("<I", record.data[:4]) == (0x1A7E6,), describe(record)
         assert record.information == 4, describe(record)
+
+
+def test_a_property_may_be_answered_later(probe: Agent) -> None:
+    for _ in range(3):
+        record = ask(probe, PROPERTIES, PEND, 4)
+        assert (record.status, record.information, record.completions) == (STATUS_SUCCESS, 4, 1), describe(
+            record
+        )
+        assert record.data == struct.pack("<I", 0x1A7E0 + PEND), describe(record)
+
+
+def test_fast_handlers_run_for_what_they_are_there_for(probe: Agent) -> None:
+    seen = numbers(probe, FAST)
+    assert seen[:3] == [1, 0x1000 + 1 + 24 + 4, 4], "a get: what its handler gave out"
+    assert seen[3:6] == [1, STATUS_SUCCESS, 0], "a set"
+    assert seen[6:10] == [0, 0, 0, 0], "no item, another verb, short property, short data: the long way"
+    assert seen[10:13] == [1, 0x1000 + 3 + 24 + 4, 0], "a method; a question about methods"
 
 
 def test_a_handler_may_ask_another_table(probe: Agent) -> None:

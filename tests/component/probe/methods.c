@@ -50,25 +50,34 @@ typedef struct LATER {
     PKSWORKER Worker;
     PIRP Irp;
     PULONG Data;
+    BOOLEAN Property;
 } LATER;
 
 static LATER Later;             /* one at a time */
 
+/* Gets the buffers of the first handler, which is long over. */
+static NTSTATUS AnswerLater(PIRP Irp, PKSMETHOD Method, PVOID Data)
+{
+    *(PULONG)Data = Data == Later.Data ? 0x1A7E0 + Method->Id : 0xBAD;
+    Irp->IoStatus.Information = sizeof(ULONG);
+    return STATUS_SUCCESS;
+}
+
+/* The same function for properties and for methods, as far as a handler can tell. */
 static VOID NTAPI FinishLater(PVOID Context)
 {
     LATER *later = Context;
+    PIRP irp = later->Irp;
 
-    *later->Data = 0x1A7E2;
-    later->Irp->IoStatus.Status = STATUS_SUCCESS;
-    later->Irp->IoStatus.Information = sizeof(ULONG);
-    KsCompletePendingRequest(later->Irp);
+    irp->IoStatus.Status = later->Property ? KsDispatchSpecificProperty(irp, (PFNKSHANDLER)AnswerLater)
+                                           : KsDispatchSpecificMethod(irp, (PFNKSHANDLER)AnswerLater);
+    KsCompletePendingRequest(irp);
 }
 
-static NTSTATUS Pend(PIRP Irp, PKSMETHOD Method, PVOID Data)
+static NTSTATUS Begin(PIRP Irp, PVOID Data, BOOLEAN Property)
 {
     NTSTATUS status;
 
-    UNREFERENCED_PARAMETER(Method);
     if (Later.Worker)           /* of the one before, which is over */
         KsUnregisterWorker(Later.Worker);
     status = KsRegisterWorker(DelayedWorkQueue, &Later.Worker);
@@ -76,10 +85,23 @@ static NTSTATUS Pend(PIRP Irp, PKSMETHOD Method, PVOID Data)
         return status;
     Later.Irp = Irp;
     Later.Data = Data;
+    Later.Property = Property;
     ExInitializeWorkItem(&Later.Item, FinishLater, &Later);
     IoMarkIrpPending(Irp);
     (void)KsQueueWorkItem(Later.Worker, &Later.Item);
     return STATUS_PENDING;
+}
+
+static NTSTATUS Pend(PIRP Irp, PKSMETHOD Method, PVOID Data)
+{
+    UNREFERENCED_PARAMETER(Method);
+    return Begin(Irp, Data, FALSE);
+}
+
+NTSTATUS ProbePendProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data)
+{
+    UNREFERENCED_PARAMETER(Property);
+    return Begin(Irp, Data, TRUE);
 }
 
 static NTSTATUS Support(PIRP Irp, PKSMETHOD Method, PVOID Data)

@@ -252,6 +252,8 @@ static NTSTATUS GetNumbers(PIRP Irp, PKSPROPERTY Property, PVOID Data)
     case PROBE_OPEN:
         return ProbeOpen(filter, (const WCHAR *)(Property + 1),
                          stack->Parameters.DeviceIoControl.InputBufferLength - sizeof(*Property), Data);
+    case PROBE_FAST:
+        return ProbeFast(stack->FileObject, Data);
     case PROBE_FORWARD:
         return ProbeForward(KsGetPinFromIrp(Irp), stack->FileObject, Data);
     case PROBE_FORWARD_MORE:
@@ -279,6 +281,8 @@ static const KSPROPERTY_ITEM FilterItems[] = {
     GET_NUMBERS(PROBE_WORKER),
     GET_NUMBERS(PROBE_COUNTED_WORKER),
     GET_NUMBERS(PROBE_OPEN),
+    GET_NUMBERS(PROBE_FAST),
+    GET(PROBE_PEND, ProbePendProperty, sizeof(ULONG)),
 };
 
 static const KSPROPERTY_ITEM HandedOnItems[] = {

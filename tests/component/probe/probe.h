@@ -43,6 +43,8 @@ enum {                          /* also in test_refks_functions.py */
     PROBE_FORWARD = 13,         /* pin: numbers */
     PROBE_FORWARD_MORE = 14,    /* pin: numbers */
     PROBE_WILDCARD = 15,        /* filter: status */
+    PROBE_FAST = 16,            /* filter: numbers */
+    PROBE_PEND = 17,            /* filter: ULONG, answered later */
     PROBE_HAND_ON = 1,          /* filter, in a set of its own: the handler asks another table */
 };
 
@@ -58,6 +60,8 @@ NTSTATUS ProbeCountedWorker(PULONGLONG Numbers);
 NTSTATUS ProbeOpen(PKSFILTER Filter, const WCHAR *Name, ULONG Bytes, PULONGLONG Numbers);
 NTSTATUS ProbeForward(PKSPIN Pin, PFILE_OBJECT FileObject, PULONGLONG Numbers);
 NTSTATUS ProbeForwardMore(PKSPIN Pin, PFILE_OBJECT FileObject, PULONGLONG Numbers);
+NTSTATUS ProbeFast(PFILE_OBJECT FileObject, PULONGLONG Numbers);
+NTSTATUS ProbePendProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data);
 NTSTATUS ProbeHandOnProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data);
 
 extern const KSMETHOD_SET ProbeMethodSets[1];
