@@ -39,7 +39,9 @@ def ask(session: AgentSession) -> list[str]:
     from drivers import abi
     from harness.encode import Encoder
 
-    record = session.run(Encoder(abi.load()).step("INFO"), what="info", timeout=_TIMEOUT)
+    encoder = Encoder(abi.load())
+    step = encoder.step("INFO", value=encoder.constant("INFO_CALLS"))
+    record = session.run(step, what="functions called in vain", timeout=_TIMEOUT)
     return of_info(info_of(record))
 
 

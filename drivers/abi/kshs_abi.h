@@ -86,12 +86,15 @@ typedef struct kshs_guid {
                                        data = bytes after KSPROPERTY (in_length of them), then property data;
                                        ASYNC in user mode: without property data */
 #define KSHS_OP_RELEASE_ALL 9       /* close every slot of the side */
-#define KSHS_OP_INFO 10             /* agent: its `info` JSON as data */
+#define KSHS_OP_INFO 10             /* agent: value = KSHS_INFO_*, its `info` JSON as data */
 #define KSHS_OP_CRASHES 11          /* agent: crash records since the last call, JSON as data */
 #define KSHS_OP_DEVICE 12           /* agent: value = KSHS_DEVICE_*, data = hardware id (UTF-16LE, no NUL) */
 #define KSHS_OP_SLEEP 13            /* agent: timeout_ms in the guest */
 #define KSHS_OP_SHARE 14            /* user: slot := a synchronous handle to what kernel slot slot2 holds;
                                        kernel (for the agent alone): information = handle, changed_bytes = process */
+
+#define KSHS_INFO_ALL 0
+#define KSHS_INFO_CALLS 1           /* of it, ks.unimplemented_calls alone: all else does not change, and costs more */
 
 #define KSHS_DEVICE_RESTART 1
 #define KSHS_DEVICE_REMOVE 2

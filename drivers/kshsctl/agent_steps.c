@@ -2,6 +2,7 @@
  *
  * agent_steps.c - steps that the agent answers itself, whatever their side.
  */
+#include "missing_calls.h"
 #include "serve.h"
 #include <setupapi.h>
 
@@ -25,7 +26,21 @@ static void info(step_context *context)
     json j;
 
     json_start(&j, KSHS_MAX_DATA);
-    info_write(&j, 0, NULL);
+    switch (context->step->value) {
+    case KSHS_INFO_ALL:
+        info_write(&j, 0, NULL);
+        break;
+    case KSHS_INFO_CALLS:
+        json_object(&j, NULL);
+        json_object(&j, "ks");
+        json_missing_calls(&j, "unimplemented_calls", true);
+        break;
+    default:
+        json_free(&j);
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"there is no information of kind %u",
+                    (unsigned)context->step->value);
+        return;
+    }
     reply_json(context, &j);
 }
 

@@ -68,7 +68,7 @@ def test_a_guest_that_cannot_say_says_nothing(ks: Any) -> None:
     assert missing_calls.of_info({"ks": ks}) == []
 
 
-def test_the_agent_is_asked_for_its_info() -> None:
+def test_the_agent_is_asked_for_these_alone() -> None:
     steps = []
 
     def run(step: bytes, *, what: str, timeout: float) -> Any:
@@ -77,7 +77,7 @@ def test_the_agent_is_asked_for_its_info() -> None:
 
     session: Any = SimpleNamespace(run=run)
     assert missing_calls.ask(session) == ["KsA", "KsB"]
-    assert steps == ["info"]
+    assert steps == ["functions called in vain"]
     session.run = lambda *arguments, **more: SimpleNamespace(data=b"torn{")
     with pytest.raises(AgentError, match="not one JSON object"):
         missing_calls.ask(session)
