@@ -43,6 +43,7 @@ def test_wine_lacks_what_was_measured_and_says_why() -> None:
         "create-status",
         "bugcheck",
         "microsoft-ks",
+        "user-connected-pins",
     } <= lacking.keys()
     assert "c0000034" in lacking["native-pin-open"]
     assert "ks-handshake" in capabilities.present(WINE)
@@ -93,6 +94,18 @@ def test_a_guest_that_says_nothing_lacks_what_it_does_not_say(info: dict[str, An
 )
 def test_steps_imply_needs(step: dict[str, Any], implied: set[str]) -> None:
     assert capabilities.implied(scenario(step)) == implied
+
+
+def test_pins_that_are_connected_in_user_mode_need_a_guest_that_can() -> None:
+    steps = [{"do": "handshake", "on": "source", "route": "sync"}]
+    made = scenario(steps[0], open=["source -> sink"])
+    assert "user-connected-pins" in capabilities.implied(made)
+    by_the_client = scenario(
+        {"do": "handshake", "on": "source"},
+        open=["source -> sink", "mine = source"],
+        steps=[{"do": "handshake", "on": "source"}, steps[0] | {"on": "mine"}],
+    )
+    assert "user-connected-pins" not in capabilities.implied(by_the_client)
 
 
 def test_reasons_name_every_need() -> None:

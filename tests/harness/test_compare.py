@@ -222,3 +222,4 @@ def test_pin_handshake_is_judged_by_h7() -> None:
     assert wrong(planned, block(output=bytes(good.dumps()))) == {}
     bad = ABI.cs.kshs_pin_handshake(returned=0xC0000010, out_written=0, answer=answer)
     assert wrong(planned, block(output=bytes(bad.dumps()))) == {"returned": "H7"}
+    assert wrong(planned, block(output=bytes(good.dumps()), completions=2)) == {"completions": "IO"}

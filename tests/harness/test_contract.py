@@ -158,6 +158,9 @@ def test_h7_ks_pin_handshake() -> None:
     for callback in (OTHER, NO_CALLBACK, UNKNOWN_CALLBACK):
         assert predict_pin_handshake(True, callback).kind is PredictionKind.CHARACTERISTIC
     assert predict_pin_handshake(False, ACCEPTS).kind is PredictionKind.CHARACTERISTIC
+    disturbed = predict_pin_handshake(True, ACCEPTS, disturbed="the pin is closed")
+    assert disturbed.kind is PredictionKind.CHARACTERISTIC
+    assert "closed while KsPinHandshake is under way" in disturbed.reason
 
 
 def test_the_clauses_are_those_of_the_documented_contract() -> None:

@@ -65,7 +65,7 @@ def test_hello_already_waiting_in_the_pipe_and_log_before_it(connect: Open) -> N
 @pytest.mark.parametrize(
     ("options", "kind", "says"),
     [
-        ({"version": 99}, AbiMismatchError, "ABI version 99, this harness 1"),
+        ({"version": 99}, AbiMismatchError, "ABI version 99, this harness 2"),
         ({"layout": "kshs_frame 17 magic:0"}, AbiMismatchError, "the ABI otherwise: .*kshs_frame"),
         ({"handshake_size": 24}, AbiMismatchError, "do not go together"),
         ({"pointer_size": 16}, AbiMismatchError, "pointers of 16 bytes"),
