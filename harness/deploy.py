@@ -170,7 +170,7 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
         if kit.verifier is not None:
             verifier.check_active(info, kit.verifier, [path.name for path in kit.drivers])
     except DeployError as error:
-        windows_deploy.keep_log(guest, begin, error, [kit.hardware_id, kit.package.inf.name])
+        windows_deploy.keep_log(guest, begin, error, kit.hardware_id, kit.package.inf.name)
         raise
     return info
 

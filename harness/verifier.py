@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 _STEP = "verifier"
 #: verifier.exe ends with 0 (done), 1 (error) or 2 (done, in force after a restart).
 _DONE = (0, 2)
-_ADVICE = (
-    'name it in the guest\'s profile (verifier_drivers = ["NAME.sys"]) and make the guest anew'
-    " (kshs provision NAME --rebuild), or use a guest without the verifier leg"
-)
 
 
 @dataclass(frozen=True)
 class Verifier:
-    """What a guest with the leg was asked for: rule classes by number, drivers by lower-case file name."""
+    """What a guest with the leg was asked for: rule classes by number, drivers by lower-case file name.
+
+    ``guest`` is its name, for what a user can do.
+    """
 
     classes: tuple[int, ...]
     drivers: tuple[str, ...]
+    guest: str
 
     @property
     def flags(self) -> int:
@@ -47,6 +47,18 @@ class Verifier:
         """Names it in the layer's digest."""
         return f"{self.classes} {self.drivers}"
 
+    @property
+    def anew(self) -> str:
+        """What helps a guest that is not as it was asked for."""
+        return f"make the guest anew: kshs provision {self.guest} --iso FILE --rebuild"
+
+    def on_the_list(self, name: str) -> str:
+        """What helps a driver that Verifier does not take or does not see."""
+        return (
+            f'name it in the guest\'s profile, [guests.{self.guest}] verifier_drivers = ["{name}"], and'
+            f" {self.anew}; or use a guest without the verifier leg"
+        )
+
 
 def wanted(image: Image) -> Verifier | None:
     """What the profile of a sealed Windows image asks for; None without the leg."""
@@ -57,7 +69,7 @@ def wanted(image: Image) -> Verifier | None:
         return None
     from vm.windows import payload
 
-    return Verifier(payload.VERIFIER_CLASSES, payload.verifier_drivers(image.profile))
+    return Verifier(payload.VERIFIER_CLASSES, payload.verifier_drivers(image.profile), image.name)
 
 
 def check_settings(info: Mapping[str, Any], asked: Verifier) -> None:
@@ -73,7 +85,7 @@ def check_settings(info: Mapping[str, Any], asked: Verifier) -> None:
         raise DeployError(
             f"Driver Verifier is not set for {', '.join(missing)} but for {_list(drivers)}",
             step=_STEP,
-            hint="make the guest anew: kshs provision NAME --rebuild",
+            hint=asked.anew,
         )
 
 
@@ -88,10 +100,21 @@ def enrol(shell: Shell, info: Mapping[str, Any], asked: Verifier, drivers: Itera
     if not fresh:
         return
     classes = [str(number) for number in asked.classes]
-    _run(shell, ["/rc", *classes, "/driver", *sorted({*known, *fresh})])
-    # As the guest's set-up did: a driver that crashes while the system starts does so once.
-    _run(shell, ["/bootmode", "resetonbootfail"])
-    _run(shell, ["/volatile", "/adddriver", *fresh])
+    for arguments in (
+        ["/rc", *classes, "/driver", *sorted({*known, *fresh})],
+        # As the guest's set-up did: a driver that crashes while the system starts does so once.
+        ["/bootmode", "resetonbootfail"],
+        ["/volatile", "/adddriver", *fresh],
+    ):
+        done = shell.run(shell.wine(["verifier", *arguments]), timeout=TIMEOUT)
+        if done.exit_code not in _DONE:
+            raise DeployError(
+                f"verifier {' '.join(arguments)} was refused",
+                step=_STEP,
+                exit_code=done.exit_code,
+                log=text_of(done.stderr) or text_of(done.stdout),
+                hint=asked.on_the_list(fresh[0]),
+            )
 
 
 def check_active(info: Mapping[str, Any], asked: Verifier, drivers: Sequence[str]) -> None:
@@ -105,11 +128,15 @@ def check_active(info: Mapping[str, Any], asked: Verifier, drivers: Sequence[str
     for name in (name.lower() for name in drivers):
         if name not in watched:
             raise DeployError(
-                f"Driver Verifier does not watch {name}, only {_list(watched)}", step=_STEP, hint=_ADVICE
+                f"Driver Verifier does not watch {name}, only {_list(watched)}",
+                step=_STEP,
+                hint=asked.on_the_list(name),
             )
         if watched[name] == 0:
             raise DeployError(
-                f"Driver Verifier has {name} on its list and has not seen it loaded", step=_STEP, hint=_ADVICE
+                f"Driver Verifier has {name} on its list and has not seen it loaded",
+                step=_STEP,
+                hint=asked.on_the_list(name),
             )
 
 
@@ -137,7 +164,7 @@ def _said(info: Mapping[str, Any], key: str, asked: Verifier) -> tuple[int, dict
             f"this guest was made with the verifier leg (classes {_numbers(asked.classes)}),"
             f" and Driver Verifier is off there, or verifier {where} does not say",
             step=_STEP,
-            hint="make the guest anew: kshs provision NAME --rebuild",
+            hint=asked.anew,
         )
     flags = part.get("flags")
     return flags if isinstance(flags, int) else 0, _drivers(part)
@@ -159,20 +186,7 @@ def _compare_flags(state: str, flags: int, asked: Verifier) -> None:
             f"rule classes {_numbers(missing)} of Driver Verifier were asked for and are not {state}"
             f" (flags {_hex(flags)}, asked for {_hex(asked.flags)})",
             step=_STEP,
-            hint="make the guest anew: kshs provision NAME --rebuild",
-        )
-
-
-def _run(shell: Shell, arguments: Sequence[str]) -> None:
-    done = shell.run(shell.wine(["verifier", *arguments]), timeout=TIMEOUT)
-    if done.exit_code not in _DONE:
-        said = text_of(done.stderr) or text_of(done.stdout)
-        raise DeployError(
-            f"verifier {' '.join(arguments)} was refused",
-            step=_STEP,
-            exit_code=done.exit_code,
-            log=said,
-            hint=_ADVICE,
+            hint=asked.anew,
         )
 
 

@@ -170,11 +170,14 @@ def problem_text(device: Mapping[str, Any]) -> str | None:
 
 def explain(error: DeployError) -> DeployError:
     """The failure of `install-device` with the device's problem code in words, where it said one."""
-    problem = problem_text(error.answer) if isinstance(error, VerbError) else None
+    if not isinstance(error, VerbError):
+        return error
+    problem = problem_text(error.answer)
     if problem is None:
         return error
-    return DeployError(
+    return VerbError(
         f"{error.message}; {problem}",
+        answer=error.answer,
         step=error.step,
         exit_code=error.exit_code,
         log=error.log,
@@ -182,12 +185,16 @@ def explain(error: DeployError) -> DeployError:
     )
 
 
-def keep_log(guest: Kshsctl, begin: Mark, error: DeployError, names: Sequence[str]) -> None:
+def keep_log(guest: Kshsctl, begin: Mark, error: DeployError, hardware_id: str, inf_name: str) -> None:
     """Adds SetupAPI's own words to a failure: the last ones to its text, all of them as an artefact.
 
+    Kept are the sections that name the hardware id, the INF, or the device's instance where it is known.
     Never raises: a log that cannot be had is said, and hides nothing.
     """
+    names = [hardware_id, inf_name]
     try:
+        if instance := _instance(guest, error, hardware_id):
+            names.append(instance)
         text = setupapi_log.about(setupapi_log.since(guest, begin), names)
     except (DeployError, VmError) as why:
         error.log = f"{error.log}\n(the setupapi log could not be read: {why.message})".strip()
@@ -197,6 +204,16 @@ def keep_log(guest: Kshsctl, begin: Mark, error: DeployError, names: Sequence[st
         return
     error.artefacts[LOG_NAME] = text
     error.log = "\n".join(setupapi_log.last_words(text))
+
+
+def _instance(guest: Kshsctl, error: DeployError, hardware_id: str) -> str:
+    """The device's instance id: the failed installation's, or that of the device which is there."""
+    if isinstance(error, VerbError) and error.answer.get("instance"):
+        return str(error.answer["instance"])
+    try:
+        return str(guest.call("device", hardware_id).get("instance") or "")
+    except DeployError:
+        return ""
 
 
 def _version(text: object) -> tuple[int, ...] | None:

@@ -218,7 +218,7 @@ def test_info_says_what_verifier_is_set_to_and_what_it_watches(verified: tuple[W
             ],
         },
     }
-    asked = Verifier((1, 17, 34), ("avshs.sys", "ksclient.sys"))
+    asked = Verifier((1, 17, 34), ("avshs.sys", "ksclient.sys"), "lab")
     verifier.check_settings(said, asked)
     verifier.check_active(said, asked, ["avshs.sys", "ksclient.sys"])
     with pytest.raises(DeployError, match=r"does not watch other\.sys, only avshs\.sys, ksclient\.sys"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,22 +185,24 @@ OURS = section(
 STAGED = section(
     r"SetupCopyOEMInf - C:\kshs\target\avshs.inf", "     inf: copied", status="FAILURE(0x800b0109)"
 )
+INSTANCE = section(r"Device Install (Hardware initiated) - ROOT\MEDIA\0007", "     ndv: by its instance")
 FAILED = bend(
     "install-device", 1, b"kshsctl: not installed\n", step="update-driver", error="was not installed",
-    detail="Win32 error 0x800b0109", problem=52, problem_status="0xc0000428",
+    detail="Win32 error 0x800b0109", problem=52, problem_status="0xc0000428", instance=r"Root\MEDIA\0007",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8-sig", "utf-16"])
 def test_setupapis_words_about_this_device_since_the_deployment_began(kit: Kit, encoding: str) -> None:
     before = (THEIRS + OURS.replace("ndv", "old")).encode(encoding)
-    added = (THEIRS + STAGED + OURS).encode("utf-16-le" if encoding == "utf-16" else "utf-8")
+    added = (THEIRS + STAGED + INSTANCE + OURS).encode("utf-16-le" if encoding == "utf-16" else "utf-8")
     guest = FakeWindows(kit, log=before, writes=added, bend=FAILED)
     with pytest.raises(DeployError) as caught:
         run(guest)
     kept = caught.value.artefacts[LOG_NAME]
     assert "Failed to verify" in kept
     assert "inf: copied" in kept
+    assert "by its instance" in kept
     assert "nothing to do with us" not in kept
     assert "old:" not in kept, "what was there before"
     said = str(caught.value)
@@ -274,7 +277,7 @@ def test_a_driver_that_takes_the_guest_along_is_still_no_verdict(kit: Kit) -> No
 
 # ---- Driver Verifier --------------------------------------------------------------------
 
-ASKED = Verifier((1, 17, 34), ("ksclient.sys",))
+ASKED = Verifier((1, 17, 34), ("ksclient.sys",), "lab")
 FLAGS = 0x10001
 
 
@@ -300,7 +303,7 @@ def test_the_targets_driver_is_put_under_verifier_before_it_is_loaded(watched: F
 
 
 def test_a_driver_of_the_profile_needs_no_more(tmp_path: Path) -> None:
-    kit = fake_windows.kit(tmp_path, Verifier((1, 17), ("avshs.sys", "ksclient.sys")))
+    kit = fake_windows.kit(tmp_path, Verifier((1, 17), ("avshs.sys", "ksclient.sys"), "lab"))
     names = ["avshs.sys", "ksclient.sys"]
     guest = FakeWindows(kit, flags=FLAGS, settings=names, watched=dict.fromkeys(names, 0))
     run(guest)
@@ -327,7 +330,8 @@ def test_settings_that_are_not_what_was_asked_for_are_refused(
 
 def test_a_driver_that_verifier_does_not_take_is_refused(watched: FakeWindows) -> None:
     watched.takes_volatile = False
-    with pytest.raises(DeployError, match=r"adddriver avshs\.sys was refused .*verifier_drivers"):
+    says = r"adddriver avshs\.sys was refused .*\[guests\.lab\] verifier_drivers = .*provision lab --iso FILE"
+    with pytest.raises(DeployError, match=says):
         run(watched)
     assert "install-device" not in watched.commands
 
@@ -341,6 +345,6 @@ def test_a_driver_that_verifier_never_saw_is_refused(watched: FakeWindows) -> No
 def test_the_leg_is_part_of_what_names_the_layer(tmp_path: Path) -> None:
     digests = {
         fake_windows.kit(tmp_path, asked).digest
-        for asked in (None, ASKED, Verifier((1,), ASKED.drivers), Verifier(ASKED.classes, ("x.sys",)))
+        for asked in (None, ASKED, replace(ASKED, classes=(1,)), replace(ASKED, drivers=("x.sys",)))
     }
     assert len(digests) == 4
