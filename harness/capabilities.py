@@ -80,9 +80,12 @@ def _bugcheck(info: Info) -> str | None:
 def _verifier(info: Info) -> str | None:
     if info.get("family") != _WINDOWS:
         return "Driver Verifier is a part of Windows"
-    return (
-        None if _part(info, "verifier").get("flags") else "Driver Verifier is not switched on in this guest"
-    )
+    verifier = _part(info, "verifier")
+    if not verifier.get("flags") and not verifier.get("drivers"):
+        return "Driver Verifier is not switched on in this guest"
+    if "active" in verifier and not _part(verifier, "active").get("flags"):
+        return "Driver Verifier is set in this guest and not in force (verifier /query)"
+    return None
 
 
 def _pointer_size(size: int) -> Callable[[Info], str | None]:

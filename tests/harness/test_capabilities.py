@@ -49,6 +49,21 @@ def test_wine_lacks_what_was_measured_and_says_why() -> None:
     assert "ks-handshake" in capabilities.present(WINE)
 
 
+@pytest.mark.parametrize(
+    ("verifier", "why"),
+    [
+        ({"flags": 0x10000, "drivers": ["a.sys"], "active": {"flags": 0x10000, "drivers": []}}, None),
+        ({"flags": 0, "drivers": ["a.sys"], "active": {"flags": 0x10000, "drivers": []}}, None),
+        ({"flags": 0x10000, "drivers": ["a.sys"], "active": {"flags": 0, "drivers": []}}, "not in force"),
+        ({"flags": 0x10000, "drivers": ["a.sys"], "active": None}, "not in force"),
+        ({"flags": 0, "drivers": [], "active": None}, "not switched on"),
+    ],
+)
+def test_verifier_must_be_in_force(verifier: dict[str, Any], why: str | None) -> None:
+    absent = capabilities.absent(WINDOWS | {"verifier": verifier}).get("driver-verifier")
+    assert absent is None if why is None else why in (absent or "")
+
+
 def test_another_kernels_own_ks_is_not_asked_for_handshakes() -> None:
     assert "not known to handle handshakes" in capabilities.absent(OTHER_NT)["ks-handshake"]
     step = {"do": "handshake", "on": "source"}
