@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from vm.windows.domain import firmware_pair
 
 HERE = Path(__file__).parent
 FAULTS = (
-    "none",
     "hang-in-setup",
     "wrong-edition",
     "first-logon-failure",
@@ -38,7 +37,7 @@ FAULTS = (
 EDITION = "ServerStandardEval"
 BUILD = 26100
 IMAGES = (("Double Standard Core", "ServerCoreEval"), ("Double Standard", EDITION))
-_FAULT_SIZE = 32  # bytes of the file that names the fault; patched in place
+_FAULT_SIZE = 64  # bytes of the file that names the faults; patched in place
 _MODULES = (
     "ahci",
     "sd_mod",
@@ -70,18 +69,20 @@ _UEFI = (*_GRUB_COMMON, "iso9660", "part_gpt", "fat", "efi_gop")
 
 @dataclass(frozen=True)
 class Double:
-    """The ISO without a fault, and where in it the fault's name stands."""
+    """The ISO without a fault, and where in it the names of faults stand."""
 
     iso: Path
     fault_at: int
 
-    def with_fault(self, name: str, target: Path) -> Path:
-        """A copy of the ISO with this fault."""
-        assert name in FAULTS
+    def with_faults(self, names: Sequence[str], target: Path) -> Path:
+        """A copy of the ISO with these faults."""
+        assert set(names) <= set(FAULTS)
+        text = ",".join(names)
+        assert len(text) <= _FAULT_SIZE
         subprocess.run(["cp", "--reflink=auto", str(self.iso), str(target)], check=True)
         with target.open("r+b") as file:
             file.seek(self.fault_at)
-            file.write(name.encode().ljust(_FAULT_SIZE))
+            file.write(text.encode().ljust(_FAULT_SIZE))
         return target
 
 
@@ -105,6 +106,7 @@ def ensure(config: VmConfig) -> Double:
             if other.is_dir() and other != folder and not other.name.startswith("kernel-"):
                 remove_tree(other)
         if not iso.exists():
+            remove_tree(folder / "work")
             work = private_directory(folder / "work")
             _write_iso(_contents(config, wine, kernel, work), work, folder / "double.part")
             (folder / "double.part").rename(iso)

@@ -41,5 +41,13 @@ mount_cds() {
     [ ! -e $MEDIUM/double/fault ] || FAULT=$(tr -d ' \n' <$MEDIUM/double/fault)
 }
 
+# Whether the test asked for this fault; commas separate several.
+faulty() {
+    case ",$FAULT," in
+    *",$1,"*) true ;;
+    *) false ;;
+    esac
+}
+
 # The texts at a path of the answer file, as awk prints them; see answer.awk.
 answers() { sed -n "s|^unattend/$1=||p" $ANSWERS; }

@@ -12,7 +12,7 @@ while ! root=$(findfs LABEL=root 2>/dev/null) && [ $tries -lt 100 ]; do
     tries=$((tries + 1))
 done
 mount -t ext4 -o rw,noatime "$root" /root || stuck "INACCESSIBLE_BOOT_DEVICE"
-[ "$FAULT" != reboot-loop ] || reboot -f
+! faulty reboot-loop || reboot -f
 mkdir -p /root/usr/lib/kshs-double
 cp -r /double/. /root/usr/lib/kshs-double/
 cp /double/inittab /root/etc/inittab
