@@ -248,9 +248,8 @@ REFKS_FACTORY *RefksFindFactory(REFKS_DEVICE *Device, const WCHAR *Name, ULONG C
 }
 
 /* The documentation does not say whether the caller holds the device mutex: the list is one that needs no lock.
- * Nobody
- * opens a stopped device, so items with KSCREATE_ITEM_FREEONSTOP stay: a driver that adds one again when it is
- * started the next time finds it there. */
+ * Nobody opens a stopped device, so items with KSCREATE_ITEM_FREEONSTOP stay: a driver that adds one again when it
+ * is started the next time finds it there. */
 NTSTATUS NTAPI KsFilterFactoryAddCreateItem(PKSFILTERFACTORY FilterFactory, PWSTR RefString,
                                             PSECURITY_DESCRIPTOR SecurityDescriptor, ULONG CreateItemFlags)
 {

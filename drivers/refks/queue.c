@@ -221,6 +221,10 @@ void NTAPI KsCancelRoutine(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     RemoveEntryList(&Irp->Tail.Overlay.ListEntry);
     KeReleaseSpinLock(lock, irql);
     IoReleaseCancelSpinLock(Irp->CancelIrql);
-    if (Irp->IoStatus.Status != STATUS_CANCELLED)
-        (void)kshs_complete(Irp, STATUS_CANCELLED, 0);
+    if (Irp->IoStatus.Status == STATUS_CANCELLED)
+        return;
+    Irp->IoStatus.Status = STATUS_CANCELLED;
+    Irp->IoStatus.Information = 0;
+    if (!RefksCompleteRequest(Irp))     /* it may be one that a handler of ours left pending */
+        IoCompleteRequest(Irp, IO_NO_INCREMENT);
 }

@@ -47,6 +47,7 @@ STATUS_PROPSET_NOT_FOUND = 0xC0000230
 # Property numbers of probe.h.
 PIN_FACTORY, NODE, CONNECTIONS, MERGE, QUEUE_ORDER, QUEUE_CANCEL, QUEUE_CANCEL_ALL, QUEUE_MOVE = range(1, 9)
 QUEUE_RACE, WORKER, COUNTED_WORKER, OPEN, FORWARD, FORWARD_MORE, WILDCARD, FAST, PEND = range(9, 18)
+QUEUED, RELEASE, CLOSED = range(18, 21)
 
 
 def own(number: int) -> uuid.UUID:
@@ -61,6 +62,7 @@ SPECIFIER_NONE = uuid.UUID("0F6417D6-C318-11D0-A43F-00A0C9223196")
 KSPROPSETID_PIN = uuid.UUID("8C134960-51AD-11CF-878A-94F801C10000")
 KSPROPSETID_TOPOLOGY = uuid.UUID("720D4AC0-7533-11D0-A5D6-28DB04C10000")
 
+IOCTL_KS_PROPERTY = 0x002F0003
 IOCTL_KS_METHOD = 0x002F000F
 FILL = C["KSHS_OUT_FILL"] * 0x01010101
 
@@ -521,6 +523,56 @@ def test_irps_move_to_another_queue_and_are_cancelled_there(probe: Agent) -> Non
     assert seen[14:17] == [2, 5, 0], "from the tail to the head keeps the order"
 
 
+def queue_request(agent: Agent, token: int, slot: int = 1) -> None:
+    """A property that the probe queues, on its way."""
+    data = PROPERTIES.bytes_le + struct.pack("<II", QUEUED, GET)
+    record = agent.request(
+        slot,
+        data,
+        control=IOCTL_KS_PROPERTY,
+        in_length=len(data),
+        out_length=4,
+        route=C["KSHS_ROUTE_IRP"],
+        token=token,
+        flags=C["KSHS_STEP_ASYNC"],
+    )
+    assert record.outcome == C["KSHS_OUTCOME_STARTED"], describe(record)
+
+
+def finished(agent: Agent, token: int) -> Record:
+    record = agent.run("WAIT", side=KERNEL, token=token, timeout_ms=10000)
+    assert record.outcome == C["KSHS_OUTCOME_DONE"], describe(record)
+    assert record.completions == 1, describe(record)
+    return record
+
+
+def test_a_request_that_is_queued_is_cancelled_and_its_filter_is_free(probe: Agent) -> None:
+    """By the class driver's own routine, which gives back what the request held."""
+    closed = ulong(probe, CLOSED)
+    probe.done("OPEN_FILTER", side=KERNEL, slot=1, guid=CATEGORY, value=0)
+    queue_request(probe, 1)
+    queue_request(probe, 2)
+    for token in (1, 2):
+        record = probe.run("CANCEL", side=KERNEL, token=token)
+        assert record.outcome == C["KSHS_OUTCOME_DONE"], describe(record)
+        record = finished(probe, token)
+        assert (record.status, record.information) == (STATUS_CANCELLED, 0), describe(record)
+        assert record.changed_bytes == 0, describe(record)
+    assert ulong(probe, RELEASE) == 0
+    probe.close(1)
+    assert ulong(probe, CLOSED) == closed + 1
+
+
+def test_a_request_that_is_queued_is_answered_when_the_driver_likes(probe: Agent) -> None:
+    probe.done("OPEN_FILTER", side=KERNEL, slot=1, guid=CATEGORY, value=0)
+    queue_request(probe, 3)
+    queue_request(probe, 4)
+    assert ulong(probe, RELEASE) == 2
+    for token in (3, 4):
+        record = finished(probe, token)
+        assert (record.status, record.data) == (STATUS_SUCCESS, struct.pack("<I", 0x9E0E)), describe(record)
+
+
 def test_no_irp_is_lost_or_completed_twice_in_a_race(probe: Agent) -> None:
     """A thread cancels each IRP while others are added, acquired, released, removed and moved."""
     once, cancelled, removed, counted, left, total = numbers(probe, QUEUE_RACE)[:6]
@@ -539,7 +591,9 @@ def test_a_worker_runs_every_item_in_another_thread_before_it_goes(probe: Agent)
 
 
 def test_a_counted_worker_runs_once_for_many_tasks(probe: Agent) -> None:
-    assert numbers(probe, COUNTED_WORKER)[:5] == [1, 2, 3, 1, 3]
+    seen = numbers(probe, COUNTED_WORKER)
+    assert seen[:5] == [1, 2, 3, 1, 3], "three tasks in one run"
+    assert seen[5:8] == [1, 2, 4], "one more when it had ended"
 
 
 # ---- create items ----------------------------------------------------------------------------

@@ -208,6 +208,16 @@ static NTSTATUS AddWildcard(PKSFILTER Filter)
 
 /* ---- properties of the filter and of its pin -------------------------------------------------- */
 
+static volatile LONG FiltersClosed;
+
+static NTSTATUS FilterClose(PKSFILTER Filter, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Filter);
+    UNREFERENCED_PARAMETER(Irp);
+    InterlockedIncrement(&FiltersClosed);
+    return STATUS_SUCCESS;
+}
+
 static NTSTATUS GetUlong(PIRP Irp, PKSPROPERTY Property, PVOID Data)
 {
     PKSFILTER filter = KsGetFilterFromIrp(Irp);
@@ -220,6 +230,15 @@ static NTSTATUS GetUlong(PIRP Irp, PKSPROPERTY Property, PVOID Data)
         return CreateNode(filter, Data);
     case PROBE_WILDCARD:
         return AddWildcard(filter);
+    case PROBE_QUEUED:
+        *(PULONG)Data = 0x9E0E;
+        return ProbeQueued(Irp);
+    case PROBE_RELEASE:
+        *(PULONG)Data = ProbeRelease();
+        return STATUS_SUCCESS;
+    case PROBE_CLOSED:
+        *(PULONG)Data = (ULONG)FiltersClosed;
+        return STATUS_SUCCESS;
     default:
         return AddConnections(filter);
     }
@@ -272,6 +291,9 @@ static const KSPROPERTY_ITEM FilterItems[] = {
     GET(PROBE_NODE, GetUlong, sizeof(ULONG)),
     GET(PROBE_CONNECTIONS, GetUlong, sizeof(ULONG)),
     GET(PROBE_WILDCARD, GetUlong, sizeof(ULONG)),
+    GET(PROBE_QUEUED, GetUlong, sizeof(ULONG)),
+    GET(PROBE_RELEASE, GetUlong, sizeof(ULONG)),
+    GET(PROBE_CLOSED, GetUlong, sizeof(ULONG)),
     GET_NUMBERS(PROBE_MERGE),
     GET_NUMBERS(PROBE_QUEUE_ORDER),
     GET_NUMBERS(PROBE_QUEUE_CANCEL),
@@ -322,8 +344,10 @@ static const KSPIN_DESCRIPTOR_EX Pins[] = { PIN(&PinTable) };
 static const KSNODE_DESCRIPTOR Nodes[] = { { &ProbeNodeTable, &NodeA, NULL } };
 static const KSNODE_DESCRIPTOR OtherNodes[] = { { NULL, &NodeA, NULL }, { NULL, &NodeB, NULL } };
 
+static const KSFILTER_DISPATCH FilterDispatch = { .Close = FilterClose };
+
 static const KSFILTER_DESCRIPTOR Filter = {
-    .AutomationTable = &FilterTable, .Version = KSFILTER_DESCRIPTOR_VERSION, .ReferenceGuid = &ReferenceGuid,
+    .Dispatch = &FilterDispatch, .AutomationTable = &FilterTable, .Version = KSFILTER_DESCRIPTOR_VERSION, .ReferenceGuid = &ReferenceGuid,
     .PinDescriptorsCount = SIZEOF_ARRAY(Pins), .PinDescriptorSize = sizeof(Pins[0]), .PinDescriptors = Pins,
     .CategoriesCount = SIZEOF_ARRAY(Categories), .Categories = Categories,
     .NodeDescriptorsCount = SIZEOF_ARRAY(Nodes), .NodeDescriptorSize = sizeof(Nodes[0]), .NodeDescriptors = Nodes,

@@ -45,6 +45,9 @@ enum {                          /* also in test_refks_functions.py */
     PROBE_WILDCARD = 15,        /* filter: status */
     PROBE_FAST = 16,            /* filter: numbers */
     PROBE_PEND = 17,            /* filter: ULONG, answered later */
+    PROBE_QUEUED = 18,          /* filter: waits in a queue until it is cancelled or released */
+    PROBE_RELEASE = 19,         /* filter: completes what is queued; ULONG: how many there were */
+    PROBE_CLOSED = 20,          /* filter: ULONG, filters closed so far */
     PROBE_HAND_ON = 1,          /* filter, in a set of its own: the handler asks another table */
 };
 
@@ -60,6 +63,8 @@ NTSTATUS ProbeCountedWorker(PULONGLONG Numbers);
 NTSTATUS ProbeOpen(PKSFILTER Filter, const WCHAR *Name, ULONG Bytes, PULONGLONG Numbers);
 NTSTATUS ProbeForward(PKSPIN Pin, PFILE_OBJECT FileObject, PULONGLONG Numbers);
 NTSTATUS ProbeForwardMore(PKSPIN Pin, PFILE_OBJECT FileObject, PULONGLONG Numbers);
+NTSTATUS ProbeQueued(PIRP Irp);
+ULONG ProbeRelease(void);
 NTSTATUS ProbeFast(PFILE_OBJECT FileObject, PULONGLONG Numbers);
 NTSTATUS ProbePendProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data);
 NTSTATUS ProbeHandOnProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data);

@@ -89,9 +89,9 @@ static ULONGLONG NumberOf(const TRACE *Traces, ULONG Count, PIRP Irp)
     return Irp ? 99 : 0;
 }
 
-static void Add(QUEUE *Queue, TRACE *Trace)
+static void Add(QUEUE *Queue, PIRP Irp)
 {
-    KsAddIrpToCancelableQueue(&Queue->List, &Queue->Lock, Trace->Irp, KsListEntryTail, NULL);
+    KsAddIrpToCancelableQueue(&Queue->List, &Queue->Lock, Irp, KsListEntryTail, NULL);
 }
 
 static PIRP Remove(QUEUE *Queue, KSLIST_ENTRY_LOCATION Location, KSIRP_REMOVAL_OPERATION Operation)
@@ -109,9 +109,9 @@ NTSTATUS ProbeQueueOrder(PULONGLONG Numbers)
         FreeIrps(traces, 4);
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    Add(&queue, &traces[0]);
-    Add(&queue, &traces[1]);
-    Add(&queue, &traces[2]);
+    Add(&queue, traces[0].Irp);
+    Add(&queue, traces[1].Irp);
+    Add(&queue, traces[2].Irp);
     KsAddIrpToCancelableQueue(&queue.List, &queue.Lock, traces[3].Irp, KsListEntryHead, NULL);  /* 4 1 2 3 */
     Numbers[0] = NumberOf(traces, 4, Remove(&queue, KsListEntryHead, KsAcquireAndRemove));      /* 4 */
     Numbers[1] = NumberOf(traces, 4, Remove(&queue, KsListEntryTail, KsAcquireAndRemove));      /* 3 */
@@ -156,14 +156,14 @@ NTSTATUS ProbeQueueCancel(PULONGLONG Numbers)
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     /* in the queue */
-    Add(&queue, &traces[0]);
+    Add(&queue, traces[0].Irp);
     Numbers[0] = IoCancelIrp(traces[0].Irp);
     Numbers[1] = (ULONG)traces[0].Completions;
     Numbers[2] = (ULONG)traces[0].Status;
     Numbers[3] = traces[0].Pending;
     Numbers[4] = Length(&queue);
     /* acquired: the cancel waits until it is released */
-    Add(&queue, &traces[1]);
+    Add(&queue, traces[1].Irp);
     (void)Remove(&queue, KsListEntryHead, KsAcquireOnly);
     Numbers[5] = IoCancelIrp(traces[1].Irp);
     Numbers[6] = (ULONG)traces[1].Completions;
@@ -171,7 +171,7 @@ NTSTATUS ProbeQueueCancel(PULONGLONG Numbers)
     Numbers[7] = (ULONG)traces[1].Completions;
     /* before it came into the queue */
     (void)IoCancelIrp(traces[2].Irp);
-    Add(&queue, &traces[2]);
+    Add(&queue, traces[2].Irp);
     Numbers[8] = (ULONG)traces[2].Completions;
     Numbers[9] = Length(&queue);
     /* with a routine of the driver's own */
@@ -181,7 +181,7 @@ NTSTATUS ProbeQueueCancel(PULONGLONG Numbers)
     Numbers[11] = (ULONG)traces[3].Completions;
     Numbers[12] = (ULONG)traces[3].Status;
     /* ... that it gets when it is released, and after it was cancelled */
-    Add(&queue, &traces[4]);
+    Add(&queue, traces[4].Irp);
     (void)Remove(&queue, KsListEntryHead, KsAcquireOnly);
     (void)IoCancelIrp(traces[4].Irp);
     KsReleaseIrpOnCancelableQueue(traces[4].Irp, OwnCancel);
@@ -191,6 +191,32 @@ NTSTATUS ProbeQueueCancel(PULONGLONG Numbers)
     FreeIrps(traces, 5);
     return STATUS_SUCCESS;
 }
+
+/* ---- requests of the sender's ------------------------------------------------------- */
+
+static QUEUE Waiting = { { &Waiting.List, &Waiting.List }, 0 };
+
+NTSTATUS ProbeQueued(PIRP Irp)
+{
+    IoMarkIrpPending(Irp);
+    Add(&Waiting, Irp);
+    return STATUS_PENDING;
+}
+
+ULONG ProbeRelease(void)
+{
+    ULONG count = 0;
+    PIRP irp;
+
+    for (; (irp = Remove(&Waiting, KsListEntryHead, KsAcquireAndRemove)) != NULL; count++) {
+        irp->IoStatus.Status = STATUS_SUCCESS;
+        irp->IoStatus.Information = sizeof(ULONG);
+        KsCompletePendingRequest(irp);
+    }
+    return count;
+}
+
+/* ---- all at once ----------------------------------------------------------------------- */
 
 NTSTATUS ProbeQueueCancelAll(PULONGLONG Numbers)
 {
@@ -203,11 +229,11 @@ NTSTATUS ProbeQueueCancelAll(PULONGLONG Numbers)
         FreeIrps(traces, 4);
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    Add(&queue, &traces[0]);
+    Add(&queue, traces[0].Irp);
     (void)Remove(&queue, KsListEntryHead, KsAcquireOnly);
-    Add(&queue, &traces[1]);
+    Add(&queue, traces[1].Irp);
     KsAddIrpToCancelableQueue(&queue.List, &queue.Lock, traces[2].Irp, KsListEntryTail, OwnCancel);
-    Add(&queue, &traces[3]);
+    Add(&queue, traces[3].Irp);
     KsCancelIo(&queue.List, &queue.Lock);
     Numbers[0] = (ULONG)traces[0].Completions;          /* acquired: marked only */
     Numbers[1] = traces[0].Irp->Cancel;
@@ -259,7 +285,7 @@ NTSTATUS ProbeQueueMove(PULONGLONG Numbers)
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     for (index = 0; index < 5; index++)
-        Add(&from, &traces[index]);
+        Add(&from, traces[index].Irp);
     /* to a queue with another lock: 1, 3 and 4 */
     move.Keep = traces[1].Irp;
     move.Stop = traces[4].Irp;
@@ -359,7 +385,7 @@ static NTSTATUS RunRace(RACE *Race)
         return status;
     Race->Go = 1;
     for (index = 0; index < RACE_IRPS; index++) {
-        Add(&Race->One, &Race->Traces[index]);
+        Add(&Race->One, Race->Traces[index].Irp);
         InterlockedIncrement(&Race->Added);
         if (index % 16 == 0)
             (void)KsMoveIrpsOnCancelableQueue(&Race->One.List, &Race->One.Lock, &Race->Other.List, &Race->Other.Lock,

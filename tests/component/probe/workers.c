@@ -51,6 +51,14 @@ static void MakeJob(JOB *Job, BOARD *Board, ULONG Again, PWORKER_THREAD_ROUTINE 
     Job->Again = Again;
 }
 
+static void Sleep(void)
+{
+    LARGE_INTEGER interval;
+
+    interval.QuadPart = -50 * 10000;
+    KeDelayExecutionThread(KernelMode, FALSE, &interval);
+}
+
 static void MakeBoard(BOARD *Board)
 {
     RtlZeroMemory(Board, sizeof(*Board));
@@ -70,6 +78,7 @@ NTSTATUS ProbeWorker(PULONGLONG Numbers)
     status = KsRegisterWorker(DelayedWorkQueue, &board.Worker);
     if (!NT_SUCCESS(status))
         return status;
+    Sleep();                                            /* the worker has nothing to do, and stays */
     for (index = 0; index < 3; index++) {
         MakeJob(&jobs[index], &board, index == 1 ? 2 : 0, RunJob);
         Numbers[1] |= (ULONG)KsQueueWorkItem(board.Worker, &jobs[index].Item);
@@ -100,6 +109,7 @@ NTSTATUS ProbeCountedWorker(PULONGLONG Numbers)
 {
     NTSTATUS status;
     BOARD board;
+    ULONG round;
     JOB job;
 
     MakeBoard(&board);
@@ -111,8 +121,14 @@ NTSTATUS ProbeCountedWorker(PULONGLONG Numbers)
     Numbers[1] = KsIncrementCountedWorker(board.Worker);
     Numbers[2] = KsIncrementCountedWorker(board.Worker);
     KeSetEvent(&board.Open, IO_NO_INCREMENT, FALSE);
-    KsUnregisterWorker(board.Worker);
+    for (round = 0; board.Tasks < 3 && round < 200; round++)
+        Sleep();
+    Sleep();
     Numbers[3] = (ULONG)board.Runs;
     Numbers[4] = (ULONG)board.Tasks;
+    Numbers[5] = KsIncrementCountedWorker(board.Worker);        /* 1: there was nothing left */
+    KsUnregisterWorker(board.Worker);
+    Numbers[6] = (ULONG)board.Runs;
+    Numbers[7] = (ULONG)board.Tasks;
     return STATUS_SUCCESS;
 }
