@@ -158,3 +158,19 @@ def test_a_file_that_is_not_there_or_too_large(tmp_path: Path) -> None:
         file.truncate(5 << 20)
     with pytest.raises(PackageError, match="too many for an INF"):
         inf.load(tmp_path / "x.inf")
+
+
+@pytest.mark.parametrize(
+    ("line", "version"),
+    [
+        ("DriverVer = 11/22/2026,1.2.3.4", "1.2.3.4"),
+        ('driverver="11/22/2026" , " 1.2.3.4 "', " 1.2.3.4 "),
+        ("DriverVer = %Date%,%Number%", "7.0"),
+        ("DriverVer = 11/22/2026", None),
+        ("DriverVer =", None),
+        ("", None),
+    ],
+)
+def test_the_version_that_windows_keeps_with_the_device(line: str, version: str | None) -> None:
+    text = f'[Version]\nSignature = "$CHICAGO$"\n{line}\n[Strings]\nDate = 11/22/2026\nNumber = 7.0\n'
+    assert inf.parse(text.encode(), "x.inf").driver_version() == version
