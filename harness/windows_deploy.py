@@ -216,10 +216,10 @@ def _instance(guest: Kshsctl, error: DeployError, hardware_id: str) -> str:
         return ""
 
 
-def _version(text: object) -> tuple[int, ...] | None:
-    """Four numbers; None for what is no version."""
+def _version(text: object) -> tuple[int, ...] | str:
+    """Four numbers; what is no version stays as it is."""
     parts = str(text).split(".")
-    if not all(part.strip().isdigit() for part in parts) or len(parts) > 4:
-        return None
+    if not all(part.strip().isdecimal() for part in parts) or len(parts) > 4:
+        return str(text)
     numbers = [int(part) for part in parts]
     return tuple(numbers + [0] * (4 - len(numbers)))

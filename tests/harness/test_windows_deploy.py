@@ -132,6 +132,15 @@ def test_versions_are_compared_as_numbers(kit: Kit) -> None:
     run(FakeWindows(kit, bend=bend("device", version="1.02.0.4")))
 
 
+@pytest.mark.parametrize("written", ["odd", "1.2.3.4.5", "1.\N{SUPERSCRIPT TWO}", ""])
+def test_a_version_that_is_none_has_to_be_the_same_text(kit: Kit, written: str) -> None:
+    text = fake_windows.INF.replace("1.2.0.4", f'"{written}"')
+    kit.package.inf.write_text(text, encoding="utf-8-sig")
+    run(FakeWindows(kit, bend=bend("device", version=written)))
+    with pytest.raises(DeployError, match="Windows bound version unknown"):
+        run(FakeWindows(kit, bend=bend("device", version=None)))
+
+
 def test_another_file_is_told_with_both_digests(kit: Kit) -> None:
     def other(verb: str, honest: dict[str, Any]) -> Any:
         if verb != "info" or not honest["drivers"]:
