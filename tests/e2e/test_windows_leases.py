@@ -215,6 +215,10 @@ def test_a_way_that_does_not_work_is_left_for_the_next(
     assert line.startswith("warning: guest unforkable: leases by 'fork' do not work here (")
     assert line.endswith("; taking 'saved'")
     assert set(ways.failed(hypervisor, image)) == {Way.FORK}
+    evidence = ways.evidence_of(image, Way.FORK)
+    assert f"; see {evidence})" in line
+    assert (evidence / "com1.log").exists()
+    assert not ways.evidence_of(image, Way.SAVED).exists()
     with lease.acquire(hypervisor, template) as one, lease.acquire(hypervisor, template) as other:
         assert same_start(one) and same_start(other)
         is_prepared(one)

@@ -244,19 +244,25 @@ def _save(machine: Machine, way: Way, state: Path) -> None:
 def _try_out(hv: Hypervisor, image: WindowsImage, way: Way, part: Path) -> None:
     """One guest of the template in the making: whatever it lacks, the way is to blame.
 
+    Its consoles, and what its display shows, are kept where it fails.
+
     Raises:
         WayFailedError: it does not start, or does not answer.
     """
+    evidence = ways.evidence_of(image, way)
+    remove_tree(evidence)
+    private_directory(evidence.parent)
     directory = private_directory(hv.slot / "leases" / f"{image.name}-{os.urandom(4).hex()}")
     try:
-        machine, shell = _start(hv, image, way, part, directory, directory)
+        machine, shell = _start(hv, image, way, part, directory, evidence)
         try:
             shell.run(shell.wine(["cmd", "/c", "ver"]), timeout=300, check=True)
         finally:
             shell.close()
             machine.end()
+        remove_tree(evidence)
     except VmError as error:
-        raise ways.WayFailedError(way, error) from None
+        raise ways.WayFailedError(way, error, evidence) from None
     finally:
         remove_tree(directory)
 
@@ -276,6 +282,8 @@ def _start(
 ) -> tuple[Machine, Shell]:
     """A guest of the template in `source`, running and connected to.
 
+    `consoles` gets ``com1.log`` and ``debugcon.log``, and ``screenshot.png`` of one that does not answer.
+
     Raises:
         VmError: it does not start.
         GuestLost, GuestTimeout: it starts and does not answer.
@@ -293,6 +301,9 @@ def _start(
     except BaseException as error:
         if isinstance(error, VmError) and machine.domain.events.wait(lambda events: events.stopped, 1.0):
             error.message += f" ({machine.ended})"  # the reason of what else was noticed
+        else:
+            with contextlib.suppress(VmError):
+                machine.domain.screenshot(consoles / "screenshot.png")
         machine.end()
         raise
 

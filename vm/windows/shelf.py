@@ -68,8 +68,8 @@ def remove(config: VmConfig, name: str) -> list[str]:
         for path, what in ((work, "guest in the making"), (home, "sealed guest")):
             if remove_tree(path):
                 gone.append(f"{what} {path.name}")
-        for leftover in (home.with_name(f"{name}.leases.json"), home.with_name(f"{name}.part")):
-            remove_tree(leftover)
+        for suffix in ("leases.json", "leases", "part"):
+            remove_tree(home.with_name(f"{name}.{suffix}"))
     finally:
         lock.release()
     return gone

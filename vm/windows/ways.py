@@ -25,14 +25,20 @@ ORDER: Sequence[Way] = tuple(Way)
 class WayFailedError(VmError):
     """A guest that came this way does not live: nothing is said of any driver."""
 
-    def __init__(self, way: Way, error: VmError) -> None:
-        super().__init__(error.message, error.where)
+    def __init__(self, way: Way, error: VmError, evidence: Path | None = None) -> None:
+        seen = evidence is not None and evidence.is_dir() and any(evidence.iterdir())
+        super().__init__(error.message, error.where, f"see {evidence}" if seen else None)
         self.way = way
 
 
 def record_of(image: WindowsImage) -> Path:
     """The file of the record."""
     return image.path.with_name(f"{image.name}.leases.json")
+
+
+def evidence_of(image: WindowsImage, way: Way) -> Path:
+    """The folder of what was seen of a guest that did not live."""
+    return image.path.with_name(f"{image.name}.leases") / way
 
 
 def failed(hv: Hypervisor, image: WindowsImage) -> Mapping[Way, str]:

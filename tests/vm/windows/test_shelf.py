@@ -103,6 +103,7 @@ def test_only_its_name_removes_a_sealed_guest(config: VmConfig) -> None:
     half, made = work(config), template(config, home)
     foreign = template(config, config.images_dir / "wine-1", "win11-layer-1")
     (config.cache_dir / "windows/win11.leases.json").write_text("{}")
+    (config.cache_dir / "windows/win11.leases/fork").mkdir(parents=True)
     reaper.reap(config)
     assert home.exists() and half.exists() and made.exists()
     assert shelf.remove(config, "win11") == [
@@ -111,7 +112,8 @@ def test_only_its_name_removes_a_sealed_guest(config: VmConfig) -> None:
         "sealed guest win11",
     ]
     assert not home.exists() and not half.exists() and not made.exists()
-    assert not list((config.cache_dir / "windows").glob("win11*.json"))
+    left = sorted(path.name for path in (config.cache_dir / "windows").iterdir())
+    assert left == ["server2025", "win11.lock"]
     assert other.exists() and foreign.exists()
     with pytest.raises(InputError, match="no Windows guest 'win11' on this machine; there are: server2025"):
         shelf.remove(config, "win11")
