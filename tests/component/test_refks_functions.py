@@ -306,7 +306,7 @@ def test_static_properties_of_pins_of_the_drivers_own(probe: Agent) -> None:
     assert [get(probe, PINS, DATAFLOW, 4, pin_request(n))[0] for n in range(2)] == [1, 2]
     assert [get(probe, PINS, COMMUNICATION, 4, pin_request(n))[0] for n in range(2)] == [1, 2]
     both = get(probe, PINS, DATARANGES, 256, pin_request(1))
-    assert both == struct.pack("<II", 8 + 72 + 64, 2) + data_range(FORMAT_A, 8, 48) + data_range(FORMAT_B)
+    assert both == struct.pack("<II", 8 + 72 + 64, 2) + data_range(FORMAT_B) + data_range(FORMAT_A, 8, 48)
     (interface,) = items(get(probe, PINS, INTERFACES, 64, pin_request(0)), "<16sII")
     assert interface[1:] == (0, 0)  # KSINTERFACE_STANDARD_STREAMING
     assert get(probe, PINS, PIN_CATEGORY, 16, pin_request(1)) == NODE_A.bytes_le
@@ -341,6 +341,10 @@ def test_an_intersection_asks_the_handler_for_what_matches(probe: Agent, pin_id:
     assert (record.returned, record.data, asked) == (STATUS_SUCCESS, data_range(FORMAT_A, 16, 16), 2)
     record, asked = intersect(data_range(FORMAT_A, kind=uuid.uuid4()))
     assert (record.returned, asked) == (STATUS_NO_MATCH, 0), describe(record)
+    # What matches several ranges of the pin goes on until one is taken; a handler that is not told which is
+    # asked once.
+    record, asked = intersect(data_range(uuid.UUID(int=0), 16, 32))
+    assert (record.returned, asked) == (STATUS_SUCCESS, 1 + pin_id), describe(record)
     record, asked = intersect(wanted[:60])
     assert (record.returned, asked) == (STATUS_INVALID_BUFFER_SIZE, 0), describe(record)
 

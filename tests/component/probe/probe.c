@@ -42,7 +42,7 @@ typedef struct LONG_RANGE {
 static const LONG_RANGE RangeA = { RANGE(sizeof(LONG_RANGE), STATIC_PROBE_FORMAT_A), 8, 48 };
 static const KSDATARANGE RangeB = RANGE(sizeof(KSDATARANGE), STATIC_PROBE_FORMAT_B);
 static const PKSDATARANGE RangesA[] = { (PKSDATARANGE)&RangeA };
-static const PKSDATARANGE RangesBoth[] = { (PKSDATARANGE)&RangeA, (PKSDATARANGE)&RangeB };
+static const PKSDATARANGE RangesBoth[] = { (PKSDATARANGE)&RangeB, (PKSDATARANGE)&RangeA };
 
 /* ---- KSPROPSETID_Pin by the functions for drivers with descriptors of their own --------- */
 
@@ -155,7 +155,7 @@ static const KSPIN_DISPATCH PinDispatch = { .Create = PinCreate };
 
 #define PIN(table) \
     { .Dispatch = &PinDispatch, .AutomationTable = (table), \
-      .PinDescriptor = { .DataRangesCount = 1, .DataRanges = &RangesBoth[1], .DataFlow = KSPIN_DATAFLOW_IN, \
+      .PinDescriptor = { .DataRangesCount = 1, .DataRanges = &RangesBoth[0], .DataFlow = KSPIN_DATAFLOW_IN, \
                          .Communication = KSPIN_COMMUNICATION_SINK, .Category = &NodeA }, \
       .InstancesPossible = 2 }
 
