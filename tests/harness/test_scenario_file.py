@@ -271,6 +271,17 @@ def test_the_catalogue_loads_and_covers_every_rule() -> None:
     assert routes == set(Route)
 
 
+def test_the_documented_corners_are_in_the_catalogue() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| [^|]+ \| (`.+`[^|]*) \|$", page.split("| corner |")[1].split("\n\n")[0], re.MULTILINE
+    )
+    assert len(rows) >= 10
+    ids = [located.scenario.id for located in load_all([scenario_file.CATALOGUE])]
+    for prefix in re.findall(r"`([^`]+)`", " ".join(rows)):
+        assert any(one.startswith(prefix) for one in ids), prefix
+
+
 def test_the_documented_examples_are_good(write: Write) -> None:
     text = (Path(__file__).parents[2] / "docs" / "scenarios.md").read_text("utf-8")
     examples = [
