@@ -15,6 +15,7 @@ from tests.component.wine import LocalChannel, WineGuest
 
 pytestmark = pytest.mark.component
 
+STATUS_FILE_CLOSED = 0xC0000128
 STEP_BYTES = len(ABI.cs.kshs_step)
 EXIT_STREAM = 3
 
@@ -166,17 +167,18 @@ OPERATIONS = [
         "CANCEL",
         "PROPERTY",
         "INFO",
+        "SHARE",
     )
-] + [14, 99, 0xFFFFFFFF]
+] + [15, 99, 0xFFFFFFFF]
 
 random_step = st.fixed_dictionaries(
     {
         "size": st.one_of(st.just(STEP_BYTES), interesting),
         "op": st.sampled_from(OPERATIONS),
         "side": st.one_of(st.sampled_from([KERNEL, USER]), interesting),
-        "flags": st.one_of(st.sampled_from([0, 2, 4]), interesting),
-        "slot": interesting,
-        "slot2": interesting,
+        "flags": st.one_of(st.sampled_from([0, 1, 2, 4, 8]), interesting),
+        "slot": st.one_of(st.just(101), interesting),
+        "slot2": st.one_of(st.just(101), interesting),
         "slot3": st.one_of(st.just(C["KSHS_NO_SLOT"]), interesting),
         "token": st.one_of(st.just(C["KSHS_NO_TOKEN"]), interesting),
         "route": interesting,
@@ -218,6 +220,10 @@ def test_random_steps_leave_everything_working(fuzzed: Agent, fields: dict[str, 
     record = fuzzed.session.run(random_payload(fields, data), what="random step", timeout=20)
     assert record.outcome != C["KSHS_OUTCOME_LOST"], describe(record)
     good = fuzzed.request(101)
+    if good.returned == STATUS_FILE_CLOSED and fields["op"] == C["KSHS_OP_CLOSE"]:
+        assert fields["flags"] == C["KSHS_STEP_KEEP"]
+        fuzzed.close(101)
+        good = fuzzed.request(101)
     if good.outcome == C["KSHS_OUTCOME_REFUSED"] and fields["op"] == C["KSHS_OP_CLOSE"]:
         fuzzed.open_pin(101, 0, filter_slot=100)
         good = fuzzed.request(101)
@@ -261,7 +267,9 @@ def test_random_properties_are_refused_or_harmless(
     assert fuzzed.request(101).returned == STATUS_SUCCESS
 
 
-@pytest.mark.parametrize("op", ["OPEN_FILTER", "OPEN_PIN", "CLOSE", "REQUEST", "WAIT", "CANCEL", "PROPERTY"])
+@pytest.mark.parametrize(
+    "op", ["OPEN_FILTER", "OPEN_PIN", "CLOSE", "SHARE", "REQUEST", "WAIT", "CANCEL", "PROPERTY"]
+)
 @pytest.mark.parametrize("side", [KERNEL, USER], ids=["kernel", "user"])
 def test_slots_and_tokens_beyond_the_tables_are_refused(agent: Agent, op: str, side: int) -> None:
     for beyond in (C["KSHS_MAX_SLOTS"], 0x7FFFFFFF, 0xFFFFFFFE):
