@@ -255,3 +255,18 @@ def test_only_what_is_open_is_shared_and_with_the_user_side_alone(agent: Agent) 
     agent.done("SHARE", side=USER, slot=3, slot2=1)
     assert agent.run("SHARE", side=USER, slot=3, slot2=1).detail == STATUS_OBJECT_NAME_COLLISION
     assert agent.request(1).returned == STATUS_SUCCESS
+
+
+def test_pins_of_a_user_mode_caller_cannot_be_connected_on_wine(agent: Agent) -> None:
+    """What the capability user-connected-pins says of Wine; a client's pins in the same guest can.
+
+    The handle is looked up in the drivers' process, and the error is that of whatever has its number there.
+    """
+    agent.open_filter(0, side=USER)
+    agent.open_pin(1, 1, side=USER)
+    record = agent.try_pin(2, 0, side=USER, onto=1)
+    assert record.outcome == DONE, describe(record)
+    assert record.returned & 0x80000000, describe(record)
+    assert agent.seen(0).opened == 0
+    open_pair(agent)
+    assert agent.pin_handshake(2).returned == STATUS_SUCCESS
