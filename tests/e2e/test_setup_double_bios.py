@@ -61,9 +61,10 @@ def test_interrupted_and_resumed_to_a_contract_run(bench: Callable[..., Bench]) 
 
 def test_an_edition_that_setup_does_not_find(bench: Callable[..., Bench]) -> None:
     made = bench("bios", "wrong-edition")
-    code, output = made.provision(installing=1.0)
+    code, output = made.provision(installing=1.5)
     assert code == 3, output
-    check_failed(made, output, "installing", r"took longer than 60 s")
+    evidence = check_failed(made, output, "installing", r"took longer than 90 s")
+    assert "Windows cannot find image 2" in (evidence / "com1.log").read_text(errors="replace")
 
 
 FAULTS = {

@@ -6,9 +6,11 @@ ANSWERS=/tmp/answer
 
 say() { echo "setup double: $*"; }
 
-# As Windows Setup does with an error of the answer file: says it on the screen and waits for a person.
+# As Windows Setup does with an error of the answer file: says it on the screen and waits for a person.  It says
+# it on COM1, too, so that a test can tell why it waits.
 stuck() {
     say "$*"
+    say "$*" >/dev/ttyS0
     while :; do sleep 3600; done
 }
 
