@@ -287,7 +287,7 @@ def start_hold(shell: Shell) -> None:
 
 def start_waiting_agent(shell: Shell) -> None:
     """Starts the agent that forks attach to, and waits until it has said HELLO."""
-    command = Kshsctl(shell).command("serve")
+    command = Kshsctl(shell).command("serve", "warm")
     _sh(shell, waiting_agent.start_script(command), "serve")
     _sh(shell, waiting_agent.ready_script(), "serve")
 

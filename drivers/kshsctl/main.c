@@ -13,7 +13,7 @@ static const struct verb {
     const wchar_t *arguments;
     const wchar_t *what;
 } verbs[] = {
-    { L"serve", verb_serve, 0, 0, L"", L"the agent: frames on stdin and stdout until BYE or end of file" },
+    { L"serve", verb_serve, 0, 1, L"[warm]", L"the agent: frames on stdin and stdout until BYE or end of file" },
     { L"hold", verb_hold, 0, 0, L"", L"keeps the guest's services alive until stdin closes" },
     { L"abi", verb_abi, 0, 0, L"", L"version and layout of every structure" },
     { L"info", verb_info, 0, ANY_NUMBER, L"[SERVICE...]", L"what this guest is" },
