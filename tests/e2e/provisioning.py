@@ -27,6 +27,7 @@ cpus = 1
 memory_mib = 2048
 disk_gib = 32
 firmware = "{firmware}"
+tpm = {tpm}
 evaluation_days = 180
 settle_seconds = [1, 120]
 """
@@ -67,7 +68,11 @@ class Bench:
     def start(self, *more: str, **limits: float) -> Iterator[subprocess.Popen[str]]:
         """A running `kshs provision`; it is ended when it takes longer than anything may."""
         text = f'[vm]\ncache_dir = "{self.folder / "cache"}"\n'
-        text += GUEST.format(name=self.name, edition=build.EDITION, build=build.BUILD, firmware=self.firmware)
+        # As Windows 11 has it; the double asks nothing of its TPM, and its machine has to live with one.
+        tpm = str(self.firmware == "uefi").lower()
+        text += GUEST.format(
+            name=self.name, edition=build.EDITION, build=build.BUILD, firmware=self.firmware, tpm=tpm
+        )
         (self.folder / "kshs.toml").write_text(text)
         process = subprocess.Popen(
             # A shell starts what runs in its background with Ctrl-C ignored, and that is passed on.
@@ -138,6 +143,7 @@ def check_sealed(made: Bench) -> None:
     assert manifest["image"]["edition"] == build.EDITION
     assert manifest["family"] == "wine", "the family is what answered"
     assert (manifest["firmware"] is not None) == (made.firmware == "uefi")
+    assert (made.sealed / "tpm").is_dir() == (made.firmware == "uefi")
     assert manifest["evaluation_days"] == 180
     assert manifest["info"]["agent"]["pointer_size"] == 8
     assert (made.sealed / "disk.qcow2").stat().st_mode & 0o777 == 0o400
