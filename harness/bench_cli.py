@@ -14,6 +14,7 @@ from rich.table import Table
 
 from harness import config as settings
 from harness.bench_figures import KEYS
+from harness.inputs import check_output
 from harness.progress import Progress
 
 
@@ -36,6 +37,9 @@ def bench(
     from harness import bench_plot
 
     loaded = settings.load(config)
+    check_output(out, "--out")
+    if plot is not None:
+        check_output(plot, "--plot")
     with Progress() as progress:
         figures = work.measure(
             loaded,

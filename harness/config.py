@@ -19,7 +19,7 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     [guests.lab]                # a Windows guest of your own, docs/windows.md
     edition = "ServerStandardEval"
 
-Paths in the file are relative to the file.
+Paths in the file are relative to the file; a `target` with a slash or with the suffix .toml is a path.
 """
 
 from __future__ import annotations
@@ -74,6 +74,16 @@ class Config(BaseModel):
     #: The file it came from; None for defaults.
     file: Path | None = Field(default=None, exclude=True)
 
+    def said(self, target: str) -> tuple[Path, str] | None:
+        """The file and the key where a target's name or path is set; None where it is not set here."""
+        if self.file is None:
+            return None
+        if target in self.targets:
+            return self.file, f"targets.{target}"
+        if target == self.run.target and "target" in self.run.model_fields_set:
+            return self.file, "run.target"
+        return None
+
     def leases_of(self, guest: str) -> Way | None:
         """How guests are leased where these settings say it; an image may have been sealed with another."""
         profile = self.guests.get(guest)
@@ -123,15 +133,17 @@ def load(path: Path | None = None) -> Config:
 
 def _anchored(config: Config, path: Path) -> Config:
     base = path.absolute().parent
-    run = config.run.model_copy(
-        update={
-            "out": base / config.run.out,
-            "drivers": None if config.run.drivers is None else base / config.run.drivers,
-            "scenarios": None
-            if config.run.scenarios is None
-            else [base / scenario for scenario in config.run.scenarios],
-        }
-    )
+    update: dict[str, Any] = {
+        "out": base / config.run.out,
+        "drivers": None if config.run.drivers is None else base / config.run.drivers,
+        "scenarios": None
+        if config.run.scenarios is None
+        else [base / scenario for scenario in config.run.scenarios],
+    }
+    target = config.run.target
+    if target not in config.targets and ("/" in target or target.endswith(".toml")):
+        update["target"] = str(base / target)
+    run = config.run.model_copy(update=update)
     targets = {name: base / target for name, target in config.targets.items()}
     return config.model_copy(update={"run": run, "targets": targets, "file": path})
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from harness import deploy, verifier
 from harness.errors import HarnessError, UsageError
 from harness.session import Channel
-from harness.target import find, package_directory
+from harness.target import check_package, find, package_directory, wrong
 
 if TYPE_CHECKING:
     from drivers.build import Build
@@ -54,22 +54,35 @@ class LoadedTarget:
         """Its driver package, checked.
 
         Raises:
-            UsageError, BuildError: there is none, or its parts do not fit together.
+            UsageError: there is none, or its parts do not fit together.
+            BuildError: it cannot be checked here.
         """
         import drivers.package
+        from drivers.errors import PackageError
 
         directory = package_directory(self.target, self.file)
-        return build.avshs if directory is None else drivers.package.load(directory)
+        if directory is None:
+            return build.avshs
+        try:
+            return drivers.package.load(directory)
+        except PackageError as error:
+            raise wrong(self.file, "package", str(error)) from error
 
 
 def find_target(name: str, config: Config) -> LoadedTarget:
     """A target by its name in kshs.toml, by the path of its file, or a builtin one by its name.
 
     Raises:
-        UsageError: there is none, or its file is wrong.
+        UsageError: there is none, its file is wrong, or its package is not there or not for its device.
     """
-    file = config.targets.get(name)
-    target, file = find(str(file)) if file is not None else find(name)
+    named = config.targets.get(name)
+    wanted = name if named is None else str(named)
+    settings, key = config.said(name) or (None, "")
+    said = "--target" if settings is None else f"{settings}: {key}"
+    if settings is not None and wanted.endswith(".toml") and not Path(wanted).is_file():
+        raise UsageError(f"there is no target file {wanted}", said, f"paths in {settings} are relative to it")
+    target, file = find(wanted, said=said, others=config.targets)
+    check_package(target, file)
     return LoadedTarget(target, file)
 
 

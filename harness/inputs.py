@@ -31,6 +31,26 @@ def check_file(path: Path, option: str) -> None:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(path), hint=check) from None
 
 
+def check_output(path: Path, option: str) -> None:
+    """That a file can be written there, whether or not one is there already; its directory is made.
+
+    Raises:
+        UsageError: it cannot, or it is no file; the hint names the option.
+    """
+    check = f"check {option}"
+    make_directory(path.absolute().parent, option)
+    try:
+        if path.is_dir():
+            raise UsageError("this is a directory, where a file is wanted", where=str(path), hint=check)
+        if path.exists():
+            if not path.is_file():
+                raise UsageError("this is no regular file", where=str(path), hint=check)
+            with path.open("ab"):
+                pass
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}", where=str(path), hint=check) from None
+
+
 def make_directory(path: Path, option: str) -> Path:
     """The directory, there and for us to write into.
 

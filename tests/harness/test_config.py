@@ -6,6 +6,7 @@ import pytest
 
 from harness import config
 from harness.errors import UsageError
+from harness.guests import find_target
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -32,6 +33,56 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert found.run.out == tmp_path / "o"
     assert found.run.scenarios == [tmp_path / "s"]
     assert found.targets["mine"] == tmp_path / "driver/target.toml"
+
+
+@pytest.mark.parametrize(
+    ("given", "becomes"),
+    [
+        ("drv/t.toml", "{base}/drv/t.toml"),
+        ("t.toml", "{base}/t.toml"),
+        ("/elsewhere/t.toml", "/elsewhere/t.toml"),
+        ("avshs", "avshs"),
+        ("mine.toml", "mine.toml"),  # a name of [targets]
+    ],
+)
+def test_a_target_that_is_a_path_is_relative_to_the_file(tmp_path: Path, given: str, becomes: str) -> None:
+    text = f"[run]\ntarget = '{given}'\n[targets]\n'mine.toml' = 'driver/target.toml'\n"
+    assert config.load(write(tmp_path, text)).run.target == becomes.format(base=tmp_path)
+
+
+def test_where_a_target_was_set_is_known(tmp_path: Path) -> None:
+    path = write(tmp_path, "[run]\ntarget = 'drv/t.toml'\n[targets]\nmine = 'm.toml'\n")
+    found = config.load(path)
+    assert found.said(found.run.target) == (path, "run.target")
+    assert found.said("mine") == (path, "targets.mine")
+    assert found.said("avshs") is None
+    assert config.load(write(tmp_path, "[run]\nguest = 'wine'\n")).said("avshs") is None
+    assert config.Config().said("avshs") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "says"),
+    [
+        ("[run]\ntarget = 'drv/t.toml'\n", None, r"run\.target: there is no target file {base}/drv/t\.toml"),
+        ("[run]\ntarget = 'avsh'\n", None, r"run\.target: there is no target 'avsh' \(did you mean 'avshs'"),
+        ("[targets]\nmine = 'm.toml'\n", "mine", r"targets\.mine: there is no target file {base}/m\.toml"),
+    ],
+)
+def test_a_target_that_is_not_there_is_told_with_file_and_key(
+    tmp_path: Path, text: str, name: str | None, says: str
+) -> None:
+    path = write(tmp_path, text)
+    found = config.load(path)
+    with pytest.raises(UsageError, match=says.format(base=tmp_path)) as caught:
+        find_target(name or found.run.target, found)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "--target" not in str(caught.value)
+
+
+def test_a_target_of_the_command_line_is_told_as_such(tmp_path: Path) -> None:
+    found = config.load(write(tmp_path, "[targets]\nmine = 'm.toml'\n"))
+    with pytest.raises(UsageError, match=r"^--target: there is no target 'mime' \(did you mean 'mine'"):
+        find_target("mime", found)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from harness import target
+from harness.config import Config
 from harness.errors import UsageError
+from harness.guests import find_target
 from harness.target import TargetError
+
+if TYPE_CHECKING:
+    from drivers.build import Build
 
 GOOD = (target.BUILTIN / "avshs.toml").read_text("utf-8")
 
@@ -30,10 +36,58 @@ def test_the_sample_target() -> None:
 def test_a_target_of_ones_own(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD.replace("builtin:avshs", "package"))
     mine, file = target.find(str(path))
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(TargetError, match="there is no directory") as caught:
         target.package_directory(mine, file)
+    assert (caught.value.line, caught.value.key) == (5, "package")
     (tmp_path / "package").mkdir()
     assert target.package_directory(mine, file) == tmp_path / "package"
+
+
+def with_package(tmp_path: Path, *infs: str, hardware_id: str = r"Root\KshsAvshs") -> Path:
+    """A target file with a package of INFs beside it."""
+    (tmp_path / "package").mkdir()
+    for number, text in enumerate(infs):
+        (tmp_path / "package" / f"driver{number}.inf").write_text(text, "utf-8")
+    text = GOOD.replace("builtin:avshs", "package").replace(r"Root\KshsAvshs", hardware_id)
+    return write(tmp_path, text)
+
+
+INF = (Path(__file__).parents[2] / "drivers" / "avshs" / "avshs.inf").read_text("utf-8")
+
+
+@pytest.mark.parametrize("hardware_id", [r"Root\KshsAvshs", r"ROOT\kshsavshs"])
+def test_a_package_for_the_device_is_taken(tmp_path: Path, hardware_id: str) -> None:
+    file = with_package(tmp_path, INF, hardware_id=hardware_id)
+    assert find_target(str(file), Config()).file == file
+
+
+@pytest.mark.parametrize(
+    ("infs", "hardware_id", "line", "key", "words"),
+    [
+        ([], r"Root\KshsAvshs", 5, "package", "there is no INF in .*build it: kshs build --driver"),
+        ([INF, INF], r"Root\KshsAvshs", 5, "package", "holds 2 INF files .driver0.inf, driver1.inf."),
+        (["no inf"], r"Root\KshsAvshs", 5, "package", "text before the first section"),
+        ([INF.replace("NTamd64", "NTx86")], r"Root\KshsAvshs", 5, "package", "no device for 64-bit systems"),
+        ([INF], r"Root\Other", 6, "hardware_id", r"'Root.Other' is not in .*there: Root.KshsAvshs"),
+    ],
+)
+def test_a_package_that_cannot_be_deployed_is_told_before_anything_else(
+    tmp_path: Path, infs: list[str], hardware_id: str, line: int, key: str, words: str
+) -> None:
+    file = with_package(tmp_path, *infs, hardware_id=hardware_id)
+    with pytest.raises(TargetError, match=words) as caught:
+        find_target(str(file), Config())
+    assert (caught.value.line, caught.value.key) == (line, key)
+    assert str(caught.value).startswith(f"{file}:{line}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_package_whose_parts_do_not_fit_is_the_targets_mistake(tmp_path: Path) -> None:
+    """No catalogue: seen when the package is loaded, and no failure of ours."""
+    found = find_target(str(with_package(tmp_path, INF)), Config())
+    with pytest.raises(TargetError, match=r"avshs\.cat") as caught:
+        found.package(cast("Build", None))
+    assert caught.value.key == "package"
 
 
 @pytest.mark.parametrize(
