@@ -36,16 +36,16 @@ def pytest_kshs_provider(config):
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example with its package built."""
     copied = tmp_path_factory.mktemp("example") / "relay"
-    shutil.copytree(EXAMPLE, copied, ignore=shutil.ignore_patterns("out", "__pycache__"))
-    folder.package(copied / "driver", copied / "out")
+    shutil.copytree(EXAMPLE, copied, ignore=shutil.ignore_patterns("out", "package", "__pycache__"))
+    folder.package(copied / "driver", copied / "package")
     return copied
 
 
 def test_the_package_is_complete_and_built_the_same_again(relay: Path) -> None:
-    first = folder.package(relay / "driver", relay / "out")
+    first = folder.package(relay / "driver", relay / "package")
     assert first.name == "relay"
     assert [path.name for path in first.sys] == ["relay.sys"]
-    assert folder.package(relay / "driver", relay / "out").digest == first.digest
+    assert folder.package(relay / "driver", relay / "package").digest == first.digest
     loaded, file = target.find(str(relay / "relay.toml"))
     assert target.package_directory(loaded, file) == first.directory
     assert ("ks.sys", "KsPinRegisterHandshakeCallback") in imports.imports(first.sys[0])

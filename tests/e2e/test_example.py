@@ -19,9 +19,9 @@ pytestmark = pytest.mark.e2e
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example, built by the command of its Makefile."""
     copied = tmp_path_factory.mktemp("example") / "relay"
-    shutil.copytree(EXAMPLE, copied, ignore=shutil.ignore_patterns("out", "__pycache__"))
+    shutil.copytree(EXAMPLE, copied, ignore=shutil.ignore_patterns("out", "package", "__pycache__"))
     subprocess.run(
-        command.command_line("build", "--driver", copied / "driver", "--out", copied / "out"),
+        command.command_line("build", "--driver", copied / "driver", "--out", copied / "package"),
         cwd=command.ROOT,
         env=command.environment(),
         check=True,
