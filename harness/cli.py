@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -300,6 +301,8 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; every error is one clear line, and KSHS_DEBUG=1 shows where it came from."""
     ours, theirs = split_arguments(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         if theirs and ours[:1] != ["run"]:
             raise UsageError("only run takes arguments behind --", hint="kshs run [PATHS...] -- PYTEST_ARGS")
@@ -321,6 +324,12 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             code = _fail(f"unexpected {type(error).__name__}: {error}", error, INFRASTRUCTURE)
     sys.exit(code or DONE)
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    """As Ctrl-C: a CI that cancels a job must not leave guests behind.  A second one ends at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def _fail(text: str, error: BaseException, code: int) -> int:

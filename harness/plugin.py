@@ -22,6 +22,7 @@ from harness.plugin_fixtures import agent, guest, handshake, kshs_runner, target
 from harness.plugin_items import ScenarioFile, ScenarioItem, is_scenario_file
 from harness.plugin_state import INFRASTRUCTURE, STATE, PluginState, usage
 from harness.progress import Progress
+from harness.python_tests import is_scenario_id
 from harness.summary import lines as summary_lines
 from harness.verdict import Verdict
 
@@ -58,11 +59,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """State; wrong settings and targets are told before anything else is done."""
     try:
-        config.stash[STATE] = PluginState(config)
+        state = config.stash[STATE] = PluginState(config)
         if config.getoption("kshs_target", default=None):
-            config.stash[STATE].provider.target()
+            state.provider.target()
     except UsageError as error:
         raise usage(error) from None
+    if not state.is_worker:
+        config.pluginmanager.register(state.python_tests, "kshs-python-tests")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_XdistHooks(), "kshs-xdist")
 
@@ -129,7 +132,7 @@ class _XdistHooks:
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Nothing is given to workers before this returns, so the long work is done here, once."""
-        if any(".toml::" in one for one in ids) and not node.config.option.collectonly:
+        if any(map(is_scenario_id, ids)) and not node.config.option.collectonly:
             _prepare(node.config)
 
 
@@ -164,13 +167,14 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
     """Closes the lease; the controller then merges what all processes left."""
     state = session.config.stash[STATE]
     if state.is_worker:
         state.close()
         return
     records = None
+    state.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     with _forgiving(session):
         records = state.merge()
     # Ending the guest is mostly waiting for the hypervisor, and the report needs no guest.

@@ -22,6 +22,7 @@ from harness import missing_calls, results, verifier
 from harness.errors import DeployError, HarnessError, UsageError
 from harness.guests import GuestProvider, VmProvider, find_target
 from harness.journal import Journal, unfinished
+from harness.python_tests import PythonTests
 from harness.results import PartWriter, ScenarioResult
 from harness.runner import Runner
 from harness.verdict import Verdict
@@ -36,7 +37,10 @@ INFRASTRUCTURE = (HarnessError, VmError, BuildError)
 
 STATE = pytest.StashKey["PluginState"]()
 
+#: How the directory begins in which a run's processes gather their results until its end.
+PARTS = ".parts-"
 _BROKEN = "broken"
+_INTERRUPTED = "the run was interrupted: not all that was selected has run"
 
 
 class LatchedError(HarnessError):
@@ -69,6 +73,8 @@ class PluginState:
         self._environment_written = False
         self.prepared = False
         self.problem: str | None = None
+        self.interrupted = False
+        self.python_tests = PythonTests()
         self.records: list[dict[str, Any]] | None = None
 
     # ---- options -----------------------------------------------------------
@@ -194,7 +200,7 @@ class PluginState:
         if self._parts is None:
             if self.out is not None:
                 self.out.mkdir(parents=True, exist_ok=True)
-                self._parts = Path(tempfile.mkdtemp(prefix=".parts-", dir=self.out))
+                self._parts = Path(tempfile.mkdtemp(prefix=PARTS, dir=self.out))
             else:
                 self._parts = Path(tempfile.mkdtemp(prefix="kshs-parts-"))
         return self._parts
@@ -272,7 +278,8 @@ class PluginState:
         parts = self.parts
         self._bury(parts)
         into = (self.out or parts) / "results.jsonl"
-        self.records = results.merge(self._run_record(), sorted(parts.glob("results-*.jsonl")), into)
+        found = sorted(parts.glob("results-*.jsonl"))
+        self.records = results.merge(self._run_record(), found, into, self.python_tests.records)
         shutil.rmtree(parts, ignore_errors=True)
         self._parts = None
         return self.records
@@ -329,7 +336,7 @@ class PluginState:
             "command": command,
             "guest": self.guest_name,
             "selection": self._option("keyword") or None,
-            "problem": self._latched() or self.problem,
+            "problem": self._latched() or self.problem or (_INTERRUPTED if self.interrupted else None),
             "target": target,
             "host": environment.get("host") or {},
         }

@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from harness import results
 from harness.errors import HarnessError
 from harness.rules import CLAUSES
+from harness.standing import RECORDED, RECORDED_WORDS, standing
 from harness.verdict import Verdict
 
 #: The order of routes as columns; others follow in the order of the alphabet.
@@ -60,7 +61,10 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
         tally=results.counts(records),
         total=len(scenarios),
         bar=_bar(results.counts(records)),
-        verdict=_overall(results.counts(records)),
+        verdict=_overall(results.counts(records) + results.test_counts(records), runs[0].get("problem")),
+        tests=results.of_kind(records, "test"),
+        test_tally=results.test_counts(records),
+        standings={verdict.value: verdict.value for verdict in Verdict} | {RECORDED: RECORDED_WORDS},
         matrix=matrix,
         routes=_columns(matrix),
         rules={rule.value: text for rule, text in CLAUSES.items()},
@@ -138,7 +142,7 @@ def _by_rule(scenarios: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Coun
     table: dict[str, dict[str, Counter[str]]] = {}
     for scenario in scenarios:
         for rule in scenario["rules"] or ["-"]:
-            table.setdefault(rule, {}).setdefault("all", Counter())[scenario["verdict"]] += 1
+            table.setdefault(rule, {}).setdefault("all", Counter())[standing(scenario, rule)] += 1
     return table
 
 
@@ -156,11 +160,14 @@ def _bar(tally: Counter[str]) -> list[dict[str, str]]:
     return parts
 
 
-def _overall(tally: Counter[str]) -> str:
-    for verdict in (Verdict.CRASHED, Verdict.HUNG, Verdict.FAILED, Verdict.ERROR, Verdict.PASSED):
+def _overall(tally: Counter[str], problem: str | None) -> str:
+    """One word for the run: never better than its exit code."""
+    for verdict in (Verdict.CRASHED, Verdict.HUNG, Verdict.FAILED, Verdict.ERROR):
         if tally[verdict.value]:
             return verdict.value
-    return Verdict.SKIPPED.value
+    if problem:
+        return Verdict.ERROR.value
+    return Verdict.PASSED.value if tally[Verdict.PASSED.value] else Verdict.SKIPPED.value
 
 
 def _characteristics(scenarios: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -19,12 +19,13 @@ from typing import Any
 
 from harness import missing_calls
 from harness.errors import HarnessError
+from harness.standing import judged_rules, standing
 from harness.verdict import Verdict
 
 #: Raised when a key changes its meaning or goes away; new keys do not count.
 SCHEMA = 1
 
-_KINDS = ("run", "environment", "scenario", "step")
+_KINDS = ("run", "environment", "scenario", "step", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def scenario_records(result: ScenarioResult, *, order: int, worker: str) -> Iter
         "worker": worker,
         "step_count": len(result.steps),
         "routes": list(result.routes),
+        "judged": judged_rules(result.rules, result.steps),
         **_plain(shallow),
     }
     for step in result.steps:
@@ -170,10 +172,13 @@ def read(path: Path, *, torn: bool = False) -> list[dict[str, Any]]:
     return records
 
 
-def merge(run: Mapping[str, Any], parts: Sequence[Path], into: Path) -> list[dict[str, Any]]:
+def merge(
+    run: Mapping[str, Any], parts: Sequence[Path], into: Path, tests: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """Merges the workers' parts into one file, in the order of collection; gives the records.
 
-    The file is replaced in one step: a reader sees the old one or the new one.
+    ``tests``: the records of tests in Python, which follow the scenarios.  The file is replaced in one step:
+    a reader sees the old one or the new one.
     """
     records: list[dict[str, Any]] = []
     environments: dict[str, dict[str, Any]] = {}
@@ -191,7 +196,7 @@ def merge(run: Mapping[str, Any], parts: Sequence[Path], into: Path) -> list[dic
     kinds = {kind: number for number, kind in enumerate(_KINDS)}
     records.sort(key=lambda r: (r.get("order", -1), kinds.get(r["kind"], 9), r.get("index", -1)))
     head: dict[str, Any] = {"kind": "run", "schema": SCHEMA, **run, "counts": dict(counts(records))}
-    merged = [head, *environments.values(), *records]
+    merged = [head, *environments.values(), *records, *map(dict, tests)]
     into.parent.mkdir(parents=True, exist_ok=True)
     fresh = into.with_name(f".{into.name}.{os.getpid()}")
     with fresh.open("w", encoding="utf-8") as file:
@@ -213,8 +218,15 @@ def counts(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
     return tally
 
 
+def test_counts(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """Tests in Python by verdict; every verdict is a key, in the order of `Verdict`."""
+    tally = Counter({verdict.value: 0 for verdict in Verdict})
+    tally.update(record["verdict"] for record in records if record["kind"] == "test")
+    return tally
+
+
 def matrix(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Counter[str]]]:
-    """Rule, then route, then scenarios by verdict.
+    """Rule, then route, then scenarios by what they say of the rule (`harness.standing`).
 
     A scenario counts once for each of its rules and routes; one without a request (all its steps
     skipped, say) counts under the route ``-``.
@@ -223,7 +235,7 @@ def matrix(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Counter[
     for record in of_kind(records, "scenario"):
         for rule in record["rules"] or ["-"]:
             for route in record["routes"] or ["-"]:
-                table.setdefault(rule, {}).setdefault(route, Counter())[record["verdict"]] += 1
+                table.setdefault(rule, {}).setdefault(route, Counter())[standing(record, rule)] += 1
     return dict(sorted(table.items(), key=lambda item: rule_key(item[0])))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import tempfile
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,9 +16,12 @@ import pytest
 from harness import config as settings
 from harness.errors import UsageError
 from harness.guests import find_target
+from harness.plugin_state import PARTS
 from harness.scenario_file import CATALOGUE
 
 DONE, DRIVER, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
+#: What a run writes into its directory.
+RESULTS = ("junit.xml", "results.jsonl", "report.html")
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def run(selection: Selection) -> int:
     config = settings.load(selection.config)
     find_target(selection.target or config.run.target, config)
     words = arguments(selection, config)
-    _writable((selection.out or config.run.out).absolute())
+    _make_room((selection.out or config.run.out).absolute())
     tally = Tally()
     code = pytest.main(words, plugins=[tally])
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
@@ -95,12 +99,19 @@ def run(selection: Selection) -> int:
     return exit_code(int(code), tally)
 
 
-def _writable(directory: Path) -> None:
-    """Makes the directory of results now: a run whose results cannot be kept is not begun."""
+def _make_room(directory: Path) -> None:
+    """Makes the directory of results now: a run whose results cannot be kept is not begun.
+
+    What an earlier run left there goes: a run that ends early must not leave its predecessor's verdict.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
+        for name in RESULTS:
+            (directory / name).unlink(missing_ok=True)
+        for left in directory.glob(f"{PARTS}*"):
+            shutil.rmtree(left, ignore_errors=True)
     except OSError as error:
         raise UsageError(
             f"results cannot be written there: {error.strerror}", where=str(directory), hint="see --out"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness import results
+from harness.standing import RECORDED, RECORDED_WORDS, standing
 from harness.verdict import Verdict
 
 _MAX_REASONS = 12
@@ -20,11 +21,17 @@ def lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def tally(counts: Mapping[str, int]) -> str:
     """Like ``41 passed, 2 failed``; nothing is said of what did not happen."""
-    return ", ".join(f"{counts[v.value]} {v.value}" for v in Verdict if counts.get(v.value)) or "nothing ran"
+    parts = [f"{counts[v.value]} {v.value}" for v in Verdict if counts.get(v.value)]
+    if counts.get(RECORDED):
+        parts.append(f"{counts[RECORDED]} {RECORDED_WORDS}")
+    return ", ".join(parts) or "nothing ran"
 
 
 def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     scenarios = results.of_kind(records, "scenario")
+    tests = results.of_kind(records, "test")
+    if tests:
+        yield f"tests in Python: {tally(results.test_counts(records))}"
     if not scenarios:
         return
     yield f"{len(scenarios)} scenarios: {tally(results.counts(records))}"
@@ -32,7 +39,7 @@ def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     by_route: dict[str, Counter[str]] = {}
     for scenario in scenarios:
         for rule in scenario["rules"]:
-            by_rule.setdefault(rule, Counter())[scenario["verdict"]] += 1
+            by_rule.setdefault(rule, Counter())[standing(scenario, rule)] += 1
         for route in scenario["routes"]:
             by_route.setdefault(route, Counter())[scenario["verdict"]] += 1
     for rule in sorted(by_rule, key=results.rule_key):

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from harness import cli, run
+from harness import cli, results, run
 from harness.config import Config
 from harness.errors import UsageError
 from harness.run import Selection, Tally, arguments, exit_code
@@ -206,3 +208,50 @@ def test_nothing_that_did_not_run_is_passed(code: int, counts: dict[str, int], e
     for name, value in counts.items():
         setattr(tally, name, value)
     assert exit_code(code, tally) == expected
+
+
+def test_what_an_earlier_run_left_is_gone_before_anything_else(tmp_path: Path) -> None:
+    """A run that ends early, here for a broken scenario, must not leave its predecessor's verdict."""
+    out = tmp_path / "out"
+    (out / ".parts-dead").mkdir(parents=True)
+    for name in ("junit.xml", "results.jsonl", "report.html", "notes.txt"):
+        (out / name).write_text("old")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[[scenario]]\nid = 1\n")
+    done = kshs(tmp_path, "run", str(broken), "--out", str(out))
+    assert done.returncode == 2, done
+    assert {path.name for path in out.iterdir()} <= {"junit.xml", "notes.txt"}
+    assert (out / "notes.txt").read_text() == "old", "what is not a run's stays"
+    assert not (out / "junit.xml").exists() or (out / "junit.xml").read_text() != "old"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "a CI that cancels"])
+def test_a_run_that_is_told_to_stop_ends_in_order_and_says_so(project: Path, number: signal.Signals) -> None:
+    (project / "test_long.py").write_text(
+        "import pathlib, time\n"
+        "def test_long(handshake):\n"
+        "    handshake('sink')\n"
+        "    pathlib.Path('begun').touch()\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "harness.cli", "run", "scenarios", "test_long.py", "--out", "o"]
+    process = subprocess.Popen(
+        # A shell starts what runs in its background with Ctrl-C ignored, and that is passed on.
+        ["env", "--default-signal=INT", *command],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (project / "begun").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, output
+    assert "Traceback" not in output
+    found = results.read(project / "o" / "results.jsonl")
+    assert "interrupted" in found[0]["problem"]
+    assert "<title>kshs: error" in (project / "o" / "report.html").read_text()
+    assert [path.name for path in (project / "o").iterdir() if path.name.startswith(".")] == []

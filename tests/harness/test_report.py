@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness import report, results
+from harness import report, results, summary
 from harness.errors import HarnessError
 from harness.results import Comparison, ScenarioResult, StepResult
+from harness.standing import standing
 from harness.verdict import Verdict
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)> & \"quotes\" 'too'"
@@ -75,7 +76,7 @@ SCENARIOS = [
     scenario(
         "h6.output",
         Verdict.PASSED,
-        step(0, Verdict.PASSED, "call"),
+        step(0, Verdict.PASSED, "call", comparisons=(FINE,)),
         step(1, Verdict.PASSED),
         rules=("H6", "H3"),
     ),
@@ -183,6 +184,67 @@ def test_the_matrix_counts_a_scenario_in_each_of_its_rules_and_routes(tmp_path: 
     assert list(matrix) == ["H3", "H4", "H5", "H6", "H8", "H9", "H10"]
     assert matrix["H6"] == {"call": {"passed": 1}, "irp": {"passed": 1}} == matrix["H3"]
     assert matrix["H5"] == {"-": {"skipped": 1}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "comparisons", "judged"),
+    [
+        (("H4",), (), []),
+        (("H4", "H5"), (WRONG,), ["H4"]),
+        (("H6",), (NOTED,), []),
+        (("H4",), (FINE,), []),
+        # What a request has to be like shows in its answer.
+        (("H1", "H2", "H3", "H8", "H10", "H6"), (FINE,), ["H1", "H2", "H3", "H8", "H10", "H6"]),
+        # ... but not in that of another request of a scenario about which the contract is silent.
+        (("characteristic", "H2", "H6"), (FINE,), ["H6"]),
+    ],
+)
+def test_a_rule_by_which_nothing_was_judged_has_not_passed(
+    rules: tuple[str, ...], comparisons: tuple[Comparison, ...], judged: list[str]
+) -> None:
+    result = scenario("x", Verdict.PASSED, step(0, Verdict.PASSED, comparisons=comparisons), rules=rules)
+    record = next(results.scenario_records(result, order=0, worker="main"))
+    assert record["judged"] == judged
+    for rule in rules:
+        assert standing(record, rule) == ("passed" if rule in judged else "recorded")
+        assert standing({**record, "verdict": "failed"}, rule) == "failed"
+    del record["judged"]
+    assert {standing(record, rule) for rule in rules} == {"passed"}, "earlier runs did not say"
+
+
+def test_the_summary_says_what_was_recorded_only(tmp_path: Path) -> None:
+    told = summary.lines(make(tmp_path))
+    assert any(line.split() == ["H10", "1", "recorded,", "not", "judged"] for line in told), told
+    assert any(line.split() == ["H3", "1", "passed"] for line in told), told
+
+
+TEST = {"kind": "test", "id": "test_x.py::test_it", "verdict": "failed", "reason": EVIL, "seconds": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "problem", "word"),
+    [
+        ("passed", None, "passed"),
+        ("failed", None, "failed"),
+        ("error", None, "error"),
+        ("passed", "interrupted", "error"),
+    ],
+)
+def test_the_headline_is_never_better_than_a_test_in_python_or_the_run(
+    tmp_path: Path, verdict: str, problem: str | None, word: str
+) -> None:
+    part = results.PartWriter(tmp_path / "part.jsonl")
+    part.write_scenario(SCENARIOS[1], order=0, worker="main")
+    part.close()
+    run = {**RUN, "problem": problem}
+    test = {**TEST, "verdict": verdict}
+    found = results.merge(run, [tmp_path / "part.jsonl"], tmp_path / "results.jsonl", [test])
+    assert found[-1] == test == results.read(tmp_path / "results.jsonl")[-1]
+    html = report.render(found)
+    parse(html)
+    assert f"<title>kshs: {word}" in html
+    assert "test_x.py::test_it" in html and EVIL not in html
+    assert f"tests in Python: 1 {verdict}" in summary.lines(found)
 
 
 def test_the_page_is_well_formed_and_fetches_nothing(tmp_path: Path) -> None:
