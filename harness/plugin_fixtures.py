@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from harness.errors import UsageError
-from harness.model import Scenario
+from harness.handshake_call import place_of, scenario_of
 from harness.planned import NotApplicable
 from harness.plugin_state import STATE
 
@@ -30,8 +29,11 @@ class HandshakeFixture(Protocol):
 
         Args:
             on: as in a scenario's ``open``: a pin of the target, "filter", "source -> sink".
-            fields: of a scenario's handshake step: route, mode, protocol, argument1, argument2,
-                in_length, out_length, in_buffer, out_buffer, control, repeat, timeout_ms.
+            fields: of a scenario's handshake step: route, mode, protocol, argument1, argument2, input,
+                in_length, out_length, in_buffer, out_buffer, control, repeat, threads, timeout_ms.
+
+        Raises:
+            CallError: the call is wrong: an error of the test, no failure of the driver.
         """
 
 
@@ -63,27 +65,18 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 @pytest.fixture
 def handshake(request: pytest.FixtureRequest, kshs_runner: Runner) -> HandshakeFixture:
-    """Sends one handshake and gives a `StatusBlock`; crashes and hangs fail the test."""
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower()).strip("-") or "test"
+    """Sends one handshake and gives a `StatusBlock`; crashes and hangs fail the test, a wrong call errs."""
 
-    def send(on: str = "source", **fields: Any) -> StatusBlock:
-        handle = on.split("=")[0].split("->")[0].strip()
-        step = {"do": "handshake", "on": handle, "expect": "record", **fields}
+    def send(*args: object, **fields: Any) -> StatusBlock:
+        # A skip is then shown at the line of the test that called, not at one of this file.
+        __tracebackhide__ = True
+        where = place_of(sys._getframe(1), request.config.rootpath)
         try:
-            scenario = Scenario.model_validate(
-                {
-                    "id": f"python.{name}"[:120].rstrip("-."),
-                    "title": f"handshake of {request.node.name}"[:200],
-                    "rule": "characteristic",
-                    "open": [on],
-                    "steps": [step],
-                }
-            )
+            driver = kshs_runner.provider.target()
+            scenario = scenario_of(request.node.name, args, fields, driver, where)
             answers = kshs_runner.answer(scenario)
         except NotApplicable as why:
             pytest.skip(str(why))
-        except (ValueError, UsageError) as error:
-            pytest.fail(f"handshake({on!r}, ...): {error}", pytrace=False)
         return answers[-1][1]
 
     return send

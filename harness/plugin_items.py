@@ -7,12 +7,14 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.errors import HarnessError
+from harness.misspelt import misspelt
 from harness.plugin_state import INFRASTRUCTURE, STATE
 from harness.results import ScenarioResult, StepResult
 from harness.rules import CLAUSES
@@ -109,6 +111,7 @@ class ScenarioItem(pytest.Item):
         super().__init__(**more)
         self.scenario = located.scenario
         self.line = located.line
+        self.located = located
         self.order = 0
         self.upcoming: ScenarioItem | None = None
         words = [*(rule.value for rule in self.scenario.rules), *self.scenario.tags]
@@ -128,6 +131,10 @@ class ScenarioItem(pytest.Item):
         except INFRASTRUCTURE as error:
             state.latch(error)
             raise
+        if result.verdict is Verdict.SKIPPED:
+            slip = misspelt(self.located, state.provider.target(), self._file())
+            if slip is not None:
+                result = replace(result, verdict=Verdict.ERROR, reason=slip)
         self.stash[RESULT] = result
         state.write(result, self.order)
         self._describe(result)

@@ -35,12 +35,13 @@ class ScenarioError(TomlFileError):
 
 @dataclass(frozen=True, slots=True)
 class LocatedScenario:
-    """A scenario and where it stands: the file, the line of its table, the lines of its steps."""
+    """A scenario and where it stands: the file, the lines of its table, its steps, the entries of `open`."""
 
     scenario: Scenario
     file: Path
     line: int
     step_lines: tuple[int, ...]
+    open_lines: tuple[int, ...]
 
 
 def load(path: Path) -> list[Scenario]:
@@ -75,6 +76,7 @@ def load_located(path: Path) -> list[LocatedScenario]:
                         path,
                         file.line(base),
                         tuple(file.line((*base, "steps", step)) for step in range(len(scenario.steps))),
+                        tuple(file.line((*base, "open", entry)) for entry in range(len(scenario.open))),
                     )
                 )
     complaints += _twice(file, result)

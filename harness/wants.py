@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from difflib import get_close_matches
 
 from harness.contract import Prediction
 from harness.model import (
@@ -22,12 +21,33 @@ from harness.model import (
 from harness.model.target import NULL_PROTOCOL, UNKNOWN_PROTOCOL
 from harness.model.values import length
 from harness.planned import NotApplicable, Want, WantValue
+from harness.toml_problems import nearest
+
+#: What stands for a protocol beside the target's own names and GUIDs.
+_PROTOCOL_WORDS = ("accepted", "unknown", "null")
+
+
+class MisspeltName(NotApplicable):
+    """The target has nothing of this name, but something of a similar one.
+
+    Args:
+        word: the name as it was written.
+        message: what the target lacks.
+        hint: the name that was probably meant, as a question.
+    """
+
+    def __init__(self, word: str | int, message: str, hint: str) -> None:
+        super().__init__(f"{message}; {hint}")
+        self.word = word
+        self.message = message
+        self.hint = hint
 
 
 class Names:
     """What a scenario's names stand for in one target.
 
-    Raises, in every method, `NotApplicable` for what the target does not have.
+    Raises, in every method, `NotApplicable` for what the target does not have; a `MisspeltName` where
+    it has something of a similar name.
     """
 
     def __init__(self, target: Target) -> None:
@@ -38,9 +58,11 @@ class Names:
         pin = self.target.find_pin(ref)
         if pin is None:
             names = [pin.name for pin in self.target.pin]
-            near = get_close_matches(str(ref), names, n=1)
-            more = f"; did you mean {near[0]}?" if near else f" (it has {', '.join(names)})"
-            raise NotApplicable(f"target {self.target.name} has no pin {ref}{more}")
+            lacks = f"target {self.target.name} has no pin {ref}"
+            near = nearest(str(ref), names)
+            if near is not None:
+                raise MisspeltName(ref, lacks, near)
+            raise NotApplicable(f"{lacks} (it has {', '.join(names)})")
         return pin
 
     def protocol(self, text: str, pin: Pin | None) -> uuid.UUID:
@@ -60,9 +82,11 @@ class Names:
         try:
             return uuid.UUID(text)
         except ValueError:
-            near = get_close_matches(text, self.target.protocols, n=1)
-            more = f"; did you mean {near[0]}?" if near else ""
-            raise NotApplicable(f"target {self.target.name} has no protocol {text!r}{more}") from None
+            lacks = f"target {self.target.name} has no protocol {text!r}"
+            near = nearest(text, (*self.target.protocols, *_PROTOCOL_WORDS))
+            if near is not None:
+                raise MisspeltName(text, lacks, near) from None
+            raise NotApplicable(lacks) from None
 
 
 class Wants:

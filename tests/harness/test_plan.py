@@ -17,6 +17,7 @@ from harness.model import Rule, Scenario
 from harness.model.target import UNKNOWN_PROTOCOL
 from harness.plan import plan
 from harness.planned import Answer, NotApplicable, Plan, PlannedStep, Sizes
+from harness.wants import MisspeltName
 
 ABI = load_abi()
 C = ABI.constants
@@ -281,14 +282,22 @@ def test_what_the_target_lacks_makes_the_scenario_not_applicable() -> None:
     poor = AVSHS.model_copy(
         update={"behaviour": False, "pin": [AVSHS.pin[0].model_copy(update={"accepts": []})]}
     )
-    with pytest.raises(NotApplicable, match="no pin source2; did you mean source"):
+    with pytest.raises(MisspeltName, match=r"no pin source2; did you mean 'source'\?") as slip:
         plan(scenario(HANDSHAKE | {"on": "source2"}, opened=("source2",)), poor)
+    assert (slip.value.word, slip.value.hint) == ("source2", "did you mean 'source'?")
+    with pytest.raises(NotApplicable, match="no pin clock") as lack:
+        plan(scenario(HANDSHAKE | {"on": "clock"}, opened=("clock",)), poor)
+    assert not isinstance(lack.value, MisspeltName)
     with pytest.raises(NotApplicable, match="accepts no protocol"):
         plan(scenario(HANDSHAKE), poor)
     with pytest.raises(NotApplicable, match="no behaviour property set"):
         plan(scenario({"do": "seen", "pin": "source"}), poor)
-    with pytest.raises(NotApplicable, match="no protocol 'c'"):
+    with pytest.raises(NotApplicable, match="no protocol 'c'") as lack:
         plan(scenario(HANDSHAKE | {"protocol": "c"}), poor)
+    assert not isinstance(lack.value, MisspeltName)
+    for word, meant in (("acepted", "accepted"), ("unknwon", "unknown"), ("nul", "null")):
+        with pytest.raises(MisspeltName, match=f"no protocol '{word}'; did you mean '{meant}'"):
+            plan(scenario(HANDSHAKE | {"protocol": word}), AVSHS)
     made = plan(scenario(HANDSHAKE | {"protocol": "unknown"}), poor)
     assert "reset" not in " ".join(item.what for item in made.steps)
 
