@@ -238,6 +238,35 @@ def test_junit_carries_rule_guest_build_and_digest(pytester: pytest.Pytester, ru
     assert block["answer"] == "STATUS_SUCCESS (0x00000000)"
 
 
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "workers"])
+def test_tests_in_python_are_in_the_results_too(
+    pytester: pytest.Pytester, run: Run, workers: tuple[str, ...]
+) -> None:
+    run(
+        "--kshs-out=out",
+        *workers,
+        test_it="""
+        import pytest
+        def test_good(handshake): pass
+        def test_bad(handshake): assert 1 == 2, "the driver lies"
+        def test_not(): pytest.skip("no time")
+        @pytest.fixture
+        def broken(): raise OSError("no file")
+        def test_torn(broken): pass
+        """,
+    )
+    found = {r["id"].split("::")[1]: r for r in records(pytester) if r["kind"] == "test"}
+    assert {name: r["verdict"] for name, r in found.items()} == {
+        "test_good": "passed",
+        "test_bad": "failed",
+        "test_not": "skipped",
+        "test_torn": "error",
+    }
+    assert "the driver lies" in found["test_bad"]["reason"]
+    assert "no time" in found["test_not"]["reason"]
+    assert "<title>kshs: failed" in (pytester.path / "out/report.html").read_text()
+
+
 def test_two_workers_have_a_lease_each_and_one_result(pytester: pytest.Pytester, run: Run) -> None:
     pytest.importorskip("xdist")
     result = run("-n2", "--kshs-out=out", "--junitxml=junit.xml", options=WRONG_SIZE)
