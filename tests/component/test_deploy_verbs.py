@@ -307,6 +307,7 @@ class Pretender:
         words = command.split("\0")
         self.verbs.append(words[1])
         done = self.guest.run(*words, timeout=timeout)
+        assert done.stdout, f"{words}: {done}"
         said = done.json
         if words[1] == "info":
             said |= {"family": "windows", "test_signing": True, "secure_boot": False, "hvci": True}
