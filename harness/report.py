@@ -52,18 +52,19 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
     environment.filters["number"] = number
     style, script = _asset("report.css"), _asset("report.js")
     scenarios = _scenarios(records)
+    tally, test_tally = results.counts(records), results.counts(records, "test")
     matrix = results.matrix(records)
     return environment.get_template("report.html.j2").render(
         run=runs[0],
         environments=results.of_kind(records, "environment"),
         scenarios=scenarios,
         verdicts=[verdict.value for verdict in Verdict],
-        tally=results.counts(records),
+        tally=tally,
         total=len(scenarios),
-        bar=_bar(results.counts(records)),
-        verdict=_overall(results.counts(records) + results.test_counts(records), runs[0].get("problem")),
+        bar=_bar(tally),
+        verdict=_overall(tally + test_tally, runs[0].get("problem")),
         tests=results.of_kind(records, "test"),
-        test_tally=results.test_counts(records),
+        test_tally=test_tally,
         standings={verdict.value: verdict.value for verdict in Verdict} | {RECORDED: RECORDED_WORDS},
         matrix=matrix,
         routes=_columns(matrix),

@@ -211,17 +211,10 @@ def of_kind(records: Iterable[Mapping[str, Any]], kind: str) -> list[Mapping[str
     return [record for record in records if record["kind"] == kind]
 
 
-def counts(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    """Scenarios by verdict; every verdict is a key, in the order of `Verdict`."""
+def counts(records: Iterable[Mapping[str, Any]], kind: str = "scenario") -> Counter[str]:
+    """Scenarios (or tests in Python) by verdict; every verdict is a key, in the order of `Verdict`."""
     tally = Counter({verdict.value: 0 for verdict in Verdict})
-    tally.update(record["verdict"] for record in records if record["kind"] == "scenario")
-    return tally
-
-
-def test_counts(records: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    """Tests in Python by verdict; every verdict is a key, in the order of `Verdict`."""
-    tally = Counter({verdict.value: 0 for verdict in Verdict})
-    tally.update(record["verdict"] for record in records if record["kind"] == "test")
+    tally.update(record["verdict"] for record in records if record["kind"] == kind)
     return tally
 
 

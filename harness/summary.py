@@ -31,7 +31,7 @@ def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     scenarios = results.of_kind(records, "scenario")
     tests = results.of_kind(records, "test")
     if tests:
-        yield f"tests in Python: {tally(results.test_counts(records))}"
+        yield f"tests in Python: {tally(results.counts(records, kind='test'))}"
     if not scenarios:
         return
     yield f"{len(scenarios)} scenarios: {tally(results.counts(records))}"

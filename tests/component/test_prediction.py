@@ -206,9 +206,8 @@ batches = st.tuples(
 # ---- the three of them ------------------------------------------------------------------------------------
 
 
-def prediction_of(sent: Sent, told: Told) -> tuple[Request, Prediction]:
-    """What the harness's contract says, from what the harness's own knowledge says of the callback."""
-    request = Request(
+def request_of(sent: Sent) -> Request:
+    return Request(
         data=HandshakeData(sent.protocol, sent.argument1, sent.argument2),
         route=sent.route,
         mode=sent.mode,
@@ -218,6 +217,27 @@ def prediction_of(sent: Sent, told: Told) -> tuple[Request, Prediction]:
         in_buffer=sent.in_buffer,
         out_buffer=sent.out_buffer,
     )
+
+
+def bytes_of(agent: Agent, sent: Sent, slot: int, side: int = KERNEL, **fields: int) -> bytes:
+    return agent.request_step(
+        slot,
+        HandshakeData(sent.protocol, sent.argument1, sent.argument2).pack(8),
+        side=side,
+        route=C[f"KSHS_ROUTE_{sent.route.name}"],
+        mode=sent.mode.name,
+        in_length=sent.in_length,
+        out_length=sent.out_length,
+        control=sent.control,
+        in_kind=C[f"KSHS_BUFFER_{sent.in_buffer.name}"],
+        out_kind=C[f"KSHS_BUFFER_{sent.out_buffer.name}"],
+        **fields,
+    )
+
+
+def prediction_of(sent: Sent, told: Told) -> tuple[Request, Prediction]:
+    """What the harness's contract says, from what the harness's own knowledge says of the callback."""
+    request = request_of(sent)
     if sent.goal == FILTER:
         return request, predict(request, Circumstances(object=ObjectKind.FILTER))
     knowledge = Knowledge(SAMPLE)
@@ -284,18 +304,7 @@ def test_prediction_model_and_driver_agree(agent: Agent) -> None:
 
     def submit(sent: Sent) -> bytes:
         side = KERNEL if sent.route.side is Side.KERNEL else USER
-        return agent.request_step(
-            slots[sent.route, sent.goal],
-            HandshakeData(sent.protocol, sent.argument1, sent.argument2).pack(8),
-            side=side,
-            route=C[f"KSHS_ROUTE_{sent.route.name}"],
-            mode=sent.mode.name,
-            in_length=sent.in_length,
-            out_length=sent.out_length,
-            control=sent.control,
-            in_kind=C[f"KSHS_BUFFER_{sent.in_buffer.name}"],
-            out_kind=C[f"KSHS_BUFFER_{sent.out_buffer.name}"],
-        )
+        return bytes_of(agent, sent, slots[sent.route, sent.goal], side)
 
     @settings(
         max_examples=50,

@@ -20,7 +20,6 @@ from harness.contract import (
     ObjectKind,
     Prediction,
     PredictionKind,
-    Request,
     predict,
     predict_pin_handshake,
 )
@@ -43,10 +42,12 @@ from tests.component.test_prediction import (
     assert_came_back,
     behaviours,
     blame,
+    bytes_of,
     from_kernel,
     from_user,
     model,
     protocols,
+    request_of,
     words,
 )
 
@@ -112,35 +113,6 @@ def callback_of(pin_id: int, told: Told, data: HandshakeData) -> Callback:
     fields = {"kind": told.kind, "status": told.status, "value": told.value, "value2": told.value2}
     knowledge.set(pin, Behaviour.model_validate({"do": "behaviour", "pin": pin.name, **fields}))
     return knowledge.callback(OpenObject("pin", ObjectKind.PIN, Side.KERNEL, 0, pin=pin), data, 8)
-
-
-def request_of(sent: Sent) -> Request:
-    return Request(
-        data=HandshakeData(sent.protocol, sent.argument1, sent.argument2),
-        route=sent.route,
-        mode=sent.mode,
-        control=sent.control,
-        in_length=sent.in_length,
-        out_length=sent.out_length,
-        in_buffer=sent.in_buffer,
-        out_buffer=sent.out_buffer,
-    )
-
-
-def bytes_of(agent: Agent, sent: Sent, slot: int, side: int = KERNEL, **fields: int) -> bytes:
-    return agent.request_step(
-        slot,
-        HandshakeData(sent.protocol, sent.argument1, sent.argument2).pack(8),
-        side=side,
-        route=C[f"KSHS_ROUTE_{sent.route.name}"],
-        mode=sent.mode.name,
-        in_length=sent.in_length,
-        out_length=sent.out_length,
-        control=sent.control,
-        in_kind=C[f"KSHS_BUFFER_{sent.in_buffer.name}"],
-        out_kind=C[f"KSHS_BUFFER_{sent.out_buffer.name}"],
-        **fields,
-    )
 
 
 def bytes_of_own(own: Own, token: int) -> bytes:
