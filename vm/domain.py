@@ -25,8 +25,9 @@ from vm.errors import VmError
 from vm.events import GuestEvents
 
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
+# norandmaps: with newer kernels a heap may lie where Wine needs NT's shared user data (docs/guests.md).
 KERNEL_ARGUMENTS = (
-    "console=ttyS0 quiet mitigations=off nokaslr no_timer_check audit=0 net.ifnames=0 panic=-1 "
+    "console=ttyS0 quiet mitigations=off nokaslr norandmaps no_timer_check audit=0 net.ifnames=0 panic=-1 "
     "random.trust_bootloader=on rng_core.default_quality=1000"
 )
 

@@ -7,8 +7,10 @@ worker gets a copy of hard links.  Nothing here is shared between workers but th
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import platform
 import re
 import select
 import shutil
@@ -16,6 +18,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,10 +64,33 @@ def tool(name: str) -> str:
     return found
 
 
+@functools.cache
+def started() -> tuple[str, ...]:
+    """What stands before every program of Wine on this host, so that its addresses are the same each time.
+
+    Debian's wine64 has no preloader and is linked at 0x7d000000, below the 0x7ffe0000 where NT's shared
+    user data must lie.  Newer kernels put a program's heap anywhere in the GiB above it, and one process in
+    some thousands dies at birth because its heap lies there (docs/guests.md, point 13).
+    """
+    steady = [tool("setarch"), platform.machine(), "--addr-no-randomize"]
+    if subprocess.run([*steady, "true"], capture_output=True, check=False).returncode:
+        # A container's seccomp profile may forbid personality(2).
+        warnings.warn(
+            "setarch is not allowed here: now and then a program of Wine dies at birth", stacklevel=2
+        )
+        return ()
+    return tuple(steady)
+
+
+def program(name: str) -> list[str]:
+    """The beginning of a command line that runs a program of Wine."""
+    return [*started(), tool(name)]
+
+
 def version() -> str:
     """The installed Wine's version, as a file name's part."""
     text = subprocess.run(
-        [tool("wine"), "--version"], capture_output=True, text=True, timeout=60, check=True
+        [*program("wine"), "--version"], capture_output=True, text=True, timeout=60, check=True
     ).stdout.strip()
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
 
@@ -103,7 +129,9 @@ def end(prefix: Path, grace: float = 10.0) -> dict[int, str]:
     """Ends a prefix's session and answers what had to be killed, which is nothing if all is well."""
     for option in ("-k", "-w"):
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run([tool("wineserver"), option], env=environment(prefix), timeout=grace, check=False)
+            subprocess.run(
+                [*program("wineserver"), option], env=environment(prefix), timeout=grace, check=False
+            )
     deadline = time.monotonic() + grace
     while (left := processes(prefix)) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -124,7 +152,7 @@ def template() -> Path:
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir()
         done = subprocess.run(
-            [tool("wine"), "wineboot", "-i"],
+            [*program("wine"), "wineboot", "-i"],
             env=environment(made),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -276,7 +304,7 @@ class WineGuest:
         # Files and not pipes: the first program starts the services, which keep what it had open.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
             code = subprocess.run(
-                [tool("wine"), *argv],
+                [*program("wine"), *argv],
                 env=environment(self.prefix),
                 input=stdin,
                 stdout=out,
@@ -302,7 +330,7 @@ class WineGuest:
 
     def channel(self, *arguments: str) -> LocalChannel:
         """A verb whose stdin and stdout are the caller's; `serve` if none is named."""
-        argv = [tool("wine"), f"{FOLDER}\\kshsctl.exe", *(arguments or ("serve",))]
+        argv = [*program("wine"), f"{FOLDER}\\kshsctl.exe", *(arguments or ("serve",))]
         channel = LocalChannel(argv, environment(self.prefix))
         self._channels.append(channel)
         return channel

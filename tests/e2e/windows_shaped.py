@@ -27,7 +27,10 @@ from vm.windows.profile import Firmware, WindowsProfile
 
 _ESP_MIB = 64
 _MODULES = ("ahci", "sd_mod", "crc32c_generic", "ext4", "e1000e", "pvpanic-mmio")
-_ARGUMENTS = "quiet mitigations=off nokaslr no_timer_check net.ifnames=0 panic=-1 random.trust_bootloader=on"
+_ARGUMENTS = (
+    "quiet mitigations=off nokaslr norandmaps no_timer_check net.ifnames=0 panic=-1 "
+    "random.trust_bootloader=on"
+)
 _GRUB = f"""\
 search --no-floppy --file --set=root /kshs/vmlinuz
 linux /kshs/vmlinuz {_ARGUMENTS} rng_core.default_quality=1000
