@@ -127,6 +127,16 @@ class StatusBlock:
         return self.outcome is Outcome.DONE
 
     @property
+    def came_back(self) -> bool:
+        """Whether the call is known to have returned, so that `returned` and `pending` hold.
+
+        Of a step that hung they may be all that was written: then its driver said STATUS_PENDING and
+        never completed the request.
+        """
+        written = self.returned != load().constants["KSHS_POISON_STATUS"]
+        return self.done or (self.outcome is Outcome.HUNG and written)
+
+    @property
     def iosb_visible(self) -> bool:
         """Whether the route shows an IO_STATUS_BLOCK at all."""
         return RecordFlag.IOSB_VISIBLE in self.flags
@@ -201,29 +211,30 @@ class StatusBlock:
         """For results.jsonl (docs/results.md): plain values, statuses as names with their number.
 
         `status` and `information` are None where the route does not show them and ``"untouched"``
-        where it does and nobody wrote them.
+        where it does and nobody wrote them.  What the guest never wrote, because the step did not come
+        back or was not carried out, is None, whatever the record holds in its place.
         """
-        handshake = self.handshake
+        handshake, done, back = self.handshake, self.done, self.came_back
         return {
             "op": self.op,
             "outcome": self.outcome.value,
             "detail": ntstatus.name(self.detail) if self.detail else None,
-            "answer": ntstatus.name(self.answer),
-            "returned": ntstatus.name(self.returned),
+            "answer": ntstatus.name(self.answer) if done else None,
+            "returned": ntstatus.name(self.returned) if back else None,
             "status": self._visible(ntstatus.name(self.raw_status), RecordFlag.STATUS_WRITTEN),
             "information": self._visible(self.raw_information, RecordFlag.INFO_WRITTEN),
-            "pending": self.pending,
-            "pending_returned": self.pending_returned,
-            "completions": self.completions,
-            "signalled": RecordFlag.SIGNALLED in self.flags,
+            "pending": self.pending if back else None,
+            "pending_returned": self.pending_returned if done else None,
+            "completions": self.completions if done else None,
+            "signalled": RecordFlag.SIGNALLED in self.flags if done else None,
             "cancelled": self.cancelled,
-            "irql_after": self.irql_after,
+            "irql_after": self.irql_after if back else None,
             "output_visible": self.out_visible,
             "changed_bytes": self.changed_bytes if self.out_visible else None,
             "changed_first": self.changed_first if self.out_visible else None,
             "changed_last": self.changed_last if self.out_visible else None,
             "guards_intact": None if self.guards is None else all(self.guards),
-            "input_intact": self.input_intact,
+            "input_intact": self.input_intact if done else None,
             "output": self.output.hex(),
             "handshake": None
             if handshake is None
@@ -242,6 +253,8 @@ class StatusBlock:
         }
 
     def _visible(self, value: int | str, written: RecordFlag) -> int | str | None:
+        if not self.done:
+            return None
         if written in self.flags:
             return value
         return "untouched" if self.iosb_visible else None

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.abi import load as load_abi
+from harness import ntstatus
 from harness.frames import Record
 from harness.handshake_data import HandshakeData
 from harness.status_block import Outcome, RecordFlag, StatusBlock
@@ -59,6 +60,39 @@ def test_untouched_hidden_and_written_are_three_things() -> None:
     assert (untouched["status"], untouched["information"]) == ("untouched", "untouched")
     hidden = block(flags=flags & ~RecordFlag.IOSB_VISIBLE).as_dict()
     assert (hidden["status"], hidden["information"]) == (None, None)
+
+
+NOTHING = {"returned": POISON, "raw_status": POISON, "raw_information": C["KSHS_POISON_INFORMATION"]}
+#: What is said of the answer, and so of a request that was answered alone.
+OF_THE_ANSWER = (
+    "answer",
+    "status",
+    "information",
+    "completions",
+    "signalled",
+    "pending_returned",
+    "input_intact",
+)
+
+
+@pytest.mark.parametrize("outcome", [item for item in Outcome if item is not Outcome.DONE])
+def test_what_the_guest_never_wrote_is_no_value(outcome: Outcome) -> None:
+    bare = block(outcome=outcome, flags=RecordFlag(0), output=b"", completions=0, detail=0x102, **NOTHING)
+    plain = bare.as_dict()
+    assert [plain[key] for key in (*OF_THE_ANSWER, "returned", "pending", "irql_after")] == [None] * 10
+    assert "DEADF00D" not in json.dumps(plain).upper()
+
+
+def test_of_a_request_that_hung_it_is_known_whether_the_call_was_back() -> None:
+    pended = {**NOTHING, "returned": ntstatus.PENDING}
+    plain = block(outcome=Outcome.HUNG, flags=RecordFlag.PENDING, output=b"", **pended).as_dict()
+    assert (plain["returned"], plain["pending"]) == ("STATUS_PENDING (0x00000103)", True)
+    assert [plain[key] for key in OF_THE_ANSWER] == [None] * 7
+
+
+def test_what_a_refused_step_was_not_asked_is_not_told() -> None:
+    # The agent prepares some of its own records with a success before it looks at the step.
+    assert block(outcome=Outcome.REFUSED, returned=0, detail=0xC000000E).as_dict()["returned"] is None
 
 
 def test_the_output_is_decoded_for_both_pointer_sizes() -> None:
