@@ -20,7 +20,8 @@ from harness.frames import FrameParser, FrameWriter, Record
 from harness.handshake_data import HandshakeData, handshake_size
 from harness.kshsctl import Kshsctl
 from harness.model.steps import IOCTL_KS_HANDSHAKE
-from harness.session import WINDOW, AgentSession, Pending
+from harness.pending import Pending
+from harness.session import WINDOW, AgentSession
 
 if TYPE_CHECKING:
     from drivers.abi import Abi

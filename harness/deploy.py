@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from drivers.build import Build
     from drivers.package import Package
     from harness.model import Target
-    from harness.session import Channel as AgentChannel
+    from harness.pending import Channel as AgentChannel
     from harness.verifier import Verifier
     from vm.lease import Lease
     from vm.ssh import Shell

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness import deploy, verifier
 from harness.errors import HarnessError, UsageError
-from harness.session import Channel
+from harness.pending import Channel
 from harness.target import check_package, find, package_directory, wrong
 
 if TYPE_CHECKING:

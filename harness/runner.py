@@ -13,21 +13,22 @@ lease away, the answers of the second one with it: it is sent again, to a clean 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.attribution import Attribution, Ended
 from harness.encode import Encoder
 from harness.errors import AgentError, HarnessError, StepHungError, StepNotReachedError, UsageError
 from harness.frames import Record, info_of
-from harness.guests import ChecksGuests, Evidence, Guest, GuestProvider, LeasesAhead, crash_sentence
+from harness.guests import ChecksGuests, Guest, GuestProvider, LeasesAhead
 from harness.journal import Journal
+from harness.pending import Pending
 from harness.plan import plan
 from harness.planned import NotApplicable, Plan, PlannedStep, Sizes
 from harness.results import ScenarioResult, StepResult
-from harness.session import MARGIN, AgentSession, Pending
+from harness.session import MARGIN, AgentSession
 from harness.status_block import StatusBlock
 from harness.step_result import judge_step, step_result, unjudged
 from harness.verdict import Verdict
@@ -36,28 +37,13 @@ if TYPE_CHECKING:
     from drivers.abi import Abi
     from harness.model import Scenario
 
-#: Seconds that a crash record may come after the crash: the recorder is a process of its own.
-_RECORDER_TIME = 6.0
-_RECORDER_POLL = 0.5
 #: Seconds for INFO: it computes digests of drivers.
 _INFO_TIMEOUT = 60.0
-#: Kinds of steps that the agent carries out without any driver: their hanging is no driver's.
-_AGENT_KINDS = frozenset({"sleep"})
-
 #: In the journal, instead of a verdict: sent ahead, and not waited for.
 RECALLED = "recalled"
 
 #: Says why a scenario cannot be shown on this guest, None where it can.
 Fits = Callable[["Scenario", Mapping[str, Any]], str | None]
-
-
-@dataclass
-class _Ended:
-    """What ended the answers of a scenario before its last step."""
-
-    verdict: Verdict
-    reason: str
-    evidence: tuple[str, ...] = ()
 
 
 @dataclass
@@ -88,7 +74,7 @@ class _Answers:
 
     steps: list[StepResult]
     blocks: list[StatusBlock | None]
-    ended: _Ended | None
+    ended: Ended | None
 
 
 class DriverFaultError(AssertionError):
@@ -358,18 +344,18 @@ class Runner:
         planned, session = flight.planned, flight.session
         results: list[StepResult] = []
         blocks: list[StatusBlock | None] = []
-        ended: _Ended | None = None
+        ended: Ended | None = None
         unusable: str | None = None
         for position, (step, pending) in enumerate(zip(planned.steps, flight.steps, strict=True)):
             blocks.append(None)
             try:
                 record = pending.result()
             except StepNotReachedError as error:
-                ended = ended or _Ended(Verdict.ERROR, str(error))
+                ended = ended or Ended(Verdict.ERROR, str(error))
                 results.append(unjudged(position, step, ended.reason))
                 continue
             except (StepHungError, AgentError) as error:
-                ended = ended or self._attribute(step, error, session)
+                ended = ended or self._attribution(session).of_error(step, error)
                 results.append(step_result(position, step, ended.verdict, reason=ended.reason))
                 continue
             flight.records.append(record)
@@ -380,96 +366,42 @@ class Runner:
                 continue
             result, blocks[-1] = judge_step(position, step, record)
             if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
-                ended = self._attribute_outcome(step, result, session)
+                ended = self._attribution(session).of_outcome(step, result)
                 result = replace(result, reason=ended.reason, verdict=ended.verdict)
             elif result.verdict is Verdict.ERROR:
-                ended = _Ended(Verdict.ERROR, result.reason or "the agent refused a step")
+                ended = Ended(Verdict.ERROR, result.reason or "the agent refused a step")
             elif _preparation_failed(step, result) or result.verdict is Verdict.SKIPPED:
                 unusable = f'step {position + 1}, "{step.what}", {_short(result)}'
             results.append(result)
         return _Answers(results, blocks, ended)
 
-    def _tidy(self, flight: _Flight) -> _Ended | None:
+    def _tidy(self, flight: _Flight) -> Ended | None:
         """Leaves the lease clean or throws it away; says when cleaning up showed a crash or a hang."""
         planned, session = flight.planned, flight.session
         if planned.spoils is not None:
             self.discard()
             return None
-        ended: _Ended | None = None
+        ended: Ended | None = None
         for step, pending in zip(planned.cleanup, flight.cleanup, strict=True):
             try:
                 record = pending.result()
             except (StepHungError, AgentError) as error:
-                ended = ended or self._attribute(step, error, session)
+                ended = ended or self._attribution(session).of_error(step, error)
                 break
             flight.records.append(record)
             result, _ = judge_step(0, step, record)
             if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
-                ended = self._attribute_outcome(step, result, session)
+                ended = self._attribution(session).of_outcome(step, result)
                 break
             if result.verdict is not Verdict.PASSED:
                 # Not clean, but no evidence against anyone: only this lease is over.
                 self.discard()
                 return None
-        return replace_reason(ended, "while cleaning up: ") if ended else None
+        return replace(ended, reason=f"while cleaning up: {ended.reason}") if ended else None
 
-    # ---- attribution -------------------------------------------------------
-
-    def _attribute(self, step: PlannedStep, error: Exception, session: AgentSession) -> _Ended:
-        """What it means that no record came: the guest's own evidence decides."""
-        evidence = self._evidence(wait=not isinstance(error, StepHungError))
-        shown = (*evidence.driver, *evidence.other, *session.evidence().splitlines()[-20:])
-        if evidence.driver:
-            return _Ended(Verdict.CRASHED, f"{step.what}: {evidence.driver[0]}", shown)
-        if isinstance(error, StepHungError) and not evidence.gone:
-            if error.begun and step.kind not in _AGENT_KINDS:
-                return _Ended(
-                    Verdict.HUNG,
-                    f"{step.what}: no answer in {error.waited:.0f} s, and the guest shows no crash",
-                    shown,
-                )
-            return _Ended(Verdict.ERROR, f"{step.what}: the agent stopped answering ({error})", shown)
-        return _Ended(Verdict.ERROR, f"{step.what}: {error}", shown)
-
-    def _attribute_outcome(self, step: PlannedStep, result: StepResult, session: AgentSession) -> _Ended:
-        """The agent lives and says that the step was lost or hung: who knows more?"""
-        told = self._ask_crashes(session)
-        if result.verdict is Verdict.HUNG and not told:
-            # A driver that crashed while the agent waited looks hung from where the agent stands.
-            evidence = self._evidence(wait=False)
-            if not evidence.driver:
-                return _Ended(Verdict.HUNG, f"{step.what}: {result.reason}", evidence.other)
-        elif told:
-            evidence = Evidence(driver=told)
-        else:
-            evidence = self._evidence(wait=True)
-        shown = (*evidence.driver, *evidence.other)
-        first = evidence.driver[0] if evidence.driver else result.reason
-        return _Ended(Verdict.CRASHED, f"{step.what}: {first}", shown)
-
-    def _ask_crashes(self, session: AgentSession) -> tuple[str, ...]:
-        """The crash recorder's records, through the agent; empty when there are none in its time."""
-        deadline = time.monotonic() + _RECORDER_TIME
-        while True:
-            try:
-                record = session.run(self._encoder.step("CRASHES"), what="crashes", timeout=10.0)
-                found = json.loads(record.data or b"[]")
-            except (AgentError, StepHungError, ValueError):
-                return ()
-            lines = tuple(crash_sentence(item) for item in found if isinstance(item, dict))
-            if lines or time.monotonic() > deadline:
-                return lines
-            time.sleep(_RECORDER_POLL)
-
-    def _evidence(self, *, wait: bool) -> Evidence:
-        """The guest's evidence; given time to appear where a crash is likely."""
+    def _attribution(self, session: AgentSession) -> Attribution:
         assert self._guest is not None
-        deadline = time.monotonic() + (_RECORDER_TIME if wait else 0.0)
-        while True:
-            evidence = self._guest.evidence()
-            if evidence.driver or evidence.gone or evidence.other or time.monotonic() >= deadline:
-                return evidence
-            time.sleep(_RECORDER_POLL)
+        return Attribution(self._guest, session, self._encoder.step("CRASHES"))
 
 
 # ---- the whole from its parts ------------------------------------------------
@@ -485,7 +417,7 @@ def _short(result: StepResult) -> str:
     return "cannot be done here" if result.verdict is Verdict.SKIPPED else "did not work"
 
 
-def _verdict(steps: Sequence[StepResult], ended: _Ended | None) -> tuple[Verdict, str | None]:
+def _verdict(steps: Sequence[StepResult], ended: Ended | None) -> tuple[Verdict, str | None]:
     """The scenario's verdict and its reason in one line.
 
     A step that fails before the harness itself does has still failed: the record is there.
@@ -499,8 +431,3 @@ def _verdict(steps: Sequence[StepResult], ended: _Ended | None) -> tuple[Verdict
     if skipped is not None:
         return Verdict.SKIPPED, skipped.reason
     return Verdict.PASSED, None
-
-
-def replace_reason(ended: _Ended, prefix: str) -> _Ended:
-    """The same end, said to have come at another time."""
-    return replace(ended, reason=prefix + ended.reason)

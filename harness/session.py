@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from harness.errors import (
     AbiMismatchError,
@@ -27,6 +27,7 @@ from harness.errors import (
 )
 from harness.frames import Begin, Fault, Frame, FrameParser, FrameWriter, Hello, Log, Record
 from harness.journal import Intent
+from harness.pending import Channel, Pending
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
@@ -49,74 +50,6 @@ _POLL = 0.25
 _WRITE_GRACE = 2.0
 _KEEP_LOG_LINES = 200
 _READ_SIZE = 65536
-
-
-class Channel(Protocol):
-    """The joint of `vm`: a byte stream to a process in the guest.
-
-    `read` gives b"" at the end of the stream and raises TimeoutError when nothing came in time.
-    """
-
-    def read(self, n: int, timeout: float | None = None) -> bytes:
-        """At most n bytes."""
-
-    def write(self, data: bytes) -> None:
-        """All of the bytes."""
-
-    def close(self) -> None:
-        """Ends the process's stdin and the channel."""
-
-    def stderr_tail(self) -> str:
-        """The last lines that the process wrote for people."""
-
-    @property
-    def exit_code(self) -> int | None:
-        """Of the process, once it has ended."""
-
-
-class Pending:
-    """One step on its way; `result` waits for its record."""
-
-    def __init__(self, seq: int, what: str, timeout: float, size: int) -> None:
-        self.seq = seq
-        self.what = what
-        self.timeout = timeout
-        self.size = size
-        self.begun_at: float | None = None
-        self.head_at: float | None = None
-        self._done = threading.Event()
-        self._record: Record | None = None
-        self._error: Exception | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether `result` would return or raise at once."""
-        return self._done.is_set()
-
-    def result(self) -> Record:
-        """Waits for the record; the session's watchdog bounds the wait.
-
-        Raises:
-            StepHungError: this step was in flight and no record came in time.
-            AgentLostError: the channel ended while this step was in flight.
-            StepNotReachedError: an earlier step ended the session.
-            AgentError: the agent broke the protocol, or reported an error about this step.
-        """
-        self._done.wait()
-        if self._error is not None:
-            raise self._error
-        assert self._record is not None
-        return self._record
-
-    def resolve(self, record: Record) -> None:
-        """For the session: the record is here."""
-        self._record = record
-        self._done.set()
-
-    def fail(self, error: Exception) -> None:
-        """For the session: there will be no record."""
-        self._error = error
-        self._done.set()
 
 
 class AgentSession:

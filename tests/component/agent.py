@@ -10,7 +10,8 @@ from typing import Any
 
 from drivers.abi import load
 from harness.frames import Record
-from harness.session import AgentSession, Pending
+from harness.pending import Pending
+from harness.session import AgentSession
 from tests.component.wine import LocalChannel, WineGuest
 
 ABI = load()

@@ -13,7 +13,7 @@ from drivers.package import Package
 from harness import config, deploy
 from harness.guests import Evidence, LoadedTarget, Say, crash_lines, find_target
 from harness.model import Target
-from harness.session import Channel
+from harness.pending import Channel
 from tests.component.wine import FOLDER, WineGuest, copy_of, template
 
 

@@ -86,7 +86,7 @@ Run = Callable[..., pytest.RunResult]
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setattr("harness.runner._RECORDER_TIME", 0.1)
+    monkeypatch.setattr("harness.attribution._RECORDER_TIME", 0.1)
 
     def run(*args: str, options: str = "", scenarios: str | None = SCENARIOS, **files: str) -> Any:
         pytester.makeconftest(CONFTEST.format(root=str(ROOT), options=options))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness import runner as module
+from harness import attribution
 from harness.errors import HarnessError
 from harness.guests import Evidence
 from harness.journal import Journal, unfinished
@@ -30,8 +30,8 @@ Make = Callable[..., Runner]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    monkeypatch.setattr(module, "_RECORDER_TIME", 0.2)
-    monkeypatch.setattr(module, "_RECORDER_POLL", 0.05)
+    monkeypatch.setattr(attribution, "_RECORDER_TIME", 0.2)
+    monkeypatch.setattr(attribution, "_RECORDER_POLL", 0.05)
     made: list[Runner] = []
 
     def make(provider: FakeProvider, **more: Any) -> Runner:

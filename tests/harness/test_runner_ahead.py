@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import harness.runner as module
+from harness import attribution
 from harness.guests import Evidence
 from harness.journal import Journal, unfinished
 from harness.model import Scenario
@@ -38,8 +38,8 @@ def scenario(name: str, **more: Any) -> Scenario:
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    monkeypatch.setattr(module, "_RECORDER_TIME", 0.2)
-    monkeypatch.setattr(module, "_RECORDER_POLL", 0.05)
+    monkeypatch.setattr(attribution, "_RECORDER_TIME", 0.2)
+    monkeypatch.setattr(attribution, "_RECORDER_POLL", 0.05)
     made: list[Runner] = []
 
     def make(provider: FakeProvider) -> Runner:
