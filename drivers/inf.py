@@ -84,6 +84,21 @@ class Inf:
                 found.setdefault(hardware_id.lower(), hardware_id)
         return list(found.values())
 
+    def services(self, hardware_id: str) -> list[str]:
+        """The services that an installation for this device adds, in the INF's spelling, each once.
+
+        None where it adds none itself: those of other INFs come with Include and Needs.
+        """
+        found: dict[str, str] = {}
+        wanted = hardware_id.lower()
+        for install in dict.fromkeys(
+            section for section, ids in self.models() if wanted in map(str.lower, ids)
+        ):
+            for line in self.section(f"{self._install_sections(install)[0]}.Services"):
+                if line.key is not None and line.key.lower() == "addservice" and line.first():
+                    found.setdefault(line.first().lower(), line.first())
+        return list(found.values())
+
     def files(self) -> list[str]:
         """The files that an installation copies, as paths with ``/`` relative to the INF, each once."""
         found: dict[str, str] = {}

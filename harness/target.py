@@ -86,12 +86,13 @@ def package_directory(target: Target, file: Path) -> Path | None:
 
 
 def check_package(target: Target, file: Path) -> None:
-    """What shows before anything is built or booted: that there is a package, and that it is for this device.
+    """What shows before anything is built or booted: that there is a package for this device and service.
 
     The package itself is checked when it is deployed (`drivers.package.load`).
 
     Raises:
-        TargetError: there is no one INF, it cannot be read, or it does not name the target's hardware id.
+        TargetError: there is no one INF, it cannot be read, or it does not name the target's hardware id
+            or its service.
     """
     from drivers import inf
     from drivers.errors import PackageError
@@ -110,7 +111,8 @@ def check_package(target: Target, file: Path) -> None:
             file, "package", f"{directory} holds {len(infs)} INF files ({names})", "leave one of them"
         )
     try:
-        ids = inf.load(infs[0]).hardware_ids()
+        read = inf.load(infs[0])
+        ids, services = read.hardware_ids(), read.services(target.hardware_id)
     except PackageError as error:
         raise wrong(file, "package", str(error), f"mend {infs[0]}") from None
     if not ids:
@@ -123,6 +125,14 @@ def check_package(target: Target, file: Path) -> None:
             "hardware_id",
             f"'{target.hardware_id}' is not in {infs[0]}",
             f"there: {', '.join(ids)}",
+        )
+    # An INF that adds no service itself may have it from one of the system's (Include, Needs).
+    if services and target.service.lower() not in (name.lower() for name in services):
+        raise wrong(
+            file,
+            "service",
+            f"{infs[0]} adds no service '{target.service}' for '{target.hardware_id}'",
+            f"there: {', '.join(services)}",
         )
 
 

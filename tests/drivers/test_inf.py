@@ -33,8 +33,15 @@ CatalogFile.NTamd64 = "Sixty Four.cat"
 [Install.NTamd64]
 CopyFiles = Files, \
             @direct.sys
+[Install.NTamd64.Services]
+DelService = Gone
+AddService = , 2
+AddService = %Service%, 2, Service
+AddService = HELPER,, Service
 [Install]
 CopyFiles = Never
+[Install.Services]
+AddService = Never, 2, Service
 [Install.NTamd64.CoInstallers]
 CopyFiles = Co
 [Install.Old]
@@ -59,6 +66,7 @@ quoted "name".dll = 1,,
 [Strings]
 Maker = "Maker, ""Ltd"""
 Device = "100%% device"
+Service = "Helper"
 [Strings.0407]
 Device = "Gerät"
 '''
@@ -88,6 +96,15 @@ def test_files_are_source_names_with_their_folders() -> None:
     assert parsed(text).files() == ["source.sys", "plain.dll", "x/direct.sys", "sub/dir/co.dll"]
 
 
+@pytest.mark.parametrize("hardware_id", ["Root\\One", "ROOT\\two"])
+def test_services_are_those_of_the_device(hardware_id: str) -> None:
+    # The x86 model and the undecorated section have services of their own that no 64-bit system adds.
+    assert parsed().services(hardware_id) == ["Helper"]
+    assert parsed(TEXT.replace("HELPER,,", "Filter,,")).services(hardware_id) == ["Helper", "Filter"]
+    assert parsed().services("Root\\Old") == []
+    assert parsed().services("Root\\X86") == []
+
+
 def test_the_sample_target() -> None:
     read = inf.load(build.ROOT / "avshs" / "avshs.inf")
     assert (read.catalogue(), read.files(), read.hardware_ids()) == (
@@ -95,6 +112,7 @@ def test_the_sample_target() -> None:
         ["avshs.sys"],
         ["Root\\KshsAvshs"],
     )
+    assert read.services("Root\\KshsAvshs") == ["avshs"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +155,8 @@ def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
 def test_any_mixture_of_lines_is_answered(lines: list[str]) -> None:
     try:
         read = parsed("[Version]\nSignature=$CHICAGO$\n" + "\n".join(lines))
-        read.hardware_ids()
+        for hardware_id in read.hardware_ids():
+            read.services(hardware_id)
         for path in read.files():
             assert ".." not in Path(path).parts
             assert not Path(path).is_absolute()

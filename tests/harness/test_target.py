@@ -44,7 +44,7 @@ def test_a_target_of_ones_own(tmp_path: Path) -> None:
 
 
 def with_package(tmp_path: Path, *infs: str, hardware_id: str = r"Root\KshsAvshs") -> Path:
-    """A target file with a package of INFs beside it."""
+    """A target file for the service avshs, with a package of INFs beside it."""
     (tmp_path / "package").mkdir()
     for number, text in enumerate(infs):
         (tmp_path / "package" / f"driver{number}.inf").write_text(text, "utf-8")
@@ -53,6 +53,19 @@ def with_package(tmp_path: Path, *infs: str, hardware_id: str = r"Root\KshsAvshs
 
 
 INF = (Path(__file__).parents[2] / "drivers" / "avshs" / "avshs.inf").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "inf",
+    [
+        INF.replace("AddService = avshs", "AddService = AVSHS"),
+        INF.replace("AddService = avshs", "Needs = Theirs"),
+    ],
+    ids=["other case", "of another INF"],
+)
+def test_a_service_that_may_well_be_there_is_taken(tmp_path: Path, inf: str) -> None:
+    file = with_package(tmp_path, inf)
+    assert find_target(str(file), Config()).file == file
 
 
 @pytest.mark.parametrize("hardware_id", [r"Root\KshsAvshs", r"ROOT\kshsavshs"])
@@ -68,6 +81,13 @@ def test_a_package_for_the_device_is_taken(tmp_path: Path, hardware_id: str) -> 
         ([INF, INF], r"Root\KshsAvshs", 5, "package", "holds 2 INF files .driver0.inf, driver1.inf."),
         (["no inf"], r"Root\KshsAvshs", 5, "package", "text before the first section"),
         ([INF.replace("NTamd64", "NTx86")], r"Root\KshsAvshs", 5, "package", "no device for 64-bit systems"),
+        (
+            [INF.replace("AddService = avshs", "AddService = other")],
+            r"Root\KshsAvshs",
+            7,
+            "service",
+            r"adds no service 'avshs' for 'Root.KshsAvshs' .there: other.",
+        ),
         ([INF], r"Root\Other", 6, "hardware_id", r"'Root.Other' is not in .*there: Root.KshsAvshs"),
     ],
 )
