@@ -311,12 +311,8 @@ class PluginState:
     def _run_record(self) -> dict[str, Any]:
         from harness import version
 
-        environment: Mapping[str, Any] = {}
-        for part in sorted(self.parts.glob("results-*.jsonl")):
-            found = results.of_kind(results.read(part, torn=True), "environment")
-            if found:
-                environment = found[0]
-                break
+        parts = sorted(self.parts.glob("results-*.jsonl"))
+        environment: Mapping[str, Any] = results.environment_of(parts) or {}
         target: dict[str, Any] = {"name": self.target_name, "title": None}
         with contextlib.suppress(*INFRASTRUCTURE):
             model = self.provider.target()

@@ -4,19 +4,28 @@
 Nothing in it is trusted: every text is escaped by Jinja2, no resource is fetched, and the page's
 own policy (a Content-Security-Policy with the hashes of the one style and the one script) forbids
 everything else, so that text from a guest could not run even if it slipped through.
+
+What needs reading is in the page as it is.  The steps of scenarios that passed or were skipped are
+nine tenths of it; they are rendered and escaped like the others, then kept as one compressed block
+that the script unpacks when somebody first wants any of it (docs/results.md, "report.html").
 """
 
 from __future__ import annotations
 
 import base64
+import functools
+import gzip
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from harness import results
 from harness.errors import HarnessError
@@ -26,6 +35,14 @@ from harness.verdict import Verdict
 
 #: The order of routes as columns; others follow in the order of the alphabet.
 ROUTES = ("call", "irp", "sync", "event", "port", "apc")
+
+#: Of scenarios and steps about which nobody needs to read more than their heading.
+_QUIET = frozenset({Verdict.PASSED.value, Verdict.SKIPPED.value})
+#: Of zlib: a tenth smaller than its default, for a hundredth of a second.
+_COMPRESSION = 8
+_COMPARISON = itemgetter("field", "expected", "got", "ok", "rule", "clause", "characteristic")
+#: Types of values that `number` makes the same text of whenever they are equal and of one type.
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def render(records: Sequence[Mapping[str, Any]]) -> str:
@@ -50,6 +67,7 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
     )
     environment.filters["seconds"] = seconds
     environment.filters["number"] = number
+    pieces = _Pieces(environment)
     style, script = _asset("report.css"), _asset("report.js")
     scenarios = _scenarios(records)
     tally, test_tally = results.counts(records), results.counts(records, "test")
@@ -58,6 +76,8 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
         run=runs[0],
         environments=results.of_kind(records, "environment"),
         scenarios=scenarios,
+        bodies={s["anchor"]: pieces.body(s) for s in scenarios if not _is_quiet(s)},
+        kept=_packed({s["anchor"]: pieces.body(s) for s in scenarios if _is_quiet(s)}),
         verdicts=[verdict.value for verdict in Verdict],
         tally=tally,
         total=len(scenarios),
@@ -83,7 +103,8 @@ def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Renders into a file, replaced in one step."""
     text = render(records)
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
+    # Half of a surrogate pair cannot be written; all else can.
+    fresh.write_text(text, encoding="utf-8", errors="replace")
     fresh.replace(path)
 
 
@@ -113,6 +134,56 @@ def number(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {number(item)}" for key, item in value.items()) or "none"
     return str(value)
+
+
+class _Pieces:
+    """Macros of scenario.html.j2, and its rows of tables for all templates.
+
+    Each row is rendered once: the steps of a run repeat few of them thousands of times.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        environment.globals["rows"] = self.rows
+        environment.globals["compared"] = self.compared
+        environment.globals["answer"] = self.answer
+        macros: Any = environment.get_template("scenario.html.j2").module
+        self.body: Callable[[Mapping[str, Any]], str] = macros.body
+        # True and 1 are equal and read differently, hence typed.
+        self._row = functools.lru_cache(maxsize=None, typed=True)(macros.row)
+        self._comparison = functools.lru_cache(maxsize=None, typed=True)(macros.comparison)
+        self._answer = functools.lru_cache(maxsize=None, typed=True)(macros.answer)
+
+    def rows(self, mapping: Mapping[str, Any]) -> Markup:
+        """One row for each key."""
+        row = self._row
+        return Markup("").join(
+            [row(key, value if type(value) in _SCALARS else number(value)) for key, value in mapping.items()]
+        )
+
+    def compared(self, comparisons: Iterable[Mapping[str, Any]]) -> Markup:
+        """One row for each comparison."""
+        return Markup("").join([self._comparison(*_COMPARISON(c)) for c in comparisons])
+
+    def answer(self, field: str, got: Any) -> str:
+        """A characteristic's field and answer, as cells."""
+        return self._answer(field, got)  # type: ignore[no-any-return]
+
+
+def _is_quiet(scenario: Mapping[str, Any]) -> bool:
+    """Whether its body may depend on the page's script: nothing of it speaks against anybody."""
+    return (
+        scenario["verdict"] in _QUIET
+        and not scenario["evidence"]
+        and all(step["verdict"] in _QUIET for step in scenario["steps"])
+    )
+
+
+def _packed(bodies: Mapping[str, str]) -> str:
+    """Rendered bodies by anchor as JSON, gzip and base64, which no HTML can be in; empty: there are none."""
+    if not bodies:
+        return ""
+    text = json.dumps(bodies, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode("ascii"), _COMPRESSION, mtime=0)).decode("ascii")
 
 
 def _asset(name: str) -> str:
@@ -172,13 +243,20 @@ def _overall(tally: Counter[str], problem: str | None) -> str:
 
 
 def _characteristics(scenarios: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {"scenario": scenario, "step": step, "comparison": comparison}
-        for scenario in scenarios
-        for step in scenario["steps"]
-        for comparison in step["comparisons"]
-        if comparison["characteristic"]
-    ]
+    """Scenarios with such answers, each with its steps that have some."""
+    found = []
+    for scenario in scenarios:
+        recorded = []
+        for step in scenario["steps"]:
+            answers = [(c["field"], c["got"]) for c in step["comparisons"] if c["characteristic"]]
+            if answers:
+                recorded.append({"name": step["name"], "answers": answers})
+        if recorded:
+            count = sum(len(step["answers"]) for step in recorded)
+            found.append(
+                {"anchor": scenario["anchor"], "id": scenario["id"], "recorded": recorded, "count": count}
+            )
+    return found
 
 
 def _skips(scenarios: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -130,11 +130,12 @@ class PartWriter:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        # Half of a surrogate pair, which a guest's JSON may hold, is no UTF-8: its escape is JSON again.
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
 
     def write(self, record: Mapping[str, Any]) -> None:
         """One record as one line."""
-        self._file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._file.write(_line(record) + "\n")
         self._file.flush()
 
     def write_scenario(self, result: ScenarioResult, *, order: int, worker: str) -> None:
@@ -157,8 +158,28 @@ def read(path: Path, *, torn: bool = False) -> list[dict[str, Any]]:
     Raises:
         HarnessError: a line that is no record, with its number.
     """
-    records: list[dict[str, Any]] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [record for record, _ in _numbered(path, torn=torn)]
+
+
+def environment_of(parts: Iterable[Path]) -> dict[str, Any] | None:
+    """The first description of a guest in the workers' parts, read no further than it; None: there is none."""
+    for part in parts:
+        for record, _ in _numbered(part, torn=True):
+            if record["kind"] == "environment":
+                return record
+    return None
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+def _numbered(path: Path, *, torn: bool) -> Iterator[tuple[dict[str, Any], str]]:
+    """Records, each with its line; see `read`."""
+    # Not splitlines(): to it, U+2028 and others that JSON leaves as they are end a line, too.
+    lines = path.read_bytes().decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+    if lines == [""]:
+        return
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
@@ -166,10 +187,9 @@ def read(path: Path, *, torn: bool = False) -> list[dict[str, Any]]:
                 raise ValueError("no record")
         except ValueError:
             if torn and number == len(lines):
-                break
+                return
             raise HarnessError("this line is no record of a run", where=f"{path}:{number}") from None
-        records.append(record)
-    return records
+        yield record, line
 
 
 def merge(
@@ -178,32 +198,34 @@ def merge(
     """Merges the workers' parts into one file, in the order of collection; gives the records.
 
     ``tests``: the records of tests in Python, which follow the scenarios.  The file is replaced in one step:
-    a reader sees the old one or the new one.
+    a reader sees the old one or the new one.  Records of scenarios and steps go into it as the lines that
+    they are: a run has thousands, and parsing them is all that they need to cost.
     """
-    records: list[dict[str, Any]] = []
+    found: list[tuple[dict[str, Any], str]] = []
     environments: dict[str, dict[str, Any]] = {}
     missing: list[dict[str, Any]] = []
     for part in sorted(parts):
-        for record in read(part, torn=True):
+        for record, line in _numbered(part, torn=True):
             if record["kind"] == "environment":
                 # Every worker has its own lease of the same template: one description is enough.
                 environments.setdefault(json.dumps(record.get("guest"), sort_keys=True), record)
             elif record["kind"] == missing_calls.KIND:
                 missing.append(record)
             else:
-                records.append(record)
+                found.append((record, line))
     missing_calls.fold(environments.values(), missing)
     kinds = {kind: number for number, kind in enumerate(_KINDS)}
-    records.sort(key=lambda r: (r.get("order", -1), kinds.get(r["kind"], 9), r.get("index", -1)))
+    found.sort(key=lambda f: (f[0].get("order", -1), kinds.get(f[0]["kind"], 9), f[0].get("index", -1)))
+    records = [record for record, _ in found]
     head: dict[str, Any] = {"kind": "run", "schema": SCHEMA, **run, "counts": dict(counts(records))}
-    merged = [head, *environments.values(), *records, *map(dict, tests)]
+    first, last = [head, *environments.values()], [dict(test) for test in tests]
     into.parent.mkdir(parents=True, exist_ok=True)
     fresh = into.with_name(f".{into.name}.{os.getpid()}")
-    with fresh.open("w", encoding="utf-8") as file:
-        for record in merged:
-            file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+    lines = [*map(_line, first), *(line for _, line in found), *map(_line, last)]
+    with fresh.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
     fresh.replace(into)
-    return merged
+    return [*first, *records, *last]
 
 
 def of_kind(records: Iterable[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:

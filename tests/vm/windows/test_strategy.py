@@ -16,7 +16,7 @@ import pytest
 from tests.vm.windows.test_media import make_iso, make_wim
 from vm.accel import Accelerator
 from vm.config import VmConfig
-from vm.windows import plan, sealing, strategy, tpm
+from vm.windows import evidence, plan, sealing, strategy, tpm
 from vm.windows.profile import WindowsProfile
 from vm.windows.state import State
 from vm.windows.strategy import Options, ProvisionError, provision
@@ -158,6 +158,7 @@ def bench(tmp_path: Path, what: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(strategy, "Machine", PlayedMachine)
     monkeypatch.setattr(strategy, "_POLL", 0.001)
     monkeypatch.setattr(strategy, "_TAIL_SECONDS", 0.2)
+    monkeypatch.setattr(evidence, "_REACH_SECONDS", 0.2)  # nobody plays the guest's SSH server
 
     @contextmanager
     def trial(hv: Any, _plan: Any, layout: plan.Layout, folder: Path) -> Iterator[PlayedMachine]:
