@@ -180,7 +180,7 @@ def test_a_relay_that_cannot_listen_is_told(room: Path) -> None:
     start(room)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        script = ready_script(str(room), 10, port=taken.getsockname()[1], set_clock=NOTE_CLOCK)
+        script = ready_script(str(room), 3, port=taken.getsockname()[1], set_clock=NOTE_CLOCK)
         told = subprocess.run([*SHELL, "-c", script], capture_output=True, timeout=20, check=False)
     assert told.returncode == 1
     assert b"the relay does not listen" in told.stderr and b"in use" in told.stderr
