@@ -56,6 +56,7 @@ class PlanBuilder:
         prediction: Prediction | None = None,
         timeout_ms: int | None = None,
         slack_ms: int = 0,
+        doubtful: tuple[str, ...] = (),
         members: Mapping[str, int] | None = None,
         **more: int,
     ) -> None:
@@ -83,6 +84,7 @@ class PlanBuilder:
                 request=request,
                 prediction=prediction,
                 pointer_size=self.sizes.of(side),
+                doubtful=doubtful,
             )
         )
 
@@ -127,6 +129,8 @@ class PlanBuilder:
             guid=self.target.category,
             answer=Answer.STATUS,
             wants=success() if wants is None else wants,
+            # Of a second instance the file says nothing.
+            doubtful=() if index else self.target.places(("category",)),
             slot=item.slot,
             value=index,
             route=self.route(handle.route),
@@ -222,6 +226,7 @@ class PlanBuilder:
             ),
             answer=Answer.STATUS,
             wants=success() if wants is None else wants,
+            doubtful=self.target.places_of_pin(pin),
             slot=item.slot,
             slot2=owner.slot,
             slot3=self.encoder.constant("NO_SLOT") if sink is None else sink.slot,

@@ -23,6 +23,7 @@ class Expected:
     wants: tuple[Want, ...]
     prediction: Prediction | None = None
     request: Request | None = None
+    doubtful: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -123,6 +124,7 @@ class RequestPlanner(PlanBuilder):
             request=request,
             prediction=expected.prediction,
             wants=expected.wants,
+            doubtful=expected.doubtful,
             members=self._members(step, item, request),
         )
 
@@ -132,7 +134,10 @@ class RequestPlanner(PlanBuilder):
         prediction = predict(request, circumstances)
         size = handshake_size(circumstances.pointer_size)
         wants = self.wants.of_request(step, prediction, item.pin, size)
-        return Expected(Answer.REQUEST, wants, prediction, request)
+        doubtful: tuple[str, ...] = ()
+        if step.expect == "contract" and item.pin is not None:
+            doubtful = self.target.places_of_protocol(item.pin, request.data.protocol)
+        return Expected(Answer.REQUEST, wants, prediction, request, doubtful)
 
     def _content(self, step: Handshake, request: Request, pointer_size: int) -> bytes:
         return step.input if step.input is not None else request.data.pack(pointer_size)
@@ -195,6 +200,7 @@ class RequestPlanner(PlanBuilder):
                 request=expected.request,
                 prediction=expected.prediction,
                 wants=expected.wants,
+                doubtful=expected.doubtful,
                 token=token,
             )
 

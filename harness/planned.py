@@ -59,7 +59,8 @@ class PlannedStep:
 
     `payload` is `kshs_step` and its data; `timeout` the seconds it may take in the guest; `step` the
     step of the scenario and `index` its place there, None for what the harness adds; `request` and
-    `prediction` are there for handshakes (for one that was started: with its wait step).
+    `prediction` are there for handshakes (for one that was started: with its wait step); `doubtful` are
+    the places in the user's target file by which the step goes, and which may be wrong when it fails.
     """
 
     what: str
@@ -72,6 +73,7 @@ class PlannedStep:
     request: Request | None = None
     prediction: Prediction | None = None
     pointer_size: int = 8
+    doubtful: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:

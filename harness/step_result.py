@@ -9,10 +9,14 @@ from typing import Any
 
 from harness import compare, ntstatus
 from harness.frames import Record
+from harness.model import Rule
 from harness.planned import PlannedStep
 from harness.results import Comparison, StepResult
 from harness.status_block import Outcome, StatusBlock
 from harness.verdict import Verdict
+
+#: Rules by which a step is judged that goes by the target file: that it can be opened, and what it accepts.
+_BY_THE_FILE = frozenset({Rule.SETUP.value, Rule.H9.value})
 
 
 def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepResult, StatusBlock | None]:
@@ -41,17 +45,26 @@ def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepRe
         case Outcome.REFUSED:
             verdict, reason = (
                 Verdict.ERROR,
-                f"the guest refused the step as impossible: {step.what} ({detail})",
+                f"the guest refused the step as impossible: {step.what} ({detail})"
+                f"{_or_the_file(step, block.detail == ntstatus.NO_SUCH_DEVICE)}",
             )
         case _:
             verdict = Verdict.FAILED if wrong else Verdict.PASSED
             if wrong:
                 first = wrong[0]
                 reason = f"{first.rule}: {first.field} is {first.got}, expected {first.expected}"
+                reason += _or_the_file(step, first.rule in _BY_THE_FILE)
     result = step_result(
         position, step, verdict, reason=reason, block=block.as_dict(), comparisons=comparisons
     )
     return result, block
+
+
+def _or_the_file(step: PlannedStep, concerned: bool) -> str:
+    """Where else to look than at the driver: neither of the two is known to be wrong."""
+    if not (concerned and step.doubtful):
+        return ""
+    return f"; if the driver is right, the target file may be wrong: {', '.join(step.doubtful)}"
 
 
 def step_result(

@@ -37,6 +37,8 @@ def load(path: Path) -> Target:
     disagreements = check_target(target)
     if disagreements:
         raise file.fail([file.complaint(item.path, item.message, item.hint) for item in disagreements])
+    if path.resolve().parent != BUILTIN.resolve():
+        target.written_in(file.place)
     return target
 
 

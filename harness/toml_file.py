@@ -97,6 +97,10 @@ class TomlFile:
                 return found
         return 1
 
+    def place(self, key: Sequence[str | int]) -> str:
+        """Where a key stands, for people: ``file:line: key``."""
+        return f"{self.path}:{self.line(key)}: {key_text(key)}"
+
     def complaint(self, key: Sequence[str | int], message: str, hint: str | None = None) -> Complaint:
         """A complaint about a key of this file."""
         return Complaint(self.line(key), key_text(key), message, hint)

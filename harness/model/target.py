@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, PrivateAttr, StringConstraints
 
 from harness.model.problem import Problem
 from harness.model.values import Dword, Guid, Name, Strict, Word
@@ -57,6 +57,8 @@ class Pin(Strict):
 class Target(Strict):
     """A driver package and what the harness must know of it."""
 
+    _place: Callable[[Sequence[str | int]], str] | None = PrivateAttr(None)
+
     schema_: Literal[1] = Field(alias="schema")
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
     title: str | None = None
@@ -78,6 +80,32 @@ class Target(Strict):
     def format_of(self, pin: Pin) -> Format:
         """The format that a pin is opened with."""
         return pin.format or self.format
+
+    def protocol_name(self, protocol: uuid.UUID) -> str | None:
+        """What the target calls a protocol, None for one that it does not name."""
+        return next((name for name, value in self.protocols.items() if value == protocol), None)
+
+    # ---- its file ----------------------------------------------------------------------------
+
+    def written_in(self, place: Callable[[Sequence[str | int]], str]) -> None:
+        """For who loads it from a file of the user's: `place` gives file, line and key of a key."""
+        self._place = place
+
+    def places(self, *keys: Sequence[str | int]) -> tuple[str, ...]:
+        """Where the user's own file says these, as ``file:line: key``; none of a target that kshs brings."""
+        return () if self._place is None else tuple(map(self._place, keys))
+
+    def places_of_pin(self, pin: Pin) -> tuple[str, ...]:
+        """Where the user's own file says what a pin is opened by: its id, and its format."""
+        at = ("pin", self.pin.index(pin))
+        return self.places((*at, "id"), (*at, "format") if pin.format is not None else ("format",))
+
+    def places_of_protocol(self, pin: Pin, protocol: uuid.UUID) -> tuple[str, ...]:
+        """Where the user's own file says what a protocol is, and which of them a pin supports."""
+        name = self.protocol_name(protocol)
+        if name is None:
+            return ()
+        return self.places(("protocols", name), ("pin", self.pin.index(pin), "accepts"))
 
 
 def check_target(target: Target) -> list[Problem]:
