@@ -28,6 +28,7 @@ from harness.config import Config
 from harness.guests import VmGuest, VmProvider, find_target
 from harness.journal import Journal
 from harness.session import AgentSession
+from vm.words import counted
 
 Say = Callable[[str], None]
 
@@ -124,7 +125,7 @@ def _workers(
     runs: dict[int, list[bench_suite.SuiteRun]] = {number: [] for number in wanted.workers}
     for turn in range(wanted.worker_runs):
         for number, found in runs.items():
-            say(f"the whole catalogue, {number} workers, run {turn + 1} of {wanted.worker_runs}")
+            say(f"the whole catalogue, {counted(number, 'worker')}, run {turn + 1} of {wanted.worker_runs}")
             found.append(bench_suite.run(arguments, workers=number))
     return [
         Workers(

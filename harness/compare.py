@@ -19,6 +19,7 @@ from harness.planned import Answer, PlannedStep, Want, WantValue
 from harness.results import Comparison
 from harness.rules import CLAUSES
 from harness.status_block import Outcome, RecordFlag, StatusBlock
+from vm.words import counted
 
 _STATUS_FIELDS = frozenset({"answer", "returned", "status"})
 _WORD_FIELDS = frozenset({"argument1", "argument2"})
@@ -157,7 +158,7 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
         yield Comparison(
             "data",
             "the whole structure",
-            f"{len(block.output)} bytes",
+            counted(len(block.output), "byte"),
             False,
             Rule.SETUP.value,
             CLAUSES[Rule.SETUP],

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import AgentError
 from harness.packed import Packed, packed
+from vm.words import counted
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
@@ -171,7 +172,9 @@ class FrameParser:
 
     def _split(self, what: str, structure: Packed, payload: bytes) -> tuple[Any, bytes]:
         if len(payload) < structure.size:
-            self._violation(f"{what} of {len(payload)} bytes, at least {structure.size} are needed")
+            self._violation(
+                f"{what} of {counted(len(payload), 'byte')}, at least {structure.size} are needed"
+            )
         return structure.unpack(payload), payload[structure.size :]
 
     def _parse_hello(self, seq: int, payload: bytes) -> Hello:
@@ -179,9 +182,8 @@ class FrameParser:
         if seq != 0:
             self._violation(f"HELLO with sequence number {seq}")
         if hello.layout_length != len(rest):
-            self._violation(
-                f"HELLO announces {int(hello.layout_length)} bytes of layout and brings {len(rest)}"
-            )
+            announced = counted(int(hello.layout_length), "byte")
+            self._violation(f"HELLO announces {announced} of layout and brings {len(rest)}")
         try:
             layout = rest.decode("ascii")
         except UnicodeDecodeError:
@@ -190,7 +192,7 @@ class FrameParser:
 
     def _parse_begin(self, seq: int, payload: bytes) -> Begin:
         if payload:
-            self._violation(f"BEGIN with a payload of {len(payload)} bytes")
+            self._violation(f"BEGIN with a payload of {counted(len(payload), 'byte')}")
         return Begin(seq)
 
     def _parse_record(self, seq: int, payload: bytes) -> Record:
@@ -199,7 +201,7 @@ class FrameParser:
             self._violation(f"RECORD says size {int(record.size)}, {self._record.size} is right")
         if record.data_length != len(data):
             self._violation(
-                f"RECORD announces {int(record.data_length)} bytes of data and brings {len(data)}"
+                f"RECORD announces {counted(int(record.data_length), 'byte')} of data and brings {len(data)}"
             )
         if len(data) > self._max_data:
             self._violation(f"RECORD with {len(data)} bytes of data, at most {self._max_data} are allowed")

@@ -13,6 +13,7 @@ from vm import slots
 from vm.config import VmConfig
 from vm.files import UseMark, read_json
 from vm.windows import shelf
+from vm.words import counted
 
 
 def inventory(config: VmConfig) -> dict[str, list[str]]:
@@ -60,4 +61,4 @@ def _ago(seconds: float) -> str:
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    return counted(round(seconds), "second")

@@ -10,6 +10,7 @@ from typing import Any
 from harness import results
 from harness.standing import RECORDED, RECORDED_WORDS, standing
 from harness.verdict import Verdict
+from vm.words import counted
 
 _MAX_REASONS = 12
 
@@ -34,7 +35,7 @@ def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"tests in Python: {tally(results.counts(records, kind='test'))}"
     if not scenarios:
         return
-    yield f"{len(scenarios)} scenarios: {tally(results.counts(records))}"
+    yield f"{counted(len(scenarios), 'scenario')}: {tally(results.counts(records))}"
     by_rule: dict[str, Counter[str]] = {}
     by_route: dict[str, Counter[str]] = {}
     for scenario in scenarios:
@@ -52,7 +53,7 @@ def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for reason, count in reasons.most_common(_MAX_REASONS):
             yield f"  {count} x {reason}"
         if len(reasons) > _MAX_REASONS:
-            yield f"  and {len(reasons) - _MAX_REASONS} more reasons, in the report"
+            yield f"  and {counted(len(reasons) - _MAX_REASONS, 'more reason')}, in the report"
     for environment in results.of_kind(records, "environment"):
         names = environment.get("unimplemented_calls")
         if names:

@@ -50,7 +50,7 @@ def project(tmp_path: Path) -> Path:
         (KILL, (), 3, "1 error"),
         ('fail="no room"', (), 3, "no room (kshs doctor)"),
         ("", ("-k", "nothing-like-this"), 2, "4 deselected"),
-        ("", ("-k", "h9"), 3, "1 scenarios: 1 skipped"),
+        ("", ("-k", "h9"), 3, "1 scenario: 1 skipped"),
     ],
 )
 def test_exit_codes_of_run(project: Path, options: str, words: tuple[str, ...], code: int, says: str) -> None:

@@ -20,6 +20,7 @@ from vm.windows import answer_rules, cd, media, payload, virtio
 from vm.windows import domain as description
 from vm.windows.profile import Firmware, WindowsProfile
 from vm.windows.wim import WimImage
+from vm.words import counted
 
 FORMAT = 1
 """Raised when the same inputs would give another guest."""
@@ -261,15 +262,16 @@ def describe(plan: Plan, accelerator: Accelerator) -> Sequence[str]:
     profile, image = plan.profile, plan.image
     known = profile.known
     trust = "a known medium" if known and known.sha256 == plan.medium.sha256 else "vouched for by --sha256"
+    processors = counted(profile.cpus, "CPU")
     devices = f"{profile.disk_gib} GiB {profile.disk_bus} disk, e1000e"
     return (
-        f"guest: {profile.name}, {profile.firmware}, {profile.cpus} CPUs, {profile.memory_mib} MiB, {devices}"
+        f"guest: {profile.name}, {profile.firmware}, {processors}, {profile.memory_mib} MiB, {devices}"
         + (", TPM 2.0" if profile.tpm else ""),
         f"medium: {plan.medium.path} ({plan.medium.size:,} bytes, SHA-256 {plan.medium.sha256}, {trust})",
         f"image: {image.index} {image.name or image.display_name} [{image.edition}],"
         f" build {image.build}.{image.revision}, {image.architecture}, {', '.join(image.languages)}",
         f"OpenSSH: {plan.request.openssh or 'that of the medium'}",
-        f"evaluation: {f'{profile.evaluation_days} days' if profile.evaluation_days else 'none known'}",
+        f"evaluation: {counted(profile.evaluation_days, 'day') if profile.evaluation_days else 'none known'}",
         f"runs on: {accelerator.kind} ({accelerator.reason})",
         f"image digest: {plan.digest}",
     )

@@ -21,6 +21,7 @@ from vm.windows.answer_file import ACCOUNT
 from vm.windows.family import Windows
 from vm.windows.plan import Keys
 from vm.windows.profile import WindowsProfile
+from vm.words import counted
 
 WARN_DAYS = 14
 _FAMILIES: dict[str, Family] = {"windows": Windows(), "wine": Wine()}
@@ -128,7 +129,7 @@ def guard(image: WindowsImage, warn: Callable[[str], None], now: datetime | None
 
 
 def _in_days(left: int) -> str:
-    return "today" if left == 0 else "in 1 day" if left == 1 else f"in {left} days"
+    return "today" if left == 0 else f"in {counted(left, 'day')}"
 
 
 def remaining(image: WindowsImage, now: datetime | None = None) -> str:
