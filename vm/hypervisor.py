@@ -204,10 +204,8 @@ class Hypervisor:
                 domain.kill()
         connection, self._connection = self._connection, None
         if connection is not None:
-            # libvirt tidies up after a killed QEMU in its own time; what it has not done when we close is
-            # done by the next process that takes this slot.
-            for events in list(self._guests.values()):
-                events.wait(lambda guest: guest.stopped or not guest.all, timeout=3)
+            # libvirt tidies up after a killed QEMU in its own time, a second or more where process 1 collects
+            # its children late.  Nobody waits for that: the slot is emptied here, and the names are unique.
             with contextlib.suppress(libvirt.libvirtError):
                 connection.close()
         slot, self._slot = self._slot, None
@@ -226,9 +224,13 @@ class Hypervisor:
             connection = libvirt.open(uri)
             connection.getVersion()
         except libvirt.libvirtError as error:
-            raise VmError(
-                f"libvirt cannot be reached: {error.get_error_message() or error}", uri, "run: kshs doctor"
-            ) from None
+            said = error.get_error_message() or str(error)
+            # Each opening of the embedded driver registers it anew, and the table has no more than sixteen places.
+            often = "Too many drivers" in said
+            hint = (
+                "a process can open it sixteen times: go on in another one" if often else "run: kshs doctor"
+            )
+            raise VmError(f"libvirt cannot be reached: {said}", uri, hint) from None
         return connection
 
     def _subscribe(self) -> None:

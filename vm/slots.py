@@ -7,6 +7,7 @@ and whatever runs or lies in it may be removed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,8 +33,12 @@ class Slot:
     lock: BaseFileLock
 
     def release(self) -> None:
-        """Empties it and lets another process have it."""
-        empty(self.directory)
+        """Empties it and lets another process have it.
+
+        libvirt may be removing the same files just now; what is then left is removed by the next to take it.
+        """
+        with contextlib.suppress(OSError):
+            empty(self.directory)
         self.lock.release()
 
 
