@@ -225,11 +225,9 @@ class Hypervisor:
             connection.getVersion()
         except libvirt.libvirtError as error:
             said = error.get_error_message() or str(error)
-            # Each opening of the embedded driver registers it anew, and the table has no more than sixteen places.
+            # Each opening of the embedded driver registers it anew, in a table of sixteen places.
             often = "Too many drivers" in said
-            hint = (
-                "a process can open it sixteen times: go on in another one" if often else "run: kshs doctor"
-            )
+            hint = "sixteen times is all in one process: use another" if often else "run: kshs doctor"
             raise VmError(f"libvirt cannot be reached: {said}", uri, hint) from None
         return connection
 
