@@ -103,7 +103,13 @@ def run(
         config=config,
         pytest_args=tuple(context.obj or ()),
     )
-    raise typer.Exit(run_pytest(selection))
+    try:
+        code = run_pytest(selection)
+    except BrokenPipeError:
+        # To click it would be 1, which here speaks against the driver.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise HarnessError("whoever read the output is gone, and the run ended there") from None
+    raise typer.Exit(code)
 
 
 @app.command()

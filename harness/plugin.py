@@ -19,10 +19,11 @@ import pytest
 from harness import plugin_hooks, report
 from harness.errors import UsageError
 from harness.plugin_fixtures import agent, guest, handshake, kshs_runner, target
-from harness.plugin_items import ScenarioFile, ScenarioItem, is_scenario_file
+from harness.plugin_items import ScenarioFailed, ScenarioFile, ScenarioItem, is_scenario_file
 from harness.plugin_state import INFRASTRUCTURE, STATE, PluginState, usage
 from harness.progress import Progress
 from harness.python_tests import is_scenario_id
+from harness.result_folder import claim, release
 from harness.summary import lines as summary_lines
 from harness.verdict import Verdict
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["agent", "guest", "handshake", "kshs_runner", "target"]
 
+#: Of a run's files those that the plugin writes.
+_FILES = ("results.jsonl", "report.html")
 _WORDS = {Verdict.CRASHED.value: ("C", "CRASHED"), Verdict.HUNG.value: ("H", "HUNG")}
 
 
@@ -66,8 +69,21 @@ def pytest_configure(config: pytest.Config) -> None:
         raise usage(error) from None
     if not state.is_worker:
         config.pluginmanager.register(state.python_tests, "kshs-python-tests")
+        config.pluginmanager.register(state.what_ran, "kshs-what-ran")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(_XdistHooks(), "kshs-xdist")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A folder of earlier results is ours from here on; ``kshs run`` has claimed it already."""
+    state = session.config.stash[STATE]
+    anew = not state.is_worker and not session.config.option.collectonly
+    if anew and state.out is not None and state.out.is_dir():
+        try:
+            claim(state.out, _FILES)
+        except UsageError as error:
+            raise usage(error) from None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -75,6 +91,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     state = config.stash.get(STATE, None)
     if state is not None:
         state.close()
+        if state.out is not None:
+            release(state.out)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
@@ -140,15 +158,48 @@ class _XdistHooks:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Failures of our infrastructure become errors, whichever phase they come from."""
+    """Failures of our infrastructure become errors, whichever phase they come from.
+
+    A mark hides none of them, and what a scenario showed of a driver is no mark's to change.
+    """
     made = yield
+    if isinstance(item, ScenarioItem):
+        return _of_scenario(item, call, made)
     if call.excinfo is None or not isinstance(call.excinfo.value, INFRASTRUCTURE):
         return made
-    if isinstance(item, ScenarioItem):
-        item.blame(str(call.excinfo.value))
-        made.user_properties = list(item.user_properties)
-    # One line: where in pytest or in kshs it came from helps nobody mend a host.
-    made.longrepr = str(call.excinfo.value)
+    return _error(made, str(call.excinfo.value))
+
+
+def _of_scenario(
+    item: ScenarioItem, call: pytest.CallInfo[None], made: pytest.TestReport
+) -> pytest.TestReport:
+    """A scenario fails by its verdict alone: whatever else is raised is no driver's doing."""
+    raised = call.excinfo.value if call.excinfo is not None else None
+    made.__dict__.pop("wasxfail", None)
+    if raised is None:
+        made.outcome, made.longrepr = "passed", None
+    elif isinstance(raised, pytest.skip.Exception | pytest.xfail.Exception):
+        # The scenario's own verdict, or a mark's: that one is put on record.
+        item.put_on_record(Verdict.SKIPPED, raised.msg or "no reason given")
+        made.outcome = "skipped"
+        if not isinstance(made.longrepr, tuple):
+            made.longrepr = (str(item.path), item.line, raised.msg or "")
+    elif isinstance(raised, ScenarioFailed):
+        made.outcome = "failed"
+    else:
+        ours = isinstance(raised, INFRASTRUCTURE)
+        text = str(raised) if ours else f"{type(raised).__name__}: {raised}"
+        item.put_on_record(Verdict.ERROR, text)
+        _error(made, text)
+    made.user_properties = list(item.user_properties)
+    return made
+
+
+def _error(made: pytest.TestReport, text: str) -> pytest.TestReport:
+    """One line: where in pytest or in kshs it came from helps nobody mend a host."""
+    made.__dict__.pop("wasxfail", None)
+    made.outcome = "failed"
+    made.longrepr = text
     if made.when == "call":
         # pytest, JUnit and xdist call a failure outside of the call phase an error.
         made.when = "setup"
@@ -175,6 +226,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitC
         return
     records = None
     state.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+    state.shortfall = state.what_ran.shortfall(session)
+    if state.shortfall and exitstatus == pytest.ExitCode.OK and state.what_ran.scenarios_ended:
+        session.exitstatus = pytest.ExitCode.INTERRUPTED  # pytest.exit() may say 0
     with _forgiving(session):
         records = state.merge()
     # Ending the guest is mostly waiting for the hypervisor, and the report needs no guest.
@@ -204,6 +258,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     state = config.stash[STATE]
     if state.problem is not None:
         terminalreporter.write_line(f"kshs: {state.problem}", red=True)
+    if state.shortfall is not None and state.records:
+        terminalreporter.write_line(f"kshs: {state.shortfall}", red=True)
     if not state.records:
         return
     terminalreporter.section("kshs")

@@ -20,6 +20,7 @@ from harness.results import ScenarioResult, StepResult
 from harness.rules import CLAUSES
 from harness.scenario_file import ScenarioError, load_located
 from harness.verdict import Verdict
+from harness.what_ran import UNRECORDED
 
 if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr
@@ -136,9 +137,11 @@ class ScenarioItem(pytest.Item):
             if slip is not None:
                 result = replace(result, verdict=Verdict.ERROR, reason=slip)
         self.stash[RESULT] = result
-        state.write(result, self.order)
+        unwritten = self._write(result)
         self._describe(result)
         match result.verdict:
+            case Verdict.PASSED | Verdict.SKIPPED if unwritten is not None:
+                raise unwritten
             case Verdict.PASSED:
                 return
             case Verdict.SKIPPED:
@@ -148,24 +151,32 @@ class ScenarioItem(pytest.Item):
             case _:
                 raise ScenarioFailed(result)
 
-    def blame(self, error: str) -> None:
-        """Puts a scenario that never ran on record, with the error that kept it from running."""
+    def put_on_record(self, verdict: Verdict, reason: str) -> None:
+        """Writes a result for a scenario that has none: it never ran, or not to its end."""
         if RESULT in self.stash:
             return
-        state = self.config.stash[STATE]
         result = ScenarioResult(
             id=self.scenario.id,
             title=self.scenario.title,
             rules=tuple(rule.value for rule in self.scenario.rules),
-            verdict=Verdict.ERROR,
+            verdict=verdict,
             file=self._file(),
             line=self.line,
             tags=tuple(self.scenario.tags),
-            reason=error,
+            reason=reason,
         )
         self.stash[RESULT] = result
-        state.write(result, self.order)
+        self._write(result)
         self._describe(result)
+
+    def _write(self, result: ScenarioResult) -> HarnessError | None:
+        """Its lines; what cannot be written goes to the controller with the report (`harness.what_ran`)."""
+        try:
+            self.config.stash[STATE].write(result, self.order)
+        except OSError as error:
+            self.user_properties.append((UNRECORDED, f"its result cannot be written: {error}"))
+            return HarnessError(f"the result cannot be written: {error}", hint="is the disk full?")
+        return None
 
     def _file(self) -> str:
         try:

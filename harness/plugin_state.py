@@ -23,9 +23,11 @@ from harness.errors import DeployError, HarnessError, UsageError
 from harness.guests import GuestProvider, VmProvider, find_target
 from harness.journal import Journal, unfinished
 from harness.python_tests import PythonTests
+from harness.result_folder import PARTS, claim
 from harness.results import PartWriter, ScenarioResult
 from harness.runner import Runner
 from harness.verdict import Verdict
+from harness.what_ran import WhatRan
 from vm.errors import VmError
 from vm.files import write_whole
 
@@ -37,8 +39,6 @@ INFRASTRUCTURE = (HarnessError, VmError, BuildError)
 
 STATE = pytest.StashKey["PluginState"]()
 
-#: How the directory begins in which a run's processes gather their results until its end.
-PARTS = ".parts-"
 _BROKEN = "broken"
 _INTERRUPTED = "the run was interrupted: not all that was selected has run"
 
@@ -74,7 +74,9 @@ class PluginState:
         self.prepared = False
         self.problem: str | None = None
         self.interrupted = False
+        self.shortfall: str | None = None
         self.python_tests = PythonTests()
+        self.what_ran = WhatRan()
         self.records: list[dict[str, Any]] | None = None
 
     # ---- options -----------------------------------------------------------
@@ -199,7 +201,7 @@ class PluginState:
         """Where the processes of this session leave their parts of the results."""
         if self._parts is None:
             if self.out is not None:
-                self.out.mkdir(parents=True, exist_ok=True)
+                claim(self.out, ())
                 self._parts = Path(tempfile.mkdtemp(prefix=PARTS, dir=self.out))
             else:
                 self._parts = Path(tempfile.mkdtemp(prefix="kshs-parts-"))
@@ -273,10 +275,10 @@ class PluginState:
         """All parts as one list, written to ``results.jsonl`` where an output directory is given."""
         with contextlib.suppress(Exception):
             self._write_missing_calls()
-        if not self.has_parts:
+        if not self.has_parts and not self.what_ran.unrecorded:
             return None
         parts = self.parts
-        self._bury(parts)
+        self._complete(parts)
         into = (self.out or parts) / "results.jsonl"
         found = sorted(parts.glob("results-*.jsonl"))
         self.records = results.merge(self._run_record(), found, into, self.python_tests.records)
@@ -284,29 +286,31 @@ class PluginState:
         self._parts = None
         return self.records
 
-    def _bury(self, parts: Path) -> None:
-        """A worker that died has left no verdict for what it had in flight: an error, with its journal."""
+    def _complete(self, parts: Path) -> None:
+        """Adds what has ended and left no lines, above all what a worker that died had in hand."""
+        lost: dict[str, ScenarioResult] = {}
         for journal in sorted(parts.glob("journal-*.jsonl")):
             left = unfinished(journal)
-            if left is None:
-                continue
-            worker = journal.stem.removeprefix("journal-")
-            last = left.sent[-1].what if left.sent else "nothing was sent"
-            writer = PartWriter(parts / f"results-{worker}.jsonl")
-            writer.write_scenario(
-                ScenarioResult(
-                    id=left.scenario,
-                    title=left.scenario,
-                    rules=(),
-                    verdict=Verdict.ERROR,
-                    file="",
-                    reason=f"the run ended while this scenario was in flight; last sent: {last}",
-                    lease=left.lease,
-                ),
-                order=1 << 30,
-                worker=worker,
-            )
-            writer.close()
+            if left is not None:
+                last = left.sent[-1].what if left.sent else "nothing was sent"
+                reason = f"the run ended while this scenario was in flight; last sent: {last}"
+                lost[left.scenario] = _lost(left.scenario, reason, lease=left.lease)
+        for node, known in self.what_ran.unrecorded.items():
+            file, _, name = node.partition("::")
+            lost.setdefault(name, _lost(name, known.reason, file=file, verdict=known.verdict))
+        if not lost:
+            return
+        written = {
+            record["id"]
+            for part in parts.glob("results-*.jsonl")
+            for record in results.of_kind(results.read(part, torn=True), "scenario")
+        }
+        # A part of its own: behind half a line that a dead worker left, it would be lost with it.
+        writer = PartWriter(parts / "results-~lost.jsonl")
+        for name, result in lost.items():
+            if name not in written:
+                writer.write_scenario(result, order=1 << 30, worker="")
+        writer.close()
 
     def _run_record(self) -> dict[str, Any]:
         from harness import version
@@ -332,7 +336,9 @@ class PluginState:
             "command": command,
             "guest": self.guest_name,
             "selection": self._option("keyword") or None,
-            "problem": self._latched() or self.problem or (_INTERRUPTED if self.interrupted else None),
+            "problem": self._latched()
+            or self.problem
+            or (_INTERRUPTED if self.interrupted else self.shortfall),
             "target": target,
             "host": environment.get("host") or {},
         }
@@ -341,6 +347,15 @@ class PluginState:
         """pytest's reporter, where there is one."""
         reporter: TerminalReporter | None = self.pytest_config.pluginmanager.get_plugin("terminalreporter")
         return reporter
+
+
+def _lost(
+    name: str, reason: str, *, verdict: Verdict = Verdict.ERROR, file: str = "", lease: str | None = None
+) -> ScenarioResult:
+    """A scenario of which no more is known than its id."""
+    return ScenarioResult(
+        id=name, title=name, rules=(), verdict=verdict, file=file, reason=reason or None, lease=lease
+    )
 
 
 def describe_guest(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ _REASON_LENGTH = 500
 
 def is_scenario_id(nodeid: str) -> bool:
     """Whether pytest's node id is that of a scenario of a file."""
-    return ".toml::" in nodeid
+    return nodeid.partition("::")[0].endswith(".toml")
 
 
 class PythonTests:
@@ -28,8 +28,8 @@ class PythonTests:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """One a test, in the order of their end."""
-        return list(self._records.values())
+        """One a test, in the order of their end; what never ended is an error."""
+        return [_ended(record) for record in self._records.values()]
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -46,6 +46,12 @@ class PythonTests:
         if verdict is not None and record["verdict"] in (None, Verdict.PASSED.value):
             record["verdict"] = verdict.value
             record["reason"] = None if verdict is Verdict.PASSED else _reason(report)
+
+
+def _ended(record: dict[str, Any]) -> dict[str, Any]:
+    if record["verdict"] is not None:
+        return record
+    return {**record, "verdict": Verdict.ERROR.value, "reason": "the run ended while this test was in flight"}
 
 
 def _verdict(report: pytest.TestReport) -> Verdict | None:

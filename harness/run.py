@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 from harness import config as settings
 from harness.errors import UsageError
 from harness.guests import find_target
-from harness.plugin_state import PARTS
+from harness.result_folder import claim, release
 from harness.scenario_file import CATALOGUE
 
 DONE, DRIVER, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
@@ -91,31 +89,16 @@ def run(selection: Selection) -> int:
     config = settings.load(selection.config)
     find_target(selection.target or config.run.target, config)
     words = arguments(selection, config)
-    _make_room((selection.out or config.run.out).absolute())
+    directory = (selection.out or config.run.out).absolute()
+    claim(directory, RESULTS)
     tally = Tally()
-    code = pytest.main(words, plugins=[tally])
+    try:
+        code = pytest.main(words, plugins=[tally])
+    finally:
+        release(directory)
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise UsageError("nothing was selected", hint="look at -k and the paths; docs/pytest.md")
     return exit_code(int(code), tally)
-
-
-def _make_room(directory: Path) -> None:
-    """Makes the directory of results now: a run whose results cannot be kept is not begun.
-
-    What an earlier run left there goes: a run that ends early must not leave its predecessor's verdict.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-        for name in RESULTS:
-            (directory / name).unlink(missing_ok=True)
-        for left in directory.glob(f"{PARTS}*"):
-            shutil.rmtree(left, ignore_errors=True)
-    except OSError as error:
-        raise UsageError(
-            f"results cannot be written there: {error.strerror}", where=str(directory), hint="see --out"
-        ) from None
 
 
 def arguments(selection: Selection, config: settings.Config) -> list[str]:
