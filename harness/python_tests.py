@@ -20,6 +20,11 @@ def is_scenario_id(nodeid: str) -> bool:
     return nodeid.partition("::")[0].endswith(".toml")
 
 
+def is_scenario(report: pytest.TestReport) -> bool:
+    """Whether a report is a scenario's: the node id of what lies outside of the rootdir names no file."""
+    return is_scenario_id(report.nodeid) or report.location[0].endswith(".toml")
+
+
 class PythonTests:
     """A plugin of the session's process; with xdist, the controller's."""
 
@@ -34,7 +39,7 @@ class PythonTests:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """One phase of one test."""
-        if is_scenario_id(report.nodeid):
+        if is_scenario(report):
             return
         record = self._records.setdefault(
             report.nodeid,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.python_tests import is_scenario_id
+from harness.python_tests import is_scenario
 from harness.verdict import Verdict
 
 #: The property of a scenario's report whose record could not be written: why.
@@ -32,6 +32,7 @@ class WhatRan:
     def __init__(self) -> None:
         self._ended: set[str] = set()
         self.uncollected = 0
+        self.scenarios_ended = False
         #: Scenarios that ended with nothing written of them, by node id.
         self.unrecorded: dict[str, Unrecorded] = {}
 
@@ -45,7 +46,8 @@ class WhatRan:
         """One phase of one item."""
         if report.when == "call" or not report.passed:
             self._ended.add(report.nodeid)
-            if is_scenario_id(report.nodeid):
+            if is_scenario(report):
+                self.scenarios_ended = True
                 self._look(report)
 
     def _look(self, report: pytest.TestReport) -> None:
@@ -59,11 +61,6 @@ class WhatRan:
             verdict = Verdict.ERROR
             reason = said.get(UNRECORDED) or " ".join(report.longreprtext.split())
         self.unrecorded[report.nodeid] = Unrecorded(verdict, str(reason))
-
-    @property
-    def scenarios_ended(self) -> bool:
-        """Whether any scenario has."""
-        return any(map(is_scenario_id, self._ended))
 
     def shortfall(self, session: pytest.Session) -> str | None:
         """Says what has not run of all that was to run; None: nothing, or nothing was to run at all."""

@@ -234,6 +234,18 @@ def test_a_parameter_that_looks_like_a_scenario_hides_no_failure(project: Projec
     assert project.headline() == "failed"
 
 
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one process", "workers"])
+def test_scenarios_from_elsewhere_are_scenarios(project: Project, workers: tuple[str, ...]) -> None:
+    """Their node ids name no file: pytest gives the path of what lies below its rootdir alone."""
+    elsewhere = project.path / "elsewhere"
+    elsewhere.mkdir()
+    done = kshs(elsewhere, "run", str(project.path / "scenarios"), "--out", str(project.path / "o"), *workers)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(project.verdicts()) == 4
+    assert project.records("test") == []
+    assert "tests in Python" not in done.stdout
+
+
 def test_two_runs_do_not_share_a_folder(project: Project) -> None:
     folder = project.path / "o"
     assert claim(folder, ())
