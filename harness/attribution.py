@@ -59,6 +59,9 @@ class Attribution:
         if evidence.driver:
             return Ended(Verdict.CRASHED, f"{step.what}: {evidence.driver[0]}", shown)
         if isinstance(error, StepHungError) and not evidence.gone:
+            if evidence.standstill is not None:
+                reason = f"{step.what}: no answer in {error.waited:.0f} s, but {evidence.standstill}"
+                return Ended(Verdict.ERROR, reason, shown)
             if error.begun and step.kind not in _AGENT_KINDS:
                 return Ended(
                     Verdict.HUNG,
@@ -74,6 +77,9 @@ class Attribution:
         if result.verdict is Verdict.HUNG and not told:
             # A driver that crashed while the agent waited looks hung from where the agent stands.
             evidence = self._evidence(wait=False)
+            if not evidence.driver and evidence.standstill is not None:
+                reason = f"{step.what}: {result.reason}, but {evidence.standstill}"
+                return Ended(Verdict.ERROR, reason, evidence.other)
             if not evidence.driver:
                 return Ended(Verdict.HUNG, f"{step.what}: {result.reason}", evidence.other)
         elif told:
@@ -103,6 +109,7 @@ class Attribution:
         deadline = time.monotonic() + (_RECORDER_TIME if wait else 0.0)
         while True:
             evidence = self.guest.evidence()
-            if evidence.driver or evidence.gone or evidence.other or time.monotonic() >= deadline:
+            known = evidence.driver or evidence.gone or evidence.other or evidence.standstill
+            if known or time.monotonic() >= deadline:
                 return evidence
             time.sleep(_RECORDER_POLL)

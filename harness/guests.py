@@ -92,12 +92,14 @@ class Evidence:
 
     `driver` holds what speaks of a crash in a driver or its kernel (crash records, bugchecks,
     the hypervisor's panic event); `other` is for people; `gone` says that the machine itself
-    ended, which is nobody's crash.
+    ended, which is nobody's crash.  `standstill` says why the machine could not go on although it is
+    there: what did not answer in it may have had no chance to, so that no hang can be told from it.
     """
 
     driver: tuple[str, ...] = ()
     other: tuple[str, ...] = ()
     gone: bool = False
+    standstill: str | None = None
 
 
 class Guest(Protocol):
@@ -194,14 +196,18 @@ class VmGuest:
             driver.append(f"the hypervisor reports: {events.describe()}")
         elif events.stopped:
             return Evidence(other=(f"the guest has stopped: {events.describe()}",), gone=True)
+        standstill = self._lease.standstill()
+        if standstill is not None:
+            return Evidence(tuple(driver), standstill=standstill)
         if self._lease.family == "wine":
             try:
                 shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
                 for command in (f"cat {_sftp(deploy.CRASHES)} 2>/dev/null", _BUGCHECK_QUERY):
                     driver += crash_lines(_text(shell.run(command, timeout=_QUESTION).stdout))
-            except Exception as error:  # whatever it is, the guest does not answer
-                other.append(f"the guest does not answer: {error}")
-        return Evidence(tuple(driver), tuple(other))
+            except Exception as error:
+                # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
+                standstill = f"the guest does not answer: {error}"
+        return Evidence(tuple(driver), tuple(other), standstill=standstill)
 
     def close(self) -> None:
         """Ends the lease."""

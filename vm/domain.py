@@ -31,6 +31,13 @@ KERNEL_ARGUMENTS = (
     "random.trust_bootloader=on rng_core.default_quality=1000"
 )
 
+_PAUSED = {
+    libvirt.VIR_DOMAIN_PAUSED_USER: "somebody paused the virtual machine",
+    libvirt.VIR_DOMAIN_PAUSED_IOERROR: (
+        "QEMU paused the virtual machine, for its disk cannot be written: is the host's full?"
+    ),
+}
+
 
 @dataclass(frozen=True)
 class LinuxGuest:
@@ -239,6 +246,16 @@ class Domain:
             raise
         return True
 
+    def standstill(self) -> str | None:
+        """Why the virtual machine does not run just now, through no doing of its guest; None: it runs."""
+        if self.pid is not None and _is_stopped(self.pid):
+            return f"QEMU was stopped by a signal or a debugger (process {self.pid})"
+        with contextlib.suppress(libvirt.libvirtError):
+            state, reason = self._handle.state()
+            if state == libvirt.VIR_DOMAIN_PAUSED:
+                return _PAUSED.get(reason, f"the virtual machine was paused (reason {reason})")
+        return None
+
     def kill(self, timeout: float = 10) -> None:
         """Ends the virtual machine at once.
 
@@ -260,6 +277,14 @@ class Domain:
 
     def _failed(self, what: str, error: libvirt.libvirtError) -> VmError:
         return VmError(f"{what}: {error.get_error_message() or error}", self.name)
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return fields[fields.rindex(")") + 2] in "Tt"  # behind the name, in which anything may stand
 
 
 def kill_process(pid: int, mark: str, timeout: float = 10) -> bool:

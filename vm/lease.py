@@ -69,6 +69,10 @@ class Lease:
         """What the hypervisor says of this guest."""
         return self._domain.events
 
+    def standstill(self) -> str | None:
+        """Why the virtual machine does not run just now; None where it does."""
+        return self._domain.standstill()
+
     @property
     def endpoint(self) -> Endpoint:
         """Where the guest's SSH server is reached, and the keys of both sides."""

@@ -139,6 +139,17 @@ def test_a_dead_machine_is_an_error_even_when_a_step_was_in_flight(make: Make) -
     assert run(make(provider), scenario()).verdict is Verdict.ERROR
 
 
+@pytest.mark.parametrize("answer", [Answer(silent=True), Answer(record={"outcome": C["KSHS_OUTCOME_HUNG"]})])
+def test_a_machine_that_stands_still_is_no_hang(make: Make, answer: Answer) -> None:
+    why = "QEMU was stopped by a signal or a debugger (process 7)"
+    provider = FakeProvider(bend=on_request(lambda s, step, data: answer), evidence=Evidence(standstill=why))
+    runner = make(provider)
+    result = run(runner, scenario())
+    assert result.verdict is Verdict.ERROR
+    assert result.reason is not None and result.reason.endswith(why)
+    assert provider.guests[0].closed
+
+
 def test_a_hang_that_the_agent_reports(make: Make) -> None:
     hung = {"outcome": C["KSHS_OUTCOME_HUNG"], "detail": 0x102}
     provider = FakeProvider(bend=on_request(lambda s, step, data: Answer(record=hung)))

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine that the host holds up in the midst of a request: no driver has hung."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers import abi
+from harness.config import Config
+from harness.guests import Guest, VmGuest, VmProvider, find_target
+from harness.journal import Journal
+from harness.model import Scenario
+from harness.runner import Runner
+from harness.verdict import Verdict
+from vm.config import VmConfig
+
+pytestmark = pytest.mark.e2e
+
+#: A request that is inside the callback for four seconds and may be there for six.
+SCENARIO = Scenario.model_validate(
+    {
+        "id": "e2e.standstill",
+        "title": "a request that takes its time",
+        "rule": "H9",
+        "open": ["source"],
+        "timeout_ms": 6000,
+        "steps": [
+            {"do": "behaviour", "pin": "source", "kind": "slow", "delay_ms": 4000},
+            {"do": "handshake", "on": "source"},
+        ],
+    }
+)
+
+
+def stop_qemu(guest: VmGuest) -> None:
+    """What kill -STOP does, and what a host does that swaps or is suspended."""
+    assert guest.lease.pid is not None
+    os.kill(guest.lease.pid, signal.SIGSTOP)
+
+
+def pause(guest: VmGuest) -> None:
+    """What `virsh suspend` does, and QEMU itself when its disk is full."""
+    guest.lease._domain.suspend()
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[VmProvider]:
+    given = VmProvider(VmConfig(), find_target("avshs", Config()))
+    yield given
+    given.close()
+
+
+@pytest.mark.parametrize(("hold", "says"), [(stop_qemu, "stopped by a signal"), (pause, "somebody paused")])
+def test_a_machine_that_is_held_up_is_no_hang(
+    provider: VmProvider, tmp_path: Path, hold: Callable[[VmGuest], None], says: str
+) -> None:
+    runner = Runner(provider, abi.load(), Journal(tmp_path / "journal.jsonl"), margin=2)
+    try:
+        guest: Guest = runner.guest
+        assert isinstance(guest, VmGuest)
+        pid = guest.lease.pid
+        threading.Timer(2.0, hold, [guest]).start()
+        result = runner.run(SCENARIO, file="here")
+        assert result.verdict is Verdict.ERROR, result
+        assert result.reason is not None and says in result.reason
+        assert not Path(f"/proc/{pid}/exe").exists(), "the lease was thrown away"
+        again = runner.run(SCENARIO, file="here")
+        assert again.verdict is Verdict.PASSED, again
+    finally:
+        runner.discard()
