@@ -55,7 +55,9 @@ class Attribution:
     def of_error(self, step: PlannedStep, error: Exception) -> Ended:
         """What it means that no record came: the guest's own evidence decides."""
         evidence = self._evidence(wait=not isinstance(error, StepHungError))
-        shown = (*evidence.driver, *evidence.other, *self.session.evidence().splitlines()[-20:])
+        # A machine that stands still would be asked for its agent's last words in vain, and for long.
+        told = list(self.session.log) if evidence.standstill else self.session.evidence().splitlines()
+        shown = (*evidence.driver, *evidence.other, *told[-20:])
         if evidence.driver:
             return Ended(Verdict.CRASHED, f"{step.what}: {evidence.driver[0]}", shown)
         if isinstance(error, StepHungError) and not evidence.gone:
