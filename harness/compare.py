@@ -84,6 +84,26 @@ def _request(planned: PlannedStep, block: StatusBlock) -> Iterator[Comparison]:
                 yield _characteristic(name, fields.get(name), reason)
     if planned.request is not None:
         yield from invariants(planned.request, block)
+        yield from _repeats(planned, planned.request, block)
+
+
+def _repeats(planned: PlannedStep, request: Request, block: StatusBlock) -> Iterator[Comparison]:
+    """That the same request got the same answer each time, where the contract says which.
+
+    The record shows the first answer that differs from the very first one: it may be the right one of them.
+    """
+    prediction = planned.prediction
+    if request.repeat == 1 or block.cancelled or not planned.wants:
+        return
+    if prediction is None or prediction.kind is not PredictionKind.EXPECTED:
+        return
+    fields = prediction.expected
+    if fields.get("answer") == ntstatus.SUCCESS and "argument1" not in fields:
+        return  # nobody said what the output is to be: it may be another one each time
+    alike = block.repeats == request.repeat
+    got = f"{request.repeat} alike" if alike else f"answer {block.repeats} differs from the first"
+    rule = prediction.rules[0]
+    yield Comparison("repeats", f"{request.repeat} alike", got, alike, rule.value, CLAUSES[rule])
 
 
 def invariants(request: Request, block: StatusBlock) -> Iterator[Comparison]:

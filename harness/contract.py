@@ -60,7 +60,7 @@ NO_CALLBACK = Callback(CallbackKind.NONE)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as sent: route, mode, lengths in bytes, buffers, content."""
+    """One request as sent: route, mode, lengths in bytes, buffers, content, and how often."""
 
     data: HandshakeData
     route: Route = Route.CALL
@@ -70,6 +70,7 @@ class Request:
     out_length: int = 32
     in_buffer: Buffer = Buffer.NORMAL
     out_buffer: Buffer = Buffer.NORMAL
+    repeat: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class RequestPlanner(PlanBuilder):
             out_length=length(step.out_length, size),
             in_buffer=step.in_buffer,
             out_buffer=step.out_buffer,
+            repeat=step.repeat,
         )
 
     def _circumstances(self, request: Request, item: OpenObject) -> Circumstances:

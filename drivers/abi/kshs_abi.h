@@ -148,7 +148,7 @@ typedef struct kshs_step {
     uint32_t out_kind;
     uint32_t in_length;             /* as said to the driver; may exceed every buffer */
     uint32_t out_length;
-    uint32_t repeat;                /* REQUEST: send it this often, the record is the last one's; 0 and 1: once */
+    uint32_t repeat;                /* REQUEST: send it so often, or until one answers otherwise; the record is the last one's */
     uint32_t timeout_ms;            /* 0: none.  After it the record says KSHS_OUTCOME_HUNG */
     uint32_t value;
     uint32_t value2;

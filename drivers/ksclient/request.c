@@ -404,20 +404,42 @@ static void describe(ksc_request *request, kshs_record *record)
     record->data_length = length;
 }
 
-/* Repeats end with the first that differs, so that the record shows it. */
+/* Of the output that the record keeps, by FNV-1a: a stale or missing answer changes nothing else. */
+static uint64_t output_sum(const ksc_request *request, const kshs_record *record)
+{
+    uint64_t sum = 0xCBF29CE484222325;
+    uint32_t i;
+
+    for (i = 0; i < record->data_length; i++)
+        sum = (sum ^ request->result->pointer[i]) * 0x100000001B3;
+    return sum;
+}
+
+/* Whether the IRP was marked pending if and only if STATUS_PENDING was returned. */
+static BOOLEAN marked_rightly(const kshs_record *record)
+{
+    return !(record->flags & KSHS_REC_PENDING) == !(record->flags & KSHS_REC_PENDING_RETURNED);
+}
+
+/* Repeats end with the first that differs, so that the record shows it.  That one pended and another did not is
+ * no difference: a driver may. */
 static BOOLEAN differ(const kshs_record *a, const kshs_record *b)
 {
     const uint32_t facts = KSHS_REC_GUARD_LOW | KSHS_REC_GUARD_HIGH | KSHS_REC_IN_INTACT;
 
-    return a->returned != b->returned || a->status != b->status || a->information != b->information ||
-           a->completions != b->completions || a->irql_after != b->irql_after || ((a->flags ^ b->flags) & facts);
+    if (!((a->flags ^ b->flags) & KSHS_REC_PENDING) && a->returned != b->returned)
+        return TRUE;
+    return a->status != b->status || a->information != b->information ||
+           a->completions != b->completions || a->irql_after != b->irql_after ||
+           a->changed_first != b->changed_first || a->changed_last != b->changed_last ||
+           marked_rightly(a) != marked_rightly(b) || ((a->flags ^ b->flags) & facts);
 }
 
 NTSTATUS ksc_request_send(ksc_request *request)
 {
     PDEVICE_OBJECT device = kshs_related_device(request->file);
     uint32_t repeats = request->p.repeat ? request->p.repeat : 1;
-    uint64_t begin = 0, duration = 0;
+    uint64_t begin = 0, duration = 0, sum = 0;
     kshs_record first, record;
     NTSTATUS status = STATUS_CANCELLED;     /* before anything was sent */
     uint32_t i;
@@ -438,16 +460,22 @@ NTSTATUS ksc_request_send(ksc_request *request)
             ksc_buffer_arm(request->result);
         status = request->p.route == KSHS_ROUTE_CALL ? send_call(request, &record)
                                                      : send_irp(request, device, &record);
-        if (!NT_SUCCESS(status))
+        if (!NT_SUCCESS(status)) {          /* out of memory: what was not sent must not look sent */
+            record.outcome = KSHS_OUTCOME_REFUSED;
+            record.detail = KSHS_STATUS_U32(status);
+            publish(request, &record);
             break;
+        }
         describe(request, &record);
         publish(request, &record);
         begin = record.begin_ns;
         duration = record.duration_ns;
-        if (!i)
+        if (!i) {
             first = record;
-        else if (differ(&first, &record))
+            sum = output_sum(request, &record);
+        } else if (differ(&first, &record) || output_sum(request, &record) != sum) {
             break;
+        }
     }
     KeAcquireSpinLock(&request->lock, &irql);
     request->sent = TRUE;
@@ -455,5 +483,5 @@ NTSTATUS ksc_request_send(ksc_request *request)
         request->record.flags |= KSHS_REC_CANCELLED;
     KeReleaseSpinLock(&request->lock, irql);
     ksc_image_unpin();
-    return i ? STATUS_SUCCESS : status;     /* out of memory later on: what there is stands */
+    return i ? STATUS_SUCCESS : status;
 }

@@ -285,10 +285,37 @@ static void record_result(user_request *r)
     memcpy(r->kept, out->pointer, record->data_length);
 }
 
+static uint32_t answer_of(const kshs_record *record)
+{
+    return record->flags & KSHS_REC_STATUS_WRITTEN ? record->status : record->returned;
+}
+
+/* Repeats end with the first that differs, so that the record shows it.  That one pended and another did not is
+ * no difference, a driver may; and what a call that ended at once has signalled may be seen or not. */
+static bool differ(const user_request *r, const kshs_record *first, const uint8_t *kept)
+{
+    const uint32_t shown = KSHS_REC_STATUS_WRITTEN | KSHS_REC_INFO_WRITTEN;
+    const uint32_t facts = KSHS_REC_GUARD_LOW | KSHS_REC_GUARD_HIGH | KSHS_REC_IN_INTACT;
+    const kshs_record *now = &r->record;
+    uint32_t changed = now->flags ^ first->flags;
+
+    if (!(changed & KSHS_REC_PENDING) &&
+        (now->returned != first->returned || now->status != first->status || (changed & shown) ||
+         now->information != first->information))
+        return true;
+    if ((now->flags & first->flags & KSHS_REC_PENDING) && now->completions != first->completions)
+        return true;
+    return answer_of(now) != answer_of(first) || (changed & facts) || now->changed_first != first->changed_first ||
+           now->changed_last != first->changed_last || now->data_length != first->data_length ||
+           memcmp(r->kept, kept, now->data_length) != 0;
+}
+
 bool request_send(user_request *r)
 {
     uint32_t repeats = r->step.repeat ? r->step.repeat : 1;
     uint64_t deadline = UINT64_MAX;
+    uint8_t kept[KSHS_KEEP_BYTES];
+    kshs_record first;
 
     /* The timeout of an ASYNC request is WAIT's affair. */
     if (r->step.timeout_ms && r->context)
@@ -309,8 +336,14 @@ bool request_send(user_request *r)
             r->record.detail = (uint32_t)STATUS_TIMEOUT;
             return true;
         }
+        record_result(r);
+        if (r->record.repeats == 1) {
+            first = r->record;
+            memcpy(kept, r->kept, sizeof kept);
+        } else if (differ(r, &first, kept)) {
+            break;
+        }
     } while (r->record.repeats < repeats && !r->cancelled && !r->closing);
-    record_result(r);
     if (r->file_closed && handle_taken(r->file)) {
         output_log(L"the number of the closed handle was given to another object meanwhile");
         r->record.outcome = KSHS_OUTCOME_UNSUPPORTED;

@@ -55,6 +55,16 @@ def test_a_right_answer_has_nothing_wrong() -> None:
 @pytest.mark.parametrize(
     ("planned", "answer", "expected"),
     [
+        ({"repeat": 9}, {"output": GOOD_OUTPUT, "repeats": 9}, {}),
+        # The record may show the right one of two answers: that they differ is wrong all the same.
+        ({"repeat": 9}, {"output": GOOD_OUTPUT, "repeats": 2}, {"repeats": "H9"}),
+        ({"repeat": 9, "expect": "record"}, {"output": GOOD_OUTPUT, "repeats": 2}, {}),
+        ({"repeat": 9, "in_buffer": "null"}, {"output": GOOD_OUTPUT, "repeats": 2}, {}),
+        (
+            {"repeat": 9},
+            {"output": GOOD_OUTPUT, "repeats": 2, "flags": VISIBLE | RecordFlag.CANCELLED},
+            {},
+        ),
         ({}, {"output": GOOD_OUTPUT, "raw_information": 0}, {"information": "H6"}),
         ({}, {"output": HandshakeData(PROTOCOL, 41, 2**64 - 1).pack(8)}, {"argument1": "H6"}),
         ({}, {"output": HandshakeData(uuid.UUID(int=0), 42, 2**64 - 1).pack(8)}, {"protocol": "H6"}),
