@@ -19,6 +19,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from operator import itemgetter
 from pathlib import Path
@@ -40,6 +41,7 @@ ROUTES = ("call", "irp", "sync", "event", "port", "apc")
 _QUIET = frozenset({Verdict.PASSED.value, Verdict.SKIPPED.value})
 #: Of zlib: a tenth smaller than its default, for a hundredth of a second.
 _COMPRESSION = 8
+_HEADING = itemgetter("verdict", "index", "name", "do", "route", "mode", "rule", "reason")
 _COMPARISON = itemgetter("field", "expected", "got", "ok", "rule", "clause", "characteristic")
 #: Types of values that `number` makes the same text of whenever they are equal and of one type.
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -72,31 +74,35 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
     scenarios = _scenarios(records)
     tally, test_tally = results.counts(records), results.counts(records, "test")
     matrix = results.matrix(records)
-    return environment.get_template("report.html.j2").render(
-        run=runs[0],
-        environments=results.of_kind(records, "environment"),
-        scenarios=scenarios,
-        bodies={s["anchor"]: pieces.body(s) for s in scenarios if not _is_quiet(s)},
-        kept=_packed({s["anchor"]: pieces.body(s) for s in scenarios if _is_quiet(s)}),
-        verdicts=[verdict.value for verdict in Verdict],
-        tally=tally,
-        total=len(scenarios),
-        bar=_bar(tally),
-        verdict=_overall(tally + test_tally, runs[0].get("problem")),
-        tests=results.of_kind(records, "test"),
-        test_tally=test_tally,
-        standings={verdict.value: verdict.value for verdict in Verdict} | {RECORDED: RECORDED_WORDS},
-        matrix=matrix,
-        routes=_columns(matrix),
-        rules={rule.value: text for rule, text in CLAUSES.items()},
-        sums={rule: sum(routes.values(), Counter()) for rule, routes in _by_rule(scenarios).items()},
-        characteristics=_characteristics(scenarios),
-        skips=_skips(scenarios),
-        style=style,
-        script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-    )
+    packed = {s["anchor"]: pieces.body(s) for s in scenarios if _is_quiet(s)}
+    with ThreadPoolExecutor(1) as pool:
+        # zlib lets others run: the rest of the page is rendered meanwhile.
+        packing = pool.submit(_packed, packed)
+        return environment.get_template("report.html.j2").render(
+            run=runs[0],
+            environments=results.of_kind(records, "environment"),
+            scenarios=scenarios,
+            bodies={s["anchor"]: pieces.body(s) for s in scenarios if s["anchor"] not in packed},
+            kept=packing.result if packed else None,
+            verdicts=[verdict.value for verdict in Verdict],
+            tally=tally,
+            total=len(scenarios),
+            bar=_bar(tally),
+            verdict=_overall(tally + test_tally, runs[0].get("problem")),
+            tests=results.of_kind(records, "test"),
+            test_tally=test_tally,
+            standings={verdict.value: verdict.value for verdict in Verdict} | {RECORDED: RECORDED_WORDS},
+            matrix=matrix,
+            routes=_columns(matrix),
+            rules={rule.value: text for rule, text in CLAUSES.items()},
+            sums={rule: sum(routes.values(), Counter()) for rule, routes in _by_rule(scenarios).items()},
+            characteristics=_characteristics(scenarios),
+            skips=_skips(scenarios),
+            style=style,
+            script=script,
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        )
 
 
 def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -137,21 +143,28 @@ def number(value: Any) -> str:
 
 
 class _Pieces:
-    """Macros of scenario.html.j2, and its rows of tables for all templates.
+    """The macros of scenario.html.j2, for Python and as functions for all templates.
 
-    Each row is rendered once: the steps of a run repeat few of them thousands of times.
+    A run has thousands of steps and repeats itself: what most of them share is rendered once.
     """
 
     def __init__(self, environment: Environment) -> None:
+        environment.globals["heading"] = self.heading
         environment.globals["rows"] = self.rows
         environment.globals["compared"] = self.compared
-        environment.globals["answer"] = self.answer
         macros: Any = environment.get_template("scenario.html.j2").module
-        self.body: Callable[[Mapping[str, Any]], str] = macros.body
         # True and 1 are equal and read differently, hence typed.
-        self._row = functools.lru_cache(maxsize=None, typed=True)(macros.row)
-        self._comparison = functools.lru_cache(maxsize=None, typed=True)(macros.comparison)
-        self._answer = functools.lru_cache(maxsize=None, typed=True)(macros.answer)
+        once = functools.partial(functools.lru_cache, maxsize=None, typed=True)
+        self.body: Callable[[Mapping[str, Any]], str] = macros.body
+        self._heading: Callable[..., str] = once()(macros.step_heading)
+        self._row = once()(macros.row)
+        self._comparison = once()(macros.comparison)
+        #: Fields and answers of a step's characteristics, as the cells behind its name.
+        environment.globals["answers"] = once()(macros.answers)
+
+    def heading(self, step: Mapping[str, Any]) -> str:
+        """What a step was and how it ended."""
+        return self._heading(*_HEADING(step))
 
     def rows(self, mapping: Mapping[str, Any]) -> Markup:
         """One row for each key."""
@@ -163,10 +176,6 @@ class _Pieces:
     def compared(self, comparisons: Iterable[Mapping[str, Any]]) -> Markup:
         """One row for each comparison."""
         return _joined([self._comparison(*_COMPARISON(c)) for c in comparisons])
-
-    def answer(self, field: str, got: Any) -> str:
-        """A characteristic's field and answer, as cells."""
-        return self._answer(field, got)  # type: ignore[no-any-return]
 
 
 def _joined(rendered: Iterable[Markup]) -> Markup:
@@ -184,9 +193,7 @@ def _is_quiet(scenario: Mapping[str, Any]) -> bool:
 
 
 def _packed(bodies: Mapping[str, str]) -> str:
-    """Rendered bodies by anchor as JSON, gzip and base64, which no HTML can be in; empty: there are none."""
-    if not bodies:
-        return ""
+    """Rendered bodies by anchor as JSON, gzip and base64, which no HTML can be in."""
     text = json.dumps(bodies, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode("ascii"), _COMPRESSION, mtime=0)).decode("ascii")
 
@@ -253,7 +260,7 @@ def _characteristics(scenarios: Iterable[Mapping[str, Any]]) -> list[dict[str, A
     for scenario in scenarios:
         recorded = []
         for step in scenario["steps"]:
-            answers = [(c["field"], c["got"]) for c in step["comparisons"] if c["characteristic"]]
+            answers = tuple((c["field"], c["got"]) for c in step["comparisons"] if c["characteristic"])
             if answers:
                 recorded.append({"name": step["name"], "answers": answers})
         if recorded:

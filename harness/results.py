@@ -162,7 +162,7 @@ def read(path: Path, *, torn: bool = False) -> list[dict[str, Any]]:
 
 
 def environment_of(parts: Iterable[Path]) -> dict[str, Any] | None:
-    """The first description of a guest in the workers' parts, read no further than it; None: there is none."""
+    """The first description of a guest in the workers' parts, read no further than it, or None."""
     for part in parts:
         for record, _ in _numbered(part, torn=True):
             if record["kind"] == "environment":

@@ -5,20 +5,66 @@
   const toggles = Array.from(document.querySelectorAll("button.toggle"));
   const shown = document.getElementById("shown");
   const none = document.getElementById("none");
+  const kept = document.getElementById("kept");
+  // What is searched: at first what is in the page, for kept ones the heading; their steps once they are unpacked.
   const texts = new Map(scenarios.map((s) => [s, s.textContent.toLowerCase()]));
+  const marks = new Map(scenarios.map((s) => [s, new Set(s.dataset.words.split(" "))]));
 
+  // The steps of what passed or was skipped: gzip in base64, unpacked once, when somebody first wants any of them.
+  let unpacking = null;
+  const unpack = async () => {
+    const bytes = Uint8Array.from(atob(kept.content.textContent), (char) => char.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return JSON.parse(await new Response(stream).text());
+  };
+  const sayPacked = () => { document.getElementById("packed").hidden = false; };
+  const unpacked = () => {
+    unpacking = unpacking || unpack().catch(() => { sayPacked(); return {}; });
+    return unpacking;
+  };
+  const isKept = (scenario) => scenario.querySelector(".kept") !== null;
+  // Their text was escaped before it was packed, and the page's policy holds for what is put in, too.
+  const fill = async (scenario) => {
+    if (!isKept(scenario)) return;
+    const html = (await unpacked())[scenario.id];
+    const place = scenario.querySelector(".kept");
+    if (html === undefined || place === null) return;
+    place.innerHTML = html;
+    place.classList.remove("kept");
+  };
+  let reading = null;
+  const readAll = async () => {
+    const parser = new DOMParser();
+    for (const [id, html] of Object.entries(await unpacked())) {
+      const scenario = document.getElementById(id);
+      const steps = parser.parseFromString(html, "text/html").body.textContent.toLowerCase();
+      texts.set(scenario, `${scenario.querySelector("summary").textContent.toLowerCase()} ${steps}`);
+    }
+  };
+
+  const isMark = (word) => /^(rule|route):./.test(word);
+  const wanted = () => search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const apply = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = wanted();
     const on = new Set(toggles.filter((t) => t.getAttribute("aria-pressed") === "true").map((t) => t.dataset.verdict));
     let count = 0;
     for (const scenario of scenarios) {
-      const text = texts.get(scenario);
-      const match = on.has(scenario.dataset.verdict) && words.every((word) => text.includes(word));
+      const text = texts.get(scenario), marked = marks.get(scenario);
+      const match = on.has(scenario.dataset.verdict)
+        && words.every((word) => (isMark(word) ? marked.has(word) : text.includes(word)));
       scenario.hidden = !match;
       count += match ? 1 : 0;
     }
     shown.textContent = `${count} of ${scenarios.length} shown`;
     none.hidden = count !== 0 || scenarios.length === 0;
+  };
+  const look = async () => {
+    if (kept && !wanted().every(isMark)) {
+      shown.textContent = "searching …";
+      reading = reading || readAll();
+      await reading;
+    }
+    apply();
   };
 
   for (const toggle of toggles) {
@@ -27,7 +73,11 @@
       apply();
     });
   }
-  search.addEventListener("input", apply);
+  search.addEventListener("input", look);
+  // Whoever opens one, a person, the browser's own search or this script, it is filled.
+  document.addEventListener("toggle", (event) => {
+    if (event.target instanceof HTMLDetailsElement && event.target.open) fill(event.target);
+  }, true);
   document.getElementById("open").addEventListener("click", () => {
     for (const scenario of scenarios) if (!scenario.hidden) scenario.open = true;
   });
@@ -36,7 +86,7 @@
   });
   // A click on a cell of the matrix looks for its rule and route.
   for (const link of document.querySelectorAll("a[data-search]")) {
-    link.addEventListener("click", () => { search.value = link.dataset.search; apply(); });
+    link.addEventListener("click", () => { search.value = link.dataset.search; look(); });
   }
   const openTarget = () => {
     const target = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
@@ -50,6 +100,7 @@
     for (const scenario of closed) scenario.open = true;
   });
   window.addEventListener("afterprint", () => { for (const scenario of closed) scenario.open = false; });
+  if (kept && typeof DecompressionStream === "undefined") sayPacked();
   apply();
   openTarget();
 })();
