@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kshs, the harness: scenarios, contract, agent session, pytest plugin, reports, command line."""
+"""kshs, the harness: scenarios, contract, agent session, pytest plugin, reports, command line.
+
+PYTEST_DONT_REWRITE: ``kshs run`` has imported it when it starts pytest, which would warn of that each time.
+"""
 
 from __future__ import annotations
 

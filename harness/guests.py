@@ -390,14 +390,13 @@ def windows_facts(image: Image, template: Template | None) -> Mapping[str, Any]:
     return facts
 
 
-def windows_image(config: VmConfig, name: str, say: Say) -> WindowsImage | None:
+def find_guest(config: VmConfig, name: str) -> WindowsImage | None:
     """The sealed Windows guest of this name; None where it is the name of a recipe.
 
     Raises:
-        UsageError: there is no such guest, it is not made yet, or its evaluation period is over.
+        UsageError: there is no such guest, or it is not made yet.
     """
     import vm.image
-    from vm.errors import InputError
     from vm.windows import profile, sealed
 
     if name in vm.image.RECIPES:
@@ -409,6 +408,21 @@ def windows_image(config: VmConfig, name: str, say: Say) -> WindowsImage | None:
         raise UsageError(
             f"there is no guest {name!r}", hint=f"recipes: {', '.join(vm.image.RECIPES)}; or kshs provision"
         )
+    return image
+
+
+def windows_image(config: VmConfig, name: str, say: Say) -> WindowsImage | None:
+    """As `find_guest`, for somebody who is about to use it.
+
+    Raises:
+        UsageError: also where its evaluation period is over.
+    """
+    from vm.errors import InputError
+    from vm.windows import sealed
+
+    image = find_guest(config, name)
+    if image is None:
+        return None
     try:
         sealed.guard(image, say)
     except InputError as error:

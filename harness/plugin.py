@@ -60,11 +60,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """State; wrong settings and targets are told before anything else is done."""
+    """State; wrong settings, targets and guests are told before anything else is done."""
     try:
         state = config.stash[STATE] = PluginState(config)
         if config.getoption("kshs_target", default=None):
             state.provider.target()
+        if config.getoption("kshs_guest", default=None):
+            state.check_guest()
     except UsageError as error:
         raise usage(error) from None
     if not state.is_worker:
@@ -104,18 +106,27 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
     return None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
     """Remembers the order before anybody selects: results are merged in it."""
     for order, item in enumerate(items):
         if isinstance(item, ScenarioItem):
             item.order = order
+    yield
+    config.stash[STATE].selected = True
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """The long work, once, where people can watch it; xdist's controller has its own place for it."""
+    """The long work, once, where people can watch it; xdist's controller has its own place for it.
+
+    Not where pytest is about to give up: for a wrong selection, or a file that could not be read.
+    """
     state = session.config.stash[STATE]
-    wanted = any(isinstance(item, ScenarioItem) for item in session.items)
+    given_up = session.testsfailed and not session.config.option.continue_on_collection_errors
+    ready = state.selected and not given_up
+    wanted = ready and any(isinstance(item, ScenarioItem) for item in session.items)
     if wanted:
         # Items live to the end: the collector, which pefile and pytest call in full, may pass them over.
         gc.freeze()

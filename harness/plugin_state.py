@@ -20,7 +20,7 @@ from drivers.errors import BuildError
 from harness import config as settings
 from harness import missing_calls, results, verifier
 from harness.errors import DeployError, HarnessError, UsageError
-from harness.guests import GuestProvider, VmProvider, find_target
+from harness.guests import GuestProvider, VmProvider, find_guest, find_target
 from harness.journal import Journal, unfinished
 from harness.python_tests import PythonTests
 from harness.result_folder import PARTS, claim
@@ -71,6 +71,7 @@ class PluginState:
         self._journal: Journal | None = None
         self._latch: str | None = None
         self._environment_written = False
+        self.selected = False
         self.prepared = False
         self.problem: str | None = None
         self.interrupted = False
@@ -129,6 +130,15 @@ class PluginState:
                 way=self.settings.leases_of(self.guest_name),
             )
         return self._provider
+
+    def check_guest(self) -> None:
+        """That there is a guest of this name; another provider than ours knows its own names.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if isinstance(self.provider, VmProvider):
+            find_guest(self.settings.vm, self.guest_name)
 
     def prepare(self, say: Callable[[str], None]) -> None:
         """Makes guests possible: builds, image, template.  A failure is latched for all processes.

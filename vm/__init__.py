@@ -2,6 +2,8 @@
 """Guests: hosts, images, templates, leases and what is seen of them from outside.
 
 This room knows nothing of handshakes and imports nothing of the project.
+
+PYTEST_DONT_REWRITE: who uses it with pytest may import it before.
 """
 
 from __future__ import annotations

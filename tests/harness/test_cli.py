@@ -116,6 +116,36 @@ def test_bad_usage_is_one_clear_line_and_2(tmp_path: Path, words: tuple[str, ...
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("guest", "says"),
+    [
+        ("nope", "ERROR: there is no guest 'nope' (recipes: wine; or kshs provision)"),
+        ("win11", "ERROR: the guest win11 is not made (run: kshs provision win11 --iso FILE)"),
+    ],
+)
+def test_a_guest_that_is_not_there_is_told_before_any_test(tmp_path: Path, guest: str, says: str) -> None:
+    done = kshs(tmp_path, "run", "--guest", guest, "--out", "o", XDG_CACHE_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (2, "", says)
+
+
+def test_who_brings_guests_names_them(project: Path) -> None:
+    done = kshs(project, "run", "scenarios", "--guest", "ours", "--out", "o")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "code"), [((), "", 0), (("-k", "h4 and"), "", 2), ((), "[[scenario]]", 2)]
+)
+def test_guests_are_made_only_where_the_selection_is_right(
+    project: Path, words: tuple[str, ...], more: str, code: int
+) -> None:
+    (project / "scenarios" / "other.toml").write_text(SCENARIOS.replace('id = "', 'id = "other.') + more)
+    done = kshs(project, "run", "scenarios", "--out", "o", *words)
+    said = done.stdout + done.stderr
+    assert (done.returncode, "preparing nothing" in said) == (code, code == 0), said
+    assert "Warning" not in said
+
+
 def test_a_wrong_scenario_file_is_2(project: Path) -> None:
     (project / "scenarios" / "basic.toml").write_text(SCENARIOS.replace("input one", "").replace("H4", "H44"))
     done = kshs(project, "run", "scenarios", "--out", "o")
