@@ -47,6 +47,9 @@ MARGIN = 15.0
 DEFAULT_STEP_TIMEOUT = 60.0
 
 _POLL = 0.25
+#: Seconds between two looks of the watchdog beyond which it was itself held up: this process was stopped, by
+#: Ctrl-Z say, or its machine was.  What the agent sent meanwhile has not been read yet.
+_HELD_UP = 2.0
 _WRITE_GRACE = 2.0
 _KEEP_LOG_LINES = 200
 _READ_SIZE = 65536
@@ -287,6 +290,7 @@ class AgentSession:
         try:
             for frame in self._early:
                 self._take(frame)
+            looked = time.monotonic()
             while True:
                 try:
                     data = self._channel.read(_READ_SIZE, timeout=_POLL)
@@ -298,6 +302,10 @@ class AgentSession:
                         return
                     for frame in self._parser.feed(data):
                         self._take(frame)
+                now = time.monotonic()
+                if now - looked > _HELD_UP:
+                    self._excuse(now - looked)
+                looked = now
                 if self._watch():
                     return
         except AgentError as error:
@@ -349,6 +357,16 @@ class AgentSession:
     def _fits(self, size: int) -> bool:
         # An empty window takes anything: a step alone is never larger than a frame.
         return not self._open or (len(self._open) < self._window and self._open_bytes + size <= WINDOW_BYTES)
+
+    def _excuse(self, seconds: float) -> None:
+        """Time in which nobody could read an answer does not count against the step on its way."""
+        with self._lock:
+            if self._open:
+                head, now = self._open[0], time.monotonic()
+                if head.begun_at is not None:
+                    head.begun_at = min(now, head.begun_at + seconds)
+                if head.head_at is not None:
+                    head.head_at = min(now, head.head_at + seconds)
 
     def _watch(self) -> bool:
         """Ends the session when the oldest step is overdue; true when the session is over."""

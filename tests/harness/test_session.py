@@ -203,6 +203,27 @@ def test_a_slow_step_within_its_time_is_fine(connect: Open) -> None:
     assert session.run(step(), timeout=2).outcome == 0
 
 
+def test_time_in_which_this_process_stood_still_counts_against_nobody(
+    connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after Ctrl-Z and fg: the answer has long come, and the watchdog looks at its clock first."""
+    monkeypatch.setattr("harness.session._HELD_UP", 0.5)
+    agent = FakeAgent(ABI, Script({0: Answer(record={}, delay=0.3)}))
+    read, stopped = agent.channel.read, threading.Event()
+
+    def held_up(n: int, timeout: float | None = None) -> bytes:
+        if agent.received and not stopped.is_set():
+            stopped.set()
+            time.sleep(1.5)
+            raise TimeoutError
+        return read(n, timeout)
+
+    monkeypatch.setattr(agent.channel, "read", held_up)
+    session = connect(agent, margin=0.1)
+    assert session.run(step(), timeout=0.6).outcome == 0
+    assert stopped.is_set()
+
+
 def test_the_clock_of_a_queued_step_runs_only_once_it_is_the_oldest(connect: Open) -> None:
     slow = Answer(record={}, delay=0.4)
     session = connect(FakeAgent(ABI, Script(dict.fromkeys(range(4), slow))), margin=0.2)
