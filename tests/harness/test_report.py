@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,14 @@ def make(tmp_path: Path, scenarios: list[ScenarioResult] = SCENARIOS) -> list[di
     return results.merge(RUN, list(tmp_path.glob("part-*")), tmp_path / "results.jsonl")
 
 
+def kept(html: str) -> dict[str, str]:
+    """The packed bodies of a page by anchor, unpacked without a browser."""
+    found = re.search(r'<template id="kept">([A-Za-z0-9+/=]+)</template>', html)
+    assert found
+    bodies: dict[str, str] = json.loads(gzip.decompress(base64.b64decode(found[1])))
+    return bodies
+
+
 class Page(HTMLParser):
     """Collects what matters: tags, ids, links, unbalanced elements."""
 
@@ -177,6 +186,30 @@ def test_rubbish_in_results_is_named(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"kind": "run"}\nrubbish\n{"kind": "step"}\n')
     with pytest.raises(HarnessError, match=r"r\.jsonl:2: this line is no record"):
         results.read(tmp_path / "r.jsonl")
+
+
+def test_what_ends_a_line_elsewhere_ends_none_here(tmp_path: Path) -> None:
+    odd = "next\u0085line\u2028paragraph\u2029 half of a pair \ud800 \r\x0c\x1e"
+    records = make(tmp_path, [scenario("h4.odd", Verdict.FAILED, reason=odd)])
+    assert results.of_kind(records, "scenario")[0]["reason"] == odd
+    assert results.read(tmp_path / "results.jsonl") == records
+    report.write(records, tmp_path / "report.html")
+    assert "half of a pair ?" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_merging_changes_no_line_of_a_worker(tmp_path: Path) -> None:
+    make(tmp_path)
+    written = {line for part in tmp_path.glob("part-*") for line in part.read_text().splitlines()}
+    merged = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert {line for line in merged if '"kind":"run"' not in line} == written
+
+
+def test_the_first_guest_that_was_described_is_found_without_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text('{"kind":"scenario"}\n{"kind":"sc')
+    (tmp_path / "b").write_text('{"kind":"environment","host":"b"}\nrubbish\nrubbish\n')
+    (tmp_path / "c").write_text("")
+    assert results.environment_of([tmp_path / name for name in "cab"]) == {"kind": "environment", "host": "b"}
+    assert results.environment_of([tmp_path / "a", tmp_path / "c"]) is None
 
 
 def test_the_matrix_counts_a_scenario_in_each_of_its_rules_and_routes(tmp_path: Path) -> None:
@@ -269,6 +302,62 @@ def test_text_of_a_guest_stays_text(tmp_path: Path) -> None:
     assert html.count("&lt;/script&gt;") >= 5
 
 
+def test_packed_text_of_a_guest_stays_text(tmp_path: Path) -> None:
+    noted = step(0, Verdict.PASSED, comparisons=(FINE,), notes=(EVIL,))
+    html = report.render(make(tmp_path, [scenario("h6.noted", Verdict.PASSED, noted)]))
+    body = kept(html)["s0"]
+    page = parse(body)
+    assert page.open == []
+    assert {tag for tag, _ in page.tags} <= {
+        "div", "span", "p", "table", "thead", "tbody", "tr", "th", "td", "ul", "li",
+    }  # fmt: skip
+    assert body.count("&lt;/script&gt;") == 2 * EVIL.count("</script>"), "in a flag and in a note"
+
+
+def test_what_needs_reading_is_in_the_page_itself(tmp_path: Path) -> None:
+    mixed = [
+        *SCENARIOS,
+        scenario("h6.evidence", Verdict.PASSED, step(0, Verdict.PASSED), evidence=("a crash record",)),
+        scenario("h6.partly", Verdict.SKIPPED, step(0, Verdict.ERROR, reason="odd")),
+    ]
+    html = report.render(make(tmp_path, mixed))
+    assert sorted(kept(html)) == ["s1", "s2", "s3"]
+    bodies = dict(
+        re.findall(r'id="(s\d+)".*?<div class="body(?: kept)?">(.*?)</div></details>', html, re.DOTALL)
+    )
+    assert sorted(anchor for anchor, body in bodies.items() if not body) == ["s1", "s2", "s3"]
+    for anchor, text in (("s0", "sizeof(KSHANDSHAKE)"), ("s6", "a crash record"), ("s7", "odd")):
+        assert text in bodies[anchor]
+
+
+def test_equal_values_of_different_types_read_differently(tmp_path: Path) -> None:
+    steps = [
+        StepResult(0, "n", "handshake", Verdict.PASSED, status_block={"count": value, "seen": [value]})
+        for value in (True, 1, 1.0, "1", None)
+    ]
+    body = kept(report.render(make(tmp_path, [scenario("h6.one", Verdict.PASSED, *steps)])))["s0"]
+    assert re.findall(r">(?:count|seen)</th><td>(.*?)</td>", body) == [
+        "yes", "yes", "1", "1", "1.0", "1.0", "1", "1", "–", "–",
+    ]  # fmt: skip
+
+
+def test_characteristics_stand_beside_their_scenario_and_step_once(tmp_path: Path) -> None:
+    more = Comparison("pending", "", "no", ok=True, characteristic=True)
+    steps = [step(n, Verdict.PASSED, comparisons=(NOTED, FINE, more)) for n in range(2)]
+    html = report.render(make(tmp_path, [scenario("h10.two", Verdict.PASSED, *steps)]))
+    table = html[html.index('id="h-characteristics"') : html.index('id="h-skipped"')]
+    rows = [
+        re.findall(r"<td(?: rowspan=\"(\d+)\")?>(?:<a[^>]*>)?(.*?)</", row) for row in table.split("<tr>")[2:]
+    ]
+    one, two = ("", "STATUS_NOT_FOUND (0xC0000225)"), ("", "no")
+    assert rows == [
+        [("4", "h10.two"), ("2", "handshake on source 0"), ("", "answer"), one],
+        [("", "pending"), two],
+        [("2", "handshake on source 1"), ("", "answer"), one],
+        [("", "pending"), two],
+    ]
+
+
 def test_the_policy_names_the_one_style_and_script(tmp_path: Path) -> None:
     html = report.render(make(tmp_path))
     style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
@@ -307,15 +396,11 @@ def test_durations_for_people() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.component
-def test_chromium_shows_it_without_a_word_on_the_console(tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    report.write(make(tmp_path), path)
-    done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
-         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom",
-         path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert "6 of 6 shown" in done.stdout, "the script has run"
-    assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+def test_the_verdicts_in_the_page_are_those_of_the_summary(tmp_path: Path) -> None:
+    records = make(tmp_path)
+    html = report.render(records)
+    tally = results.counts(records)
+    for verdict, count in tally.items():
+        assert len(re.findall(rf'<details [^>]*data-verdict="{verdict}"', html)) == count
+        assert f'<b class="c-{verdict}">{count}</b>{verdict}' in html
+    assert f"{len(SCENARIOS)} scenarios: {summary.tally(tally)}" in summary.lines(records)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from harness import report, results
 from harness.results import ScenarioResult
 from harness.verdict import Verdict
-from tests.harness.test_report import EVIL, FINE, SCENARIOS, make, scenario, step
+from tests.harness.test_report import EVIL, FINE, SCENARIOS, kept, make, scenario, step
 
 pytestmark = pytest.mark.component
 
@@ -45,13 +43,16 @@ Browser = webdriver.Chrome
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
+    options.binary_location = shutil.which("chromium") or ""
     profile = tmp_path_factory.mktemp("profile")
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    # The driver of Debian's own chromium, named: without a name, selenium looks for one on the net.
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    # Named, because selenium looks for one on the net otherwise.
+    chromedriver = shutil.which("chromedriver")
+    if chromedriver is None:
+        pytest.fail("chromedriver is not installed: apt-get install chromium-driver", pytrace=False)
+    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
     try:
         yield driver
     finally:
@@ -109,18 +110,17 @@ def complaints(browser: Browser) -> list[str]:
     return [entry["message"] for entry in browser.get_log("browser")]  # type: ignore[no-untyped-call]
 
 
-def kept(html: str) -> dict[str, str]:
-    """The packed bodies of a page, unpacked without a browser."""
-    found = re.search(r'<template id="kept">([A-Za-z0-9+/=]+)</template>', html)
-    assert found
-    bodies: dict[str, str] = json.loads(gzip.decompress(base64.b64decode(found[1])))
-    return bodies
-
-
 def repacked(html: str, bodies: dict[str, str]) -> str:
     found = re.search(r'(<template id="kept">)[^<]+', html)
     assert found
     return html.replace(found[0], found[1] + report._packed(bodies))
+
+
+def test_it_opens_without_a_word_on_the_console(page: Browser) -> None:
+    assert until(page, "document.getElementById('shown').textContent") == "7 of 7 shown", "the script has run"
+    assert page.find_element(By.ID, "s0").get_attribute("open")
+    assert not page.find_element(By.ID, "packed").is_displayed()
+    assert complaints(page) == []
 
 
 def test_opening_a_scenario_shows_its_steps(page: Browser) -> None:
