@@ -192,6 +192,9 @@ class VmGuest:
         driver: list[str] = []
         other: list[str] = []
         events = self._lease.events
+        if events.crashed and self._lease.family == "wine":
+            # What panicked is Linux, of which no driver there is a part.
+            return Evidence(other=(f"the guest's Linux has crashed: {events.describe()}",), gone=True)
         if events.crashed:
             driver.append(f"the hypervisor reports: {events.describe()}")
         elif events.stopped:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,9 @@ import pytest
 
 from harness import deploy
 from harness.errors import DeployError, UsageError
-from harness.guests import VmProvider, crash_lines, crash_sentence
+from harness.guests import VmGuest, VmProvider, crash_lines, crash_sentence
 from vm.config import VmConfig
+from vm.events import GuestEvents
 from vm.image import Image
 from vm.windows.sealed import WindowsImage
 
@@ -56,6 +58,23 @@ def test_torn_and_foreign_lines_are_kept_as_they_are() -> None:
 
 
 # ---- what a guest's family changes --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "gone", "driver"),
+    [("wine", True, ()), ("windows", False, ("the hypervisor reports: the guest crashed (0xD1)",))],
+)
+def test_a_panic_is_the_drivers_only_where_drivers_are_a_part_of_the_kernel(
+    family: str, gone: bool, driver: tuple[str, ...]
+) -> None:
+    events = GuestEvents()
+    events.record("panicked", "0xD1")
+    lease: Any = nullcontext()
+    lease.family, lease.events, lease.standstill = family, events, lambda: None
+    evidence = VmGuest(lease).evidence()
+    assert (evidence.gone, evidence.driver) == (gone, driver)
+    assert "0xD1" in "".join([*evidence.driver, *evidence.other])
+
 
 BUILD: Any = SimpleNamespace(digest="b", client=Path("ksclient.sys"))
 PACKAGE: Any = SimpleNamespace(digest="p", sys=[Path("theirs.sys")])
