@@ -286,15 +286,21 @@ class PluginState:
         with contextlib.suppress(Exception):
             self._write_missing_calls()
         if not self.has_parts and not self.what_ran.unrecorded:
+            self._remove_parts()
             return None
         parts = self.parts
         self._complete(parts)
         into = (self.out or parts) / "results.jsonl"
         found = sorted(parts.glob("results-*.jsonl"))
         self.records = results.merge(self._run_record(), found, into, self.python_tests.records)
-        shutil.rmtree(parts, ignore_errors=True)
-        self._parts = None
+        self._remove_parts()
         return self.records
+
+    def _remove_parts(self) -> None:
+        # With xdist the directory is made for the workers, whether or not they will need it.
+        if self._parts is not None:
+            shutil.rmtree(self._parts, ignore_errors=True)
+            self._parts = None
 
     def _complete(self, parts: Path) -> None:
         """Adds what has ended and left no lines, above all what a worker that died had in hand."""

@@ -267,6 +267,17 @@ def test_tests_in_python_are_in_the_results_too(
     assert "<title>kshs: failed" in (pytester.path / "out/report.html").read_text()
 
 
+def test_a_project_without_scenarios_is_left_nothing(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("xdist")
+    spare = pytester.mkdir("spare")
+    monkeypatch.setattr("tempfile.tempdir", str(spare))
+    result = run("-n", "1", "-p", "no:cacheprovider", scenarios=None, test_own="def test_own(): pass")
+    result.assert_outcomes(passed=1)
+    assert not list(spare.glob("kshs-*"))
+
+
 def test_two_workers_have_a_lease_each_and_one_result(pytester: pytest.Pytester, run: Run) -> None:
     pytest.importorskip("xdist")
     result = run("-n2", "--kshs-out=out", "--junitxml=junit.xml", options=WRONG_SIZE)
