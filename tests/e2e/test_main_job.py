@@ -78,6 +78,7 @@ def test_the_report_is_one_file(whole: Ran) -> None:
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", text)
     for rule in RULES:
         assert rule in text
+    assert len(text.encode()) < 2_000_000, "it can be mailed: what passed is compressed in it"
 
 
 def test_the_report_opens_in_a_browser_without_complaint(whole: Ran, tmp_path: Path) -> None:
