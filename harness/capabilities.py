@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from harness.model import Buffer, Device, Handshake, Mode, OpenPin, Scenario, Side
+from harness.model import Behaviour, Buffer, Device, Handshake, Mode, OpenPin, Scenario, Side
 from harness.model.check import handles, shorthand
 from harness.model.steps import IOCTL_KS_HANDSHAKE
 
@@ -19,6 +19,11 @@ Info = Mapping[str, Any]
 
 _WINE = "wine"
 _WINDOWS = "windows"
+
+#: Of Driver Verifier's rule class 17, port/miniport interface checking, in which the rules for KS are.
+_KS_CLASS_FLAG = 1 << 16
+#: Milliseconds from which a callback that was told to wait may take those 500 that Verifier allows.
+_SLOW_MS = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,17 @@ def _verifier(info: Info) -> str | None:
     return None
 
 
+def _slow_callbacks(info: Info) -> str | None:
+    if info.get("family") != _WINDOWS:
+        return None
+    verifier = _part(info, "verifier")
+    # What is in force counts; a guest that cannot say it is judged by what it is set to.
+    flags = _part(verifier, "active").get("flags") if "active" in verifier else verifier.get("flags")
+    if not isinstance(flags, int) or not flags & _KS_CLASS_FLAG:
+        return None
+    return "Driver Verifier gives a pin's callback 500 ms and then stops the kernel (KsTimedPinCallbacks)"
+
+
 def _pointer_size(size: int) -> Callable[[Info], str | None]:
     def absent(info: Info) -> str | None:
         found = _part(info, "agent").get("pointer_size")
@@ -135,6 +151,11 @@ CAPABILITIES: dict[str, Capability] = {
         ),
         Capability("bugcheck", "a fault in a driver stops the kernel with a stop code", _bugcheck),
         Capability("driver-verifier", "Driver Verifier watches the drivers", _verifier),
+        Capability(
+            "slow-callbacks",
+            "a driver may stay in a callback as long as a scenario tells it to",
+            _slow_callbacks,
+        ),
         Capability(
             "pnp-restart",
             "restarting, disabling or enabling the device really stops and starts it",
@@ -189,6 +210,13 @@ def _implied(scenario: Scenario) -> Iterator[str]:
             yield "pnp-restart"
         elif step.do in {"behaviour", "seen", "reset", "unblock", "pin_handshake"}:
             yield "client"
+            if isinstance(step, Behaviour) and _takes_long(step):
+                yield "slow-callbacks"
+
+
+def _takes_long(step: Behaviour) -> bool:
+    """Whether the callback stays for long, or for as long as nobody releases it."""
+    return step.delay_ms >= _SLOW_MS or step.kind == "hang" or (step.kind == "block" and step.delay_ms == 0)
 
 
 def _is_bad_from_kernel_mode(step: Handshake) -> bool:

@@ -64,6 +64,28 @@ def test_verifier_must_be_in_force(verifier: dict[str, Any], why: str | None) ->
     assert absent is None if why is None else why in (absent or "")
 
 
+@pytest.mark.parametrize(
+    ("verifier", "allowed"),
+    [
+        (None, True),
+        ({"flags": 0x209BB, "drivers": []}, True),
+        ({"flags": 0x309BB, "drivers": []}, False),
+        ({"flags": 0x309BB, "drivers": [], "active": {"flags": 0, "drivers": []}}, True),
+        ({"flags": 0, "drivers": [], "active": {"flags": 0x309BB, "drivers": []}}, False),
+        ({"flags": 0x309BB, "drivers": [], "active": None}, True),
+    ],
+)
+def test_slow_callbacks_are_not_asked_for_where_verifier_stops_them(
+    verifier: dict[str, Any] | None, allowed: bool
+) -> None:
+    info = WINDOWS | {"verifier": verifier}
+    slow = {"do": "behaviour", "pin": "source", "kind": "slow", "delay_ms": 1000}
+    reason = capabilities.missing(scenario(slow), info)
+    assert reason is None if allowed else "KsTimedPinCallbacks" in (reason or "")
+    for quick in (slow | {"delay_ms": 100}, {"do": "behaviour", "pin": "source", "kind": "echo"}):
+        assert capabilities.missing(scenario(quick), info) is None
+
+
 def test_another_kernels_own_ks_is_not_asked_for_handshakes() -> None:
     assert "not known to handle handshakes" in capabilities.absent(OTHER_NT)["ks-handshake"]
     step = {"do": "handshake", "on": "source"}
@@ -105,6 +127,9 @@ def test_a_guest_that_says_nothing_lacks_what_it_does_not_say(info: dict[str, An
         ({"do": "open_pin", "name": "p", "pin": "sink", "way": "native"}, {"client", "native-pin-open"}),
         ({"do": "device", "action": "restart"}, {"client", "pnp-restart"}),
         ({"do": "seen", "pin": "source"}, {"client"}),
+        ({"do": "behaviour", "pin": "source", "kind": "block"}, {"client", "slow-callbacks"}),
+        ({"do": "behaviour", "pin": "source", "kind": "block", "delay_ms": 30}, {"client"}),
+        ({"do": "behaviour", "pin": "source", "kind": "hang"}, {"client", "slow-callbacks"}),
     ],
 )
 def test_steps_imply_needs(step: dict[str, Any], implied: set[str]) -> None:
