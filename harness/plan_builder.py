@@ -56,13 +56,21 @@ class PlanBuilder:
         prediction: Prediction | None = None,
         timeout_ms: int | None = None,
         slack_ms: int = 0,
+        repeat: int | None = None,
         doubtful: tuple[str, ...] = (),
         members: Mapping[str, int] | None = None,
         **more: int,
     ) -> None:
-        """One more step; `members` and `more` are members of `kshs_step` by name."""
+        """One more step; `members` and `more` are members of `kshs_step` by name.
+
+        `repeat` is how often the request that is sent, or waited for, is repeated: each has the whole
+        time, and so the step has more of it.
+        """
         own = self.step.timeout_ms if self.step is not None else None
         limit = timeout_ms or own or self.scenario.timeout_ms
+        whole = limit if answer is Answer.STARTED else self._for_all(limit, repeat or 1)
+        if repeat is not None:
+            more["repeat"] = repeat
         payload = self.encoder.step(
             op,
             data=data,
@@ -76,7 +84,8 @@ class PlanBuilder:
             PlannedStep(
                 what=what,
                 payload=payload,
-                timeout=(limit + slack_ms) / 1000,
+                timeout=(whole + slack_ms) / 1000,
+                each=limit / 1000,
                 answer=answer,
                 step=self.step,
                 index=self.index,
@@ -87,6 +96,10 @@ class PlanBuilder:
                 doubtful=doubtful,
             )
         )
+
+    def _for_all(self, limit_ms: int, repeat: int) -> int:
+        """Milliseconds that the guest gives all repeats together (drivers/common/kshs_step_time.h)."""
+        return min(limit_ms * repeat, max(limit_ms, self.encoder.constant("MAX_REPEATED_MS")))
 
     @contextmanager
     def as_setup(self) -> Iterator[None]:

@@ -57,10 +57,11 @@ class Sizes:
 class PlannedStep:
     """One step, ready to be sent.
 
-    `payload` is `kshs_step` and its data; `timeout` the seconds it may take in the guest; `step` the
-    step of the scenario and `index` its place there, None for what the harness adds; `request` and
-    `prediction` are there for handshakes (for one that was started: with its wait step); `doubtful` are
-    the places in the user's target file by which the step goes, and which may be wrong when it fails.
+    `payload` is `kshs_step` and its data; `timeout` the seconds it may take in the guest, and `each` those
+    of one request where it repeats one; `step` the step of the scenario and `index` its place there, None
+    for what the harness adds; `request` and `prediction` are there for handshakes (for one that was
+    started: with its wait step); `doubtful` are the places in the user's target file by which the step
+    goes, and which may be wrong when it fails.
     """
 
     what: str
@@ -74,6 +75,7 @@ class PlannedStep:
     prediction: Prediction | None = None
     pointer_size: int = 8
     doubtful: tuple[str, ...] = ()
+    each: float = 0.0
 
     @property
     def kind(self) -> str:

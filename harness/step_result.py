@@ -39,7 +39,7 @@ def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepRe
         case Outcome.LOST:
             verdict, reason = Verdict.CRASHED, f"the kernel side vanished under the step ({detail})"
         case Outcome.HUNG:
-            verdict, reason = Verdict.HUNG, f"no answer within {step.timeout:.0f} s"
+            verdict, reason = Verdict.HUNG, _overdue(step)
         case Outcome.UNSUPPORTED:
             verdict, reason = Verdict.SKIPPED, f"this guest cannot do it: {step.what} ({detail})"
         case Outcome.REFUSED:
@@ -58,6 +58,16 @@ def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepRe
         position, step, verdict, reason=reason, block=block.as_dict(), comparisons=comparisons
     )
     return result, block
+
+
+def _overdue(step: PlannedStep) -> str:
+    """What a step that hung has waited for."""
+    if step.request is None or step.request.repeat == 1:
+        return f"no answer within {step.timeout:g} s"
+    return (
+        f"no answer to one of {step.request.repeat} requests within {step.each:g} s,"
+        f" or not to all of them within {step.timeout:g} s"
+    )
 
 
 def _or_the_file(step: PlannedStep, concerned: bool) -> str:

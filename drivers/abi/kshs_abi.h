@@ -13,7 +13,7 @@
 #ifndef KSHS_ABI_H
 #define KSHS_ABI_H
 
-#define KSHS_ABI_VERSION 2
+#define KSHS_ABI_VERSION 3
 
 /* ---- limits ------------------------------------------------------------ */
 #define KSHS_MAX_PAYLOAD 131072     /* bytes after a frame header */
@@ -27,6 +27,7 @@
 #define KSHS_POISON_STATUS 0xDEADF00D
 #define KSHS_POISON_INFORMATION 0xDEADF00DDEADF00D
 #define KSHS_KEEP_BYTES 256         /* output bytes that a record carries */
+#define KSHS_MAX_REPEATED_MS 600000 /* for all repeats of a REQUEST together, unless timeout_ms is more */
 
 /* ---- frames: host <-> agent, on stdin and stdout of the agent ----------- */
 #define KSHS_FRAME_MAGIC 0x5348534B /* "KSHS" */
@@ -148,8 +149,10 @@ typedef struct kshs_step {
     uint32_t out_kind;
     uint32_t in_length;             /* as said to the driver; may exceed every buffer */
     uint32_t out_length;
-    uint32_t repeat;                /* REQUEST: send it so often, or until one answers otherwise; the record is the last one's */
-    uint32_t timeout_ms;            /* 0: none.  After it the record says KSHS_OUTCOME_HUNG */
+    uint32_t repeat;                /* REQUEST: send it so often, or until one answers otherwise; the record is the
+                                       last one's.  WAIT: as its request has it, for the time that all may take */
+    uint32_t timeout_ms;            /* 0: none.  After it the record says KSHS_OUTCOME_HUNG.  Each repeat has it
+                                       anew, within KSHS_MAX_REPEATED_MS for all of them */
     uint32_t value;
     uint32_t value2;
     uint32_t data_length;           /* bytes after this structure, <= KSHS_MAX_DATA */

@@ -10,6 +10,7 @@
  * two to be finished completes it (`rendezvous`).
  */
 #include "ksclient.h"
+#include "kshs_step_time.h"
 
 static struct {
     KSPIN_LOCK lock;
@@ -53,20 +54,23 @@ void ksc_call_release(ksc_call *call)
 
 /* ---- timeouts ------------------------------------------------------------------ */
 
+#define NS_A_MS ((uint64_t)1000000)
+
 static void deadline_set(ksc_call *call)
 {
-    uint64_t deadline = kshs_now_ns() + (uint64_t)call->step.timeout_ms * 1000000u;
+    uint64_t now = kshs_now_ns();
     BOOLEAN sooner;
     KIRQL irql;
 
     ksc_call_reference(call);
     KeAcquireSpinLock(&deadlines.lock, &irql);
-    call->deadline_ns = deadline;
+    call->deadline_ns = now + call->step.timeout_ms * NS_A_MS;
+    call->limit_ns = now + kshs_step_time_ms(&call->step) * NS_A_MS;
     call->timed = TRUE;
     InsertTailList(&deadlines.calls, &call->deadline_link);
-    sooner = deadline < deadlines.wake_ns;
+    sooner = call->deadline_ns < deadlines.wake_ns;
     if (sooner)
-        deadlines.wake_ns = deadline;
+        deadlines.wake_ns = call->deadline_ns;
     KeReleaseSpinLock(&deadlines.lock, irql);
     /* Most calls end long before the earliest deadline, and wake nobody. */
     if (sooner)
@@ -116,6 +120,34 @@ static ksc_call *deadline_next(uint64_t now, uint64_t *next)
     return expired;
 }
 
+/*
+ * Each repeat of a request has the whole time.  Looked at only when the time of
+ * the call is over, so that a repeat costs no more than to note when it was sent.
+ * TRUE: the call waits on, and again holds the reference that came with it.
+ */
+static BOOLEAN extend(ksc_call *call, uint64_t now)
+{
+    uint64_t sent = ksc_request_sent_ns(call);
+    uint64_t deadline = sent + call->step.timeout_ms * NS_A_MS;
+    BOOLEAN waits = FALSE;
+    KIRQL irql;
+
+    if (!sent)
+        return FALSE;
+    KeAcquireSpinLock(&deadlines.lock, &irql);
+    if (deadline > call->limit_ns)
+        deadline = call->limit_ns;
+    /* Who has answered meanwhile has looked for it here already, and found nothing to take out. */
+    if (deadline > now && !call->answered) {
+        call->deadline_ns = deadline;
+        call->timed = TRUE;
+        InsertTailList(&deadlines.calls, &call->deadline_link);
+        waits = TRUE;
+    }
+    KeReleaseSpinLock(&deadlines.lock, irql);
+    return waits;
+}
+
 static void expire(ksc_call *call)
 {
     kshs_record record;
@@ -137,6 +169,8 @@ static VOID NTAPI deadline_main(PVOID argument)
         ksc_call *call = deadline_next(now, &next);
 
         if (call) {
+            if (extend(call, now))
+                continue;
             expire(call);
             ksc_call_release(call);
         } else if (deadlines.stopping) {

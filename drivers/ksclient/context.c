@@ -283,7 +283,7 @@ static void abandon(ksc_context *context)
         ksc_call_release(call);
     }
     if (left)
-        KSC_LOG("%u requests did not come back and are left to their drivers\n", (unsigned)left);
+        KSC_LOG("left to their drivers, for they did not come back: requests: %u\n", (unsigned)left);
 }
 
 static void drop_tokens(ksc_context *context)

@@ -54,8 +54,9 @@ typedef struct ksc_call {
     ksc_context *context;
     ksc_request *request;           /* counted; whose end this call waits for; under context->lock */
     ksc_job job;
-    LIST_ENTRY deadline_link;       /* under the deadline lock, as are the next two */
+    LIST_ENTRY deadline_link;       /* under the deadline lock, as are the next three */
     uint64_t deadline_ns;
+    uint64_t limit_ns;              /* the deadline of all repeats, beyond which it is not moved */
     BOOLEAN timed;
     kshs_record record;             /* the job builds its answer here */
     kshs_step step;
@@ -220,6 +221,7 @@ struct ksc_request {
     KEVENT cancellers_gone;
     BOOLEAN sent;                   /* nothing more will be sent */
     BOOLEAN cancelled;              /* a cancel came before it was complete: no more repeats */
+    uint64_t sent_ns;               /* when its last repeat was sent; 0: it is not repeated, or was not sent */
     kshs_record record;             /* grows as the request goes on */
 };
 
@@ -237,6 +239,8 @@ void ksc_request_finish(ksc_request *request);          /* takes it out again an
 #define KSC_CANCEL_REACHED 1        /* it was not; the driver had no cancel routine set */
 #define KSC_CANCEL_ROUTINE 2        /* it was not; the driver's cancel routine was called */
 int ksc_request_cancel(ksc_request *request);
+/* When the last repeat of the request that a call waits for was sent; 0: never, or there are none. */
+uint64_t ksc_request_sent_ns(ksc_call *call);
 /* Parts a call from the request it waits for; with `record`, notes how far that has come. */
 void ksc_request_part(ksc_call *call, kshs_record *record);
 

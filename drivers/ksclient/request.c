@@ -157,6 +157,27 @@ void ksc_request_part(ksc_call *call, kshs_record *record)
     ksc_call_release(call);
 }
 
+uint64_t ksc_request_sent_ns(ksc_call *call)
+{
+    ksc_context *context = call->context;
+    ksc_request *request;
+    uint64_t sent = 0;
+    KIRQL irql;
+
+    KeAcquireSpinLock(&context->lock, &irql);
+    request = call->request;
+    if (request)
+        ksc_request_reference(request);
+    KeReleaseSpinLock(&context->lock, irql);
+    if (!request)
+        return 0;
+    KeAcquireSpinLock(&request->lock, &irql);
+    sent = request->sent_ns;
+    KeReleaseSpinLock(&request->lock, irql);
+    ksc_request_release(request);
+    return sent;
+}
+
 /* The token's reference, if the request still has the token. */
 static void give_up_token(ksc_request *request)
 {
@@ -265,13 +286,18 @@ static void publish(ksc_request *request, const kshs_record *record)
     KeReleaseSpinLock(&request->lock, irql);
 }
 
-/* The request is about to leave: from here on a STARTED is true. */
+/* The request is about to leave: from here on a STARTED is true, and its time runs. */
 static void announce(ksc_request *request, const kshs_record *record)
 {
+    uint64_t now = request->p.repeat > 1 ? kshs_now_ns() : 0;
     ksc_call *starter = request->starter;
     kshs_record started;
+    KIRQL irql;
 
-    publish(request, record);
+    KeAcquireSpinLock(&request->lock, &irql);
+    request->record = *record;
+    request->sent_ns = now;
+    KeReleaseSpinLock(&request->lock, irql);
     if (!starter)
         return;
     request->starter = NULL;

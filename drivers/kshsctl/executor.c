@@ -78,7 +78,7 @@ static void record_start(kshs_record *record, uint32_t op)
     record->thread = GetCurrentThreadId();
 }
 
-static void watch(step_context *context, uint32_t allowed_ms)
+static void watch(step_context *context, uint64_t allowed_ms)
 {
     bool sooner;
 
@@ -89,6 +89,14 @@ static void watch(step_context *context, uint32_t allowed_ms)
     LeaveCriticalSection(&watched.lock);
     if (sooner)
         SetEvent(watched.changed);
+}
+
+void step_again(step_context *context)
+{
+    EnterCriticalSection(&watched.lock);
+    if (watched.step == context && watched.deadline_ms)
+        watched.deadline_ms = now_ms() + context->step->timeout_ms + USER_MARGIN_MS;
+    LeaveCriticalSection(&watched.lock);
 }
 
 static void unwatch(void)
@@ -144,7 +152,7 @@ static DWORD WINAPI watchdog_main(void *unused)
         watched.wake_ms = UINT64_MAX;
         if (watched.step && watched.deadline_ms) {
             watched.wake_ms = watched.deadline_ms;
-            wait = (DWORD)(watched.deadline_ms - now);
+            wait = watched.deadline_ms - now < INT32_MAX ? (DWORD)(watched.deadline_ms - now) : INT32_MAX;
         }
         LeaveCriticalSection(&watched.lock);
         if (taken) {
@@ -176,7 +184,7 @@ static bool well_formed(step_context *context, const queued_frame *frame)
     }
     context->record.op = step->op;
     if (step->data_length > KSHS_MAX_DATA || step->data_length != length - sizeof(*step)) {
-        step_refuse(context, STATUS_INFO_LENGTH_MISMATCH, L"data_length is %lu, but %lu bytes follow the step",
+        step_refuse(context, STATUS_INFO_LENGTH_MISMATCH, L"data_length is %lu, but what follows the step is %lu long",
                     (unsigned long)step->data_length, (unsigned long)(length - sizeof(*step)));
         return false;
     }
@@ -187,11 +195,9 @@ static bool well_formed(step_context *context, const queued_frame *frame)
     return true;
 }
 
-static uint32_t with_margin(uint32_t timeout_ms, uint32_t margin_ms)
+static uint64_t with_margin(uint64_t timeout_ms, uint32_t margin_ms)
 {
-    if (!timeout_ms)
-        return 0;
-    return timeout_ms > UINT32_MAX - 1 - margin_ms ? UINT32_MAX - 1 : timeout_ms + margin_ms;
+    return timeout_ms ? timeout_ms + margin_ms : 0;
 }
 
 static void carry_out(step_context *context)
@@ -217,8 +223,8 @@ static void carry_out(step_context *context)
         break;
     default:
         output_flush();             /* this step's BEGIN, with the record before: see output.c */
-        if (step->side == KSHS_SIDE_KERNEL) {
-            watch(context, with_margin(step->timeout_ms, KERNEL_MARGIN_MS));
+        if (step->side == KSHS_SIDE_KERNEL) {       /* the client watches each repeat by itself */
+            watch(context, with_margin(kshs_step_time_ms(step), KERNEL_MARGIN_MS));
             kernel_step(context);
         } else {
             watch(context, with_margin(step->timeout_ms, USER_MARGIN_MS));

@@ -124,7 +124,7 @@ static void take_answer(step_context *context, exchange *x, const kshs_step *ask
 
     if (length < sizeof(*record) || length > x->answer_size || record->size != sizeof(*record) ||
         record->data_length != length - sizeof(*record)) {
-        output_log(L"the client's record is malformed: %lu bytes, size %lu, data %lu", (unsigned long)length,
+        output_log(L"the client's record is malformed: length %lu, size %lu, data %lu", (unsigned long)length,
                    (unsigned long)record->size, (unsigned long)record->data_length);
         lost(context, KSHS_OUTCOME_LOST, STATUS_DATA_ERROR);
         return;
@@ -150,6 +150,7 @@ static void send(step_context *context, const kshs_step *step, const void *data)
 {
     exchange *x;
     NTSTATUS status;
+    uint64_t time_ms = kshs_step_time_ms(step);
     DWORD patience = INFINITE;
 
     if (kernel.busy) {
@@ -168,8 +169,8 @@ static void send(step_context *context, const kshs_step *step, const void *data)
     if (step->data_length)
         memcpy(x->question + sizeof(*step), data, step->data_length);
     x->answer_size = answer_size(step);
-    if (step->timeout_ms && step->timeout_ms < UINT32_MAX - 1 - WAIT_MARGIN_MS)
-        patience = step->timeout_ms + WAIT_MARGIN_MS;
+    if (time_ms && time_ms < UINT32_MAX - 1 - WAIT_MARGIN_MS)
+        patience = (DWORD)time_ms + WAIT_MARGIN_MS;
 
     kernel.busy = true;
     status = NtDeviceIoControlFile(kernel.handle, x->event, NULL, NULL, &x->status, IOCTL_KSHS_STEP, x->question,

@@ -6,6 +6,7 @@
 #define KSHSCTL_SERVE_H
 
 #include "nt.h"
+#include "kshs_step_time.h"
 
 /* ---- output.c: one writer at a time ------------------------------------- */
 void output_start(HANDLE handle);
@@ -67,6 +68,8 @@ typedef struct step_context {
  * block claims the step before it changes any table, and leaves if it cannot.
  */
 bool step_claim(step_context *context);
+/* For the step itself: a repeat of its request begins, which has the time of the step anew. */
+void step_again(step_context *context);
 void step_refuse(step_context *context, NTSTATUS detail, const wchar_t *format, ...);   /* REFUSED, with a LOG line */
 void step_unsupported(step_context *context, NTSTATUS detail, const wchar_t *format, ...);
 

@@ -90,6 +90,7 @@ static void request_release(user_request *r)
         r->marker = r->cancelled = r->closing = r->finished = r->orphan = 0;
         r->file_closed = r->keep_information = false;
         r->cancel_reached = false;
+        r->sent_ms = 0;
         ResetEvent(r->event);
         ResetEvent(r->issued);
         ResetEvent(r->done);
@@ -305,14 +306,35 @@ static user_request *token_get(step_context *context)
     return NULL;
 }
 
+/* Each repeat has the whole time; false: one has used it up, or all together have theirs. */
+static bool wait_done(step_context *context, user_request *r)
+{
+    uint64_t now = now_ms();
+    uint32_t timeout_ms = context->step->timeout_ms;
+    uint64_t limit = now + kshs_step_time_ms(context->step);
+    uint64_t deadline = timeout_ms ? now + timeout_ms : UINT64_MAX;
+
+    while (WaitForSingleObject(r->done, left_until(deadline)) != WAIT_OBJECT_0) {
+        now = now_ms();
+        EnterCriticalSection(&requests.lock);
+        deadline = r->sent_ms + timeout_ms;
+        LeaveCriticalSection(&requests.lock);
+        if (deadline > limit)
+            deadline = limit;
+        if (deadline <= now)
+            return false;
+        step_again(context);
+    }
+    return true;
+}
+
 void request_wait_step(step_context *context)
 {
     user_request *r = token_get(context);
 
     if (!r)
         return;
-    if (WaitForSingleObject(r->done, context->step->timeout_ms ? context->step->timeout_ms : INFINITE) !=
-        WAIT_OBJECT_0) {
+    if (!wait_done(context, r)) {
         if (step_claim(context)) {  /* the token stays: CANCEL and another WAIT may follow */
             context->record.outcome = KSHS_OUTCOME_HUNG;
             context->record.detail = (uint32_t)STATUS_TIMEOUT;

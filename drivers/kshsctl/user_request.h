@@ -33,6 +33,7 @@ typedef struct user_request {
     bool cancel_reached;            /* for the record; the executor's */
     volatile LONG closing;          /* its slot was closed: no more repeats */
     volatile LONG finished;
+    uint64_t sent_ms;               /* ASYNC and repeated: when the last repeat was sent; under the table's lock */
     volatile LONG orphan;           /* no token names it any more: its thread frees it */
     step_context *context;          /* of a request that the executor runs, else NULL */
     kshs_record record;
@@ -56,5 +57,6 @@ bool port_tie(user_slot *slot);             /* for KSHS_ROUTE_PORT, once and for
 void request_arm(user_request *r);          /* buffers, status block and counts as before the first call */
 /* Every repeat, and the record.  False: the last one is still with the driver when its time is over. */
 bool request_send(user_request *r);
+DWORD left_until(uint64_t deadline_ms);     /* for the wait functions; UINT64_MAX: no deadline */
 
 #endif

@@ -123,7 +123,7 @@ static void obey_cancel(user_request *r)
     }
 }
 
-static DWORD left_until(uint64_t deadline_ms)
+DWORD left_until(uint64_t deadline_ms)
 {
     uint64_t now;
 
@@ -285,6 +285,18 @@ static void record_result(user_request *r)
     memcpy(r->kept, out->pointer, record->data_length);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void note_sent(user_request *r)
+{
+    EnterCriticalSection(&requests.lock);
+    r->sent_ms = now_ms();
+    LeaveCriticalSection(&requests.lock);
+}
+
 static uint32_t answer_of(const kshs_record *record)
 {
     return record->flags & KSHS_REC_STATUS_WRITTEN ? record->status : record->returned;
@@ -313,25 +325,28 @@ static bool differ(const user_request *r, const kshs_record *first, const uint8_
 bool request_send(user_request *r)
 {
     uint32_t repeats = r->step.repeat ? r->step.repeat : 1;
-    uint64_t deadline = UINT64_MAX;
+    bool timed = r->step.timeout_ms && r->context;      /* the time of an ASYNC request is WAIT's affair */
+    uint64_t limit = timed ? now_ms() + kshs_step_time_ms(&r->step) : UINT64_MAX;
     uint8_t kept[KSHS_KEEP_BYTES];
     kshs_record first;
 
-    /* The timeout of an ASYNC request is WAIT's affair. */
-    if (r->step.timeout_ms && r->context)
-        deadline = now_ms() + r->step.timeout_ms;
     r->record.begin_ns = now_ns();
     r->record.thread = GetCurrentThreadId();
     do {
         if (r->record.repeats) {
             request_arm(r);
             r->record.flags = 0;
+            r->record.data_length = 0;
+            if (timed)
+                step_again(r->context);
         }
-        if (!send_once(r, deadline))
+        if (!timed && repeats > 1)
+            note_sent(r);
+        if (!send_once(r, timed ? earlier(now_ms() + r->step.timeout_ms, limit) : UINT64_MAX))
             return false;
         if (r->context && r->context->state == STEP_ABANDONED)
             return true;
-        if (deadline != UINT64_MAX && r->record.repeats < repeats && now_ms() >= deadline) {
+        if (timed && r->record.repeats < repeats && now_ms() >= limit) {
             r->record.outcome = KSHS_OUTCOME_HUNG;
             r->record.detail = (uint32_t)STATUS_TIMEOUT;
             return true;

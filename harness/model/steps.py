@@ -60,7 +60,10 @@ class StepBase(Strict):
 
     note: str | None = Field(None, max_length=400, description="why this step is here, for people")
     timeout_ms: int | None = Field(
-        None, ge=1, le=600_000, description="after which the step is hung; the scenario's by default"
+        None,
+        ge=1,
+        le=600_000,
+        description="after which the step is hung, for each request of repeat; the scenario's by default",
     )
 
 

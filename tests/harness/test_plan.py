@@ -96,7 +96,7 @@ def test_a_request_is_encoded_as_written() -> None:
     assert (header.side, header.route, header.mode) == (0, C["KSHS_ROUTE_IRP"], C["KSHS_MODE_USER"])
     assert (header.in_length, header.out_length, header.control) == (31, 64, 0x2F001C)
     assert (header.in_kind, header.out_kind) == (C["KSHS_BUFFER_PAGE_END"], C["KSHS_BUFFER_ALIAS"])
-    assert (header.repeat, header.timeout_ms, item.timeout) == (3, 1234, 1.234)
+    assert (header.repeat, header.timeout_ms, item.each, item.timeout) == (3, 1234, 1.234, 3.702)
     expected = HandshakeData(ABI.guids["KSHS_PROTOCOL_B"], 7, 0xFFFFFFFFFFFFFFFE)
     assert HandshakeData.unpack(data(item), 8) == expected
 
