@@ -30,7 +30,7 @@
     const place = scenario.querySelector(".kept");
     if (html === undefined || place === null) return;
     place.innerHTML = html;
-    place.classList.remove("kept");
+    place.classList.replace("kept", "unpacked");
   };
   let reading = null;
   const readAll = async () => {
