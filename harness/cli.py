@@ -187,7 +187,8 @@ def doctor(config: ConfigOption = None) -> None:
     console.print(table)
     bad = [check.name for check in found if not check.ok]
     if bad:
-        console.print(f"{len(bad)} of {len(found)} prerequisites are not met: {', '.join(bad)}")
+        are = "is" if len(bad) == 1 else "are"
+        console.print(f"{len(bad)} of {len(found)} prerequisites {are} not met: {', '.join(bad)}")
         raise typer.Exit(INFRASTRUCTURE)
     console.print(f"all {len(found)} prerequisites are met")
 

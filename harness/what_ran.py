@@ -13,6 +13,7 @@ import pytest
 
 from harness.python_tests import is_scenario
 from harness.verdict import Verdict
+from vm.words import counted
 
 #: The property of a scenario's report whose record could not be written: why.
 UNRECORDED = "unrecorded"
@@ -72,7 +73,7 @@ class WhatRan:
         missing = max(0, selected - len(self._ended))
         said = []
         if self.uncollected:
-            said.append(f"{self.uncollected} files could not be read")
+            said.append(f"{counted(self.uncollected, 'file')} could not be read")
         if missing:
             said.append(f"{missing} of {selected} that were selected did not run")
         return "; ".join(said) or None

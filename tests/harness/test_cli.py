@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.run import Selection, Tally, arguments, exit_code
 from tests.harness.test_plugin import CONFTEST, CRASH, HANG, KILL, SCENARIOS, WRONG_SIZE
 from tests.harness.test_report import make
+from vm.doctor import Check
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,6 +152,24 @@ def test_a_wrong_scenario_file_is_2(project: Path) -> None:
     done = kshs(project, "run", "scenarios", "--out", "o")
     assert done.returncode == 2
     assert "basic.toml:" in done.stdout and "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (0, "all 2 prerequisites are met"),
+        (1, "1 of 2 prerequisites is not met: a"),
+        (2, "2 of 2 prerequisites are not met: a, b"),
+    ],
+)
+def test_doctor_counts_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bad: int, says: str
+) -> None:
+    found = [Check(name, number >= bad, "detail", "mend") for number, name in enumerate("ab")]
+    monkeypatch.setattr("vm.doctor.checks", lambda config: found)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor"])
+    assert (ended.value.code, capsys.readouterr().out.splitlines()[-1]) == (3 if bad else 0, says)
 
 
 def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_file_that_cannot_be_read_is_a_problem_of_the_report_too(project: Proj
     (project.path / "scenarios" / "torn.toml").write_text("schema = 1\n[[scenario\n")
     done = project.run("--", "--continue-on-collection-errors")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert project.records("run")[0]["problem"] == "1 files could not be read"
+    assert project.records("run")[0]["problem"] == "1 file could not be read"
     assert project.headline() == "error"
 
 
