@@ -36,11 +36,12 @@ class Channel(Protocol):
 class Pending:
     """One step on its way; `result` waits for its record."""
 
-    def __init__(self, seq: int, what: str, timeout: float, size: int) -> None:
+    def __init__(self, seq: int, what: str, timeout: float, size: int, op: int) -> None:
         self.seq = seq
         self.what = what
         self.timeout = timeout
         self.size = size
+        self.op = op
         self.begun_at: float | None = None
         self.head_at: float | None = None
         self._done = threading.Event()

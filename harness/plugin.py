@@ -22,7 +22,7 @@ from harness.plugin_fixtures import agent, guest, handshake, kshs_runner, target
 from harness.plugin_items import ScenarioFailed, ScenarioFile, ScenarioItem, is_scenario_file
 from harness.plugin_state import INFRASTRUCTURE, STATE, PluginState, usage
 from harness.progress import Progress
-from harness.python_tests import is_scenario_id
+from harness.python_tests import is_scenario, is_scenario_id
 from harness.result_folder import claim, release
 from harness.summary import lines as summary_lines
 from harness.verdict import Verdict
@@ -218,7 +218,9 @@ def _error(made: pytest.TestReport, text: str) -> pytest.TestReport:
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Letters and words for crashed and hung; they count as failed."""
+    """Letters and words for crashed and hung; they count as failed.  A worker's death is an error."""
+    if str(report.when) == "???" and is_scenario(report):  # xdist's word for what a worker had in hand
+        return "error", "E", "ERROR"
     if report.when != "call" or not report.failed:
         return None
     verdict = dict(report.user_properties).get("verdict")

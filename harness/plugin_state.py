@@ -283,13 +283,13 @@ class PluginState:
 
     def merge(self) -> list[dict[str, Any]] | None:
         """All parts as one list, written to ``results.jsonl`` where an output directory is given."""
-        with contextlib.suppress(Exception):
-            self._write_missing_calls()
         if not self.has_parts and not self.what_ran.unrecorded:
             self._remove_parts()
             return None
         parts = self.parts
-        self._complete(parts)
+        self._complete(parts)  # before anything more is sent: of a lost scenario it tells the last step
+        with contextlib.suppress(Exception):
+            self._write_missing_calls()
         into = (self.out or parts) / "results.jsonl"
         found = sorted(parts.glob("results-*.jsonl"))
         self.records = results.merge(self._run_record(), found, into, self.python_tests.records)

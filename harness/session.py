@@ -46,6 +46,8 @@ MARGIN = 15.0
 #: Seconds for a step that has no timeout of its own.
 DEFAULT_STEP_TIMEOUT = 60.0
 
+#: Where kshs_step has its op, which a record must repeat.
+_OP = slice(4, 8)
 _POLL = 0.25
 #: Seconds between two looks of the watchdog beyond which it was itself held up: this process was stopped, by
 #: Ctrl-Z say, or its machine was.  What the agent sent meanwhile has not been read yet.
@@ -139,7 +141,8 @@ class AgentSession:
             while self._failure is None and not self._fits(len(step)):
                 self._lock.wait()
             self._seq += 1
-            pending = Pending(self._seq, what, allowed, len(step))
+            op = int.from_bytes(step[_OP], "little")
+            pending = Pending(self._seq, what, allowed, len(step), op)
             if self._failure is not None or self._closing:
                 pending.fail(StepNotReachedError("the session is over", where=what))
                 return pending
@@ -329,6 +332,9 @@ class AgentSession:
                 head = self._head(frame.seq, "RECORD")
                 if head.begun_at is None:
                     raise AgentError(f"RECORD without BEGIN for step {frame.seq}", where="agent")
+                if frame.op != head.op:
+                    why = f"RECORD of op {frame.op} for step {frame.seq}, which is of op {head.op}"
+                    raise AgentError(why, where="agent")
                 self._pop()
             head.resolve(frame)
         elif isinstance(frame, Fault):

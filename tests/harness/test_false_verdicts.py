@@ -201,6 +201,7 @@ def test_a_worker_that_dies_before_it_sends_anything_leaves_an_error(project: Pr
     assert project.verdicts() == {
         "h4.short": "passed", "h5.user": "passed", "h6.output": "error", "h9.native": "skipped",
     }  # fmt: skip
+    assert "2 passed, 1 skipped, 1 error" in done.stdout
     assert project.headline() == "error"
 
 

@@ -16,7 +16,7 @@ from harness.errors import (
     StepNotReachedError,
 )
 from harness.journal import Intent
-from harness.session import AgentSession
+from harness.session import _OP, AgentSession
 from tests.harness.fake_agent import Answer, FakeAgent, Script
 
 ABI = load()
@@ -65,7 +65,7 @@ def test_hello_already_waiting_in_the_pipe_and_log_before_it(connect: Open) -> N
 @pytest.mark.parametrize(
     ("options", "kind", "says"),
     [
-        ({"version": 99}, AbiMismatchError, "ABI version 99, this harness 2"),
+        ({"version": 99}, AbiMismatchError, f"ABI version 99, this harness {ABI.version}"),
         ({"layout": "kshs_frame 17 magic:0"}, AbiMismatchError, "the ABI otherwise: .*kshs_frame"),
         ({"handshake_size": 24}, AbiMismatchError, "do not go together"),
         ({"pointer_size": 16}, AbiMismatchError, "pointers of 16 bytes"),
@@ -190,6 +190,18 @@ def test_a_step_that_never_ends_is_hung_and_the_later_ones_were_not_reached(conn
     assert session.in_flight is second
     with pytest.raises(StepNotReachedError):
         session.run(step())
+
+
+def test_a_record_of_another_step_is_no_answer(connect: Open) -> None:
+    other = ABI.constants["KSHS_OP_REQUEST"]
+    session = connect(FakeAgent(ABI, Script({0: Answer(record={"op": other})})))
+    with pytest.raises(AgentError, match=rf"RECORD of op {other} for step 1, which is of op 0"):
+        session.run(step())
+
+
+def test_the_op_stands_where_the_session_looks_for_it() -> None:
+    for name in ("NOP", "SHARE"):
+        assert int.from_bytes(step(name)[_OP], "little") == ABI.constants[f"KSHS_OP_{name}"]
 
 
 def test_a_step_that_never_begins_is_told_apart(connect: Open) -> None:
