@@ -84,6 +84,7 @@ class AgentSession:
     ) -> None:
         self._channel = channel
         self._abi = abi
+        self._carried_out = {abi.constants[f"KSHS_OUTCOME_{name}"] for name in ("DONE", "STARTED")}
         self._journal = journal
         self._on_log = on_log
         self._margin = margin
@@ -332,7 +333,8 @@ class AgentSession:
                 head = self._head(frame.seq, "RECORD")
                 if head.begun_at is None:
                     raise AgentError(f"RECORD without BEGIN for step {frame.seq}", where="agent")
-                if frame.op != head.op:
+                # One that was refused as malformed may have had no op to repeat.
+                if frame.op != head.op and frame.outcome in self._carried_out:
                     why = f"RECORD of op {frame.op} for step {frame.seq}, which is of op {head.op}"
                     raise AgentError(why, where="agent")
                 self._pop()

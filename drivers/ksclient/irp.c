@@ -22,6 +22,17 @@ void ksc_attempts_init(void)
     KeInitializeSpinLock(&retired.lock);
 }
 
+/* From its completion on the buffer is the sender's: what is written later comes too late. */
+static void look_at_output(ksc_attempt *attempt)
+{
+    const ksc_buffer *result = attempt->result;
+
+    if (!result || !result->readable || !result->writable)
+        return;
+    attempt->shown_length = result->length < KSHS_KEEP_BYTES ? result->length : KSHS_KEEP_BYTES;
+    RtlCopyMemory(attempt->shown, result->pointer, attempt->shown_length);
+}
+
 static NTSTATUS NTAPI completion(PDEVICE_OBJECT device, PIRP irp, PVOID context)
 {
     ksc_attempt *attempt = context;
@@ -31,6 +42,7 @@ static NTSTATUS NTAPI completion(PDEVICE_OBJECT device, PIRP irp, PVOID context)
         attempt->status = irp->IoStatus.Status;
         attempt->information = irp->IoStatus.Information;
         attempt->pending_returned = irp->PendingReturned;
+        look_at_output(attempt);
         InterlockedExchange(&attempt->done, 1);
         KeSetEvent(&attempt->completed, IO_NO_INCREMENT, FALSE);
     } else {
@@ -68,6 +80,7 @@ ksc_attempt *ksc_attempt_create(const ksc_request *request, PDEVICE_OBJECT devic
     }
     KeInitializeEvent(&attempt->completed, NotificationEvent, FALSE);
     attempt->irp = irp;
+    attempt->result = request->result;
     irp->RequestorMode = request->p.mode == KSHS_MODE_USER ? UserMode : KernelMode;
     irp->Tail.Overlay.Thread = kshs_current_thread();
     /* The I/O manager would dereference it at the end of completion, which our routine

@@ -172,6 +172,9 @@ typedef struct ksc_attempt {
     LONG pending_returned;          /* of the first run, as the next two */
     NTSTATUS status;
     ULONG_PTR information;
+    const ksc_buffer *result;       /* the request's output, NULL: none */
+    uint32_t shown_length;
+    uint8_t shown[KSHS_KEEP_BYTES]; /* its first bytes as the first run found them */
 } ksc_attempt;
 
 ksc_attempt *ksc_attempt_create(const ksc_request *request, PDEVICE_OBJECT device);

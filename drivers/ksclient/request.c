@@ -347,6 +347,18 @@ static void leave_behind(ksc_request *request)
     ksc_image_pin();
 }
 
+/* The record tells what the output held when the IRP was completed. */
+static void undo_late_output(ksc_request *request, const ksc_attempt *attempt)
+{
+    uint8_t *output = request->result->pointer;
+
+    if (!attempt->shown_length ||
+        RtlCompareMemory(output, attempt->shown, attempt->shown_length) == attempt->shown_length)
+        return;
+    KSC_LOG("control %08x wrote to its output after it had completed its IRP\n", (unsigned)request->p.control);
+    RtlCopyMemory(output, attempt->shown, attempt->shown_length);
+}
+
 static NTSTATUS send_irp(ksc_request *request, PDEVICE_OBJECT device, kshs_record *record)
 {
     ksc_attempt *attempt = ksc_attempt_create(request, device);
@@ -386,6 +398,7 @@ static NTSTATUS send_irp(ksc_request *request, PDEVICE_OBJECT device, kshs_recor
     if (returned == STATUS_PENDING)
         kshs_sleep_ms(1);
     withdraw(request);
+    undo_late_output(request, attempt);
     record->completions = (uint32_t)attempt->runs;
     if (attempt->pending_returned)
         record->flags |= KSHS_REC_PENDING_RETURNED;

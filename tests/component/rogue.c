@@ -22,6 +22,7 @@ enum {                              /* also in test_client.py */
     ROGUE_TOUCH = 12,               /* Information: which bytes can be read and written, see touch() */
     ROGUE_LOOK = 13,                /* Information: what the IRP looks like, see look() */
     ROGUE_COUNTS = 14,              /* Information: cancelled | opened << 16 | closed << 32 */
+    ROGUE_LATE = 15,                /* writes half of the output, completes, and writes the other half */
 };
 
 static UNICODE_STRING rogue_name = RTL_CONSTANT_STRING(L"\\Device\\KshsRogue");
@@ -170,6 +171,11 @@ static NTSTATUS NTAPI dispatch_control(PDEVICE_OBJECT device, PIRP irp)
     case ROGUE_COUNTS:
         return kshs_complete(irp, STATUS_SUCCESS,
                              (ULONG_PTR)cancelled | (ULONG_PTR)opened << 16 | (ULONG_PTR)closed << 32);
+    case ROGUE_LATE:
+        RtlFillMemory(out, out_length / 2, 0x11);
+        kshs_complete(irp, STATUS_SUCCESS, out_length);
+        RtlFillMemory(out + out_length / 2, out_length - out_length / 2, 0x22);
+        return STATUS_SUCCESS;
     default:
         return kshs_complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     }

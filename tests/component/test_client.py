@@ -27,7 +27,7 @@ DATA = bytes(range(1, 33))
 
 # Function codes of rogue.c.
 ECHO, PEND, CANCELLABLE, TWICE, TWICE_LATER, LOSE, NEVER = range(1, 8)
-OVERRUN, UNDERRUN, BLOCK, EVERY_FIFTH, TOUCH, LOOK, COUNTS = range(8, 15)
+OVERRUN, UNDERRUN, BLOCK, EVERY_FIFTH, TOUCH, LOOK, COUNTS, LATE = range(8, 16)
 
 METHOD_BUFFERED, METHOD_IN_DIRECT, METHOD_OUT_DIRECT, METHOD_NEITHER = range(4)
 
@@ -177,6 +177,14 @@ def test_the_byte_after_the_output_is_a_guard(rogue: Rogue, length: int) -> None
     assert record.flags & (LOW | HIGH | INTACT) == LOW | INTACT, describe(record)
     assert record.changed_bytes == 0
     assert rogue.request(ECHO).flags == CLEAN
+
+
+@pytest.mark.parametrize("fields", [{}, {"out_kind": C["KSHS_BUFFER_MISALIGNED"]}, {"repeat": 3}], ids=str)
+def test_what_is_written_after_the_completion_is_no_answer(rogue: Rogue, fields: dict[str, int]) -> None:
+    record = rogue.request(LATE, **fields)
+    assert record.data == b"\x11" * 16 + bytes([C["KSHS_OUT_FILL"]]) * 16, describe(record)
+    assert (record.changed_bytes, record.changed_last) == (16, 15), describe(record)
+    assert (record.outcome, record.completions, record.information) == (DONE, 1, 32)
 
 
 def test_the_byte_before_the_output_and_the_input_are_watched(rogue: Rogue) -> None:
