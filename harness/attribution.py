@@ -73,12 +73,19 @@ class Attribution:
             return Ended(Verdict.ERROR, f"{step.what}: the agent stopped answering ({error})", shown)
         return Ended(Verdict.ERROR, f"{step.what}: {error}", shown)
 
-    def of_outcome(self, step: PlannedStep, result: StepResult) -> Ended:
-        """The agent lives and says that the step was lost or hung: who knows more?"""
+    def of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
+        """The agent lives and says that the step was lost or hung, after so many seconds: who knows more?"""
         told = self._ask_crashes()
         if result.verdict is Verdict.HUNG and not told:
             # A driver that crashed while the agent waited looks hung from where the agent stands.
             evidence = self._evidence(wait=False)
+            if not evidence.driver and step.request is not None and step.crowded and seconds >= step.timeout:
+                reason = (
+                    f"{step.what}: its {step.request.repeat} requests did not get through in"
+                    f" {step.timeout:g} s, which is all that one step has, and none of them is known to hang:"
+                    " make several steps of it"
+                )
+                return Ended(Verdict.ERROR, reason, evidence.other)
             if not evidence.driver and evidence.standstill is not None:
                 reason = f"{step.what}: {result.reason}, but {evidence.standstill}"
                 return Ended(Verdict.ERROR, reason, evidence.other)

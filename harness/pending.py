@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -44,9 +45,17 @@ class Pending:
         self.op = op
         self.begun_at: float | None = None
         self.head_at: float | None = None
+        self.ended_at: float | None = None
         self._done = threading.Event()
         self._record: Record | None = None
         self._error: Exception | None = None
+
+    @property
+    def seconds(self) -> float:
+        """From its begin in the guest to its record, as seen from here; 0 where one of them is missing."""
+        if self.begun_at is None or self.ended_at is None:
+            return 0.0
+        return self.ended_at - self.begun_at
 
     @property
     def done(self) -> bool:
@@ -70,6 +79,7 @@ class Pending:
 
     def resolve(self, record: Record) -> None:
         """For the session: the record is here."""
+        self.ended_at = time.monotonic()
         self._record = record
         self._done.set()
 

@@ -78,6 +78,11 @@ class PlannedStep:
     each: float = 0.0
 
     @property
+    def crowded(self) -> bool:
+        """Whether all of its requests together have less time than each of them has by itself in turn."""
+        return self.request is not None and self.request.repeat * self.each > self.timeout
+
+    @property
     def kind(self) -> str:
         """The step's kind as the scenario file calls it, or ``setup`` for what the harness added."""
         return self.step.do if self.step is not None else "setup"

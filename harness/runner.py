@@ -366,7 +366,7 @@ class Runner:
                 continue
             result, blocks[-1] = judge_step(position, step, record)
             if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
-                ended = self._attribution(session).of_outcome(step, result)
+                ended = self._attribution(session).of_outcome(step, result, pending.seconds)
                 result = replace(result, reason=ended.reason, verdict=ended.verdict)
             elif result.verdict is Verdict.ERROR:
                 ended = Ended(Verdict.ERROR, result.reason or "the agent refused a step")
@@ -391,7 +391,7 @@ class Runner:
             flight.records.append(record)
             result, _ = judge_step(0, step, record)
             if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
-                ended = self._attribution(session).of_outcome(step, result)
+                ended = self._attribution(session).of_outcome(step, result, pending.seconds)
                 break
             if result.verdict is not Verdict.PASSED:
                 # Not clean, but no evidence against anyone: only this lease is over.

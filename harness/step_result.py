@@ -64,10 +64,7 @@ def _overdue(step: PlannedStep) -> str:
     """What a step that hung has waited for."""
     if step.request is None or step.request.repeat == 1:
         return f"no answer within {step.timeout:g} s"
-    return (
-        f"no answer to one of {step.request.repeat} requests within {step.each:g} s,"
-        f" or not to all of them within {step.timeout:g} s"
-    )
+    return f"no answer to one of {step.request.repeat} requests within {step.each:g} s"
 
 
 def _or_the_file(step: PlannedStep, concerned: bool) -> str:

@@ -11,6 +11,7 @@ from harness.errors import HarnessError
 from harness.guests import Evidence
 from harness.journal import Journal, unfinished
 from harness.model import Scenario
+from harness.pending import Pending
 from harness.results import ScenarioResult
 from harness.runner import Runner
 from harness.verdict import Verdict
@@ -148,6 +149,23 @@ def test_a_machine_that_stands_still_is_no_hang(make: Make, answer: Answer) -> N
     assert result.verdict is Verdict.ERROR
     assert result.reason is not None and result.reason.endswith(why)
     assert provider.guests[0].closed
+
+
+@pytest.mark.parametrize(
+    ("repeat", "seconds", "verdict"),
+    [(1000, 600.0, Verdict.ERROR), (1000, 599.0, Verdict.HUNG), (60, 600.0, Verdict.HUNG)],
+)
+def test_requests_that_are_too_many_for_a_step_are_no_hang(
+    make: Make, monkeypatch: pytest.MonkeyPatch, repeat: int, seconds: float, verdict: Verdict
+) -> None:
+    """Of more requests than fit into ten minutes none need have hung when these are over."""
+    monkeypatch.setattr(Pending, "seconds", seconds)
+    hung = Answer(record={"outcome": C["KSHS_OUTCOME_HUNG"]})
+    provider = FakeProvider(bend=on_request(lambda s, step, data: hung))
+    result = run(make(provider), scenario({**STEP, "repeat": repeat, "timeout_ms": 10_000}))
+    assert result.verdict is verdict, result.reason
+    assert result.reason is not None
+    assert ("make several steps of it" in result.reason) is (verdict is Verdict.ERROR)
 
 
 def test_a_hang_that_the_agent_reports(make: Make) -> None:
