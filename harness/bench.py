@@ -134,6 +134,7 @@ def _workers(
             max(run.peak_mib for run in found),
             min(run.seconds for run in runs[wanted.workers[0]]),
             together[number],
+            min(found, key=lambda run: run.seconds).busy,
         ).as_dict()
         for number, found in runs.items()
     ]

@@ -95,10 +95,10 @@ def tables(figures: Mapping[str, Any]) -> list[Table]:
     workers = figures.get("suite", {}).get("workers") or []
     if workers:
         scaling = Table(box=None, pad_edge=False)
-        for heading in ("workers", "seconds", "peak MiB", "times as fast", "bare guests"):
+        for heading in ("workers", "seconds", "peak MiB", "times as fast", "bare guests", "cores busy"):
             scaling.add_column(heading, justify="right")
         for row in workers:
             values = (row[key] for key in ("seconds", "peak_mib", "times", "bare_times"))
-            scaling.add_row(str(row["n"]), *(f"{value:g}" for value in values))
+            scaling.add_row(str(row["n"]), *(f"{value:g}" for value in values), f"{row['busy']:.0%}")
         found.append(scaling)
     return found

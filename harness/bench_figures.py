@@ -90,6 +90,7 @@ class Workers:
         peak_mib: of the run and its guests.
         one_seconds: of the run that it is compared with.
         bare_times: how many times the work of one guest so many bare guests do beside each other.
+        busy: share of the machine's processor time that was used meanwhile, 0 to 1.
     """
 
     n: int
@@ -97,6 +98,7 @@ class Workers:
     peak_mib: float
     one_seconds: float
     bare_times: float
+    busy: float
 
     @property
     def times(self) -> float:
@@ -111,6 +113,7 @@ class Workers:
             "peak_mib": rounded(self.peak_mib),
             "times": rounded(self.times),
             "bare_times": rounded(self.bare_times),
+            "busy": rounded(self.busy),
         }
 
 

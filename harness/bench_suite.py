@@ -28,13 +28,15 @@ class SuiteRun:
 
     `seconds` from its start to its end, `first_request` from its start to its first request being
     sent, `guest_seconds` the time inside the guest by the guest's clock (summed over its scenarios),
-    `peak_mib` of the process and its guests together, `scenarios` and `leases` how many there were.
+    `peak_mib` of the process and its guests together, `busy` the share of the machine's processor time
+    that was used from start to end, 0 to 1, `scenarios` and `leases` how many there were.
     """
 
     seconds: float
     first_request: float
     guest_seconds: float
     peak_mib: float
+    busy: float
     scenarios: int
     leases: int
 
@@ -59,7 +61,7 @@ def run(arguments: Sequence[str] = (), *, workers: int = 0) -> SuiteRun:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         log = Path(directory) / "log"
         with log.open("wb") as sink:
-            began, clock = time.monotonic(), time.time()
+            began, clock, before = time.monotonic(), time.time(), _processor_time()
             process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environment)
             watch = _Watch(process.pid, out)
             watch.start()
@@ -69,7 +71,7 @@ def run(arguments: Sequence[str] = (), *, workers: int = 0) -> SuiteRun:
                 if process.poll() is None:
                     process.kill()
                 watch.stop()
-            seconds = time.monotonic() - began
+            seconds, after = time.monotonic() - began, _processor_time()
         if code != 0:
             tail = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
             raise HarnessError(f"kshs run ended with exit code {code}: {tail}")
@@ -82,9 +84,17 @@ def run(arguments: Sequence[str] = (), *, workers: int = 0) -> SuiteRun:
             first_request=watch.first_request - clock,
             guest_seconds=sum(float(record.get("guest_seconds") or 0.0) for record in scenarios),
             peak_mib=watch.peak(leases),
+            busy=(after[0] - before[0]) / max(1, after[1] - before[1]),
             scenarios=len(scenarios),
             leases=len(leases),
         )
+
+
+def _processor_time() -> tuple[int, int]:
+    """Ticks of all processors since the machine started: those used, and all (proc_stat(5))."""
+    numbers = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    idle = numbers[3] + numbers[4]
+    return sum(numbers) - idle, sum(numbers)
 
 
 def first_send(journal: str) -> float | None:

@@ -94,7 +94,7 @@ def test_the_document_has_every_key_as_a_number() -> None:
 
 
 def test_people_get_every_figure_and_goal() -> None:
-    workers = [Workers(n, 18.0 / n, 600.0, 18.0, n).as_dict() for n in (1, 2)]
+    workers = [Workers(n, 18.0 / n, 600.0, 18.0, n, n / 2).as_dict() for n in (1, 2)]
     written = document(figures(), FLAT, {"suite": {"workers": workers}})
     measured, series, judged, scaling = tables(written)
     assert measured.row_count == len(KEYS)
@@ -107,7 +107,10 @@ def test_people_get_every_figure_and_goal() -> None:
 @pytest.mark.parametrize(("seconds", "good"), [(10.0, True), (10.1, False)])
 def test_workers_are_held_against_what_bare_guests_gain(seconds: float, good: bool) -> None:
     """Two guests beside each other do 2 times the work of one here, so 1.6 times is what is wanted."""
-    workers = [Workers(1, 16.0, 600.0, 16.0, 1.0).as_dict(), Workers(2, seconds, 600.0, 16.0, 2.0).as_dict()]
+    workers = [
+        Workers(1, 16.0, 600.0, 16.0, 1.0, 0.6).as_dict(),
+        Workers(2, seconds, 600.0, 16.0, 2.0, 1.0).as_dict(),
+    ]
     judged = goals(MET, FLAT, workers)[-1]
     assert judged.met is good
     assert "2 workers" in judged.name
