@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness import config as settings
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.guests import find_target
 from harness.result_folder import claim, release
 from harness.scenario_file import CATALOGUE
@@ -85,6 +86,7 @@ def run(selection: Selection) -> int:
 
     Raises:
         UsageError: settings, target or paths are wrong.
+        HarnessError: the results cannot be written, and no driver has failed.
     """
     config = settings.load(selection.config)
     find_target(selection.target or config.run.target, config)
@@ -94,6 +96,14 @@ def run(selection: Selection) -> int:
     tally = Tally()
     try:
         code = pytest.main(words, plugins=[tally])
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # junit.xml is pytest's to write
+        lost = HarnessError(f"not all results could be written: {error}", str(directory), "is the disk full?")
+        if not tally.failed:
+            raise lost from None
+        print(f"kshs: {lost}", file=sys.stderr)
+        return DRIVER
     finally:
         release(directory)
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:

@@ -108,6 +108,22 @@ def test_a_driver_that_failed_has_failed_on_a_full_disk_too(project: Project) ->
     assert project.headline() == "failed"
 
 
+@pytest.mark.parametrize(("options", "code"), [("", 3), (WRONG_SIZE, 1)], ids=["sound", "failing"])
+def test_a_junit_file_that_cannot_be_written_is_one_clear_line(
+    project: Project, options: str, code: int
+) -> None:
+    more = (
+        "from _pytest.junitxml import LogXML\n"
+        "def full(self): raise OSError(28, 'No space left on device')\n"
+        "LogXML.pytest_sessionfinish = full\n"
+    )
+    project.conftest(options, more)
+    done = project.run()
+    assert done.returncode == code, done.stdout + done.stderr
+    assert done.stderr.startswith(f"kshs: {project.path / 'o'}: not all results could be written: [Errno 28]")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_bug_of_the_harness_is_no_failure_of_the_driver(project: Project) -> None:
     project.conftest(more=BUG)
     done = project.run()
