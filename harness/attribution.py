@@ -79,18 +79,8 @@ class Attribution:
         if result.verdict is Verdict.HUNG and not told:
             # A driver that crashed while the agent waited looks hung from where the agent stands.
             evidence = self._evidence(wait=False)
-            if not evidence.driver and step.request is not None and step.crowded and seconds >= step.timeout:
-                reason = (
-                    f"{step.what}: its {step.request.repeat} requests did not get through in"
-                    f" {step.timeout:g} s, which is all that one step has, and none of them is known to hang:"
-                    " make several steps of it"
-                )
-                return Ended(Verdict.ERROR, reason, evidence.other)
-            if not evidence.driver and evidence.standstill is not None:
-                reason = f"{step.what}: {result.reason}, but {evidence.standstill}"
-                return Ended(Verdict.ERROR, reason, evidence.other)
             if not evidence.driver:
-                return Ended(Verdict.HUNG, f"{step.what}: {result.reason}", evidence.other)
+                return _overdue(step, result, seconds, evidence)
         elif told:
             evidence = Evidence(driver=told)
         else:
@@ -122,3 +112,19 @@ class Attribution:
             if known or time.monotonic() >= deadline:
                 return evidence
             time.sleep(_RECORDER_POLL)
+
+
+def _overdue(step: PlannedStep, result: StepResult, seconds: float, evidence: Evidence) -> Ended:
+    """A step whose time was over by the agent's clock, in a guest that shows no crash: is it a hang?"""
+    if step.request is not None and step.crowded and seconds >= step.timeout:
+        reason = (
+            f"{step.what}: its {step.request.repeat} requests did not get through in"
+            f" {step.timeout:g} s, which is all that one step has, and none of them is known to hang:"
+            " make several steps of it"
+        )
+        return Ended(Verdict.ERROR, reason, evidence.other)
+    if evidence.standstill is not None:
+        return Ended(
+            Verdict.ERROR, f"{step.what}: {result.reason}, but {evidence.standstill}", evidence.other
+        )
+    return Ended(Verdict.HUNG, f"{step.what}: {result.reason}", evidence.other)

@@ -56,21 +56,22 @@ class PlanBuilder:
         prediction: Prediction | None = None,
         timeout_ms: int | None = None,
         slack_ms: int = 0,
-        repeat: int | None = None,
         doubtful: tuple[str, ...] = (),
         members: Mapping[str, int] | None = None,
         **more: int,
     ) -> None:
         """One more step; `members` and `more` are members of `kshs_step` by name.
 
-        `repeat` is how often the request that is sent, or waited for, is repeated: each has the whole
-        time, and so the step has more of it.
+        Where the `request` that is sent, or waited for, is repeated, each repeat has the whole time, and so
+        the step has more of it.
         """
         own = self.step.timeout_ms if self.step is not None else None
         limit = timeout_ms or own or self.scenario.timeout_ms
-        whole = limit if answer is Answer.STARTED else self._for_all(limit, repeat or 1)
-        if repeat is not None:
-            more["repeat"] = repeat
+        whole = limit
+        if request is not None:
+            more["repeat"] = request.repeat
+            if answer is not Answer.STARTED:
+                whole = self._for_all(limit, request.repeat)
         payload = self.encoder.step(
             op,
             data=data,

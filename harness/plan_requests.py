@@ -31,8 +31,7 @@ class InFlight:
     """What one step has started: as many requests as it has tokens.
 
     `expected` says what is due to the request of that number, given what has `changed` meanwhile;
-    `ends` are the objects whose closing matters to it, `answerer` the one whose callback is asked;
-    `repeat` says how often each request is sent, None for what cannot be repeated.
+    `ends` are the objects whose closing matters to it, `answerer` the one whose callback is asked.
     """
 
     name: str
@@ -42,7 +41,6 @@ class InFlight:
     tokens: tuple[int, ...]
     expected: Callable[[int, str | None], Expected]
     changed: str | None = None
-    repeat: int | None = None
 
     def touches(self, item: OpenObject) -> bool:
         """Whether an object is one of its ends."""
@@ -127,7 +125,6 @@ class RequestPlanner(PlanBuilder):
             prediction=expected.prediction,
             wants=expected.wants,
             doubtful=expected.doubtful,
-            repeat=step.repeat,
             members=self._members(step, item, request),
         )
 
@@ -155,8 +152,7 @@ class RequestPlanner(PlanBuilder):
             return self._expected(step, item, requests[number], circumstances)
 
         tokens = self.tokens(step.threads)
-        name = step.start or step.on
-        flying = InFlight(name, step.route.side, (item,), item, tokens, expected, repeat=step.repeat)
+        flying = InFlight(step.start or step.on, step.route.side, (item,), item, tokens, expected)
         for number, (token, request) in enumerate(zip(tokens, requests, strict=True)):
             self.add(
                 f"start handshake {step.on} by {step.route.value} from {request.mode.value} mode as"
@@ -168,7 +164,6 @@ class RequestPlanner(PlanBuilder):
                 request=request,
                 token=token,
                 flags=self.encoder.constant("STEP_ASYNC"),
-                repeat=step.repeat,
                 members=self._members(step, item, request),
             )
         return flying
@@ -206,7 +201,6 @@ class RequestPlanner(PlanBuilder):
                 prediction=expected.prediction,
                 wants=expected.wants,
                 doubtful=expected.doubtful,
-                repeat=flying.repeat,
                 token=token,
             )
 

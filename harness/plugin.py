@@ -23,7 +23,7 @@ from harness.plugin_items import ScenarioFailed, ScenarioFile, ScenarioItem, is_
 from harness.plugin_state import INFRASTRUCTURE, STATE, PluginState, usage
 from harness.progress import Progress
 from harness.python_tests import is_scenario, is_scenario_id
-from harness.result_folder import claim, release
+from harness.result_folder import RESULTS, claim, release
 from harness.summary import lines as summary_lines
 from harness.verdict import Verdict
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["agent", "guest", "handshake", "kshs_runner", "target"]
 
-#: Of a run's files those that the plugin writes.
-_FILES = ("results.jsonl", "report.html")
 _WORDS = {Verdict.CRASHED.value: ("C", "CRASHED"), Verdict.HUNG.value: ("H", "HUNG")}
 
 
@@ -83,7 +81,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     anew = not state.is_worker and not session.config.option.collectonly
     if anew and state.out is not None and state.out.is_dir():
         try:
-            claim(state.out, _FILES)
+            claim(state.out, RESULTS)
         except UsageError as error:
             raise usage(error) from None
 

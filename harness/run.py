@@ -15,12 +15,10 @@ import pytest
 from harness import config as settings
 from harness.errors import HarnessError, UsageError
 from harness.guests import find_target
-from harness.result_folder import claim, release
+from harness.result_folder import RESULTS, claim, release
 from harness.scenario_file import CATALOGUE
 
 DONE, DRIVER, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
-#: What a run writes into its directory.
-RESULTS = ("junit.xml", "results.jsonl", "report.html")
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def run(selection: Selection) -> int:
     find_target(selection.target or config.run.target, config)
     words = arguments(selection, config)
     directory = (selection.out or config.run.out).absolute()
-    claim(directory, RESULTS)
+    claim(directory, ("junit.xml", *RESULTS))
     tally = Tally()
     try:
         code = pytest.main(words, plugins=[tally])
