@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from drivers.errors import BuildError, SigningError, ToolMissing
-from harness import bench_cli, version
 from harness import config as settings
+from harness import version
+from harness.commands import bench as bench_cli
+from harness.commands.inputs import check_file, make_directory
+from harness.commands.provision import provision
 from harness.errors import HarnessError, UsageError
-from harness.inputs import check_file, make_directory
 from harness.progress import Progress
-from harness.provision_cli import provision
 from vm.errors import InputError, VmError
 
 DONE, DRIVER, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
@@ -89,8 +90,8 @@ def run(
     config: ConfigOption = None,
 ) -> None:
     """Runs scenarios; what stands behind -- goes to pytest."""
-    from harness.run import Selection
-    from harness.run import run as run_pytest
+    from harness.commands.run import Selection
+    from harness.commands.run import run as run_pytest
 
     selection = Selection(
         paths=tuple(paths or ()),
@@ -196,7 +197,7 @@ def doctor(config: ConfigOption = None) -> None:
 @app.command()
 def guests(config: ConfigOption = None) -> None:
     """Lists images, Windows guests, templates and live leases."""
-    from harness.inventory import inventory
+    from harness.commands.inventory import inventory
 
     console = out()
     for title, rows in inventory(settings.load(config).vm).items():
@@ -215,7 +216,7 @@ def shell(
     config: ConfigOption = None,
 ) -> None:
     """Opens a shell in a fresh guest with everything deployed; the guest goes when the shell ends."""
-    from harness.interactive import interact
+    from harness.commands.shell import interact
 
     raise typer.Exit(interact(settings.load(config), guest, target, bare=bare))
 
@@ -240,7 +241,7 @@ def clean(
 ) -> None:
     """Removes what dead runs left behind."""
     import vm.reaper
-    from harness.inventory import remove_builds
+    from harness.commands.inventory import remove_builds
     from vm.windows import shelf
 
     vm_config = settings.load(config).vm
@@ -261,8 +262,8 @@ def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run, with results.jsonl.")],
 ) -> None:
     """Renders report.html anew from results.jsonl."""
-    from harness import report as page
-    from harness import results
+    from harness.results import parts
+    from harness.results import report as page
 
     source = directory / "results.jsonl"
     if not source.is_file():
@@ -270,7 +271,7 @@ def report(
     check_file(source, "DIR")
     make_directory(directory, "DIR")
     try:
-        page.write(results.read(source), directory / "report.html")
+        page.write(parts.read(source), directory / "report.html")
     except HarnessError as error:
         raise UsageError(
             error.message, where=error.where or str(source), hint="give the --out of a run"

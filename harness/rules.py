@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
-from harness.model.values import Rule
+from enum import StrEnum
+
+
+class Rule(StrEnum):
+    """What a judgement rests on: a rule of docs/contract.md, or the two of our own.
+
+    `IO` are the invariants that hold for every completed request whatever it was (docs/scenarios.md);
+    `SETUP` judges the steps that merely prepare a scenario; `EXPECTATION` is a field that the scenario
+    itself asked for; `CHARACTERISTIC` is never judged.
+    """
+
+    H1 = "H1"
+    H2 = "H2"
+    H3 = "H3"
+    H4 = "H4"
+    H5 = "H5"
+    H6 = "H6"
+    H7 = "H7"
+    H8 = "H8"
+    H9 = "H9"
+    H10 = "H10"
+    IO = "IO"
+    SETUP = "setup"
+    EXPECTATION = "expectation"
+    CHARACTERISTIC = "characteristic"
+
 
 CLAUSES: dict[Rule, str] = {
     Rule.H1: (

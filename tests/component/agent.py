@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from drivers.abi import load
-from harness.frames import Record
-from harness.pending import Pending
-from harness.session import AgentSession
+from harness.agent.frames import Record
+from harness.agent.pending import Pending
+from harness.agent.session import AgentSession
 from tests.component.wine import LocalChannel, WineGuest
 
 ABI = load()

@@ -10,10 +10,12 @@ from typing import Any
 
 import drivers.build
 from drivers.package import Package
-from harness import config, deploy
-from harness.guests import Evidence, LoadedTarget, Say, crash_lines, find_target
-from harness.model import Target
-from harness.pending import Channel
+from harness import config
+from harness.agent.pending import Channel
+from harness.guests import Evidence, Say, deploy
+from harness.guests.crash_record import crash_lines
+from harness.guests.package import LoadedTarget, find_target
+from harness.language.model import Target
 from tests.component.wine import FOLDER, WineGuest, copy_of, template
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 import drivers.build
-from harness import capabilities, scenario_file, target
-from harness.plan import plan
-from harness.planned import Plan, PlannedStep
-from harness.session import AgentSession
-from harness.step_result import judge_step
+from harness.agent.session import AgentSession
+from harness.contract import capabilities
+from harness.language import scenario_file, target
+from harness.planning.plan import plan
+from harness.planning.planned import Plan, PlannedStep
+from harness.running.step_result import judge_step
 from harness.verdict import Verdict
 from tests.component.agent import agent_of
 from tests.component.conftest import start

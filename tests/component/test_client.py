@@ -14,7 +14,7 @@ import drivers
 import drivers.build
 from drivers import toolchain
 from drivers.toolchain import Options
-from harness.frames import Record
+from harness.agent.frames import Record
 from tests.component.agent import KERNEL, STATUS_PENDING, STATUS_SUCCESS, Agent, C, agent_of, describe
 from tests.component.conftest import install
 from tests.component.wine import WineGuest, copy_of

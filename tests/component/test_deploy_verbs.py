@@ -14,10 +14,10 @@ import pytest
 
 import drivers.build
 from drivers import inf
-from harness import deploy, setupapi_log, verifier, windows_deploy
 from harness.errors import DeployError
-from harness.kshsctl import Kshsctl, VerbError
-from harness.verifier import Verifier
+from harness.guests import deploy, setupapi_log, verifier, windows_deploy
+from harness.guests.kshsctl import Kshsctl, VerbError
+from harness.guests.verifier import Verifier
 from tests.component.agent import ABI, agent_of
 from tests.component.conftest import HARDWARE_ID
 from tests.component.standins import StandIns

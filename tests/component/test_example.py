@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-import harness.run
+import harness.commands.run
 from drivers import folder, imports
 from drivers.errors import BuildError, PackageError
-from harness import target
+from harness.language import target
 
 pytestmark = pytest.mark.component
 
@@ -69,7 +69,7 @@ def test_the_scenarios_pass_and_say_what_they_skip(relay: Path) -> None:
     """The INF names no load order group: that the client reaches the target at all is the agent's doing."""
     work = relay.parent
     (work / "conftest.py").write_text(CONFTEST, encoding="utf-8")
-    plugin = [] if harness.run.installed() else ["-p", "harness.plugin"]
+    plugin = [] if harness.commands.run.installed() else ["-p", "harness.plugin.hooks"]
     command = [sys.executable, "-m", "pytest", *plugin, f"--rootdir={work}", "-rs", "-v"]
     command += ["--kshs-target=relay/relay.toml", "--kshs-out=out", "relay/scenarios"]
     done = subprocess.run(

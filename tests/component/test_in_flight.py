@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.frames import Record
+from harness.agent.frames import Record
 from tests.component.agent import (
     ABI,
     KERNEL,

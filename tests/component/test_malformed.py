@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.frames import FrameParser, FrameWriter, Hello
+from harness.agent.frames import FrameParser, FrameWriter, Hello
 from tests.component.agent import ABI, KERNEL, STATUS_SUCCESS, USER, Agent, C, agent_of, describe, step
 from tests.component.wine import LocalChannel, WineGuest
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from drivers.abi import load
-from harness import capabilities, scenario_file
-from harness.journal import Journal
-from harness.model import Scenario
-from harness.runner import Runner
+from harness.agent.journal import Journal
+from harness.contract import capabilities
+from harness.language import scenario_file
+from harness.language.model import Scenario
+from harness.running.runner import Runner
 from tests.seeded.local_guest import LocalProvider
 
 pytestmark = pytest.mark.component

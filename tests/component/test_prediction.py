@@ -16,14 +16,22 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from harness import compare, target
-from harness.contract import Circumstances, ObjectKind, Prediction, PredictionKind, Request, predict
-from harness.handshake_data import HandshakeData
-from harness.knowledge import Knowledge, OpenObject
-from harness.model import Behaviour, Buffer, Mode, Route, Side
-from harness.planned import Answer, PlannedStep
-from harness.status_block import StatusBlock
-from harness.wants import from_prediction
+from harness.agent.status_block import StatusBlock
+from harness.contract.callbacks import Knowledge, OpenObject
+from harness.contract.handshake_data import HandshakeData
+from harness.contract.prediction import (
+    Circumstances,
+    ObjectKind,
+    Prediction,
+    PredictionKind,
+    Request,
+    predict,
+)
+from harness.language import target
+from harness.language.model import Behaviour, Buffer, Mode, Route, Side
+from harness.planning.expectations import from_prediction
+from harness.planning.planned import Answer, PlannedStep
+from harness.running import comparison as compare
 from tests.component.agent import (
     IOCTL_KS_HANDSHAKE,
     KERNEL,

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from harness import compare
-from harness.contract import (
+from harness.agent.status_block import StatusBlock
+from harness.contract.callbacks import Knowledge, OpenObject
+from harness.contract.handshake_data import HandshakeData
+from harness.contract.prediction import (
     Callback,
     Circumstances,
     ObjectKind,
@@ -23,12 +25,10 @@ from harness.contract import (
     predict,
     predict_pin_handshake,
 )
-from harness.handshake_data import HandshakeData
-from harness.knowledge import Knowledge, OpenObject
-from harness.model import Behaviour, Buffer, Mode, Route, Rule, Side
-from harness.planned import Answer, PlannedStep, Want
-from harness.status_block import StatusBlock
-from harness.wants import from_prediction, success
+from harness.language.model import Behaviour, Buffer, Mode, Route, Rule, Side
+from harness.planning.expectations import from_prediction, success
+from harness.planning.planned import Answer, PlannedStep, Want
+from harness.running import comparison as compare
 from tests.component.agent import ABI, IOCTL_KS_HANDSHAKE, KERNEL, USER, USER_ROUTES, Agent, C, step
 from tests.component.test_prediction import (
     DRIVER_INTERNAL_ERROR,

@@ -13,7 +13,7 @@ import pytest
 
 import drivers.build
 from drivers import folder
-from harness.frames import Record
+from harness.agent.frames import Record
 from tests.component.agent import (
     KERNEL,
     KERNEL_ROUTES,

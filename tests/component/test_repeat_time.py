@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drivers.abi import load as load_abi
-from harness.frames import Record
+from harness.agent.frames import Record
 from tests.component.agent import KERNEL, KERNEL_ROUTES, USER, USER_ROUTES, Agent, describe, handshake
 from tests.component.test_client import BLOCK, DEVICE, Rogue, control, rogue, rogue_guest  # noqa: F401
 

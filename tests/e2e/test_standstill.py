@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from drivers import abi
+from harness.agent.journal import Journal
 from harness.config import Config
-from harness.guests import Guest, VmGuest, VmProvider, find_target
-from harness.journal import Journal
-from harness.model import Scenario
-from harness.runner import Runner
+from harness.guests import Guest
+from harness.guests.package import find_target
+from harness.guests.provider import VmGuest, VmProvider
+from harness.language.model import Scenario
+from harness.running.runner import Runner
 from harness.verdict import Verdict
 from vm.config import VmConfig
 

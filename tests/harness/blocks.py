@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.status_block import Outcome, RecordFlag, StatusBlock
+from harness.agent.status_block import Outcome, RecordFlag, StatusBlock
 
 POISON = 0xDEADF00D
 #: What a route that shows everything reports of a request that went well in every respect.

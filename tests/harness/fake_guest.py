@@ -14,7 +14,7 @@ from typing import Any
 from drivers.abi import load
 from harness.errors import DeployError, HarnessError
 from harness.guests import Evidence, Say
-from harness.model import Target
+from harness.language.model import Target
 from tests.harness.fake_agent import Answer, FakeAgent, MemoryChannel
 
 ABI = load()

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from harness.deploy import Kit
-from harness.verifier import Verifier
+from harness.guests.deploy import Kit
+from harness.guests.verifier import Verifier
 
 INF = """[Version]
 Signature = "$WINDOWS NT$"

@@ -6,7 +6,7 @@ import pytest
 
 from harness import config
 from harness.errors import UsageError
-from harness.guests import find_target
+from harness.guests.package import find_target
 
 
 def write(tmp_path: Path, text: str) -> Path:

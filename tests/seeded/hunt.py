@@ -15,11 +15,12 @@ from pathlib import Path
 
 from drivers.abi import load
 from drivers.build import ROOT
-from harness import capabilities, scenario_file
-from harness.journal import Journal
-from harness.model import Rule, Scenario
-from harness.results import ScenarioResult
-from harness.runner import Runner
+from harness.agent.journal import Journal
+from harness.contract import capabilities
+from harness.language import scenario_file
+from harness.language.model import Rule, Scenario
+from harness.results.record import ScenarioResult
+from harness.running.runner import Runner
 from harness.verdict import Verdict
 from tests.seeded.local_guest import LocalProvider
 from tests.seeded.table import PAGE, Catch, Defect, defects, page

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import drivers.build
-from harness import target
 from harness.guests import Say
-from harness.model import Target
+from harness.language import target
+from harness.language.model import Target
 from tests.component.package_guest import PackageGuest
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from drivers.build import ROOT
-from harness import scenario_file
-from harness.model import Rule
+from harness.language import scenario_file
+from harness.language.model import Rule
 from tests.seeded.table import PAGE, Defect, catchers, defects, not_shown
 
 ALL = [*defects(), *not_shown()]

@@ -38,7 +38,7 @@ def test_a_refusal_leaves_the_pin_as_it_was(handshake: Any) -> None:
 def test_the_agent_answers_steps_of_its_own(agent: Any, guest: Any) -> None:
     """Below the fixtures there is the session with the guest's agent (docs/architecture.md)."""
     from drivers import abi
-    from harness.encode import Encoder
+    from harness.agent.encode import Encoder
 
     encoder = Encoder(abi.load())
     records = [agent.submit(encoder.step("NOP"), what=f"nothing, {number}") for number in range(3)]

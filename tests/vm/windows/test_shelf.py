@@ -194,7 +194,7 @@ def test_the_commands(
 ) -> None:
     monkeypatch.setenv("KSHS_CACHE_DIR", str(config.cache_dir))
     monkeypatch.setenv("KSHS_RUNTIME_DIR", str(config.runtime_dir))
-    monkeypatch.setattr("harness.inventory.remove_builds", list)
+    monkeypatch.setattr("harness.commands.inventory.remove_builds", list)
     monkeypatch.chdir(tmp_path)
 
     def kshs(*words: str) -> tuple[int, str]:

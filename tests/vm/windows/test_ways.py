@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness import guests
 from harness.config import load
+from harness.guests import provider as guests
 from vm.accel import Accelerator
 from vm.config import VmConfig
 from vm.errors import GuestTimeout, VmError

@@ -1,0 +1,157 @@
+"""Steps as bytes: `kshs_step` with its data, and the structures that travel inside.
+
+Knows the ABI header and the layout of the KS structures of ks.h, nothing of scenarios.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from typing import Any
+
+from drivers.abi import Abi
+from harness.agent.structures import packed
+from harness.contract.handshake_data import HandshakeData
+from harness.language.model.target import INTERFACE_STANDARD, MEDIUM_STANDARD, Format
+
+#: KSPROPSETID_Kshs (kshs_abi.h): the property set of targets with `behaviour`.
+KSHS_PROPERTY_SET = "KSPROPSETID_Kshs"
+#: KSPROPSETID_Connection of ks.h, and KSPROPERTY_CONNECTION_STATE in it.
+CONNECTION_PROPERTY_SET = uuid.UUID("1d58c920-ac9b-11cf-a5d6-28db04c10000")
+CONNECTION_STATE = 0
+#: KSPROPERTY_TYPE_GET and KSPROPERTY_TYPE_SET of ks.h.
+PROPERTY_GET = 1
+PROPERTY_SET = 2
+
+#: KSPRIORITY_NORMAL of ks.h; KSINTERFACE_STANDARD_STREAMING and KSMEDIUM_TYPE_ANYINSTANCE are 0.
+_PRIORITY_NORMAL = 0x40000000
+_DATA_FORMAT_SIZE = 64
+
+
+def pin_connect(pin_id: int, data_format: Format, pointer_size: int) -> bytes:
+    """KSPIN_CONNECT and the KSDATAFORMAT behind it, with PinToHandle left to whoever opens.
+
+    Standard streaming interface, standard medium, normal priority: what a pin of an ordinary
+    minidriver is opened with.
+    """
+    interface = INTERFACE_STANDARD.bytes_le + struct.pack("<II", 0, 0)
+    medium = MEDIUM_STANDARD.bytes_le + struct.pack("<II", 0, 0)
+    handle = struct.pack("<II" if pointer_size == 4 else "<I4xQ", pin_id, 0)
+    priority = struct.pack("<II", _PRIORITY_NORMAL, 1)
+    return interface + medium + handle + priority + pack_format(data_format)
+
+
+def pack_format(data_format: Format) -> bytes:
+    """A KSDATAFORMAT of 64 bytes."""
+    return (
+        struct.pack("<IIII", _DATA_FORMAT_SIZE, data_format.flags, data_format.sample_size, 0)
+        + data_format.major.bytes_le
+        + data_format.sub.bytes_le
+        + data_format.specifier.bytes_le
+    )
+
+
+class Encoder:
+    """Makes `kshs_step` and reads what comes back inside records.
+
+    Args:
+        abi: the ABI header as Python reads it.
+    """
+
+    def __init__(self, abi: Abi) -> None:
+        self.abi = abi
+        self._no_slot = abi.constants["KSHS_NO_SLOT"]
+        self._no_token = abi.constants["KSHS_NO_TOKEN"]
+        self._max_data = abi.constants["KSHS_MAX_DATA"]
+        self._step = packed(abi.cs.kshs_step)
+
+    def constant(self, name: str) -> int:
+        """A constant of the header; its KSHS_ prefix may be left out."""
+        return self.abi.constants[name if name.startswith("KSHS_") else f"KSHS_{name}"]
+
+    def guid(self, name: str) -> uuid.UUID:
+        """A GUID that the header's comments name."""
+        return self.abi.guids[name]
+
+    def step(self, op: str, *, data: bytes = b"", guid: uuid.UUID | None = None, **members: int) -> bytes:
+        """One `kshs_step` with its data.
+
+        Args:
+            op: name of a KSHS_OP_ constant without the prefix.
+            data: what follows the structure.
+            guid: the structure's GUID member.
+            members: further members by their names in the header; absent slots and tokens are KSHS_NO_*.
+
+        Raises:
+            ValueError: more data than the ABI allows.
+        """
+        if len(data) > self._max_data:
+            raise ValueError(f"{len(data)} bytes of data are more than the {self._max_data} a step may carry")
+        values: dict[str, Any] = {
+            "slot": self._no_slot,
+            "slot2": self._no_slot,
+            "slot3": self._no_slot,
+            "token": self._no_token,
+            **members,
+            "size": self._step.size,
+            "op": self.abi.constants[f"KSHS_OP_{op}"],
+            "data_length": len(data),
+        }
+        if guid is not None:
+            values["guid"] = guid.bytes_le
+        return self._step.pack(**values) + data
+
+    def behaviour(
+        self, *, pin_id: int, kind: str, status: int, delay_ms: int, value: int, value2: int
+    ) -> bytes:
+        """`kshs_behaviour`; `kind` as in a scenario."""
+        cs: Any = self.abi.cs
+        return bytes(
+            cs.kshs_behaviour(
+                pin_id=pin_id,
+                kind=self.abi.constants[f"KSHS_BEHAVE_{kind.upper()}"],
+                status=status,
+                delay_ms=delay_ms,
+                value=value,
+                value2=value2,
+            )
+        )
+
+    def wide_handshake(self, data: HandshakeData) -> bytes:
+        """`kshs_handshake`: KSHANDSHAKE with its pointers widened to 64 bits."""
+        return data.pack(8)
+
+    def read_seen(self, data: bytes) -> dict[str, int | str] | None:
+        """`kshs_seen` as plain values, None where the bytes are too few for one."""
+        cs: Any = self.abi.cs
+        if len(data) < len(cs.kshs_seen):
+            return None
+        seen = cs.kshs_seen(data)
+        answer: dict[str, int | str] = {
+            field.name: int(getattr(seen, field.name))
+            for field in cs.kshs_seen.__fields__
+            if field.name != "request"
+        }
+        answer.update(self._handshake(seen.request))
+        return answer
+
+    def read_pin_handshake(self, data: bytes) -> dict[str, int | str] | None:
+        """`kshs_pin_handshake` as plain values, None where the bytes are too few for one."""
+        cs: Any = self.abi.cs
+        if len(data) < len(cs.kshs_pin_handshake):
+            return None
+        report = cs.kshs_pin_handshake(data)
+        return {
+            "returned": int(report.returned),
+            "out_written": int(report.out_written),
+            "duration_ns": int(report.duration_ns),
+            **self._handshake(report.answer),
+        }
+
+    @staticmethod
+    def _handshake(structure: Any) -> dict[str, int | str]:
+        return {
+            "protocol": str(uuid.UUID(bytes_le=bytes(structure.protocol))),
+            "argument1": int(structure.argument1),
+            "argument2": int(structure.argument2),
+        }

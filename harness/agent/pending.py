@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a session with the agent stands on and what it gives out: the channel, and a step on its way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from harness.agent.frames import Record
+
+
+class Channel(Protocol):
+    """The joint of `vm`: a byte stream to a process in the guest.
+
+    `read` gives b"" at the end of the stream and raises TimeoutError when nothing came in time.
+    """
+
+    def read(self, n: int, timeout: float | None = None) -> bytes:
+        """At most n bytes."""
+
+    def write(self, data: bytes) -> None:
+        """All of the bytes."""
+
+    def close(self) -> None:
+        """Ends the process's stdin and the channel."""
+
+    def stderr_tail(self) -> str:
+        """The last lines that the process wrote for people."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process, once it has ended."""
+
+
+class Pending:
+    """One step on its way; `result` waits for its record."""
+
+    def __init__(self, seq: int, what: str, timeout: float, size: int, op: int) -> None:
+        self.seq = seq
+        self.what = what
+        self.timeout = timeout
+        self.size = size
+        self.op = op
+        self.begun_at: float | None = None
+        self.head_at: float | None = None
+        self.ended_at: float | None = None
+        self._done = threading.Event()
+        self._record: Record | None = None
+        self._error: Exception | None = None
+
+    @property
+    def seconds(self) -> float:
+        """From its begin in the guest to its record, as seen from here; 0 where one of them is missing."""
+        if self.begun_at is None or self.ended_at is None:
+            return 0.0
+        return self.ended_at - self.begun_at
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` would return or raise at once."""
+        return self._done.is_set()
+
+    def result(self) -> Record:
+        """Waits for the record; the session's watchdog bounds the wait.
+
+        Raises:
+            StepHungError: this step was in flight and no record came in time.
+            AgentLostError: the channel ended while this step was in flight.
+            StepNotReachedError: an earlier step ended the session.
+            AgentError: the agent broke the protocol, or reported an error about this step.
+        """
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        assert self._record is not None
+        return self._record
+
+    def resolve(self, record: Record) -> None:
+        """For the session: the record is here."""
+        self.ended_at = time.monotonic()
+        self._record = record
+        self._done.set()
+
+    def fail(self, error: Exception) -> None:
+        """For the session: there will be no record."""
+        self._error = error
+        self._done.set()

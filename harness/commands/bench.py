@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kshs bench`` on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness import config as settings
+from harness.bench.figures import KEYS
+from harness.commands.inputs import check_output
+from harness.progress import Progress
+
+
+def bench(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the figures go, as JSON.")] = Path(
+        "out/bench.json"
+    ),
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draws the series there, as SVG.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer samples and shorter series.")] = False,
+    guest: Annotated[str | None, typer.Option("--guest", metavar="NAME", help="Recipe of the guest.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="NAME|FILE", help="Driver under test.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings.")] = None,
+) -> None:
+    """Measures leases, requests and the whole catalogue; says which goals are met."""
+    from harness.bench import measure as work
+    from harness.bench import plot as bench_plot
+
+    loaded = settings.load(config)
+    check_output(out, "--out")
+    if plot is not None:
+        check_output(plot, "--plot")
+    with Progress() as progress:
+        figures = work.measure(
+            loaded,
+            guest=guest,
+            target=target,
+            amounts=work.QUICK if quick else None,
+            say=progress.say,
+        )
+    work.write(figures, out)
+    if plot is not None:
+        plot.write_text(bench_plot.svg(figures["series"]), encoding="utf-8")
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 160)
+    for table in tables(figures):
+        console.print(table)
+    console.print(f"written to {out}")
+
+
+def tables(figures: Mapping[str, Any]) -> list[Table]:
+    """The figures and the goals for people."""
+    measured = Table(box=None, pad_edge=False)
+    for heading in ("figure", "unit", "min", "median", "max", "samples"):
+        measured.add_column(heading, justify="left" if heading in ("figure", "unit") else "right")
+    measured.add_column("what it is", overflow="fold")
+    for key, (unit, what) in KEYS.items():
+        row = figures["figures"][key]
+        measured.add_row(
+            key,
+            unit,
+            *(f"{row[name]:g}" for name in ("min", "median", "max")),
+            str(len(row["samples"])),
+            what,
+        )
+    series = Table(box=None, pad_edge=False)
+    for heading in ("requests", "a step", "seconds", "ms each", "host memory, MiB"):
+        series.add_column(heading, justify="right")
+    for point in figures["series"]:
+        series.add_row(
+            f"{point['requests']:,}",
+            str(point["requests_a_step"]),
+            f"{point['seconds']:g}",
+            f"{point['cost_ms']:g}",
+            f"{point['host_rss_mib']:g}",
+        )
+    goals = Table(box=None, pad_edge=False)
+    for heading in ("goal", "", "got"):
+        goals.add_column(heading)
+    for goal in figures["goals"]:
+        met = bool(goal["met"])
+        goals.add_row(
+            goal["goal"], "met" if met else "MISSED", goal["got"], style=None if met else "bold red"
+        )
+    found = [measured, series, goals]
+    workers = figures.get("suite", {}).get("workers") or []
+    if workers:
+        scaling = Table(box=None, pad_edge=False)
+        for heading in ("workers", "seconds", "peak MiB", "times as fast", "bare guests", "cores busy"):
+            scaling.add_column(heading, justify="right")
+        for row in workers:
+            values = (row[key] for key in ("seconds", "peak_mib", "times", "bare_times"))
+            scaling.add_row(str(row["n"]), *(f"{value:g}" for value in values), f"{row['busy']:.0%}")
+        found.append(scaling)
+    return found

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest can show, from what its agent says of it (`kshsctl info`, docs/architecture.md).
+
+A scenario that needs more is skipped with the reason; nothing that a guest cannot show ever counts
+as passed.  docs/scenarios.md lists the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.language.model import Behaviour, Buffer, Device, Handshake, Mode, OpenPin, Scenario, Side
+from harness.language.model.check import handles, shorthand
+from harness.language.model.steps import IOCTL_KS_HANDSHAKE
+
+Info = Mapping[str, Any]
+
+_WINE = "wine"
+_WINDOWS = "windows"
+
+#: Of Driver Verifier's rule class 17, port/miniport interface checking, in which the rules for KS are.
+_KS_CLASS_FLAG = 1 << 16
+#: Milliseconds from which a callback that was told to wait may take those 500 that Verifier allows.
+_SLOW_MS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One thing that a guest may be able to show.
+
+    `absent` gives the reason why a guest with this `info` lacks it, None where it has it.
+    """
+
+    name: str
+    absent: Callable[[Info], str | None]
+
+
+def _part(info: Info, name: str) -> Mapping[str, Any]:
+    """A member that is a table; an empty one where the guest says null or nothing."""
+    value = info.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _wine_lacks(reason: str) -> Callable[[Info], str | None]:
+    return lambda info: f"Wine: {reason}" if info.get("family") == _WINE else None
+
+
+def _client(info: Info) -> str | None:
+    return None if _part(info, "client").get("loaded") else "ksclient.sys is not loaded in this guest"
+
+
+def _ks_handshake(info: Info) -> str | None:
+    ks = _part(info, "ks")
+    if not ks.get("present"):
+        return "this guest has no ks.sys"
+    if info.get("family") == _WINDOWS or ks.get("ours"):
+        return None
+    return (
+        "this guest's own ks.sys is neither Windows' nor the reference, and is not known to handle handshakes"
+    )
+
+
+def _microsoft_ks(info: Info) -> str | None:
+    ks = _part(info, "ks")
+    if info.get("family") == _WINDOWS and ks.get("present") and not ks.get("ours"):
+        return None
+    return "the class driver of this guest is not Microsoft's AVStream"
+
+
+def _bad_kernel_pointers(info: Info) -> str | None:
+    if info.get("family") == _WINE:
+        return None
+    return "a bad kernel-mode pointer stops this kernel, and its sender is to blame, not the driver"
+
+
+def _bugcheck(info: Info) -> str | None:
+    if info.get("family") == _WINE:
+        return "Wine: a fault ends the process that hosts drivers; there is no bugcheck"
+    return None
+
+
+def _verifier(info: Info) -> str | None:
+    if info.get("family") != _WINDOWS:
+        return "Driver Verifier is a part of Windows"
+    verifier = _part(info, "verifier")
+    if not verifier.get("flags") and not verifier.get("drivers"):
+        return "Driver Verifier is not switched on in this guest"
+    if "active" in verifier and not _part(verifier, "active").get("flags"):
+        return "Driver Verifier is set in this guest and not in force (verifier /query)"
+    return None
+
+
+def _slow_callbacks(info: Info) -> str | None:
+    if info.get("family") != _WINDOWS:
+        return None
+    verifier = _part(info, "verifier")
+    # What is in force counts; a guest that cannot say it is judged by what it is set to.
+    flags = _part(verifier, "active").get("flags") if "active" in verifier else verifier.get("flags")
+    if not isinstance(flags, int) or not flags & _KS_CLASS_FLAG:
+        return None
+    return "Driver Verifier gives a pin's callback 500 ms and then stops the kernel (KsTimedPinCallbacks)"
+
+
+def _pointer_size(size: int) -> Callable[[Info], str | None]:
+    def absent(info: Info) -> str | None:
+        found = _part(info, "agent").get("pointer_size")
+        return None if found == size else f"the agent of this guest has pointers of {found} bytes, not {size}"
+
+    return absent
+
+
+CAPABILITIES: dict[str, Capability] = {
+    item.name: item
+    for item in (
+        Capability("client", _client),
+        Capability("ks-handshake", _ks_handshake),
+        Capability("microsoft-ks", _microsoft_ks),
+        Capability(
+            "native-pin-open",
+            _wine_lacks("a name behind or relative to a device is not found (c0000034)"),
+        ),
+        Capability(
+            "create-status",
+            _wine_lacks("the status of IRP_MJ_CREATE is ignored, a refused open looks opened"),
+        ),
+        Capability(
+            "raw-user-buffers",
+            _wine_lacks(
+                "user-mode buffers are copied on the way, a bad pointer never reaches the driver,"
+                " and NULL arrives as a copy"
+            ),
+        ),
+        Capability(
+            "bad-kernel-pointers",
+            _bad_kernel_pointers,
+        ),
+        Capability(
+            "user-connected-pins",
+            _wine_lacks(
+                "a handle inside KSPIN_CONNECT is looked up in the process that hosts drivers, so that"
+                " pins of a user-mode caller cannot be connected"
+            ),
+        ),
+        Capability("bugcheck", _bugcheck),
+        Capability("driver-verifier", _verifier),
+        Capability(
+            "slow-callbacks",
+            _slow_callbacks,
+        ),
+        Capability(
+            "pnp-restart",
+            _wine_lacks("changing a device's state answers success and changes nothing"),
+        ),
+        Capability("pointer-64", _pointer_size(8)),
+        Capability("pointer-32", _pointer_size(4)),
+    )
+}
+"""All capabilities by name."""
+
+
+def absent(info: Info) -> dict[str, str]:
+    """The capabilities that a guest lacks, each with its reason."""
+    reasons = ((name, item.absent(info)) for name, item in CAPABILITIES.items())
+    return {name: reason for name, reason in reasons if reason is not None}
+
+
+def present(info: Info) -> frozenset[str]:
+    """The capabilities that a guest has."""
+    return frozenset(CAPABILITIES) - absent(info).keys()
+
+
+def implied(scenario: Scenario) -> frozenset[str]:
+    """What a scenario needs because of what its steps do; `needs` may add to it."""
+    return frozenset(_implied(scenario))
+
+
+def _implied(scenario: Scenario) -> Iterator[str]:
+    opened_by = handles(scenario)
+    if any(handle.side is Side.KERNEL for handle in opened_by.values()):
+        yield "client"
+    connected = {entry.name for entry in map(shorthand, scenario.open) if entry.connect_to is not None} | {
+        step.name for step in scenario.steps if isinstance(step, OpenPin) and step.connect_to is not None
+    }
+    if any(opened_by[name].side is Side.USER for name in connected):
+        yield "user-connected-pins"
+    for step in scenario.steps:
+        if isinstance(step, Handshake):
+            if step.control == IOCTL_KS_HANDSHAKE:
+                yield "ks-handshake"
+            if step.route.side is Side.USER and not {step.in_buffer, step.out_buffer} <= {
+                Buffer.NORMAL,
+                Buffer.ALIAS,
+            }:
+                yield "raw-user-buffers"
+            if _is_bad_from_kernel_mode(step):
+                yield "bad-kernel-pointers"
+        elif isinstance(step, OpenPin) and step.way == "native":
+            yield "native-pin-open"
+        elif isinstance(step, Device) and step.action != "remove":
+            yield "pnp-restart"
+        elif step.do in {"behaviour", "seen", "reset", "unblock", "pin_handshake"}:
+            yield "client"
+            if isinstance(step, Behaviour) and _takes_long(step):
+                yield "slow-callbacks"
+
+
+def _takes_long(step: Behaviour) -> bool:
+    """Whether the callback stays for long, or for as long as nobody releases it."""
+    return step.delay_ms >= _SLOW_MS or step.kind == "hang" or (step.kind == "block" and step.delay_ms == 0)
+
+
+def _is_bad_from_kernel_mode(step: Handshake) -> bool:
+    """Whether a pointer is all that is wrong with the request, and it cannot serve its purpose."""
+    unreadable = {Buffer.NULL, Buffer.FREED}
+    return (
+        step.requestor is Mode.KERNEL
+        and step.control == IOCTL_KS_HANDSHAKE
+        and (step.in_length, step.out_length) == ("size", "size")
+        and (step.in_buffer in unreadable or step.out_buffer in {*unreadable, Buffer.READONLY})
+    )
+
+
+def missing(scenario: Scenario, info: Info) -> str | None:
+    """Why a guest cannot show a scenario; None if it can.
+
+    An unknown name in `needs` counts as missing: `unknown_needs` tells it before a guest is up.
+    """
+    lacking = absent(info)
+    reasons = []
+    for name in sorted({*scenario.needs, *implied(scenario)}):
+        if name not in CAPABILITIES:
+            reasons.append(f"needs {name!r}, which no guest is known to have")
+        elif name in lacking:
+            reasons.append(f"needs {name}: {lacking[name]}")
+    return "; ".join(reasons) or None

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests as the runner sees them: something that has an agent, and evidence when it dies."""
+
+from harness.guests.interface import (
+    ChecksGuests,
+    Evidence,
+    Guest,
+    GuestProvider,
+    LeasesAhead,
+    Say,
+    SayProgress,
+)
+
+__all__ = ["ChecksGuests", "Evidence", "Guest", "GuestProvider", "LeasesAhead", "Say", "SayProgress"]

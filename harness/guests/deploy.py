@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts the target and our own drivers into a guest, once, in the template that leases are forked from.
+
+Everything is done by `kshsctl` verbs (docs/architecture.md), each checked by its exit code and its
+JSON; at the end the guest is asked what it has, and that must be what was sent, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.agent import waiting_agent
+from harness.agent.channel import WaitingAgentChannel
+from harness.errors import DeployError, UsageError
+from harness.guests import setupapi_log, verifier, windows_deploy
+from harness.guests.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, text_of
+from vm.errors import GuestLost, GuestTimeout
+
+if TYPE_CHECKING:
+    from drivers.build import Build
+    from drivers.package import Package
+    from harness.agent.pending import Channel as AgentChannel
+    from harness.guests.verifier import Verifier
+    from harness.language.model import Target
+    from vm.lease import Lease
+    from vm.ssh import Shell
+    from vm.template import Layer
+
+#: Where the crash recorder of guests without bugchecks writes (docs/architecture.md).
+CRASHES = DIRECTORY + r"\crashes.jsonl"
+
+#: Raise it when a layer would come out otherwise although nothing that goes in has changed.
+_LAYER_VERSION = 4
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What goes into the guest: our build, the target's package, and how the target is found there.
+
+    ``verifier`` is what a Windows guest with the verifier leg was asked for.
+    """
+
+    build: Build
+    package: Package
+    hardware_id: str
+    service: str
+    verifier: Verifier | None = None
+
+    @property
+    def digest(self) -> str:
+        """Names the layer: changes with every byte that is deployed and every step of deploying."""
+        parts = [
+            str(_LAYER_VERSION),
+            self.build.digest,
+            self.package.digest,
+            self.hardware_id,
+            self.service,
+            waiting_agent.start_script("agent", "hold"),
+            waiting_agent.ready_script(),
+            self.verifier.digest if self.verifier else "",
+        ]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def drivers(self) -> list[Path]:
+        """What is loaded into a Windows guest's kernel: our client and the target's drivers."""
+        return [self.build.client, *self.package.sys]
+
+    def files(self) -> dict[str, Path]:
+        """Names in the guest, below `DIRECTORY`, and the files that go there."""
+        ours = (self.build.agent, self.build.client, self.build.refks)
+        package = (self.package.inf, *self.package.sys, self.package.cat, *self.package.certificates)
+        return {
+            **{path.name: path for path in ours},
+            **{f"target\\{path.name}": path for path in package},
+        }
+
+
+def layer(
+    build: Build,
+    package: Package,
+    target: Target,
+    *,
+    family: str = "wine",
+    verifier: Verifier | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Layer:
+    """The layer of drivers over a warm template: build, package and how to put them there.
+
+    Args:
+        build: our own binaries.
+        package: the target's, checked.
+        target: gives hardware id and service.
+        family: of the guests that it is for.
+        verifier: what these guests were asked for, where they have the verifier leg.
+        say: told of each step.
+
+    Raises:
+        UsageError: the target imports what such guests do not have, so that it could not load there.
+        DeployError: from the layer's `prepare`, naming the step that failed.
+    """
+    from vm.template import Layer
+
+    if family == "wine":
+        check_imports(build, package)
+    kit = Kit(build, package, target.hardware_id, target.service, verifier)
+
+    def prepare(shell: Shell) -> None:
+        deploy(shell, kit, say=say)
+
+    return Layer(digest=kit.digest, prepare=prepare)
+
+
+def check_imports(build: Build, package: Package) -> None:
+    """Refuses a foreign driver that Wine and our reference class driver cannot load.
+
+    Our own binaries were checked when they were built.  Windows guests judge for themselves: their
+    kernels' exports are no public data, and a driver that cannot load there fails in `install-device`.
+
+    Raises:
+        UsageError: names importer, module and every function that is missing or only a stub.
+    """
+    from drivers import imports
+    from drivers.errors import ImportRefused
+
+    if package.directory == build.avshs.directory:
+        return
+    offered = imports.wine().with_module(build.refks.name, imports.exports_of(build.refks))
+    for driver in package.sys:
+        try:
+            imports.require(driver, offered)
+        except ImportRefused as error:
+            raise UsageError(
+                f"this driver cannot load in a Wine guest: {error.message}",
+                str(driver),
+                f"{error.hint}; or run it on Windows (--guest)",
+            ) from None
+
+
+def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Deploys into a running guest and leaves an agent waiting there; gives the guest's `info`.
+
+    Raises:
+        DeployError: the step that failed, its exit code, the last lines of what it said; from a Windows
+            guest with what SetupAPI wrote about it as an artefact.
+        UsageError: the target cannot load on this guest.
+    """
+    tell = say or (lambda text: None)
+    guest = Kshsctl(shell)
+    tell("copying drivers")
+    shell.put({f"{DIRECTORY}\\{name}": path for name, path in kit.files().items()})
+    info = guest.call("info", kit.service)
+    check_architecture(info, kit)
+    if info.get("family") != "windows":
+        return _install(shell, guest, kit, info, tell)
+    windows_deploy.check_policy(info, kit.drivers)
+    if kit.verifier is not None:
+        verifier.check_settings(info, kit.verifier)
+    begin = setupapi_log.mark(guest)
+    try:
+        if kit.verifier is not None:
+            tell("putting the drivers under Driver Verifier")
+            verifier.enrol(shell, info, kit.verifier, (path.name for path in kit.drivers))
+        info = _install(shell, guest, kit, info, tell)
+        windows_deploy.read_back(guest, kit.package, kit.hardware_id, kit.service)
+        if kit.verifier is not None:
+            verifier.check_active(info, kit.verifier, [path.name for path in kit.drivers])
+    except DeployError as error:
+        windows_deploy.keep_log(guest, begin, error, kit.hardware_id, kit.package.inf.name)
+        raise
+    return info
+
+
+def _install(
+    shell: Shell, guest: Kshsctl, kit: Kit, info: dict[str, Any], tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Everything that is installed, in order; the guest's `info` afterwards, verified."""
+    wine = info.get("family") == "wine"
+    if not (info.get("ks") or {}).get("present"):
+        tell("installing the reference class driver")
+        guest.call("install-ks", f"{DIRECTORY}\\{kit.build.refks.name}")
+    elif wine and not info["ks"].get("ours"):
+        raise DeployError("this Wine has a ks.sys that is not ours", step="install-ks")
+    if wine:
+        guest.call("install-crash-recorder")
+    tell("installing certificates")
+    if kit.package.certificates:
+        installed = guest.call(
+            "install-cert", *(f"{DIRECTORY}\\target\\{path.name}" for path in kit.package.certificates)
+        )
+        if info.get("family") == "windows":
+            windows_deploy.check_certificates(installed)
+    tell("installing the client")
+    if wine:
+        # Wine ends demand-started drivers with the last process of the session: the agent that
+        # waits, and `hold` beside it, are there before the first driver is.
+        start_hold(shell)
+    guest.call("install-client", f"{DIRECTORY}\\{kit.build.client.name}")
+    tell(f"installing {kit.package.name}")
+    try:
+        answer = guest.call(
+            "install-device",
+            f"{DIRECTORY}\\target\\{kit.package.inf.name}",
+            kit.hardware_id,
+            kit.service,
+            reboot_is_fine=False,
+        )
+    except DeployError as error:
+        raise windows_deploy.explain(error) from None
+    except (GuestLost, GuestTimeout) as lost:
+        raise DeployError(
+            f"the guest was lost while the driver was installed: {lost.message}",
+            step="install-device",
+            hint="a driver that stops the kernel when it is loaded looks like this; see the guest's console",
+        ) from None
+    if answer.get("reboot"):
+        raise DeployError("the guest wants a reboot after it", step="install-device")
+    guest.call("ping")
+    info = guest.call("info", kit.service)
+    verify(info, kit)
+    if wine:
+        tell("starting the agent")
+        start_waiting_agent(shell)
+    return info
+
+
+def check_architecture(info: Mapping[str, Any], kit: Kit) -> None:
+    """Refuses a guest whose pointers are not those of the drivers, before anything is installed.
+
+    The guest's `missing_apis` are no reason: they are calls that the agent does without, and what the
+    drivers themselves import is checked before (`check_imports`) or by the guest's own loader.
+    """
+    size = (info.get("agent") or {}).get("pointer_size")
+    arch = (info.get("kernel") or {}).get("arch")
+    if size != 8 or arch not in ("x86_64", None):
+        raise DeployError(
+            f"the guest is {arch or 'unknown'} with pointers of {size} bytes;"
+            f" {kit.package.name} is for x86_64",
+            step="info",
+        )
+
+
+def verify(info: Mapping[str, Any], kit: Kit) -> None:
+    """What the guest says it has must be what was sent.
+
+    Raises:
+        DeployError: a driver is absent, not running, or has other bytes.
+    """
+    named = [path for path in kit.package.sys if path.stem.lower() == kit.service.lower()]
+    expected = {"KsHsClient": [kit.build.client], kit.service: named or kit.package.sys}
+    found = {str(driver.get("service", "")).lower(): driver for driver in info.get("drivers") or []}
+    for service, paths in expected.items():
+        driver = found.get(service.lower())
+        if driver is None:
+            raise DeployError(f"the guest does not list the service {service}", step="info")
+        if driver.get("state") != "running":
+            raise DeployError(f"the service {service} is {driver.get('state')}", step="info")
+        sent = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in paths}
+        if driver.get("sha256") not in sent:
+            raise DeployError(
+                f"the guest runs another {' or '.join(sent.values())} than was sent: {driver.get('path')} has"
+                f" sha256 {driver.get('sha256')}, sent was {' or '.join(sent)}",
+                step="info",
+            )
+    ks = info.get("ks") or {}
+    if not ks.get("present"):
+        raise DeployError("the guest has no ks.sys", step="info")
+    if ks.get("ours"):
+        digest = hashlib.sha256(kit.build.refks.read_bytes()).hexdigest()
+        if ks.get("sha256") != digest:
+            raise DeployError("the guest has another reference ks.sys than was sent", step="info")
+    if not (info.get("client") or {}).get("loaded"):
+        raise DeployError("the client is not loaded", step="info")
+
+
+def start_hold(shell: Shell) -> None:
+    """Keeps the Wine session alive from now on, also between two commands."""
+    command = Kshsctl(shell).command("hold")
+    # `tail -f` never ends: hold's stdin stays open for as long as the guest lives.
+    line = f"tail -f /dev/null | {command}"
+    _sh(shell, f"setsid sh -c {shlex.quote(line)} </dev/null >/dev/null 2>&1 &", "hold")
+
+
+def start_waiting_agent(shell: Shell) -> None:
+    """Starts the agent that forks attach to, and waits until it has said HELLO."""
+    command = Kshsctl(shell).command("serve", "warm")
+    _sh(shell, waiting_agent.start_script(command), "serve")
+    _sh(shell, waiting_agent.ready_script(), "serve")
+
+
+def open_agent(lease: Lease) -> AgentChannel:
+    """A channel to the agent of a lease: the one that waits there, or a new one."""
+    if lease.family == "wine":
+        return WaitingAgentChannel(lease.shell)
+    return lease.shell.channel(Kshsctl(lease.shell).command("serve"))
+
+
+def _sh(shell: Shell, script: str, step: str) -> None:
+    done = shell.run(["sh", "-c", script], timeout=TIMEOUT)
+    if done.exit_code != 0:
+        raise DeployError(
+            "the guest's shell failed", step=step, exit_code=done.exit_code, log=text_of(done.stderr)
+        )

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest and its provider are to those who run scenarios.
+
+A conftest.py may give providers of its own by the hook `pytest_kshs_provider` (docs/pytest.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from harness.agent.pending import Channel
+
+if TYPE_CHECKING:
+    from harness.language.model import Target
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a guest shows of its own death.
+
+    `driver` holds what speaks of a crash in a driver or its kernel (crash records, bugchecks,
+    the hypervisor's panic event); `other` is for people; `gone` says that the machine itself
+    ended, which is nobody's crash.  `standstill` says why the machine could not go on although it is
+    there: what did not answer in it may have had no chance to, so that no hang can be told from it.
+    """
+
+    driver: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    gone: bool = False
+    standstill: str | None = None
+
+
+class Guest(Protocol):
+    """One leased guest with the target deployed."""
+
+    @property
+    def id(self) -> str:
+        """Names the lease."""
+
+    def open_agent(self) -> Channel:
+        """A channel to its agent; once a lease."""
+
+    def evidence(self) -> Evidence:
+        """What there is to know after the agent or a step was lost; bounded in time, never raises."""
+
+    def close(self) -> None:
+        """Throws the lease away; never raises."""
+
+
+class GuestProvider(Protocol):
+    """Gives clean guests with one target deployed; one in each process that runs scenarios."""
+
+    def target(self) -> Target:
+        """The target, loaded and checked; needs no guest."""
+
+    def target_digest(self) -> str:
+        """Of the target's package; may be asked once guests were prepared."""
+
+    def prepare(self, say: Say) -> None:
+        """Everything that is done once, however long it takes; a second call is quick."""
+
+    def acquire(self) -> Guest:
+        """A clean guest; prepares where nobody has."""
+
+    def host(self) -> Mapping[str, Any]:
+        """What the report says of the host, the image and the build."""
+
+    def close(self) -> None:
+        """Gives back what the provider holds; leases are closed before."""
+
+
+@runtime_checkable
+class ChecksGuests(Protocol):
+    """A provider whose guests must be in some state beyond having an agent."""
+
+    def check_guest(self, info: Mapping[str, Any]) -> None:
+        """Judges what a guest says of itself before anything runs on it.
+
+        Raises:
+            HarnessError: it is not what was asked for.
+        """
+
+
+@runtime_checkable
+class LeasesAhead(Protocol):
+    """A provider that can have the next guest made while the present one is still in use."""
+
+    def acquire_ahead(self) -> None:
+        """Begins what the next `acquire` gives; never raises, a second call does nothing."""
+
+
+class SayProgress:
+    """The `Progress` of `vm` as one line of text a step."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def step(self, text: str, fraction: float | None = None) -> None:
+        """Passes the text on."""
+        self._say(text if fraction is None else f"{text} ({fraction:.0%})")

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real guests: leases of `vm` with the target deployed, and the evidence that a dying one leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.agent.pending import Channel
+from harness.errors import HarnessError
+from harness.guests import deploy, verifier
+from harness.guests.crash_record import crash_lines
+from harness.guests.interface import Evidence, Guest, Say, SayProgress
+from harness.guests.windows import windows_facts, windows_image
+
+if TYPE_CHECKING:
+    from drivers.build import Build
+    from drivers.package import Package
+    from harness.guests.package import LoadedTarget
+    from harness.language.model import Target
+    from vm.config import VmConfig
+    from vm.hypervisor import Hypervisor
+    from vm.image import Image
+    from vm.lease import Lease
+    from vm.template import Layer, Template
+    from vm.windows.profile import Way
+
+#: Seconds for a question to a guest of which it is not known whether it lives.
+_QUESTION = 15.0
+#: Where the Wine family keeps what its session's services print (vm.family.Wine.session_log).
+_BUGCHECK_QUERY = "grep -h KeBugCheckEx /var/log/wine-session.log 2>/dev/null | tail -n 20"
+
+
+class VmGuest:
+    """A lease of `vm` as a `Guest`."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._agent_given = False
+        self._stack = ExitStack()
+        self._stack.enter_context(lease)
+
+    @property
+    def id(self) -> str:
+        """The lease's."""
+        return str(self._lease.id)
+
+    @property
+    def lease(self) -> Lease:
+        """The lease itself: its shell, its files, its consoles."""
+        return self._lease
+
+    def open_agent(self) -> Channel:
+        """The agent that waits in the template, or a new one."""
+        if self._agent_given:
+            raise HarnessError("the agent of this guest was given away already", where=self.id)
+        self._agent_given = True
+        return deploy.open_agent(self._lease)
+
+    def evidence(self) -> Evidence:
+        """The hypervisor's events, the crash recorder's file, bugchecks in the session's log."""
+        driver: list[str] = []
+        other: list[str] = []
+        events = self._lease.events
+        if events.crashed and self._lease.family == "wine":
+            # What panicked is Linux, of which no driver there is a part.
+            return Evidence(other=(f"the guest's Linux has crashed: {events.describe()}",), gone=True)
+        if events.crashed:
+            driver.append(f"the hypervisor reports: {events.describe()}")
+        elif events.stopped:
+            return Evidence(other=(f"the guest has stopped: {events.describe()}",), gone=True)
+        standstill = self._lease.standstill()
+        if standstill is not None:
+            return Evidence(tuple(driver), standstill=standstill)
+        if self._lease.family == "wine":
+            try:
+                shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
+                for command in (f"cat {_sftp(deploy.CRASHES)} 2>/dev/null", _BUGCHECK_QUERY):
+                    driver += crash_lines(_text(shell.run(command, timeout=_QUESTION).stdout))
+            except Exception as error:
+                # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
+                standstill = f"the guest does not answer: {error}"
+        return Evidence(tuple(driver), tuple(other), standstill=standstill)
+
+    def close(self) -> None:
+        """Ends the lease."""
+        with contextlib.suppress(Exception):  # a guest that cannot even be ended is the reaper's
+            self._stack.close()
+
+
+class VmProvider:
+    """Builds the drivers, the image and the template, and leases guests from it.
+
+    Args:
+        config: of `vm`.
+        target: what is deployed.
+        recipe: of the image.
+        source: tree of C sources to build instead of the installed ones.
+        way: how guests of a Windows image are leased; by default as the image says, or the first that works.
+    """
+
+    def __init__(
+        self,
+        config: VmConfig,
+        target: LoadedTarget,
+        recipe: str = "wine",
+        *,
+        source: Path | None = None,
+        way: Way | None = None,
+    ) -> None:
+        self._way = way
+        self._source = source
+        self._config = config
+        self._target = target
+        self._recipe = recipe
+        self._stack = ExitStack()
+        self._build: Build | None = None
+        self._package: Package | None = None
+        self._image: Image | None = None
+        self._hypervisor: Hypervisor | None = None
+        self._template: Template | None = None
+        self._ahead: Future[VmGuest] | None = None
+
+    def target(self) -> Target:
+        """The target."""
+        return self._target.target
+
+    def target_digest(self) -> str:
+        """Of its package."""
+        return self.build(lambda text: None)[1].digest
+
+    def prepare(self, say: Say) -> None:
+        """Build, image, template; each only where it is not there yet."""
+        if self._template is not None:
+            return
+        import vm.image
+        import vm.reaper
+        import vm.template
+        import vm.windows.lease
+        from vm.hypervisor import Hypervisor
+
+        progress = SayProgress(say)
+        for line in vm.reaper.reap(self._config):
+            say(f"cleaned up: {line}")
+        windows = windows_image(self._config, self._recipe, say)
+        build, package = self.build(say)
+        self._image = windows or vm.image.ensure(self._config, self._recipe, progress)
+        self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
+        layer = self.layer(build, package, self._image, say)
+        if windows is not None:
+            self._template = vm.windows.lease.ensure(
+                self._hypervisor, windows, layer, progress, way=self._way
+            )
+        else:
+            self._template = vm.template.ensure(self._hypervisor, self._image, layer, progress)
+
+    def build(self, say: Say) -> tuple[Build, Package]:
+        """Our own binaries and the target's package."""
+        if self._build is None or self._package is None:
+            import drivers.build
+
+            say("building the drivers")
+            self._build = drivers.build.build(source=self._source, progress=say)
+            self._package = self._target.package(self._build)
+        return self._build, self._package
+
+    def layer(self, build: Build, package: Package, image: Image, say: Say) -> Layer:
+        """What is deployed into the template of an image: the target is checked against its family."""
+        return deploy.layer(
+            build,
+            package,
+            self._target.target,
+            family=image.family,
+            verifier=verifier.wanted(image),
+            say=say,
+        )
+
+    def check_guest(self, info: Mapping[str, Any]) -> None:
+        """With the verifier leg, Driver Verifier must watch the client and the target in every guest.
+
+        Raises:
+            DeployError: it does not.
+        """
+        asked = verifier.wanted(self._image) if self._image is not None else None
+        if asked is not None and self._build is not None and self._package is not None:
+            names = [path.name for path in (self._build.client, *self._package.sys)]
+            verifier.check_active(info, asked, names)
+
+    def acquire(self) -> Guest:
+        """A fork of the template: the one that was begun ahead, or a new one."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            with contextlib.suppress(Exception):  # what is wrong will show again, and be said then
+                return ahead.result()
+        self.prepare(lambda text: None)
+        return self._fork()
+
+    def acquire_ahead(self) -> None:
+        """Forks the next guest in a thread of its own."""
+        if self._ahead is None and self._template is not None:
+            thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kshs-lease-ahead")
+            self._ahead = thread.submit(self._fork)
+            thread.shutdown(wait=False)
+
+    def _fork(self) -> VmGuest:
+        import vm.lease
+        import vm.windows.lease
+
+        if self._hypervisor is None or self._template is None:
+            raise HarnessError("the guest's template was not made")
+        if isinstance(self._template, vm.windows.lease.WindowsTemplate):
+            return VmGuest(vm.windows.lease.acquire(self._hypervisor, self._template))
+        # Whoever attaches to the waiting agent sets the clock with it.
+        return VmGuest(vm.lease.acquire(self._hypervisor, self._template, set_clock=False))
+
+    def host(self) -> Mapping[str, Any]:
+        """Versions of everything below the guest, digests of everything inside it."""
+        facts: dict[str, Any] = {
+            "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "python": platform.python_version(),
+            "recipe": self._recipe,
+        }
+        with contextlib.suppress(Exception):  # a version that cannot be told is no reason to fail a run
+            import libvirt
+
+            facts["libvirt"] = _version(libvirt.getVersion())
+        if self._hypervisor is not None:
+            with contextlib.suppress(Exception):
+                accelerator = self._hypervisor.accelerator
+                facts["qemu"] = self._hypervisor.qemu_version
+                facts["accelerator"] = f"{accelerator.kind} ({accelerator.reason})"
+                facts["uri"] = self._config.uri
+        if self._image is not None:
+            facts["image"] = str(self._image.digest)
+            facts |= windows_facts(self._image, self._template)
+        if self._build is not None:
+            facts["build"] = self._build.digest
+        return facts
+
+    def close(self) -> None:
+        """Closes the connection to the hypervisor; a guest that nobody came for is thrown away."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            with contextlib.suppress(Exception):
+                ahead.result().close()
+        with contextlib.suppress(Exception):
+            self._stack.close()
+        self._hypervisor = self._template = None
+
+
+def _sftp(path: str) -> str:
+    from vm.family import family
+
+    return family("wine").sftp_path(path)
+
+
+def _text(raw: bytes | str) -> str:
+    return raw if isinstance(raw, str) else raw.decode("utf-8", errors="replace")
+
+
+def _version(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

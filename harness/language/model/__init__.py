@@ -1,0 +1,77 @@
+"""Scenarios, their steps and expectations, and targets, as typed and validated data."""
+
+from __future__ import annotations
+
+from harness.language.model.expect import (
+    DataExpect,
+    OpenExpect,
+    PinHandshakeExpect,
+    RequestExpect,
+    SeenExpect,
+)
+from harness.language.model.scenario import Scenario
+from harness.language.model.steps import (
+    IOCTL_KS_HANDSHAKE,
+    Behaviour,
+    Cancel,
+    Close,
+    Device,
+    Handshake,
+    OpenDevice,
+    OpenFilter,
+    OpenPin,
+    PinHandshake,
+    PropertyGet,
+    PropertySet,
+    Reset,
+    Seen,
+    SetState,
+    Share,
+    Sleep,
+    Step,
+    StepBase,
+    Unblock,
+    Wait,
+)
+from harness.language.model.target import Format, Pin, Target
+from harness.language.model.values import Buffer, Mode, Route, Rule, Side, State, Strict
+
+__all__ = [
+    "IOCTL_KS_HANDSHAKE",
+    "Behaviour",
+    "Buffer",
+    "Cancel",
+    "Close",
+    "DataExpect",
+    "Device",
+    "Format",
+    "Handshake",
+    "Mode",
+    "OpenDevice",
+    "OpenExpect",
+    "OpenFilter",
+    "OpenPin",
+    "Pin",
+    "PinHandshake",
+    "PinHandshakeExpect",
+    "PropertyGet",
+    "PropertySet",
+    "RequestExpect",
+    "Reset",
+    "Route",
+    "Rule",
+    "Scenario",
+    "Seen",
+    "SeenExpect",
+    "SetState",
+    "Share",
+    "Side",
+    "Sleep",
+    "State",
+    "Step",
+    "StepBase",
+    "Strict",
+    "Target",
+    "Unblock",
+    "Wait",
+]

@@ -1,0 +1,129 @@
+"""What a scenario expects of a step's answer, over and above or instead of the contract."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from harness.language.model.values import Length, State, StatusWant, Strict, Word
+
+
+def _one_or_list(value: Any) -> str:
+    return "<list>" if isinstance(value, list) else "<one>"
+
+
+StatusWants = Annotated[
+    Annotated[StatusWant, Tag("<one>")] | Annotated[list[StatusWant], Field(min_length=1), Tag("<list>")],
+    Discriminator(_one_or_list),
+]
+"""One status, or a list of which any will do."""
+
+
+def _untouched_or_length(value: Any) -> str:
+    return "<untouched>" if value == "untouched" else "<length>"
+
+
+InformationWant = Annotated[
+    Annotated[Literal["untouched"], Tag("<untouched>")] | Annotated[Length, Tag("<length>")],
+    Discriminator(_untouched_or_length),
+]
+
+
+class RequestExpect(Strict):
+    """Fields of a status block that the scenario asks for.
+
+    They stand beside what the contract predicts; where both speak of one field, the scenario wins.
+    """
+
+    answer: StatusWants | None = Field(
+        None,
+        description="the request's status: IoStatus.Status where it was written, else the returned status",
+    )
+    returned: StatusWants | None = Field(None, description="what the call itself returned")
+    status: StatusWants | None = Field(None, description='IoStatus.Status alone, or "untouched"')
+    information: InformationWant | None = Field(None, description="IoStatus.Information")
+    pending: bool | None = Field(None, description="whether the call returned STATUS_PENDING")
+    completions: int | None = Field(None, ge=0, description="completion routine runs, APCs or port entries")
+    cancelled: bool | None = Field(
+        None, description="whether a cancel step reached it before it was complete"
+    )
+    changed_bytes: Length | None = Field(
+        None, description="bytes of the output buffer that differ from its fill"
+    )
+    input_intact: bool | None = Field(None, description="whether the input buffer is as it was")
+    protocol: str | None = Field(None, description="ProtocolId of the output: a protocol's name or a GUID")
+    argument1: Word | None = Field(None, description="Argument1 of the output")
+    argument2: Word | None = Field(None, description="Argument2 of the output")
+
+
+class OpenExpect(Strict):
+    """What opening an object, or a property or state step, is to answer."""
+
+    answer: StatusWants = Field("success", description="the status of the open or of the request")
+    native: bool | None = Field(None, description="whether the pin was opened by its native name")
+
+
+class DataExpect(Strict):
+    """What a property request is to answer."""
+
+    answer: StatusWants | None = "success"
+    information: int | None = Field(None, ge=0, description="bytes that it gave")
+    data: str | None = Field(
+        None, pattern=r"^([0-9A-Fa-f]{2}\s*)*$", description="those bytes, in hexadecimal"
+    )
+
+
+class SeenExpect(Strict):
+    """What the callback of one pin saw since its last reset (targets with `behaviour`)."""
+
+    count: int | None = Field(None, ge=0, description="calls begun")
+    finished: int | None = Field(None, ge=0, description="calls ended")
+    overlapped: int | None = Field(None, ge=0, description="calls begun while another was inside")
+    after_close: int | None = Field(None, ge=0, description="calls for a pin that was closed")
+    irql: int | None = Field(None, ge=0, le=31, description="of the last call; 0 is PASSIVE_LEVEL")
+    device_state: State | None = Field(None, description="KSSTATE of the pin at the last call")
+    returned: StatusWants | None = Field(None, description="what the last call gave back")
+    protocol: str | None = Field(None, description="ProtocolId that it got: a protocol's name or a GUID")
+    argument1: Word | None = None
+    argument2: Word | None = None
+    opened: int | None = Field(None, ge=0, description="pin instances created")
+    closed: int | None = Field(None, ge=0, description="pin instances closed")
+
+
+class PinHandshakeExpect(Strict):
+    """What KsPinHandshake is to give the source pin."""
+
+    returned: StatusWants | None = None
+    out_written: bool | None = Field(None, description="whether the output structure was written at all")
+    protocol: str | None = None
+    argument1: Word | None = None
+    argument2: Word | None = None
+
+
+def _word_or_table(value: Any) -> str:
+    return "<word>" if isinstance(value, str) else "<table>"
+
+
+RequestExpectation = Annotated[
+    Annotated[Literal["contract", "record"], Tag("<word>")] | Annotated[RequestExpect, Tag("<table>")],
+    Discriminator(_word_or_table),
+]
+"""``contract`` (what docs/contract.md predicts), ``record`` (only the invariants are judged), or fields."""
+
+PinHandshakeExpectation = Annotated[
+    Annotated[Literal["contract", "record"], Tag("<word>")] | Annotated[PinHandshakeExpect, Tag("<table>")],
+    Discriminator(_word_or_table),
+]
+OpenExpectation = Annotated[
+    Annotated[Literal["success", "record"], Tag("<word>")] | Annotated[OpenExpect, Tag("<table>")],
+    Discriminator(_word_or_table),
+]
+DataExpectation = Annotated[
+    Annotated[Literal["success", "record"], Tag("<word>")] | Annotated[DataExpect, Tag("<table>")],
+    Discriminator(_word_or_table),
+]
+SeenExpectation = Annotated[
+    Annotated[Literal["record"], Tag("<word>")] | Annotated[SeenExpect, Tag("<table>")],
+    Discriminator(_word_or_table),
+]

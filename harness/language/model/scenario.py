@@ -1,0 +1,41 @@
+"""A scenario: named, ordered steps with expectations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from harness.language.model.steps import Step
+from harness.language.model.values import Id, Rule, Strict
+
+ScenarioRule = Literal["H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "characteristic"]
+
+#: What `open` accepts: "filter", "source", "second = source", "source -> sink".
+OPEN_PATTERN = r"^\s*(?:([a-z][a-z0-9_]*)\s*=\s*)?([a-z][a-z0-9_]*)(?:\s*->\s*([a-z][a-z0-9_]*))?\s*$"
+
+
+class Scenario(Strict):
+    """One scenario after its cases and its matrix are worked out."""
+
+    id: Id = Field(description="stable name; results are compared by it across runs")
+    title: str = Field(min_length=3, max_length=200)
+    rule: ScenarioRule = Field(description="the rule of docs/contract.md that it serves")
+    also: list[ScenarioRule] = Field(default_factory=list, description="further rules that it touches")
+    why: str | None = Field(None, max_length=2000, description="what it is good for, for people")
+    tags: list[Id] = Field(default_factory=list)
+    needs: list[Id] = Field(
+        default_factory=list, description="capabilities of the guest beyond those that the steps imply"
+    )
+    open: list[Annotated[str, StringConstraints(pattern=OPEN_PATTERN)]] = Field(
+        default_factory=list,
+        description='objects to open first: "filter", a pin of the target by name, "second = source",'
+        ' "source -> sink" (connected)',
+    )
+    timeout_ms: int = Field(10_000, ge=1, le=600_000, description="for each step that names none")
+    steps: list[Step] = Field(min_length=1, max_length=200)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rule and those it also touches, without repetition."""
+        return tuple(dict.fromkeys(Rule(rule) for rule in (self.rule, *self.also)))

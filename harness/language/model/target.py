@@ -1,0 +1,140 @@
+"""A target: the driver package under test and what the harness must know of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, PrivateAttr, StringConstraints
+
+from harness.language.model.problem import Problem
+from harness.language.model.values import Dword, Guid, Name, Strict, Word
+
+#: KSDATAFORMAT_SPECIFIER_NONE of ksmedia.h.
+SPECIFIER_NONE = uuid.UUID("0f6417d6-c318-11d0-a43f-00a0c9223196")
+#: KSINTERFACESETID_Standard and KSMEDIUMSETID_Standard of ks.h.
+INTERFACE_STANDARD = uuid.UUID("1a8766a0-62ce-11cf-a5d6-28db04c10000")
+MEDIUM_STANDARD = uuid.UUID("4747b320-62ce-11cf-a5d6-28db04c10000")
+
+#: A protocol that nobody has: made once for this harness, never to be used for anything.
+UNKNOWN_PROTOCOL = uuid.UUID("6b2f7aff-52d3-4c0e-9e1b-0b9c1b7d5a01")
+NULL_PROTOCOL = uuid.UUID(int=0)
+#: Names that every scenario may use whatever the target calls its own.
+PROTOCOL_WORDS = ("accepted", "unknown", "null")
+
+
+class Format(Strict):
+    """The KSDATAFORMAT that a pin is opened with; it must match one of its data ranges."""
+
+    major: Guid
+    sub: Guid
+    specifier: Guid = SPECIFIER_NONE
+    sample_size: Dword = 0
+    flags: Dword = 0
+
+
+class Answer(Strict):
+    """How a pin's own callback makes its output from the input where it accepts a protocol."""
+
+    add: Word = Field(0, description="added to Argument1")
+    xor: Word = Field(0, description="combined with Argument2 by exclusive or")
+
+
+class Pin(Strict):
+    """One pin of the filter."""
+
+    id: int = Field(ge=0, le=0xFFFFFFFE)
+    name: Name = Field(description="what scenarios call it; the catalogue uses source, sink, source2, sink2")
+    flow: Literal["out", "in"] = Field(description="out: a source of data; in: a sink")
+    callback: bool = Field(True, description="whether it registers a handshake callback (rule H8)")
+    accepts: list[str] = Field(default_factory=list, description="protocols it accepts, by name (rule H9)")
+    answer: Answer | None = Field(None, description="what it puts out; not compared where this is absent")
+    format: Format | None = Field(None, description="where it differs from the target's")
+    max_instances: int = Field(1, ge=1, le=1000, description="how often it can be open at once")
+
+
+class Target(Strict):
+    """A driver package and what the harness must know of it."""
+
+    _place: Callable[[Sequence[str | int]], str] | None = PrivateAttr(None)
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
+    title: str | None = None
+    package: str = Field(
+        description="directory with INF, SYS and CAT, relative to this file; builtin:avshs is the sample"
+    )
+    hardware_id: str = Field(min_length=1, max_length=200, description=r"like Root\KshsAvshs")
+    service: Name | Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
+    category: Guid = Field(description="interface category by which the filter is found")
+    behaviour: bool = Field(False, description="whether it has the property set of docs/target.md")
+    format: Format
+    protocols: dict[Name, Guid] = Field(default_factory=dict)
+    pin: list[Pin] = Field(min_length=1, max_length=64)
+
+    def find_pin(self, ref: int | str) -> Pin | None:
+        """A pin by its name or its id, None where this target has none such."""
+        return next((pin for pin in self.pin if ref in (pin.id, pin.name)), None)
+
+    def format_of(self, pin: Pin) -> Format:
+        """The format that a pin is opened with."""
+        return pin.format or self.format
+
+    def protocol_name(self, protocol: uuid.UUID) -> str | None:
+        """What the target calls a protocol, None for one that it does not name."""
+        return next((name for name, value in self.protocols.items() if value == protocol), None)
+
+    # ---- its file ----------------------------------------------------------------------------
+
+    def written_in(self, place: Callable[[Sequence[str | int]], str]) -> None:
+        """For who loads it from a file of the user's: `place` gives file, line and key of a key."""
+        self._place = place
+
+    def places(self, *keys: Sequence[str | int]) -> tuple[str, ...]:
+        """Where the user's own file says these, as ``file:line: key``; none of a target that kshs brings."""
+        return () if self._place is None else tuple(map(self._place, keys))
+
+    def places_of_pin(self, pin: Pin) -> tuple[str, ...]:
+        """Where the user's own file says what a pin is opened by: its id, and its format."""
+        at = ("pin", self.pin.index(pin))
+        return self.places((*at, "id"), (*at, "format") if pin.format is not None else ("format",))
+
+    def places_of_protocol(self, pin: Pin, protocol: uuid.UUID) -> tuple[str, ...]:
+        """Where the user's own file says what a protocol is, and which of them a pin supports."""
+        name = self.protocol_name(protocol)
+        if name is None:
+            return ()
+        return self.places(("protocols", name), ("pin", self.pin.index(pin), "accepts"))
+
+
+def check_target(target: Target) -> list[Problem]:
+    """What the parts of a target must agree on among each other; empty if they do."""
+    return list(_disagreements(target))
+
+
+def _disagreements(target: Target) -> Iterator[Problem]:
+    for word in target.protocols:
+        if word in PROTOCOL_WORDS:
+            yield Problem(
+                ("protocols", word),
+                f"a protocol cannot be called {word!r}: scenarios use the word for something else",
+                "give it another name",
+            )
+    ids: set[int] = set()
+    names: set[str] = set()
+    for position, pin in enumerate(target.pin):
+        if pin.id in ids:
+            yield Problem(("pin", position, "id"), f"another pin has the id {pin.id} already")
+        if pin.name in names:
+            yield Problem(("pin", position, "name"), f"another pin is called {pin.name!r} already")
+        ids.add(pin.id)
+        names.add(pin.name)
+        for index, protocol in enumerate(pin.accepts):
+            if protocol not in target.protocols:
+                known = ", ".join(target.protocols) or "none"
+                yield Problem(
+                    ("pin", position, "accepts", index),
+                    f"{protocol!r} is not among [protocols]",
+                    f"there: {known}",
+                )

@@ -1,0 +1,149 @@
+"""Target files: what the harness must know of a driver under test (docs/scenarios.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import UsageError
+from harness.language.model.target import Target, check_target
+from harness.language.toml_file import TomlFile, TomlFileError
+from harness.language.toml_problems import nearest, validation_problems
+
+#: The target files that come with the harness.
+BUILTIN = Path(__file__).parents[1] / "targets"
+
+_BUILTIN_PACKAGE = "builtin:"
+
+
+class TargetError(TomlFileError):
+    """A target file is wrong; see `TomlFileError` for what it carries."""
+
+
+def load(path: Path) -> Target:
+    """A target from its file.
+
+    Raises:
+        TargetError: all that is wrong with the file, each with its line.
+    """
+    file = TomlFile(path, TargetError)
+    try:
+        target = Target.model_validate(file.data)
+    except ValidationError as error:
+        problems = validation_problems(error, Target, file.data)
+        raise file.fail([file.complaint(*problem) for problem in problems]) from None
+    disagreements = check_target(target)
+    if disagreements:
+        raise file.fail([file.complaint(item.path, item.message, item.hint) for item in disagreements])
+    if path.resolve().parent != BUILTIN.resolve():
+        target.written_in(file.place)
+    return target
+
+
+def find(name_or_path: str, *, said: str = "--target", others: Iterable[str] = ()) -> tuple[Target, Path]:
+    """A target by the path of its file, or a builtin one by its name; and the file.
+
+    Args:
+        name_or_path: of the target.
+        said: where the user said it.
+        others: names that the user could have meant, besides the builtin ones.
+
+    Raises:
+        UsageError: there is no such target.
+        TargetError: its file is wrong.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.is_file():
+        return load(path), path
+    builtin = BUILTIN / f"{name_or_path}.toml"
+    if "/" not in name_or_path and builtin.is_file():
+        return load(builtin), builtin
+    known = sorted({*others, *(file.stem for file in BUILTIN.glob("*.toml"))})
+    raise UsageError(
+        f"there is no target {name_or_path!r}",
+        said,
+        nearest(name_or_path, known) or f"give the path of a target file, or one of: {', '.join(known)}",
+    )
+
+
+def package_directory(target: Target, file: Path) -> Path | None:
+    """Where the driver package is, relative to the target's file; None for one that kshs builds itself.
+
+    Raises:
+        TargetError: the directory does not exist, or there is no such builtin package.
+    """
+    if target.package.startswith(_BUILTIN_PACKAGE):
+        name = target.package.removeprefix(_BUILTIN_PACKAGE)
+        if name != "avshs":
+            raise wrong(
+                file, "package", f"there is no builtin package {name!r}", "the only one is builtin:avshs"
+            )
+        return None
+    directory = file.parent / target.package
+    if not directory.is_dir():
+        raise wrong(file, "package", f"there is no directory {directory}", build_it(directory))
+    return directory.resolve()
+
+
+def check_package(target: Target, file: Path) -> None:
+    """What shows before anything is built or booted: that there is a package for this device and service.
+
+    The package itself is checked when it is deployed (`drivers.package.load`).
+
+    Raises:
+        TargetError: there is no one INF, it cannot be read, or it does not name the target's hardware id
+            or its service.
+    """
+    from drivers import inf
+    from drivers.errors import PackageError
+
+    directory = package_directory(target, file)
+    if directory is None:
+        return
+    infs = sorted(path for path in directory.iterdir() if path.suffix.lower() == ".inf" and path.is_file())
+    if not infs:
+        raise wrong(
+            file, "package", f"there is no INF in {directory}", build_it(file.parent / target.package)
+        )
+    if len(infs) > 1:
+        names = ", ".join(path.name for path in infs)
+        raise wrong(
+            file, "package", f"{directory} holds {len(infs)} INF files ({names})", "leave one of them"
+        )
+    try:
+        read = inf.load(infs[0])
+        ids, services = read.hardware_ids(), read.services(target.hardware_id)
+    except PackageError as error:
+        raise wrong(file, "package", str(error), f"mend {infs[0]}") from None
+    if not ids:
+        raise wrong(
+            file, "package", f"{infs[0]} names no device for 64-bit systems", "it needs NTamd64 models"
+        )
+    if target.hardware_id.lower() not in (name.lower() for name in ids):
+        raise wrong(
+            file,
+            "hardware_id",
+            f"'{target.hardware_id}' is not in {infs[0]}",
+            f"there: {', '.join(ids)}",
+        )
+    # An INF that adds no service itself may have it from one of the system's (Include, Needs).
+    if services and target.service.lower() not in (name.lower() for name in services):
+        raise wrong(
+            file,
+            "service",
+            f"{infs[0]} adds no service '{target.service}' for '{target.hardware_id}'",
+            f"there: {', '.join(services)}",
+        )
+
+
+def wrong(file: Path, key: str, message: str, hint: str | None = None) -> TargetError:
+    """The error to raise for what a key of a target file says, with its line."""
+    text = TomlFile(file, TargetError)
+    return TargetError(file, [text.complaint((key,), message, hint)])
+
+
+def build_it(directory: Path) -> str:
+    """What to do where a package is missing."""
+    return f"build it: kshs build --driver SOURCES --out {directory}, or copy INF, SYS and CAT there"

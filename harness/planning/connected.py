@@ -1,0 +1,136 @@
+"""KsPinHandshake and changes of state made into steps, sent and waited for or started and fetched later.
+
+Both are property requests: the pin's driver does the rest.
+"""
+
+from __future__ import annotations
+
+from harness.agent import encode
+from harness.contract.callbacks import OpenObject
+from harness.contract.handshake_data import HandshakeData
+from harness.contract.prediction import predict_pin_handshake
+from harness.language.model import PinHandshake, Rule, SetState, Side, State
+from harness.planning.expectations import from_prediction, override, success
+from harness.planning.planned import Answer, NotApplicable, Want
+from harness.planning.requests import Expected, InFlight, RequestPlanner
+
+
+class ConnectedPlanner(RequestPlanner):
+    """Plans what a pin is told to do with its state and with the pin that it is connected to."""
+
+    def pin_handshake(self, step: PinHandshake) -> None:
+        """One call of KsPinHandshake, or as many at once as the step has threads."""
+        if not self.target.behaviour:
+            raise NotApplicable(f"target {self.target.name} has no behaviour property set (docs/avshs.md)")
+        item = self.objects[step.on]
+        requests = [self._question(step, item, number) for number in range(step.threads)]
+        if step.start is None and step.threads == 1:
+            expected = self._pin_expected(step, item, requests[0], None)
+            self._send(step, item, requests[0], f"KsPinHandshake from {step.on}", expected)
+            return
+        # What the callbacks would do is known as they start; what happens meanwhile, when they are fetched.
+        met = [self._pin_expected(step, item, request, None) for request in requests]
+
+        def fetched(number: int, changed: str | None) -> Expected:
+            return (
+                met[number] if changed is None else self._pin_expected(step, item, requests[number], changed)
+            )
+
+        tokens = self.tokens(step.threads)
+        ends = (item,) if item.peer is None else (item, item.peer)
+        flying = InFlight(step.start or step.on, item.side, ends, item.peer, tokens, fetched)
+        for number, token in enumerate(tokens):
+            what = f"start KsPinHandshake from {step.on} as {self.called(flying, number)}"
+            self._send(step, item, requests[number], what, Expected(Answer.STARTED, ()), token)
+        if step.start is None:
+            self.fetch(flying)
+        else:
+            self.in_flight[step.start] = flying
+
+    def _question(self, step: PinHandshake, item: OpenObject, number: int) -> HandshakeData:
+        accepting = item.peer.pin if item.peer is not None else item.pin
+        protocol = self.names.protocol(step.protocol, accepting)
+        return HandshakeData(protocol, step.argument1 + number, step.argument2).narrowed(self.sizes.kernel)
+
+    def _pin_expected(
+        self, step: PinHandshake, item: OpenObject, data: HandshakeData, changed: str | None
+    ) -> Expected:
+        """What KsPinHandshake is to give, and the property request that brought it there."""
+        peer = item.peer
+        disturbed = changed or item.disturbed or (peer.disturbed if peer is not None else None)
+        if disturbed is None and (item.closed or (peer is not None and peer.closed)):
+            disturbed = "an end's handle is closed"
+        prediction = predict_pin_handshake(
+            peer is not None,
+            self.knowledge.callback(peer or item, data, self.sizes.kernel),
+            pointer_size=self.sizes.kernel,
+            disturbed=disturbed,
+        )
+        wants: tuple[Want, ...] = success() if disturbed is None else ()
+        if item.side is Side.KERNEL:
+            wants += (Want("completions", (1,), Rule.IO),)
+        if step.expect == "contract":
+            wants += from_prediction(prediction)
+        elif not isinstance(step.expect, str):
+            accepting = peer.pin if peer is not None else item.pin
+            wants += override(from_prediction(prediction), self.wants.of(step.expect, accepting))
+        return Expected(Answer.PIN_HANDSHAKE, wants, prediction)
+
+    def _send(
+        self,
+        step: PinHandshake,
+        item: OpenObject,
+        data: HandshakeData,
+        what: str,
+        expected: Expected,
+        token: int | None = None,
+    ) -> None:
+        wide = self.encoder.wide_handshake(data)
+        self.add(
+            what,
+            "PROPERTY",
+            side=item.side,
+            data=wide,
+            guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
+            answer=expected.answer,
+            prediction=expected.prediction,
+            wants=expected.wants,
+            slot=item.slot,
+            value=self.encoder.constant("PROP_PIN_HANDSHAKE"),
+            value2=encode.PROPERTY_GET,
+            in_length=len(wide),
+            out_length=len(self.encoder.abi.cs.kshs_pin_handshake),
+            members=self._in_flight_members(token),
+        )
+
+    def set_state(self, step: SetState) -> None:
+        """A change of a pin's state."""
+        item = self.objects[step.on]
+        wants = self.wants.of_open(step.expect) if not item.closed else ()
+        token: int | None = None
+        if step.start is not None:
+            tokens = self.tokens(1)
+            token = tokens[0]
+
+            def fetched(_number: int, changed: str | None) -> Expected:
+                return Expected(Answer.STATUS, wants if changed is None else ())
+
+            self.in_flight[step.start] = InFlight(step.start, item.side, (item,), None, tokens, fetched)
+        self.add(
+            f"{'put' if token is None else 'start to put'} {step.on} into state {step.to.value}",
+            "PROPERTY",
+            side=item.side,
+            data=list(State).index(step.to).to_bytes(4, "little"),
+            guid=encode.CONNECTION_PROPERTY_SET,
+            answer=Answer.STATUS if token is None else Answer.STARTED,
+            wants=wants if token is None else (),
+            slot=item.slot,
+            value=encode.CONNECTION_STATE,
+            value2=encode.PROPERTY_SET,
+            out_length=4,
+            members=self._in_flight_members(token),
+        )
+        item.state = step.to
+
+    def _in_flight_members(self, token: int | None) -> dict[str, int]:
+        return {} if token is None else {"token": token, "flags": self.encoder.constant("STEP_ASYNC")}

@@ -1,0 +1,166 @@
+"""Names of a scenario made into values of a target, and expectations into fields to compare."""
+
+from __future__ import annotations
+
+import uuid
+
+from harness.contract.prediction import Prediction
+from harness.language.model import (
+    DataExpect,
+    Handshake,
+    OpenExpect,
+    Pin,
+    PinHandshakeExpect,
+    RequestExpect,
+    Rule,
+    SeenExpect,
+    State,
+    Strict,
+    Target,
+)
+from harness.language.model.target import NULL_PROTOCOL, UNKNOWN_PROTOCOL
+from harness.language.model.values import length
+from harness.language.toml_problems import nearest
+from harness.planning.planned import NotApplicable, Want, WantValue
+
+#: What stands for a protocol beside the target's own names and GUIDs.
+_PROTOCOL_WORDS = ("accepted", "unknown", "null")
+
+
+class MisspeltName(NotApplicable):
+    """The target has nothing of this name, but something of a similar one.
+
+    Args:
+        word: the name as it was written.
+        message: what the target lacks.
+        hint: the name that was probably meant, as a question.
+    """
+
+    def __init__(self, word: str | int, message: str, hint: str) -> None:
+        super().__init__(f"{message}; {hint}")
+        self.word = word
+        self.message = message
+        self.hint = hint
+
+
+class Names:
+    """What a scenario's names stand for in one target.
+
+    Raises, in every method, `NotApplicable` for what the target does not have; a `MisspeltName` where
+    it has something of a similar name.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def pin(self, ref: str | int) -> Pin:
+        """A pin by its name or id."""
+        pin = self.target.find_pin(ref)
+        if pin is None:
+            names = [pin.name for pin in self.target.pin]
+            lacks = f"target {self.target.name} has no pin {ref}"
+            near = nearest(str(ref), names)
+            if near is not None:
+                raise MisspeltName(ref, lacks, near)
+            raise NotApplicable(f"{lacks} (it has {', '.join(names)})")
+        return pin
+
+    def protocol(self, text: str, pin: Pin | None) -> uuid.UUID:
+        """A protocol by the target's name for it, by a GUID, or ``accepted``, ``unknown``, ``null``."""
+        if text == "unknown":
+            return UNKNOWN_PROTOCOL
+        if text == "null":
+            return NULL_PROTOCOL
+        if text == "accepted":
+            names = pin.accepts if pin is not None else list(self.target.protocols)
+            if not names:
+                who = f"pin {pin.name} of target" if pin is not None else "target"
+                raise NotApplicable(f"{who} {self.target.name} accepts no protocol")
+            return self.target.protocols[names[0]]
+        if text in self.target.protocols:
+            return self.target.protocols[text]
+        try:
+            return uuid.UUID(text)
+        except ValueError:
+            lacks = f"target {self.target.name} has no protocol {text!r}"
+            near = nearest(text, (*self.target.protocols, *_PROTOCOL_WORDS))
+            if near is not None:
+                raise MisspeltName(text, lacks, near) from None
+            raise NotApplicable(lacks) from None
+
+
+class Wants:
+    """Makes expectations into fields to compare.
+
+    Args:
+        names: of the target.
+        rule: the scenario's; fields that a characteristic scenario asks for are merely its expectation.
+    """
+
+    def __init__(self, names: Names, rule: Rule) -> None:
+        self._names = names
+        self._rule = Rule.EXPECTATION if rule is Rule.CHARACTERISTIC else rule
+
+    def of_open(self, expect: str | OpenExpect) -> tuple[Want, ...]:
+        """Of an open and its like: success unless the scenario says otherwise."""
+        if expect == "success":
+            return success()
+        return () if isinstance(expect, str) else self.of(expect, None)
+
+    def of_request(
+        self, step: Handshake, prediction: Prediction, pin: Pin | None, size: int
+    ) -> tuple[Want, ...]:
+        """Of a handshake: what the contract predicts, and what the scenario asks for."""
+        if step.expect == "record":
+            return ()
+        wants = from_prediction(prediction)
+        if isinstance(step.expect, RequestExpect):
+            wants = override(wants, self.of(step.expect, pin, size))
+        return wants
+
+    def of(
+        self,
+        expect: str | OpenExpect | DataExpect | SeenExpect | PinHandshakeExpect | RequestExpect,
+        pin: Pin | None,
+        size: int = 32,
+    ) -> tuple[Want, ...]:
+        """The fields that an expectation names, with names and lengths made into values."""
+        if not isinstance(expect, Strict):
+            return ()
+        wants = []
+        for name in type(expect).model_fields:
+            value = getattr(expect, name)
+            if value is None:
+                continue
+            values = value if isinstance(value, list) else [value]
+            wants.append(Want(name, tuple(self._want(name, item, pin, size) for item in values), self._rule))
+        return tuple(wants)
+
+    def _want(self, name: str, value: object, pin: Pin | None, size: int) -> WantValue:
+        if name == "protocol":
+            return str(self._names.protocol(str(value), pin))
+        if name in {"information", "changed_bytes"} and value != "untouched":
+            assert isinstance(value, int | str)
+            return length(value, size)
+        if isinstance(value, State):
+            return list(State).index(value)
+        if name == "data":
+            return bytes.fromhex(str(value)).hex()
+        assert isinstance(value, int | str | bool)
+        return value
+
+
+def success() -> tuple[Want, ...]:
+    """A step that prepares must succeed."""
+    return (Want("answer", ("success",), Rule.SETUP),)
+
+
+def from_prediction(prediction: Prediction) -> tuple[Want, ...]:
+    """The fields that the contract predicts; none for a characteristic."""
+    return tuple(Want(item.field, (item.value,), item.rule) for item in prediction.fields)
+
+
+def override(base: tuple[Want, ...], own: tuple[Want, ...]) -> tuple[Want, ...]:
+    """The scenario's own fields in place of the contract's of the same name, and beside the others."""
+    names = {want.field for want in own}
+    return tuple(want for want in base if want.field not in names) + own

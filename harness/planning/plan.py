@@ -1,0 +1,307 @@
+"""From a scenario to what is sent: names become slots, expectations become fields to compare.
+
+A plan is worked out before anything is sent, so that a mistake in a scenario never costs a guest.
+"""
+
+from __future__ import annotations
+
+from harness.agent import encode
+from harness.contract.callbacks import PEER_CLOSED, OpenObject
+from harness.contract.prediction import ObjectKind
+from harness.errors import UsageError
+from harness.language.model import (
+    Behaviour,
+    Cancel,
+    Close,
+    Device,
+    Handshake,
+    OpenDevice,
+    OpenFilter,
+    OpenPin,
+    Pin,
+    PinHandshake,
+    PropertyGet,
+    PropertySet,
+    Reset,
+    Scenario,
+    Seen,
+    SetState,
+    Share,
+    Side,
+    Sleep,
+    Step,
+    Target,
+    Unblock,
+    Wait,
+)
+from harness.language.model.check import Handle, check, shorthand
+from harness.language.model.values import Route
+from harness.planning.connected import ConnectedPlanner
+from harness.planning.expectations import success
+from harness.planning.planned import Answer, NotApplicable, Plan, PlannedStep, Sizes, Want
+
+__all__ = ["Answer", "NotApplicable", "Plan", "PlannedStep", "Sizes", "Want", "plan"]
+
+#: Milliseconds for what the harness adds and for steps of the PnP manager.
+_PLAIN_TIMEOUT_MS = 30_000
+
+#: Behaviours after which a guest cannot be trusted any more.
+_SPOILING = frozenset({"fault", "hang", "corrupt_pool", "bugcheck", "pending"})
+
+
+def plan(scenario: Scenario, target: Target, sizes: Sizes | None = None) -> Plan:
+    """Works out everything that a scenario sends to a target.
+
+    Args:
+        scenario: validated.
+        target: the driver under test.
+        sizes: pointer sizes of the guest.
+
+    Raises:
+        UsageError: the scenario contradicts itself (`harness.language.model.check` says the same with lines).
+        NotApplicable: the target has no such pin or protocol, or lacks the behaviour property set.
+    """
+    problems = check(scenario)
+    if problems:
+        first = problems[0]
+        where = f"scenario {scenario.id}, " + ".".join(str(part) for part in first.path)
+        raise UsageError(first.message, where, first.hint)
+    return _Planner(scenario, target, sizes or Sizes()).plan()
+
+
+class _Planner(ConnectedPlanner):
+    def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
+        super().__init__(scenario, target, sizes)
+        self._control: OpenObject | None = None
+        self._spoils: str | None = None
+        self._touched: dict[int, Pin] = {}
+        self._device_gone = False
+
+    # ---- the whole -------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        for pin in self._pins_used():
+            self._touched[pin.id] = pin
+        if self.target.behaviour:
+            for pin in self._touched.values():
+                self._add_reset(pin, f"reset {pin.name} before the scenario")
+        for text in self.scenario.open:
+            self.open_shorthand(text)
+        for index, step in enumerate(self.scenario.steps):
+            self.index, self.step = index, step
+            self._one(step)
+        self.index = self.step = None
+        steps, self.steps = tuple(self.steps), []
+        self._clean_up()
+        return Plan(self.scenario, steps, tuple(self.steps), self._spoils)
+
+    def _one(self, step: Step) -> None:
+        match step:
+            case OpenFilter():
+                self.open_filter(
+                    step.name, self.handles[step.name], step.index, self.wants.of_open(step.expect)
+                )
+            case OpenDevice():
+                self.open_device(step)
+            case OpenPin():
+                self.open_pin_step(step)
+            case Close():
+                self._close(step)
+            case Share():
+                self.share(step)
+            case Handshake():
+                self.handshake(step)
+            case Wait():
+                self.wait(step)
+            case Cancel():
+                self.cancel(step)
+            case PropertyGet() | PropertySet():
+                self._property(step)
+            case Behaviour():
+                self._behaviour(step)
+            case Reset():
+                pin = self.names.pin(step.pin)
+                self._add_reset(pin, f"reset {pin.name}")
+                self.disturb_requests(pin, "the pin's behaviour changes")
+            case Unblock():
+                pin = self.names.pin(step.pin)
+                self._control_set(f"unblock {pin.name}", "PROP_UNBLOCK", pin.id.to_bytes(4, "little"))
+            case Seen():
+                self._seen(step)
+            case PinHandshake():
+                self.pin_handshake(step)
+            case Device():
+                self._device(step)
+            case SetState():
+                self.set_state(step)
+            case Sleep():
+                self.add(f"sleep {step.ms} ms", "SLEEP", timeout_ms=step.ms, slack_ms=5_000)
+
+    def _clean_up(self) -> None:
+        if self.target.behaviour and not self._device_gone:
+            # RESET also lets callbacks go that still block; without it RELEASE_ALL could wait for them.
+            for pin in self._touched.values():
+                self._add_reset(pin, f"reset {pin.name} after the scenario")
+        for side in Side:
+            if self.next_slot[side]:
+                self.add(
+                    f"close everything on the {side.value} side",
+                    "RELEASE_ALL",
+                    side=side,
+                    timeout_ms=_PLAIN_TIMEOUT_MS,
+                )
+
+    def _close(self, step: Close) -> None:
+        item = self.objects[step.on]
+        if item.closed:
+            self.add(f"forget the closed {step.on}", "CLOSE", side=item.side, slot=item.slot)
+            del self.objects[step.on]
+            return
+        if step.keep:
+            flags = self.encoder.constant("STEP_KEEP")
+            self.add(f"close {step.on} and keep it", "CLOSE", side=item.side, slot=item.slot, flags=flags)
+            item.closed = True
+        else:
+            self.add(f"close {step.on}", "CLOSE", side=item.side, slot=item.slot)
+            del self.objects[step.on]
+        if item.peer is not None and item.peer.disturbed is None:
+            item.peer.disturbed = PEER_CLOSED
+        for flying in self.in_flight.values():
+            if flying.touches(item):
+                flying.changed = f"the {item.kind.value} is closed"
+        for side, owned in list(self.own_filters.items()):
+            if owned is item:
+                del self.own_filters[side]
+        if item.kind is ObjectKind.FILTER:
+            for other in self.objects.values():
+                if other.pin is not None and other.side is item.side:
+                    other.disturbed = "the filter is closed"
+
+    # ---- the target's own steps ------------------------------------------------------------
+
+    def _control_filter(self) -> OpenObject:
+        """A filter of its own for the property set: a class driver may hold the lock of another one."""
+        if not self.target.behaviour:
+            raise NotApplicable(f"target {self.target.name} has no behaviour property set (docs/avshs.md)")
+        if self._control is None:
+            with self.as_setup():
+                self._control = self.open_filter("@control", Handle(Side.KERNEL, Route.CALL))
+        return self._control
+
+    def _control_set(self, what: str, constant: str, data: bytes) -> None:
+        self.add(
+            what,
+            "PROPERTY",
+            data=data,
+            guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
+            answer=Answer.STATUS,
+            wants=success(),
+            slot=self._control_filter().slot,
+            value=self.encoder.constant(constant),
+            value2=encode.PROPERTY_SET,
+            out_length=len(data),
+        )
+
+    def _add_reset(self, pin: Pin, what: str) -> None:
+        self._control_set(what, "PROP_RESET", pin.id.to_bytes(4, "little"))
+        self.knowledge.set(pin, None)
+
+    def _behaviour(self, step: Behaviour) -> None:
+        pin = self.names.pin(step.pin)
+        default = 0 if step.kind != "decline" else 0xC0000010
+        self._control_set(
+            f"let {pin.name} {step.kind}",
+            "PROP_BEHAVIOUR",
+            self.encoder.behaviour(
+                pin_id=pin.id,
+                kind=step.kind,
+                status=default if step.status is None else step.status,
+                delay_ms=step.delay_ms,
+                value=step.value,
+                value2=step.value2,
+            ),
+        )
+        self.knowledge.set(pin, step)
+        self.disturb_requests(pin, "the pin's behaviour changes")
+        if step.kind in _SPOILING:
+            self._spoils = f"pin {pin.name} was told to {step.kind.replace('_', ' ')}"
+
+    def _seen(self, step: Seen) -> None:
+        pin = self.names.pin(step.pin)
+        self.add(
+            f"read what the callback of {pin.name} saw",
+            "PROPERTY",
+            data=pin.id.to_bytes(4, "little"),
+            guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
+            answer=Answer.SEEN,
+            wants=success() + self.wants.of(step.expect, pin),
+            slot=self._control_filter().slot,
+            value=self.encoder.constant("PROP_SEEN"),
+            value2=encode.PROPERTY_GET,
+            in_length=4,
+            out_length=len(self.encoder.abi.cs.kshs_seen),
+        )
+
+    # ---- other steps -----------------------------------------------------------------------
+
+    def _property(self, step: PropertyGet | PropertySet) -> None:
+        item = self.objects[step.on]
+        get = isinstance(step, PropertyGet)
+        data = step.input + (b"" if isinstance(step, PropertyGet) else step.data)
+        self.add(
+            f"{'read' if get else 'write'} property {step.id} of {step.on}",
+            "PROPERTY",
+            side=item.side,
+            data=data,
+            guid=step.set,
+            answer=Answer.STATUS,
+            wants=success() if step.expect == "success" else self.wants.of(step.expect, item.pin),
+            slot=item.slot,
+            value=step.id,
+            value2=encode.PROPERTY_GET if get else encode.PROPERTY_SET,
+            in_length=len(step.input),
+            out_length=step.length if isinstance(step, PropertyGet) else len(step.data),
+        )
+
+    def _device(self, step: Device) -> None:
+        if self._control is not None:
+            with self.as_setup():
+                self.add("close the harness's own filter", "CLOSE", slot=self._control.slot)
+            self._control = None
+        self.add(
+            f"{step.action} the device of {self.target.name}",
+            "DEVICE",
+            side=Side.USER,
+            data=self.target.hardware_id.encode("utf-16-le"),
+            answer=Answer.STATUS,
+            wants=self.wants.of_open(step.expect),
+            value=self.encoder.constant(f"DEVICE_{step.action.upper()}"),
+            timeout_ms=step.timeout_ms or max(self.scenario.timeout_ms, _PLAIN_TIMEOUT_MS),
+        )
+        done = {"restart": "restarted", "remove": "removed", "disable": "disabled", "enable": "enabled"}
+        reason = f"the device is {done[step.action]}"
+        for item in self.objects.values():
+            item.disturbed = reason
+        for flying in self.in_flight.values():
+            flying.changed = reason
+        self.own_filters.clear()
+        self._device_gone = step.action in {"remove", "disable"}
+        if self._device_gone:
+            self._spoils = reason
+        elif step.action == "enable" and self._spoils == "the device is disabled":
+            self._spoils = None
+
+    def _pins_used(self) -> list[Pin]:
+        refs: list[str | int] = []
+        for text in self.scenario.open:
+            entry = shorthand(text)
+            if entry.pin is not None:
+                refs.append(entry.pin)
+            if entry.connect_to is not None and not any(
+                shorthand(other).name == entry.connect_to for other in self.scenario.open
+            ):
+                refs.append(shorthand(entry.connect_to).pin or entry.connect_to)
+        for step in self.scenario.steps:
+            if isinstance(step, OpenPin | Behaviour | Reset | Unblock | Seen):
+                refs.append(step.pin)
+        return list({pin.id: pin for pin in map(self.names.pin, refs)}.values())

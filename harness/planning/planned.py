@@ -1,0 +1,101 @@
+"""What a plan is made of: steps ready to be sent, and the fields their answers are compared by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.contract.prediction import Prediction, Request
+from harness.language.model import Rule, Scenario, Side, Step
+
+WantValue = int | str | bool
+
+
+class NotApplicable(Exception):  # noqa: N818 - a reason to skip, not an error
+    """The target lacks something that the scenario names: verdict skipped, with this reason."""
+
+
+class Answer(StrEnum):
+    """What a step's record is, and so how it is read."""
+
+    REQUEST = "request"
+    """The status block of a handshake or of another control by a handshake's routes."""
+    STARTED = "started"
+    """The request is on its way; its status block comes with the wait step."""
+    STATUS = "status"
+    """A status and perhaps data: opens, properties, device and state steps."""
+    SEEN = "seen"
+    """`kshs_seen`: what a callback saw."""
+    PIN_HANDSHAKE = "pin_handshake"
+    """`kshs_pin_handshake`: what KsPinHandshake gave."""
+    PLAIN = "plain"
+    """Nothing to be judged but that it was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One field that is compared: any of these values will do; `rule` is what a mismatch breaks."""
+
+    field: str
+    values: tuple[WantValue, ...]
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Pointer sizes in bytes of the two sides: of the guest's kernel, and of the agent."""
+
+    kernel: int = 8
+    user: int = 8
+
+    def of(self, side: Side) -> int:
+        """The pointer size of a side."""
+        return self.kernel if side is Side.KERNEL else self.user
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step, ready to be sent.
+
+    `payload` is `kshs_step` and its data; `timeout` the seconds it may take in the guest, and `each` those
+    of one request where it repeats one; `step` the step of the scenario and `index` its place there, None
+    for what the harness adds; `request` and `prediction` are there for handshakes (for one that was
+    started: with its wait step); `doubtful` are the places in the user's target file by which the step
+    goes, and which may be wrong when it fails.
+    """
+
+    what: str
+    payload: bytes
+    timeout: float
+    answer: Answer
+    step: Step | None = None
+    index: int | None = None
+    wants: tuple[Want, ...] = ()
+    request: Request | None = None
+    prediction: Prediction | None = None
+    pointer_size: int = 8
+    doubtful: tuple[str, ...] = ()
+    each: float = 0.0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether all of its requests together have less time than each of them has by itself in turn."""
+        return self.request is not None and self.request.repeat * self.each > self.timeout
+
+    @property
+    def kind(self) -> str:
+        """The step's kind as the scenario file calls it, or ``setup`` for what the harness added."""
+        return self.step.do if self.step is not None else "setup"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is sent for a scenario, in order; then `cleanup`, whatever happened.
+
+    `spoils` says why the lease must not be used for another scenario afterwards, None if it may.
+    """
+
+    scenario: Scenario
+    steps: tuple[PlannedStep, ...]
+    cleanup: tuple[PlannedStep, ...]
+    spoils: str | None

@@ -1,0 +1,220 @@
+"""Requests made into steps: sent and waited for, or started on one or many threads and fetched later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from harness.contract.callbacks import OpenObject
+from harness.contract.handshake_data import HandshakeData, handshake_size
+from harness.contract.prediction import Circumstances, ObjectKind, Prediction, Request, predict
+from harness.errors import UsageError
+from harness.language.model import Cancel, Handshake, Pin, Scenario, Side, Target, Wait
+from harness.language.model.values import length
+from harness.planning.builder import PlanBuilder
+from harness.planning.planned import Answer, Sizes, Want
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the answer to one request is, and what it is compared with."""
+
+    answer: Answer
+    wants: tuple[Want, ...]
+    prediction: Prediction | None = None
+    request: Request | None = None
+    doubtful: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class InFlight:
+    """What one step has started: as many requests as it has tokens.
+
+    `expected` says what is due to the request of that number, given what has `changed` meanwhile;
+    `ends` are the objects whose closing matters to it, `answerer` the one whose callback is asked.
+    """
+
+    name: str
+    side: Side
+    ends: tuple[OpenObject, ...]
+    answerer: OpenObject | None
+    tokens: tuple[int, ...]
+    expected: Callable[[int, str | None], Expected]
+    changed: str | None = None
+
+    def touches(self, item: OpenObject) -> bool:
+        """Whether an object is one of its ends."""
+        return any(end is item for end in self.ends)
+
+
+class RequestPlanner(PlanBuilder):
+    """Plans handshakes, and knows which of them are under way."""
+
+    def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
+        super().__init__(scenario, target, sizes)
+        self.in_flight: dict[str, InFlight] = {}
+        self._next_token = 0
+
+    def _request(self, step: Handshake, item: OpenObject, number: int = 0) -> Request:
+        """The request of one step; `number` counts those of its threads."""
+        pointer_size = self.sizes.of(step.route.side)
+        size = handshake_size(pointer_size)
+        data = HandshakeData(
+            self.names.protocol(step.protocol, item.pin), step.argument1 + number, step.argument2
+        )
+        if step.input is not None:
+            padded = step.input + bytes(max(0, size - len(step.input)))
+            unpacked = HandshakeData.unpack(padded, pointer_size)
+            assert unpacked is not None
+            data = unpacked
+        return Request(
+            data=data.narrowed(pointer_size),
+            route=step.route,
+            mode=step.requestor,
+            control=step.control,
+            in_length=length(step.in_length, size),
+            out_length=length(step.out_length, size),
+            in_buffer=step.in_buffer,
+            out_buffer=step.out_buffer,
+            repeat=step.repeat,
+        )
+
+    def _circumstances(self, request: Request, item: OpenObject) -> Circumstances:
+        pointer_size = self.sizes.of(request.route.side)
+        return Circumstances(
+            object=ObjectKind.CLOSED if item.closed else item.kind,
+            callback=self.knowledge.callback(item, request.data, pointer_size),
+            connected=item.connected,
+            state=item.state,
+            pointer_size=pointer_size,
+            disturbed=item.disturbed,
+        )
+
+    def _members(self, step: Handshake, item: OpenObject, request: Request) -> dict[str, int]:
+        return {
+            "slot": item.slot,
+            "route": self.route(step.route),
+            "mode": self.encoder.constant(f"MODE_{request.mode.name}"),
+            "control": request.control,
+            "in_kind": self.encoder.constant(f"BUFFER_{request.in_buffer.name}"),
+            "out_kind": self.encoder.constant(f"BUFFER_{request.out_buffer.name}"),
+            "in_length": request.in_length,
+            "out_length": request.out_length,
+        }
+
+    def handshake(self, step: Handshake) -> None:
+        """One handshake, or as many at once as it has threads."""
+        item = self.objects[step.on]
+        if step.start is not None or step.threads > 1:
+            flying = self._start(step, item)
+            if step.start is None:
+                self.fetch(flying)
+            else:
+                self.in_flight[step.start] = flying
+            return
+        request = self._request(step, item)
+        circumstances = self._circumstances(request, item)
+        expected = self._expected(step, item, request, circumstances)
+        self.add(
+            f"handshake {step.on} by {step.route.value} from {request.mode.value} mode",
+            "REQUEST",
+            side=step.route.side,
+            data=self._content(step, request, circumstances.pointer_size),
+            answer=expected.answer,
+            request=request,
+            prediction=expected.prediction,
+            wants=expected.wants,
+            doubtful=expected.doubtful,
+            members=self._members(step, item, request),
+        )
+
+    def _expected(
+        self, step: Handshake, item: OpenObject, request: Request, circumstances: Circumstances
+    ) -> Expected:
+        prediction = predict(request, circumstances)
+        size = handshake_size(circumstances.pointer_size)
+        wants = self.wants.of_request(step, prediction, item.pin, size)
+        doubtful: tuple[str, ...] = ()
+        if step.expect == "contract" and item.pin is not None:
+            doubtful = self.target.places_of_protocol(item.pin, request.data.protocol)
+        return Expected(Answer.REQUEST, wants, prediction, request, doubtful)
+
+    def _content(self, step: Handshake, request: Request, pointer_size: int) -> bytes:
+        return step.input if step.input is not None else request.data.pack(pointer_size)
+
+    def _start(self, step: Handshake, item: OpenObject) -> InFlight:
+        """Starts the requests of a step, one a thread, each with a token of its own."""
+        requests = tuple(self._request(step, item, number) for number in range(step.threads))
+        met = tuple(self._circumstances(request, item) for request in requests)
+
+        def expected(number: int, changed: str | None) -> Expected:
+            circumstances = met[number] if changed is None else replace(met[number], disturbed=changed)
+            return self._expected(step, item, requests[number], circumstances)
+
+        tokens = self.tokens(step.threads)
+        flying = InFlight(step.start or step.on, step.route.side, (item,), item, tokens, expected)
+        for number, (token, request) in enumerate(zip(tokens, requests, strict=True)):
+            self.add(
+                f"start handshake {step.on} by {step.route.value} from {request.mode.value} mode as"
+                f" {self.called(flying, number)}",
+                "REQUEST",
+                side=step.route.side,
+                data=self._content(step, request, met[number].pointer_size),
+                answer=Answer.STARTED,
+                request=request,
+                token=token,
+                flags=self.encoder.constant("STEP_ASYNC"),
+                members=self._members(step, item, request),
+            )
+        return flying
+
+    def tokens(self, count: int) -> tuple[int, ...]:
+        """Tokens that were never used in this scenario, for requests in flight."""
+        limit = self.encoder.constant("MAX_TOKENS")
+        if self._next_token + count > limit:
+            raise UsageError(
+                f"more than {limit} requests are started in one scenario", f"scenario {self.scenario.id}"
+            )
+        tokens = tuple(range(self._next_token, self._next_token + count))
+        self._next_token += count
+        return tokens
+
+    @staticmethod
+    def called(flying: InFlight, number: int) -> str:
+        """What messages call one request of a started step."""
+        return f"{flying.name}, thread {number + 1}" if len(flying.tokens) > 1 else flying.name
+
+    def wait(self, step: Wait) -> None:
+        """The answers of a started step."""
+        self.fetch(self.in_flight.pop(step.request))
+
+    def fetch(self, flying: InFlight) -> None:
+        """Waits for the answers of a started step and judges each by its own request."""
+        for number, token in enumerate(flying.tokens):
+            expected = flying.expected(number, flying.changed)
+            self.add(
+                f"wait for {self.called(flying, number)}",
+                "WAIT",
+                side=flying.side,
+                answer=expected.answer,
+                request=expected.request,
+                prediction=expected.prediction,
+                wants=expected.wants,
+                doubtful=expected.doubtful,
+                token=token,
+            )
+
+    def cancel(self, step: Cancel) -> None:
+        """Cancels every request of a started step."""
+        flying = self.in_flight[step.request]
+        flying.changed = "the request is cancelled"
+        for number, token in enumerate(flying.tokens):
+            what = f"cancel {self.called(flying, number)}"
+            self.add(what, "CANCEL", side=flying.side, token=token)
+
+    def disturb_requests(self, pin: Pin, reason: str) -> None:
+        """From now on the contract says nothing of the requests under way to a pin."""
+        for flying in self.in_flight.values():
+            asked = flying.answerer.pin if flying.answerer is not None else None
+            if asked is not None and asked.id == pin.id:
+                flying.changed = reason

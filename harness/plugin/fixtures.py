@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for tests in Python (docs/pytest.md)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from harness.planning.planned import NotApplicable
+from harness.plugin.handshake_call import place_of, scenario_of
+from harness.plugin.state import STATE
+
+if TYPE_CHECKING:
+    from harness.agent.session import AgentSession
+    from harness.agent.status_block import StatusBlock
+    from harness.guests import Guest
+    from harness.language.model import Target
+    from harness.running.runner import Runner
+
+
+class HandshakeFixture(Protocol):
+    """Sends one handshake to a pin that is opened for it, and gives its status block."""
+
+    def __call__(self, on: str = "source", **fields: Any) -> StatusBlock:
+        """Sends it.
+
+        Args:
+            on: as in a scenario's ``open``: a pin of the target, "filter", "source -> sink".
+            fields: of a scenario's handshake step: route, mode, protocol, argument1, argument2, input,
+                in_length, out_length, in_buffer, out_buffer, control, repeat, threads, timeout_ms.
+
+        Raises:
+            CallError: the call is wrong: an error of the test, no failure of the driver.
+        """
+
+
+@pytest.fixture
+def kshs_runner(request: pytest.FixtureRequest) -> Runner:
+    """The runner of this process, with a guest at hand; the lease is shared with other tests."""
+    return request.config.stash[STATE].runner()
+
+
+@pytest.fixture
+def guest(kshs_runner: Runner) -> Guest:
+    """The guest in use: a clean one after anything that spoiled the last."""
+    return kshs_runner.guest
+
+
+@pytest.fixture
+def agent(kshs_runner: Runner) -> Iterator[AgentSession]:
+    """The session with the guest's agent, for steps of one's own; a test that ends it costs the lease."""
+    session = kshs_runner.ready()
+    yield session
+    kshs_runner.release()
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Target:
+    """The driver under test; needs no guest."""
+    return request.config.stash[STATE].provider.target()
+
+
+@pytest.fixture
+def handshake(request: pytest.FixtureRequest, kshs_runner: Runner) -> HandshakeFixture:
+    """Sends one handshake and gives a `StatusBlock`; crashes and hangs fail the test, a wrong call errs."""
+
+    def send(*args: object, **fields: Any) -> StatusBlock:
+        # A skip is then shown at the line of the test that called, not at one of this file.
+        __tracebackhide__ = True
+        where = place_of(sys._getframe(1), request.config.rootpath)
+        try:
+            driver = kshs_runner.provider.target()
+            scenario = scenario_of(request.node.name, args, fields, driver, where)
+            answers = kshs_runner.answer(scenario)
+        except NotApplicable as why:
+            pytest.skip(str(why))
+        return answers[-1][1]
+
+    return send

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results as dataclasses, and as the records of ``results.jsonl`` (docs/results.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.results.rule_outcome import judged_rules
+from harness.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One field of a status block, as expected and as it came, in words for people."""
+
+    field: str
+    expected: str
+    got: str
+    ok: bool
+    rule: str | None = None
+    clause: str | None = None
+    characteristic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step of a scenario: what was asked, what came, what is said of it."""
+
+    index: int
+    name: str
+    do: str
+    verdict: Verdict
+    route: str | None = None
+    mode: str | None = None
+    rule: str | None = None
+    line: int | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    status_block: Mapping[str, Any] | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[str, ...] = ()
+    reason: str | None = None
+
+    @property
+    def mismatches(self) -> tuple[Comparison, ...]:
+        """The comparisons that speak against the driver."""
+        return tuple(c for c in self.comparisons if not c.ok and not c.characteristic)
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioResult:
+    """One scenario on one lease."""
+
+    id: str
+    title: str
+    rules: tuple[str, ...]
+    verdict: Verdict
+    file: str
+    line: int | None = None
+    tags: tuple[str, ...] = ()
+    reason: str | None = None
+    steps: tuple[StepResult, ...] = ()
+    evidence: tuple[str, ...] = ()
+    seconds: float = 0.0
+    guest_seconds: float = 0.0
+    lease: str | None = None
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The routes of its requests, each once, in the order of their first use."""
+        return tuple(dict.fromkeys(step.route for step in self.steps if step.route))
+
+
+def _plain(value: Any) -> Any:
+    """JSON's view of a dataclass field: 64-bit numbers stay numbers, bytes become hex."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (str, int, float, bool)) or value is None:
+        return value
+    return str(value)
+
+
+def scenario_records(result: ScenarioResult, *, order: int, worker: str) -> Iterator[dict[str, Any]]:
+    """The lines of one scenario: its verdict, then one a step."""
+    shallow = {f.name: getattr(result, f.name) for f in dataclasses.fields(result) if f.name != "steps"}
+    yield {
+        "kind": "scenario",
+        "order": order,
+        "worker": worker,
+        "step_count": len(result.steps),
+        "routes": list(result.routes),
+        "judged": judged_rules(result.rules, result.steps),
+        **_plain(shallow),
+    }
+    for step in result.steps:
+        fields = {f.name: getattr(step, f.name) for f in dataclasses.fields(step) if f.name != "comparisons"}
+        yield {
+            "kind": "step",
+            "order": order,
+            "scenario": result.id,
+            **_plain(fields),
+            "comparisons": [dataclasses.asdict(comparison) for comparison in step.comparisons],
+        }

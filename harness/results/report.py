@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""report.html: one self-contained file made from the records of a run.
+
+Nothing in it is trusted: every text is escaped by Jinja2, no resource is fetched, and the page's
+own policy (a Content-Security-Policy with the hashes of the one style and the one script) forbids
+everything else, so that text from a guest could not run even if it slipped through.
+
+What needs reading is in the page as it is.  The steps of scenarios that passed or were skipped are
+nine tenths of it; they are rendered and escaped like the others, then kept as one compressed block
+that the script unpacks when somebody first wants any of it (docs/results.md, "report.html").
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from harness.errors import HarnessError
+from harness.results import parts, tally
+from harness.results.rule_outcome import RECORDED, RECORDED_WORDS, standing
+from harness.rules import CLAUSES
+from harness.verdict import Verdict
+
+#: The order of routes as columns; others follow in the order of the alphabet.
+ROUTES = ("call", "irp", "sync", "event", "port", "apc")
+
+#: Of scenarios and steps about which nobody needs to read more than their heading.
+_QUIET = frozenset({Verdict.PASSED.value, Verdict.SKIPPED.value})
+#: Of zlib: a tenth smaller than its default, for a hundredth of a second.
+_COMPRESSION = 8
+_HEADING = itemgetter("verdict", "index", "name", "do", "route", "mode", "rule", "reason")
+_COMPARISON = itemgetter("field", "expected", "got", "ok", "rule", "clause", "characteristic")
+#: Types of values that `number` makes the same text of whenever they are equal and of one type.
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+def render(records: Sequence[Mapping[str, Any]]) -> str:
+    """The page for the records of one run, as `harness.results.record.merge` gives them.
+
+    Raises:
+        HarnessError: the records hold no run, or a run of a newer schema.
+    """
+    runs = tally.of_kind(records, "run")
+    if len(runs) != 1:
+        raise HarnessError(f"{len(runs)} runs in these records, one is needed")
+    if runs[0].get("schema", 0) > parts.SCHEMA:
+        raise HarnessError(
+            f"these results have schema {runs[0]['schema']}, this kshs reads up to {parts.SCHEMA}"
+        )
+    environment = Environment(
+        loader=PackageLoader("harness.results"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["seconds"] = seconds
+    environment.filters["number"] = number
+    pieces = _Pieces(environment)
+    style, script = _asset("report.css"), _asset("report.js")
+    scenarios = _scenarios(records)
+    totals, test_totals = tally.counts(records), tally.counts(records, "test")
+    matrix = tally.matrix(records)
+    packed = {s["anchor"]: pieces.body(s) for s in scenarios if _is_quiet(s)}
+    with ThreadPoolExecutor(1) as pool:
+        # zlib lets others run: the rest of the page is rendered meanwhile.
+        packing = pool.submit(_packed, packed)
+        return environment.get_template("report.html.j2").render(
+            run=runs[0],
+            environments=tally.of_kind(records, "environment"),
+            scenarios=scenarios,
+            bodies={s["anchor"]: pieces.body(s) for s in scenarios if s["anchor"] not in packed},
+            kept=packing.result if packed else None,
+            verdicts=[verdict.value for verdict in Verdict],
+            tally=totals,
+            total=len(scenarios),
+            bar=_bar(totals),
+            verdict=_overall(totals + test_totals, runs[0].get("problem")),
+            tests=tally.of_kind(records, "test"),
+            test_totals=test_totals,
+            standings={verdict.value: verdict.value for verdict in Verdict} | {RECORDED: RECORDED_WORDS},
+            matrix=matrix,
+            routes=_columns(matrix),
+            rules={rule.value: text for rule, text in CLAUSES.items()},
+            sums={rule: sum(routes.values(), Counter()) for rule, routes in _by_rule(scenarios).items()},
+            characteristics=_characteristics(scenarios),
+            skips=_skips(scenarios),
+            style=style,
+            script=script,
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        )
+
+
+def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Renders into a file, replaced in one step."""
+    text = render(records)
+    fresh = path.with_name(f".{path.name}.new")
+    # Half of a surrogate pair cannot be written; all else can.
+    fresh.write_text(text, encoding="utf-8", errors="replace")
+    fresh.replace(path)
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people, from seconds."""
+    if value is None:
+        return "–"
+    if value < 0.001:
+        return f"{value * 1e6:.0f} µs"
+    if value < 1:
+        return f"{value * 1e3:.0f} ms"
+    if value < 90:
+        return f"{value:.1f} s"
+    return f"{int(value // 60)} min {int(value % 60)} s"
+
+
+def number(value: Any) -> str:
+    """A value of a status block for people: booleans as words, absent values as a dash."""
+    if value is None:
+        return "–"
+    if value is True:
+        return "yes"
+    if value is False:
+        return "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(number(item) for item in value) or "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {number(item)}" for key, item in value.items()) or "none"
+    return str(value)
+
+
+class _Pieces:
+    """The macros of scenario.html.j2, for Python and as functions for all templates.
+
+    A run has thousands of steps and repeats itself: what most of them share is rendered once.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        environment.globals["heading"] = self.heading
+        environment.globals["rows"] = self.rows
+        environment.globals["compared"] = self.compared
+        macros: Any = environment.get_template("scenario.html.j2").module
+        # True and 1 are equal and read differently, hence typed.
+        once = functools.partial(functools.lru_cache, maxsize=None, typed=True)
+        self.body: Callable[[Mapping[str, Any]], str] = macros.body
+        self._heading: Callable[..., str] = once()(macros.step_heading)
+        self._row = once()(macros.row)
+        self._comparison = once()(macros.comparison)
+        #: Fields and answers of a step's characteristics, as the cells behind its name.
+        environment.globals["answers"] = once()(macros.answers)
+
+    def heading(self, step: Mapping[str, Any]) -> str:
+        """What a step was and how it ended."""
+        return self._heading(*_HEADING(step))
+
+    def rows(self, mapping: Mapping[str, Any]) -> Markup:
+        """One row for each key."""
+        row = self._row
+        return _joined(
+            [row(key, value if type(value) in _SCALARS else number(value)) for key, value in mapping.items()]
+        )
+
+    def compared(self, comparisons: Iterable[Mapping[str, Any]]) -> Markup:
+        """One row for each comparison."""
+        return _joined([self._comparison(*_COMPARISON(c)) for c in comparisons])
+
+
+def _joined(rendered: Iterable[Markup]) -> Markup:
+    # Markup's own join asks of each whether it has been escaped; what macros give always has.
+    return Markup("".join(rendered))  # noqa: S704
+
+
+def _is_quiet(scenario: Mapping[str, Any]) -> bool:
+    """Whether its body may depend on the page's script: nothing of it speaks against anybody."""
+    return (
+        scenario["verdict"] in _QUIET
+        and not scenario["evidence"]
+        and all(step["verdict"] in _QUIET for step in scenario["steps"])
+    )
+
+
+def _packed(bodies: Mapping[str, str]) -> str:
+    """Rendered bodies by anchor as JSON, gzip and base64, which no HTML can be in."""
+    text = json.dumps(bodies, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode("ascii"), _COMPRESSION, mtime=0)).decode("ascii")
+
+
+def _asset(name: str) -> str:
+    return (resources.files("harness.results") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _scenarios(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    steps: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
+    for step in tally.of_kind(records, "step"):
+        steps.setdefault((step["order"], step["scenario"]), []).append(step)
+    return [
+        {**record, "steps": steps.get((record["order"], record["id"]), []), "anchor": f"s{position}"}
+        for position, record in enumerate(tally.of_kind(records, "scenario"))
+    ]
+
+
+def _columns(matrix: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    present = {route for routes in matrix.values() for route in routes}
+    return [r for r in ROUTES if r in present] + sorted(present - {*ROUTES, "-"}) + ["-"] * ("-" in present)
+
+
+def _by_rule(scenarios: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Counter[str]]]:
+    # Row sums count scenarios, not cells: one that uses three routes is still one.
+    table: dict[str, dict[str, Counter[str]]] = {}
+    for scenario in scenarios:
+        for rule in scenario["rules"] or ["-"]:
+            table.setdefault(rule, {}).setdefault("all", Counter())[standing(scenario, rule)] += 1
+    return table
+
+
+def _bar(totals: Counter[str]) -> list[dict[str, str]]:
+    """The parts of the bar that shows how many there are of each verdict, in percent."""
+    total = sum(totals.values())
+    parts, x = [], 0
+    for verdict in Verdict:
+        count = totals[verdict.value]
+        if count:
+            parts.append(
+                {"name": verdict.value, "x": f"{100 * x / total:.4f}", "width": f"{100 * count / total:.4f}"}
+            )
+        x += count
+    return parts
+
+
+def _overall(totals: Counter[str], problem: str | None) -> str:
+    """One word for the run: never better than its exit code."""
+    for verdict in (Verdict.CRASHED, Verdict.HUNG, Verdict.FAILED, Verdict.ERROR):
+        if totals[verdict.value]:
+            return verdict.value
+    if problem:
+        return Verdict.ERROR.value
+    return Verdict.PASSED.value if totals[Verdict.PASSED.value] else Verdict.SKIPPED.value
+
+
+def _characteristics(scenarios: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Scenarios with such answers, each with its steps that have some."""
+    found = []
+    for scenario in scenarios:
+        recorded = []
+        for step in scenario["steps"]:
+            answers = tuple((c["field"], c["got"]) for c in step["comparisons"] if c["characteristic"])
+            if answers:
+                recorded.append({"name": step["name"], "answers": answers})
+        if recorded:
+            count = sum(len(step["answers"]) for step in recorded)
+            found.append(
+                {"anchor": scenario["anchor"], "id": scenario["id"], "recorded": recorded, "count": count}
+            )
+    return found
+
+
+def _skips(scenarios: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    reasons: dict[str, list[Mapping[str, Any]]] = {}
+    for scenario in scenarios:
+        if scenario["verdict"] == Verdict.SKIPPED:
+            reasons.setdefault(scenario.get("reason") or "no reason given", []).append(scenario)
+    return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a run in a few lines: verdicts, then by rule and by route, then why things were skipped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.results import tally
+from harness.results.rule_outcome import RECORDED, RECORDED_WORDS, standing
+from harness.verdict import Verdict
+from vm.words import counted
+
+_MAX_REASONS = 12
+
+
+def lines(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Plain lines, without colours."""
+    return list(_lines(records))
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Like ``41 passed, 2 failed``; nothing is said of what did not happen."""
+    parts = [f"{counts[v.value]} {v.value}" for v in Verdict if counts.get(v.value)]
+    if counts.get(RECORDED):
+        parts.append(f"{counts[RECORDED]} {RECORDED_WORDS}")
+    return ", ".join(parts) or "nothing ran"
+
+
+def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    scenarios = tally.of_kind(records, "scenario")
+    tests = tally.of_kind(records, "test")
+    if tests:
+        yield f"tests in Python: {in_words(tally.counts(records, kind='test'))}"
+    if not scenarios:
+        return
+    yield f"{counted(len(scenarios), 'scenario')}: {in_words(tally.counts(records))}"
+    by_rule: dict[str, Counter[str]] = {}
+    by_route: dict[str, Counter[str]] = {}
+    for scenario in scenarios:
+        for rule in scenario["rules"]:
+            by_rule.setdefault(rule, Counter())[standing(scenario, rule)] += 1
+        for route in scenario["routes"]:
+            by_route.setdefault(route, Counter())[scenario["verdict"]] += 1
+    for rule in sorted(by_rule, key=tally.rule_key):
+        yield f"  {rule:<16}{in_words(by_rule[rule])}"
+    for route, counts in by_route.items():
+        yield f"  by {route:<13}{in_words(counts)}"
+    reasons = tally.skip_reasons(records)
+    if reasons:
+        yield "skipped, because:"
+        for reason, count in reasons.most_common(_MAX_REASONS):
+            yield f"  {count} x {reason}"
+        if len(reasons) > _MAX_REASONS:
+            yield f"  and {counted(len(reasons) - _MAX_REASONS, 'more reason')}, in the report"
+    for environment in tally.of_kind(records, "environment"):
+        names = environment.get("unimplemented_calls")
+        if names:
+            yield f"called, but not there in the reference ks.sys: {', '.join(names)}"

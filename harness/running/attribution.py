@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is to blame when a step ends without an answer, or with one that says that it was lost.
+
+The guest's own evidence decides: a crash that it shows is the driver's, a request that began and never
+came back while nothing crashed is a hang, and everything else is an error of the harness.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import AgentError, StepHungError
+from harness.guests import Evidence
+from harness.guests.crash_record import crash_sentence
+from harness.verdict import Verdict
+
+if TYPE_CHECKING:
+    from harness.agent.session import AgentSession
+    from harness.guests import Guest
+    from harness.planning.planned import PlannedStep
+    from harness.results.record import StepResult
+
+#: Seconds that a crash record may come after the crash: the recorder is a process of its own.
+_RECORDER_TIME = 6.0
+_RECORDER_POLL = 0.5
+#: Kinds of steps that the agent carries out without any driver: their hanging is no driver's.
+_AGENT_KINDS = frozenset({"sleep"})
+
+
+@dataclass
+class Ended:
+    """What ended the answers of a scenario before its last step."""
+
+    verdict: Verdict
+    reason: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Asks one lease for its evidence.
+
+    Args:
+        guest: of the lease.
+        session: with its agent.
+        crashes: the step that asks the agent for the records of the crash recorder.
+    """
+
+    guest: Guest
+    session: AgentSession
+    crashes: bytes
+
+    def of_error(self, step: PlannedStep, error: Exception) -> Ended:
+        """What it means that no record came: the guest's own evidence decides."""
+        evidence = self._evidence(wait=not isinstance(error, StepHungError))
+        # A machine that stands still would be asked for its agent's last words in vain, and for long.
+        told = list(self.session.log) if evidence.standstill else self.session.evidence().splitlines()
+        shown = (*evidence.driver, *evidence.other, *told[-20:])
+        if evidence.driver:
+            return Ended(Verdict.CRASHED, f"{step.what}: {evidence.driver[0]}", shown)
+        if isinstance(error, StepHungError) and not evidence.gone:
+            if evidence.standstill is not None:
+                reason = f"{step.what}: no answer in {error.waited:.0f} s, but {evidence.standstill}"
+                return Ended(Verdict.ERROR, reason, shown)
+            if error.begun and step.kind not in _AGENT_KINDS:
+                return Ended(
+                    Verdict.HUNG,
+                    f"{step.what}: no answer in {error.waited:.0f} s, and the guest shows no crash",
+                    shown,
+                )
+            return Ended(Verdict.ERROR, f"{step.what}: the agent stopped answering ({error})", shown)
+        return Ended(Verdict.ERROR, f"{step.what}: {error}", shown)
+
+    def of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
+        """The agent lives and says that the step was lost or hung, after so many seconds: who knows more?"""
+        told = self._ask_crashes()
+        if result.verdict is Verdict.HUNG and not told:
+            # A driver that crashed while the agent waited looks hung from where the agent stands.
+            evidence = self._evidence(wait=False)
+            if not evidence.driver:
+                return _overdue(step, result, seconds, evidence)
+        elif told:
+            evidence = Evidence(driver=told)
+        else:
+            evidence = self._evidence(wait=True)
+        shown = (*evidence.driver, *evidence.other)
+        first = evidence.driver[0] if evidence.driver else result.reason
+        return Ended(Verdict.CRASHED, f"{step.what}: {first}", shown)
+
+    def _ask_crashes(self) -> tuple[str, ...]:
+        """The crash recorder's records, through the agent; empty when there are none in its time."""
+        deadline = time.monotonic() + _RECORDER_TIME
+        while True:
+            try:
+                record = self.session.run(self.crashes, what="crashes", timeout=10.0)
+                found = json.loads(record.data or b"[]")
+            except (AgentError, StepHungError, ValueError):
+                return ()
+            lines = tuple(crash_sentence(item) for item in found if isinstance(item, dict))
+            if lines or time.monotonic() > deadline:
+                return lines
+            time.sleep(_RECORDER_POLL)
+
+    def _evidence(self, *, wait: bool) -> Evidence:
+        """The guest's evidence; given time to appear where a crash is likely."""
+        deadline = time.monotonic() + (_RECORDER_TIME if wait else 0.0)
+        while True:
+            evidence = self.guest.evidence()
+            known = evidence.driver or evidence.gone or evidence.other or evidence.standstill
+            if known or time.monotonic() >= deadline:
+                return evidence
+            time.sleep(_RECORDER_POLL)
+
+
+def _overdue(step: PlannedStep, result: StepResult, seconds: float, evidence: Evidence) -> Ended:
+    """A step whose time was over by the agent's clock, in a guest that shows no crash: is it a hang?"""
+    if step.request is not None and step.crowded and seconds >= step.timeout:
+        reason = (
+            f"{step.what}: its {step.request.repeat} requests did not get through in"
+            f" {step.timeout:g} s, which is all that one step has, and none of them is known to hang:"
+            " make several steps of it"
+        )
+        return Ended(Verdict.ERROR, reason, evidence.other)
+    if evidence.standstill is not None:
+        return Ended(
+            Verdict.ERROR, f"{step.what}: {result.reason}, but {evidence.standstill}", evidence.other
+        )
+    return Ended(Verdict.HUNG, f"{step.what}: {result.reason}", evidence.other)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of a plan and the record that came back, made into a `StepResult`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness import ntstatus
+from harness.agent.frames import Record
+from harness.agent.status_block import Outcome, StatusBlock
+from harness.language.model import Rule
+from harness.planning.planned import PlannedStep
+from harness.results.record import Comparison, StepResult
+from harness.running import comparison as compare
+from harness.verdict import Verdict
+
+#: Rules by which a step is judged that goes by the target file: that it can be opened, and what it accepts.
+_BY_THE_FILE = frozenset({Rule.SETUP.value, Rule.H9.value})
+
+
+def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepResult, StatusBlock | None]:
+    """What one record says: compared, and its outcome made a verdict; and the decoded block.
+
+    A record that cannot be decoded is the agent's fault, hence `ERROR`.
+    """
+    try:
+        block = StatusBlock.from_record(record, pointer_size=step.pointer_size)
+    except ValueError as error:
+        return step_result(position, step, Verdict.ERROR, reason=str(error)), None
+    decoded = compare.decoded(step, block)
+    if decoded is not None:
+        block = replace(block, seen=dict(decoded))
+    comparisons = compare.judge(step, block)
+    wrong = [c for c in comparisons if not c.ok and not c.characteristic]
+    detail = ntstatus.name(block.detail)
+    reason: str | None = None
+    match block.outcome:
+        case Outcome.LOST:
+            verdict, reason = Verdict.CRASHED, f"the kernel side vanished under the step ({detail})"
+        case Outcome.HUNG:
+            verdict, reason = Verdict.HUNG, _overdue(step)
+        case Outcome.UNSUPPORTED:
+            verdict, reason = Verdict.SKIPPED, f"this guest cannot do it: {step.what} ({detail})"
+        case Outcome.REFUSED:
+            verdict, reason = (
+                Verdict.ERROR,
+                f"the guest refused the step as impossible: {step.what} ({detail})"
+                f"{_or_the_file(step, block.detail == ntstatus.NO_SUCH_DEVICE)}",
+            )
+        case _:
+            verdict = Verdict.FAILED if wrong else Verdict.PASSED
+            if wrong:
+                first = wrong[0]
+                reason = f"{first.rule}: {first.field} is {first.got}, expected {first.expected}"
+                reason += _or_the_file(step, first.rule in _BY_THE_FILE)
+    result = step_result(
+        position, step, verdict, reason=reason, block=block.as_dict(), comparisons=comparisons
+    )
+    return result, block
+
+
+def _overdue(step: PlannedStep) -> str:
+    """What a step that hung has waited for."""
+    if step.request is None or step.request.repeat == 1:
+        return f"no answer within {step.timeout:g} s"
+    return f"no answer to one of {step.request.repeat} requests within {step.each:g} s"
+
+
+def _or_the_file(step: PlannedStep, concerned: bool) -> str:
+    """Where else to look than at the driver: neither of the two is known to be wrong."""
+    if not (concerned and step.doubtful):
+        return ""
+    return f"; if the driver is right, the target file may be wrong: {', '.join(step.doubtful)}"
+
+
+def step_result(
+    position: int,
+    step: PlannedStep,
+    verdict: Verdict,
+    *,
+    reason: str | None = None,
+    block: Mapping[str, Any] | None = None,
+    comparisons: Sequence[Comparison] = (),
+) -> StepResult:
+    """A result with everything that the plan knows of the step, judged or not."""
+    request = step.request
+    judged = next((c.rule for c in comparisons if not c.ok and not c.characteristic), None)
+    predicted = step.prediction.rules[0].value if step.prediction and step.prediction.rules else None
+    notes = [step.step.note] if step.step is not None and step.step.note else []
+    if step.prediction is not None:
+        notes.append(step.prediction.reason)
+    return StepResult(
+        index=position,
+        name=step.what,
+        do=step.kind,
+        verdict=verdict,
+        route=request.route.value if request else None,
+        mode=request.mode.value if request else None,
+        rule=judged or predicted,
+        request={}
+        if request is None
+        else {
+            "protocol": str(request.data.protocol),
+            "argument1": f"0x{request.data.argument1:X}",
+            "argument2": f"0x{request.data.argument2:X}",
+            "control": f"0x{request.control:08X}",
+            "in_length": request.in_length,
+            "out_length": request.out_length,
+            "in_buffer": request.in_buffer.value,
+            "out_buffer": request.out_buffer.value,
+        },
+        status_block=block,
+        comparisons=tuple(comparisons),
+        notes=tuple(notes),
+        reason=reason,
+    )
+
+
+def unjudged(position: int, step: PlannedStep, why: str) -> StepResult:
+    """A step about which nothing can be said, and why."""
+    return step_result(position, step, Verdict.SKIPPED, reason=why)

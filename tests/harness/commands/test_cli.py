@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.commands import run
+from harness.commands.run import Selection, Tally, arguments, exit_code
+from harness.config import Config
+from harness.errors import UsageError
+from harness.results import parts
+from tests.harness.plugin.test_plugin import CONFTEST, CRASH, HANG, KILL, SCENARIOS, WRONG_SIZE
+from tests.harness.results.test_report import make
+from vm.doctor import Check
+
+ROOT = Path(__file__).parents[3]
+
+
+def kshs(cwd: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "basic.toml").write_text(SCENARIOS)
+    (tmp_path / "conftest.py").write_text(CONFTEST.format(root=str(ROOT), options=""))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "code", "says"),
+    [
+        ("", (), 0, "4 scenarios: 3 passed, 1 skipped"),
+        (WRONG_SIZE, (), 1, "4 scenarios: 2 passed, 1 failed, 1 skipped"),
+        (CRASH, (), 1, "1 crashed"),
+        (HANG, (), 1, "1 hung"),
+        (KILL, (), 3, "1 error"),
+        ('fail="no room"', (), 3, "no room (kshs doctor)"),
+        ("", ("-k", "nothing-like-this"), 2, "4 deselected"),
+        ("", ("-k", "h9"), 3, "1 scenario: 1 skipped"),
+    ],
+)
+def test_exit_codes_of_run(project: Path, options: str, words: tuple[str, ...], code: int, says: str) -> None:
+    (project / "conftest.py").write_text(CONFTEST.format(root=str(ROOT), options=options))
+    done = kshs(project, "run", "scenarios", "--out", "o", *words)
+    assert (done.returncode, says in done.stdout) == (code, True), done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (project / "o" / "junit.xml").exists()
+
+
+def test_run_leaves_three_files_and_takes_pytest_arguments(project: Path) -> None:
+    done = kshs(project, "run", "scenarios", "--out", "o", "--", "-v", "--maxfail=3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "scenarios/basic.toml::h4.short PASSED" in done.stdout
+    assert sorted(p.name for p in (project / "o").iterdir()) == ["junit.xml", "report.html", "results.jsonl"]
+    assert "kshs run scenarios --out o -- -v --maxfail=3" in (project / "o" / "report.html").read_text()
+
+
+def test_scenarios_and_out_come_from_kshs_toml(project: Path) -> None:
+    (project / "kshs.toml").write_text('[run]\nscenarios = ["scenarios"]\nout = "elsewhere"\n')
+    done = kshs(project, "run", "-k", "h4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (project / "elsewhere" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "/nowhere"), "kshs: /nowhere: there is no such file or directory"),
+        (("run", "--target", "nope"), "kshs: --target: there is no target 'nope'"),
+        (("run", "-n", "many"), "kshs: Invalid value for '-n'"),
+        (("run", "--config", "none.toml"), "kshs: none.toml: cannot be read"),
+        (("report", "."), "kshs: .: there is no results.jsonl"),
+        (("run", "--out", "/dev/null"), "kshs: /dev/null: results cannot be written there: File exists"),
+        (("run", "--out", "/dev/null/x"), "kshs: /dev/null/x: results cannot be written there: Not a dir"),
+        (("run", ".", "--out", "o"), "kshs: nothing was selected"),
+        (("shell", "--guest", "nope"), "kshs: there is no guest 'nope' (recipes: wine; or kshs provision)"),
+        (("shell", "--guest", "win11"), "kshs: the guest win11 is not made (run: kshs provision win11"),
+        (("clean", "--guest", "nope"), "kshs: there is no Windows guest 'nope' on this machine; there"),
+        (("build", "--driver", "/nowhere", "--out", "o"), "kshs: /nowhere: there is no such directory"),
+        (("build", "--driver", ".", "--out", "o"), "kshs: {here}: holds 0 INF files, exactly one is needed"),
+        (
+            ("build", "--driver", ".", "--out", "/dev/null"),
+            "kshs: /dev/null: nothing can be written there: File",
+        ),
+        (
+            ("build", "--out", "/dev/null"),
+            "kshs: /dev/null: nothing can be written there: File exists (check --out)",
+        ),
+        (
+            ("build", "--out", "/dev/null/o"),
+            "kshs: /dev/null/o: nothing can be written there: Not a directory",
+        ),
+        (("fly",), "kshs: No such command 'fly'"),
+        (("version", "--", "-x"), "kshs: only run takes arguments behind --"),
+    ],
+)
+def test_bad_usage_is_one_clear_line_and_2(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    done = kshs(tmp_path, *words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith(says.replace("{here}", str(tmp_path))), done.stderr
+    assert words[0] != "build" or not (tmp_path / "o").exists()
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("guest", "says"),
+    [
+        ("nope", "ERROR: there is no guest 'nope' (recipes: wine; or kshs provision)"),
+        ("win11", "ERROR: the guest win11 is not made (run: kshs provision win11 --iso FILE)"),
+    ],
+)
+def test_a_guest_that_is_not_there_is_told_before_any_test(tmp_path: Path, guest: str, says: str) -> None:
+    done = kshs(tmp_path, "run", "--guest", guest, "--out", "o", XDG_CACHE_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (2, "", says)
+
+
+def test_who_brings_guests_names_them(project: Path) -> None:
+    done = kshs(project, "run", "scenarios", "--guest", "ours", "--out", "o")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "code"), [((), "", 0), (("-k", "h4 and"), "", 2), ((), "[[scenario]]", 2)]
+)
+def test_guests_are_made_only_where_the_selection_is_right(
+    project: Path, words: tuple[str, ...], more: str, code: int
+) -> None:
+    (project / "scenarios" / "other.toml").write_text(SCENARIOS.replace('id = "', 'id = "other.') + more)
+    done = kshs(project, "run", "scenarios", "--out", "o", *words)
+    said = done.stdout + done.stderr
+    assert (done.returncode, "preparing nothing" in said) == (code, code == 0), said
+    assert "Warning" not in said
+
+
+def test_a_wrong_scenario_file_is_2(project: Path) -> None:
+    (project / "scenarios" / "basic.toml").write_text(SCENARIOS.replace("input one", "").replace("H4", "H44"))
+    done = kshs(project, "run", "scenarios", "--out", "o")
+    assert done.returncode == 2
+    assert "basic.toml:" in done.stdout and "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (0, "all 2 prerequisites are met"),
+        (1, "1 of 2 prerequisites is not met: a"),
+        (2, "2 of 2 prerequisites are not met: a, b"),
+    ],
+)
+def test_doctor_counts_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bad: int, says: str
+) -> None:
+    found = [Check(name, number >= bad, "detail", "mend") for number, name in enumerate("ab")]
+    monkeypatch.setattr("vm.doctor.checks", lambda config: found)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor"])
+    assert (ended.value.code, capsys.readouterr().out.splitlines()[-1]) == (3 if bad else 0, says)
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
+    done = kshs(tmp_path, "run", "/nowhere", KSHS_DEBUG="1")
+    assert done.returncode == 2 and "Traceback" in done.stderr
+
+
+def test_report_is_rendered_again(tmp_path: Path) -> None:
+    make(tmp_path)
+    done = kshs(tmp_path, "report", ".")
+    assert done.returncode == 0, done.stderr
+    assert "h4.short" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "results.jsonl: 0 runs in these records, one is needed"),
+        (b"\0\xff\n", "results.jsonl:1: this line is no record of a run"),
+        (b'{"kind": "run"}\n{"kind": "sce', "results.jsonl:2: this line is no record of a run"),
+        (b'{"kind": "run", "schema": 99}\n', "results.jsonl: these results have schema 99"),
+        (b'{"kind": "run", "schema": 1}\n', "results.jsonl: these are not the records of a run"),
+        (b'{"kind": "run"}\n{"kind": "scenario"}\n', "results.jsonl: these are not the records of a run"),
+    ],
+)
+def test_a_report_of_broken_results_is_2(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "results.jsonl").write_bytes(content)
+    done = kshs(tmp_path, "report", ".")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith(f"kshs: {says}"), done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_sources_that_do_not_compile_are_2(tmp_path: Path) -> None:
+    source = Path(ROOT / "drivers/avshs")
+    for path in source.iterdir():
+        if path.suffix == ".inf":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "wrong.c").write_text("int wrong(void) { return nothing; }\n")
+    done = kshs(tmp_path, "build", "--driver", ".", "--out", "o")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "nothing" in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_help_and_version(tmp_path: Path) -> None:
+    assert kshs(tmp_path).stdout.startswith("Usage: kshs")
+    done = kshs(tmp_path, "version")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert done.returncode == 0 and done.stdout.startswith(f"kshs {project['version']}, ABI ")
+
+
+def test_arguments_behind_the_dashes_are_pytests() -> None:
+    assert cli.split_arguments(["run", "a", "--", "-x", "--"]) == (["run", "a"], ["-x", "--"])
+    assert cli.split_arguments(["run"]) == (["run"], [])
+
+
+def test_a_node_id_is_a_path(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("")
+    made = arguments(Selection(paths=(Path(f"{file}::one"),)), Config())
+    assert made[-1] == f"{file}::one"
+    with pytest.raises(UsageError, match="no such file"):
+        arguments(Selection(paths=(tmp_path / "y.toml",)), Config())
+
+
+@pytest.mark.parametrize(
+    ("code", "counts", "expected"),
+    [
+        (0, {"passed": 3, "skipped": 1}, run.DONE),
+        (1, {"passed": 3, "failed": 1, "errors": 1}, run.DRIVER),
+        (1, {"passed": 3, "errors": 1}, run.INFRASTRUCTURE),
+        (0, {"skipped": 4}, run.INFRASTRUCTURE),
+        (5, {}, run.USAGE),
+        (4, {}, run.USAGE),
+        (2, {"uncollected": 1}, run.USAGE),
+        (2, {"passed": 1}, run.INFRASTRUCTURE),
+        (3, {"passed": 1}, run.INFRASTRUCTURE),
+        (0, {}, run.INFRASTRUCTURE),
+    ],
+)
+def test_nothing_that_did_not_run_is_passed(code: int, counts: dict[str, int], expected: int) -> None:
+    tally = Tally()
+    for name, value in counts.items():
+        setattr(tally, name, value)
+    assert exit_code(code, tally) == expected
+
+
+def test_what_an_earlier_run_left_is_gone_before_anything_else(tmp_path: Path) -> None:
+    """A run that ends early, here for a broken scenario, must not leave its predecessor's verdict."""
+    out = tmp_path / "out"
+    (out / ".parts-dead").mkdir(parents=True)
+    for name in ("junit.xml", "results.jsonl", "report.html", "notes.txt"):
+        (out / name).write_text("old")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[[scenario]]\nid = 1\n")
+    done = kshs(tmp_path, "run", str(broken), "--out", str(out))
+    assert done.returncode == 2, done
+    assert {path.name for path in out.iterdir()} <= {"junit.xml", "notes.txt"}
+    assert (out / "notes.txt").read_text() == "old", "what is not a run's stays"
+    assert not (out / "junit.xml").exists() or (out / "junit.xml").read_text() != "old"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "a CI that cancels"])
+def test_a_run_that_is_told_to_stop_ends_in_order_and_says_so(project: Path, number: signal.Signals) -> None:
+    (project / "test_long.py").write_text(
+        "import pathlib, time\n"
+        "def test_long(handshake):\n"
+        "    handshake('sink')\n"
+        "    pathlib.Path('begun').touch()\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "harness.cli", "run", "scenarios", "test_long.py", "--out", "o"]
+    process = subprocess.Popen(
+        # A shell starts what runs in its background with Ctrl-C ignored, and that is passed on.
+        ["env", "--default-signal=INT", *command],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (project / "begun").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, output
+    assert "Traceback" not in output
+    found = parts.read(project / "o" / "results.jsonl")
+    assert "interrupted" in found[0]["problem"]
+    assert "<title>kshs: error" in (project / "o" / "report.html").read_text()
+    assert [path.name for path in (project / "o").iterdir() if path.name.startswith(".")] == []

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.errors import DeployError, UsageError
+from harness.guests import deploy
+from harness.guests.crash_record import crash_lines, crash_sentence
+from harness.guests.provider import VmGuest, VmProvider
+from vm.config import VmConfig
+from vm.events import GuestEvents
+from vm.image import Image
+from vm.windows.sealed import WindowsImage
+
+RECORD: dict[str, Any] = {
+    "kind": "exception",
+    "pid": 120,
+    "process": "winedevice.exe",
+    "code": "0xc0000005",
+    "access": "write",
+    "target": "0x0",
+    "fault": {"address": "0x35412d7", "module": "avshs.sys", "offset": "0x12d7"},
+    "driver": "avshs.sys",
+}
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        (RECORD, "exception 0xc0000005 at avshs.sys+0x12d7, write of 0x0 in winedevice.exe"),
+        (
+            {**RECORD, "fault": {"address": "0x170000010", "module": "ntdll.dll", "offset": "0x10"}},
+            "exception 0xc0000005 at ntdll.dll+0x10, called by avshs.sys, write of 0x0 in winedevice.exe",
+        ),
+        (
+            {"code": 0xC0000094, "address": 4096, "module": None, "offset": None},
+            "exception 0xC0000094 at 0x1000",
+        ),
+        (
+            {"kind": "bugcheck", "code": "0xde", "process": "winedevice.exe"},
+            "bugcheck 0xde in winedevice.exe",
+        ),
+        ({}, "exception None"),
+    ],
+)
+def test_crash_records_in_words(record: dict[str, Any], says: str) -> None:
+    assert crash_sentence(record) == says
+
+
+def test_torn_and_foreign_lines_are_kept_as_they_are() -> None:
+    text = json.dumps(RECORD) + '\n{"kind": "exc\n\nerr:ntoskrnl:KeBugCheckEx 000000DE\n[1]\n'
+    assert crash_lines(text)[1:] == ['{"kind": "exc', "err:ntoskrnl:KeBugCheckEx 000000DE", "[1]"]
+    assert all(len(line) <= 500 for line in crash_lines("x" * 10_000))
+
+
+# ---- what a guest's family changes --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "gone", "driver"),
+    [("wine", True, ()), ("windows", False, ("the hypervisor reports: the guest crashed (0xD1)",))],
+)
+def test_a_panic_is_the_drivers_only_where_drivers_are_a_part_of_the_kernel(
+    family: str, gone: bool, driver: tuple[str, ...]
+) -> None:
+    events = GuestEvents()
+    events.record("panicked", "0xD1")
+    lease: Any = nullcontext()
+    lease.family, lease.events, lease.standstill = family, events, lambda: None
+    evidence = VmGuest(lease).evidence()
+    assert (evidence.gone, evidence.driver) == (gone, driver)
+    assert "0xD1" in "".join([*evidence.driver, *evidence.other])
+
+
+BUILD: Any = SimpleNamespace(digest="b", client=Path("ksclient.sys"))
+PACKAGE: Any = SimpleNamespace(digest="p", sys=[Path("theirs.sys")])
+
+
+def provider() -> VmProvider:
+    target: Any = SimpleNamespace(target=SimpleNamespace(hardware_id=r"Root\Theirs", service="theirs"))
+    return VmProvider(VmConfig(), target)
+
+
+def windows(*legs: str, family: str = "windows") -> WindowsImage:
+    manifest = {
+        "family": family,
+        "name": "lab",
+        "profile": {"name": "lab", "legs": list(legs), "verifier_drivers": ["Extra.sys"]},
+    }
+    return WindowsImage("d", Path("lab"), manifest)
+
+
+def test_a_target_is_checked_against_what_the_images_family_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(build: Any, package: Any) -> None:
+        raise UsageError("theirs.sys imports KsFoo")
+
+    monkeypatch.setattr(deploy, "check_imports", refused)
+    for image in (Image("d", Path("wine"), {"family": "wine"}), windows(family="wine")):
+        with pytest.raises(UsageError, match="imports KsFoo"):
+            provider().layer(BUILD, PACKAGE, image, print)
+    assert provider().layer(BUILD, PACKAGE, windows(), print).digest
+
+
+def test_the_verifier_leg_is_part_of_the_layer_and_of_every_guest() -> None:
+    given = provider()
+    plain, leg = (given.layer(BUILD, PACKAGE, image, print) for image in (windows(), windows("verifier")))
+    assert plain.digest != leg.digest
+    info: dict[str, Any] = {"verifier": {"flags": 0, "drivers": [], "settings": None, "active": None}}
+    given._build, given._package = BUILD, PACKAGE
+    given.check_guest(info)  # no image, no leg
+    given._image = windows()
+    given.check_guest(info)
+    given._image = windows("verifier")
+    with pytest.raises(DeployError, match=r"classes 1 2 4 .*is off there"):
+        given.check_guest(info)
+    watched = [{"name": name, "loads": 1} for name in ("avshs.sys", "ksclient.sys", "extra.sys")]
+    info["verifier"]["active"] = {"flags": 0xFFFFFFFF, "drivers": watched}
+    with pytest.raises(DeployError, match=r"does not watch theirs\.sys, only avshs\.sys, extra\.sys, ks"):
+        given.check_guest(info)
+    watched.append({"name": "theirs.sys", "loads": 2})
+    given.check_guest(info)
