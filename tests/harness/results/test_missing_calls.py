@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.agent import missing_calls
+from harness.agent.missing_calls import ask
 from harness.errors import AgentError
-from harness.results import parts, report, summary, tally
+from harness.results import missing_calls, parts, report, summary, tally
 from harness.results.record import ScenarioResult
 from harness.verdict import Verdict
 from tests.harness.results.test_report import RUN
@@ -26,9 +26,9 @@ def environment(*names: str) -> dict[str, Any]:
     }
 
 
-def merge(directory: Path, *parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def merge(directory: Path, *lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
     paths = []
-    for number, records in enumerate(parts):
+    for number, records in enumerate(lists):
         part = parts.PartWriter(directory / f"part-{number}.jsonl")
         for record in records:
             part.write(record)
@@ -77,8 +77,8 @@ def test_the_agent_is_asked_for_these_alone() -> None:
         return SimpleNamespace(data=json.dumps(environment("KsB", "KsA")["info"]).encode())
 
     session: Any = SimpleNamespace(run=run)
-    assert missing_calls.ask(session) == ["KsA", "KsB"]
+    assert ask(session) == ["KsA", "KsB"]
     assert steps == ["functions called in vain"]
     session.run = lambda *arguments, **more: SimpleNamespace(data=b"torn{")
     with pytest.raises(AgentError, match="not one JSON object"):
-        missing_calls.ask(session)
+        ask(session)
