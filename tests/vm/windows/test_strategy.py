@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state machine against a machine that is played: every way in which an attempt can end."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.vm.windows.test_media import make_iso, make_wim
+from tests.vm.windows.discs import Image, make_disc, make_wim
 from vm.accel import Accelerator
 from vm.config import VmConfig
 from vm.windows import evidence, plan, sealing, strategy, tpm
@@ -22,7 +23,7 @@ from vm.windows.state import State
 from vm.windows.strategy import Options, ProvisionError, provision
 
 LINE = "\r\n\r\n{}\r\n"
-IMAGES = (("Server", "ServerStandardEval", 9, "Server"),)
+IMAGES = (Image("Server"),)
 
 
 class PlayedMachine:
@@ -144,7 +145,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def what(tmp_path_factory: pytest.TempPathFactory) -> plan.Plan:
     folder = tmp_path_factory.mktemp("plan")
-    iso = make_iso(folder, {"install.wim": make_wim(folder, IMAGES)})
+    iso = make_disc(folder / "medium.iso", {"sources/install.wim": make_wim(folder, IMAGES)})
     agent = folder / "kshsctl.exe"
     agent.write_bytes(b"MZ")
     profile = WindowsProfile(name="lab", edition="ServerStandardEval", firmware="bios", evaluation_days=180)

@@ -183,12 +183,12 @@ def test_the_way_makes_it_no_other_guest(
 
 @pytest.fixture
 def small_plan(tmp_path: Path) -> Callable[..., plan.Plan]:
-    from tests.vm.windows.test_media import make_iso, make_wim
+    from tests.vm.windows.discs import make_disc, make_wim
     from tests.vm.windows.test_strategy import IMAGES
     from vm.windows.media import digest
     from vm.windows.profile import WindowsProfile
 
-    iso = make_iso(tmp_path, {"install.wim": make_wim(tmp_path, IMAGES)})
+    iso = make_disc(tmp_path / "medium.iso", {"sources/install.wim": make_wim(tmp_path, IMAGES)})
     agent = tmp_path / "kshsctl.exe"
     agent.write_bytes(b"MZ")
 
