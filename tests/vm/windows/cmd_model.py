@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What cmd.exe and a program's C runtime make of a command line, by their documented rules, as a model for tests.
+"""What cmd.exe and a C runtime make of a command line, by their documented rules: a model for tests.
 
 Of cmd: "cmd" (Windows Server documentation, the rule of ``/c`` and quotes), and the phases in which it reads
 a line that is not in a batch file: variables first, then quotes, escapes and operators.
