@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from vm.commands import run
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.files import locked, private_directory, remove_tree
 from vm.hypervisor import Hypervisor
-from vm.progress import Progress, Silent
+from vm.progress import WARNING, Progress, Silent
 from vm.windows import evidence, plan, sealed, sealing, tpm
 from vm.windows.machine import Hardware, Machine
 from vm.windows.payload import MAXIMUM_STARTS, step_names
@@ -29,6 +29,7 @@ from vm.windows.profile import Firmware
 from vm.windows.sealed import WindowsImage
 from vm.windows.state import ORDER, Failure, Record, Session, State, StateFile, now
 from vm.windows.watch import Serial, Story
+from vm.words import printable
 
 MAXIMUM_REBOOTS_BEFORE = 6
 """Restarts before the first milestone: Setup needs two, updates of its own some more."""
@@ -82,11 +83,11 @@ def provision(
     private_directory(hv.config.cache_dir)
     private_directory(home.parent)
     with locked(home.parent / f"{home.name}.lock", watcher, "makes the same guest"):
-        there = sealed.find(hv.config, what.profile.name)
-        if there is not None and not chosen.rebuild:
+        there = None if chosen.rebuild else sealed.find(hv.config, what.profile.name)
+        if there is not None:
             if there.digest != what.digest:
                 raise VmError(
-                    f"a guest of this name was made of other things on {there.manifest['made']}",
+                    f"a guest of this name was made of other things on {there.manifest.get('made') or 'another day'}",
                     str(there.path),
                     "add --rebuild to make it anew, or choose another name",
                 )
@@ -111,14 +112,19 @@ class _Strategy:
     # ---- the way -----------------------------------------------------------
 
     def run(self) -> WindowsImage:
-        state = self._state.record.state
-        if state is State.ABSENT:
-            self._prepare()
-        if self._state.record.state is State.MEDIA_CHECKED:
-            self._make_disk()
-        if self._state.record.state in (State.MEDIA_CHECKED, *[s for s in ORDER if s.runs]):
-            self._install()
-        return self._seal()
+        with self._recording():
+            state = self._state.record.state
+            if state is State.ABSENT:
+                self._prepare()
+            if self._state.record.state is State.MEDIA_CHECKED:
+                self._make_disk()
+            if self._state.record.state in (State.MEDIA_CHECKED, *[s for s in ORDER if s.runs]):
+                self._install()
+            image = self._seal()
+        # It is an image from here on; what is left of its making is no reason to have none.
+        with contextlib.suppress(OSError):
+            remove_tree(self._layout.folder)
+        return image
 
     def _open_state(self) -> StateFile:
         path = self._layout.folder / "state.json"
@@ -199,19 +205,14 @@ class _Strategy:
         with sealing.trial(self._hv, self._plan, self._layout, folder) as machine:
             self._machine = machine
             try:
-                answer = sealing.ask(machine, self._layout.folder, self._limit(State.SETTLED))
-            except sealing.NoAnswerError as error:
-                self._fail(error.message)
+                with self._recording():
+                    answer = sealing.ask(machine, self._layout.folder, self._limit(State.SETTLED))
             finally:
                 self._machine = None
         remove_tree(folder)
         self._say(State.SETTLED, "sealing", 0.97)
-        record = self._state.record
-        image = sealing.seal(
-            self._hv, self._plan, self._layout, self._home, answer, record.reached[State.FIRST_BOOT]
-        )
-        remove_tree(self._layout.folder)
-        return image
+        installed = self._state.record.installed
+        return sealing.seal(self._hv, self._plan, self._layout, self._home, answer, installed)
 
     # ---- the machine -------------------------------------------------------
 
@@ -235,16 +236,24 @@ class _Strategy:
                 self._state.save()
                 machine.resume()
                 remove_tree(saved)
-                yield machine
+                # Inside, where the machine still runs and can be looked at.
+                with self._recording():
+                    yield machine
             except KeyboardInterrupt:
-                self._progress.step("interrupted: saving the machine (a second time gives it up)")
-                if machine.ended is None:
-                    machine.save(saved)
-                    self._state.record.saved = True
-                    self._state.save()
+                self._save_machine(machine, saved)
                 raise
             finally:
                 self._machine = None
+
+    def _save_machine(self, machine: Machine, saved: Path) -> None:
+        self._progress.step("interrupted: saving the machine (a second time gives it up)")
+        try:
+            if machine.ended is None:
+                machine.save(saved)
+                self._state.record.saved = True
+                self._state.save()
+        except (VmError, OSError) as error:
+            self._progress.step(f"{WARNING}the machine could not be saved: {error}")
 
     def _next_session(self) -> Session:
         record = self._state.record
@@ -314,6 +323,27 @@ class _Strategy:
 
     # ---- failures ----------------------------------------------------------
 
+    @contextlib.contextmanager
+    def _recording(self) -> Iterator[None]:
+        """Whatever goes wrong inside is put on record as a failure of this attempt, with evidence.
+
+        Raises:
+            ProvisionError: the failure.
+            InputError: passed on once it is on record, since it is the user's to mend.
+        """
+        try:
+            yield
+        except ProvisionError:
+            raise  # on record already
+        except InputError as error:
+            self._record_failure(str(error))
+            raise
+        except VmError as error:
+            self._fail(str(error), error)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            self._fail(said if isinstance(error, OSError) else f"unexpected error: {said}", error)
+
     def _fail_step(self, serial: Serial) -> NoReturn:
         failure = serial.failure
         if failure is None:
@@ -321,13 +351,24 @@ class _Strategy:
         last = next((line for line in reversed(failure.tail) if line.strip()), "")
         self._fail(f"{failure}" + (f": {last.strip()}" if last else ""))
 
-    def _fail(self, reason: str) -> NoReturn:
+    def _fail(self, reason: str, cause: Exception | None = None) -> NoReturn:
         """Keeps evidence and the state, and ends the attempt.
 
         Raises:
             ProvisionError: always.
         """
+        state = self._state.record.state
+        folder = self._record_failure(reason, cause)
+        raise ProvisionError(
+            f"{printable(reason)} (state: {state}); evidence in {folder}",
+            f"guest {self._plan.profile.name}",
+            f"repeat the command with --resume to go on from {_resumes_at(state)}",
+        ) from cause
+
+    def _record_failure(self, reason: str, cause: Exception | None = None) -> Path:
+        """The failure goes into the state, what can be seen of the guest into the folder that is returned."""
         record = self._state.record
+        reason = printable(reason)
         stamp = now().replace(":", "").replace("+0000", "Z")
         folder = self._layout.folder / "evidence" / f"{stamp}-{record.state.replace(' ', '-')}"
         self._progress.step("keeping what can be seen of the guest")
@@ -341,15 +382,14 @@ class _Strategy:
             machine=self._machine,
             serial=serial,
             endpoint=(lambda port: sealed.endpoint(self._layout.folder, port)) if reachable else None,
+            cause=cause,
         )
         record.failure = Failure(state=record.state, reason=reason, evidence=str(folder), at=now())
-        self._state.save()
-        name = self._plan.profile.name
-        raise ProvisionError(
-            f"{reason} (state: {record.state}); evidence in {folder}",
-            f"guest {name}",
-            f"repeat the command with --resume to go on from {_resumes_at(record.state)}",
-        )
+        try:
+            self._state.save()
+        except (VmError, OSError) as error:  # a full disk, say, which may be the failure itself
+            self._progress.step(f"{WARNING}the failure could not be put on record: {error}")
+        return folder
 
 
 def _resumes_at(state: State) -> State:

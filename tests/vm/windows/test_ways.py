@@ -116,8 +116,11 @@ def test_the_last_way_is_taken_when_the_others_fail(bench: Bench) -> None:
     assert bench.made == [Way.BOOT]
 
 
-@pytest.mark.parametrize("change", ["disk", "qemu", "accelerator", "damage"])
-def test_the_record_holds_for_one_disk_on_one_host(bench: Bench, change: str) -> None:
+ODD_RECORDS: tuple[Any, ...] = ({"teleport": {"reason": "r"}}, {"fork": "r"}, {"fork": {}}, ["fork"], None)
+
+
+@pytest.mark.parametrize("change", ["disk", "qemu", "accelerator", "damage", *ODD_RECORDS], ids=str)
+def test_the_record_holds_for_one_disk_on_one_host(bench: Bench, change: Any) -> None:
     bench.broken[Way.FORK] = SILENT
     bench.ensure()
     bench.broken.clear()
@@ -128,7 +131,9 @@ def test_the_record_holds_for_one_disk_on_one_host(bench: Bench, change: str) ->
     elif change == "accelerator":
         bench.hv.accelerator = Accelerator("tcg", "played")
     else:
-        ways.record_of(bench.image).write_text("{torn")
+        record = ways.record_of(bench.image)
+        value = json.loads(record.read_text())
+        record.write_text(json.dumps({**value, "failed": change}) if change in ODD_RECORDS else "{torn")
     assert ways.failed(bench.hv, bench.image) == {}
     assert bench.ensure() == ("fork", [])
 
