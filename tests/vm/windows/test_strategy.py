@@ -19,9 +19,10 @@ from vm.accel import Accelerator
 from vm.config import VmConfig
 from vm.errors import InputError, VmError
 from vm.windows import evidence, plan, sealing, strategy, tpm
+from vm.windows.failures import ProvisionError
 from vm.windows.profile import WindowsProfile
 from vm.windows.state import State
-from vm.windows.strategy import Options, ProvisionError, provision
+from vm.windows.strategy import Options, provision
 
 LINE = "\r\n\r\n{}\r\n"
 IMAGES = (Image("Server"),)
@@ -307,10 +308,11 @@ def test_what_the_user_gave_stays_the_users_to_mend(bench: Bench, monkeypatch: p
         raise InputError("cannot be read", "tool.exe")
 
     with monkeypatch.context() as patched, pytest.raises(InputError, match=r"^tool\.exe: cannot be read$"):
-        patched.setattr(plan, "write", fail)
+        patched.setattr(strategy.Serial, "new", fail)
         bench.make(GOOD)
     record = json.loads((bench.work / "state.json").read_text())
     assert record["failure"]["reason"] == "tool.exe: cannot be read"
+    assert len(list((bench.work / "evidence").iterdir())) == 1
     bench.make(GOOD, resume=True)
 
 
