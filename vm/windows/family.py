@@ -59,5 +59,15 @@ class Windows:
 
     @property
     def shut_down(self) -> str:
-        """Ends the guest in an orderly way."""
+        """Windows' own, without a question to programs."""
         return "shutdown /s /t 0 /f"
+
+    @property
+    def runs_on_linux(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def bugchecks(self) -> str | None:
+        """None: they stop the machine, which the hypervisor tells."""
+        return None

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from vm.errors import VmError
-from vm.family import Family
 from vm.files import digest_of, locked, private_directory, remove_tree, write_json
 from vm.hypervisor import Hypervisor
 from vm.lease import Lease
@@ -52,9 +51,10 @@ class WindowsTemplate(Template):
     """How leases come to be."""
 
     @property
-    def family(self) -> Family:
-        """How to speak to its guests."""
-        return self.image.speech
+    def ways_that_failed(self) -> Mapping[str, str]:
+        """What was tried before, with the reasons."""
+        said = self.manifest.get("ways_that_failed")
+        return {str(way): str(reason) for way, reason in said.items()} if isinstance(said, dict) else {}
 
     @property
     def variables(self) -> Path:
@@ -315,9 +315,8 @@ def _shell(hv: Hypervisor, image: WindowsImage, machine: Machine, *, booting: bo
 
 
 def _shut_down(hv: Hypervisor, shell: Shell, machine: Machine) -> None:
-    command = "shutdown /s /t 0 /f" if shell.family.name == "windows" else "sync; poweroff"
     with contextlib.suppress(VmError):  # the answer may not come back any more
-        shell.run(command, timeout=30)
+        shell.run(shell.family.shut_down, timeout=30)
     seconds = _SHUT_DOWN_SECONDS[hv.accelerator.kind]
     if not machine.domain.events.wait(lambda events: events.stopped, seconds):
         raise VmError(f"does not shut down within {seconds:.0f} s", machine.domain.name)

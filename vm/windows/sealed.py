@@ -14,20 +14,19 @@ from pydantic import BaseModel, Field, ValidationError
 
 from vm.config import VmConfig
 from vm.errors import InputError, VmError
-from vm.family import Family, Wine
+from vm.family import Family, family
 from vm.files import read_json
-from vm.image import Image
+from vm.image import Image, VerifierSettings
 from vm.progress import WARNING
 from vm.ssh import Endpoint, Shell
+from vm.windows import payload
 from vm.windows.answer_file import ACCOUNT
-from vm.windows.family import Windows
 from vm.windows.plan import Keys
-from vm.windows.profile import WindowsProfile
+from vm.windows.profile import Leg, WindowsProfile
 from vm.windows.state import Moment
 from vm.words import counted
 
 WARN_DAYS = 14
-_FAMILIES: dict[str, Family] = {"windows": Windows(), "wine": Wine()}
 
 
 def _anew(name: str) -> str:
@@ -100,9 +99,16 @@ class WindowsImage(Image):
         return self.path / "tpm"
 
     @property
+    def verifier(self) -> VerifierSettings | None:
+        """As the verifier leg set it."""
+        if Leg.VERIFIER not in self.profile.legs:
+            return None
+        return VerifierSettings(payload.VERIFIER_CLASSES, payload.verifier_drivers(self.profile))
+
+    @property
     def speech(self) -> Family:
         """How to speak to its guests."""
-        return _FAMILIES[self.family]
+        return family(self.family)
 
     def endpoint(self, port: int) -> Endpoint:
         """The SSH server of a guest of this image behind `port`."""
@@ -218,10 +224,12 @@ def family_of(transport: paramiko.Transport) -> Family:
     Raises:
         VmError: neither cmd of Windows nor a POSIX shell with Wine behind it.
     """
-    said = Shell(transport, Windows(), "the guest").run("ver", timeout=60)
+    said = Shell(transport, family("windows"), "the guest").run("ver", timeout=60)
     if said.exit_code == 0 and "Microsoft Windows" in said.text:
-        return _FAMILIES["windows"]
-    said = Shell(transport, Wine(), "the guest").run("test -x /usr/lib/wine/wine64 && uname -s", timeout=60)
+        return family("windows")
+    said = Shell(transport, family("wine"), "the guest").run(
+        "test -x /usr/lib/wine/wine64 && uname -s", timeout=60
+    )
     if said.text == "Linux":
-        return _FAMILIES["wine"]
+        return family("wine")
     raise VmError("answers over SSH, and is neither Windows nor Wine", "the guest")

@@ -193,12 +193,12 @@ def test_out_must_be_a_place_to_write(kshs, medium: Path, tmp_path: Path) -> Non
 
 def test_a_run_names_the_command_that_makes_the_guest(kshs, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from harness.errors import UsageError
-    from harness.guests.windows import windows_image
+    from harness.guests.source import usable_guest
     from vm.config import VmConfig
 
     config = VmConfig(cache_dir=tmp_path)
-    assert windows_image(config, "wine", print) is None
+    assert usable_guest(config, "wine", print).family == "wine"
     with pytest.raises(UsageError, match="kshs provision server2025 --iso FILE"):
-        windows_image(config, "server2025", print)
+        usable_guest(config, "server2025", print)
     with pytest.raises(UsageError, match="no guest 'nobody'"):
-        windows_image(config, "nobody", print)
+        usable_guest(config, "nobody", print)

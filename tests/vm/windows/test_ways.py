@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.config import load
-from harness.guests import provider as guests
+from vm import guests
 from vm.accel import Accelerator
 from vm.config import VmConfig
 from vm.errors import GuestTimeout, VmError
@@ -78,7 +78,7 @@ class Bench:
         self.made.clear()
         template = lease.ensure(self.hv, self.image, layer, told, way=way)
         template.in_use.close()
-        facts = guests.windows_facts(self.image, template)
+        facts = guests.find(self.config, "win11").facts(template)
         return str(facts["leases"]), told.lines
 
 
