@@ -146,6 +146,12 @@ class Disc:
         descriptor = self._file.read(_SECTOR)
         if not self.size:
             raise InputError("the ISO image is empty", str(self.path), self._again)
+        if descriptor[1:6] in (b"BEA01", b"NSR02", b"NSR03"):
+            raise InputError(
+                "this image has UDF alone; kshs reads discs that have ISO 9660 too, as Windows media do",
+                str(self.path),
+                f"check {option}",
+            )
         if len(descriptor) == _SECTOR and descriptor[:7] != b"\x01CD001\x01":
             raise InputError("this is not an ISO image", str(self.path), f"check {option}")
         if len(descriptor) < _SECTOR:

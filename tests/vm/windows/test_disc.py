@@ -159,6 +159,7 @@ def test_damage_anywhere_is_said_in_one_line(tmp_path_factory: pytest.TempPathFa
         (b"", "is empty"),
         (b"\0" * 70_000, "not an ISO image"),
         (b"PK\3\4" * 20, "fewer than any ISO image"),
+        (b"\0" * 32_768 + b"\0BEA01\1".ljust(2048, b"\0") * 4, "UDF alone"),
     ],
 )
 def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes, message: str) -> None:

@@ -129,6 +129,15 @@ def test_endless_noise_takes_no_memory() -> None:
     assert reader.feed(b"\r\nKSHS 1 sealed\r\n") == [Milestone(Kind.SEALED)]
 
 
+def test_an_endless_log_takes_no_memory() -> None:
+    reader = Reader()
+    reader.feed(b"KSHS 1 failed agent 5\r\nKSHS 1 log-begin agent\r\n")
+    for number in range(1000):
+        reader.feed(b"KSHS 1 log %d\r\n" % number)
+    assert reader.failure is not None
+    assert len(reader.failure.tail) == 100 and reader.failure.tail[-1] == "999"
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_parse_or_are_refused(data: bytes) -> None:
     for line in (data, b"KSHS 1 " + data, b"KSHS 1 log " + data):
