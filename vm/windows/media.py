@@ -197,7 +197,9 @@ def choose(
         )
     (image,) = candidates
     for problem, hint in itertools.islice(_objections(image, wanted), 1):
-        raise InputError(f"image {image} {problem}", str(media.path), hint or offered)
+        raise InputError(
+            f"image {image} {problem}", str(media.path), f"{offered}; {hint}" if hint else offered
+        )
     return image
 
 
@@ -244,9 +246,15 @@ def _objections(image: wim.WimImage, wanted: Wanted) -> Iterator[tuple[str, str 
         given = f"is for {image.architecture}" if image.architecture else "says no architecture"
         yield f"{given}, and the guest is {wanted.architecture}", None
     if not _same(image.edition, wanted.edition):
-        yield f"is not of the edition {wanted.edition} that {wanted.name} wants", None
+        yield (
+            f"is not of the edition {wanted.edition} that {wanted.name} wants",
+            f"set edition of [guests.{wanted.name}] in kshs.toml if this one is meant",
+        )
     if not _installed_as(image, wanted.installation):
-        yield f"is not of the installation type {wanted.installation} that {wanted.name} wants", None
+        yield (
+            f"is not of the installation type {wanted.installation} that {wanted.name} wants",
+            f"set installation of [guests.{wanted.name}] in kshs.toml if this one is meant",
+        )
     if not image.edition.casefold().endswith("eval") and not wanted.licensed:
         yield from _not_an_evaluation(wanted)
     yield from _build_objections(image, wanted)
@@ -254,7 +262,7 @@ def _objections(image: wim.WimImage, wanted: Wanted) -> Iterator[tuple[str, str 
     if wanted.language and wanted.language.lower() not in {name.lower() for name in spoken}:
         yield (
             f"speaks {', '.join(spoken) or 'no language that it names'}, not {wanted.language}",
-            "set locale to a language of the medium",
+            "set locale to a language of the medium" if spoken else "take a medium that names it",
         )
 
 

@@ -167,7 +167,10 @@ def test_an_image_without_a_version_will_do_where_none_is_wanted(tmp_path: Path)
     [
         (Image("Server", arch="12"), "is for arm64, and the guest is amd64"),
         (Image("Server", arch="0"), "is for x86, and the guest is amd64"),
-        (Image("Server", language="de-DE"), "speaks de-DE, not en-US; set locale"),
+        (
+            Image("Server", language="de-DE"),
+            "speaks de-DE, not en-US; the medium offers: 1 Server [ServerStandardEval, Server]; set locale",
+        ),
         (Image("Server", language=None), "speaks no language that it names, not en-US"),
     ],
 )
