@@ -145,7 +145,11 @@ def _anchored(config: Config, path: Path) -> Config:
         update["target"] = str(base / target)
     run = config.run.model_copy(update=update)
     targets = {name: base / target for name, target in config.targets.items()}
-    return config.model_copy(update={"run": run, "targets": targets, "file": path})
+    guests = {
+        name: guest.model_copy(update={"files": {key: base / file for key, file in guest.files.items()}})
+        for name, guest in config.guests.items()
+    }
+    return config.model_copy(update={"run": run, "targets": targets, "guests": guests, "file": path})
 
 
 def _key(error: ErrorDetails) -> str:

@@ -10,6 +10,7 @@ from pathlib import PureWindowsPath
 from typing import Protocol
 
 from vm.errors import VmError
+from vm.windows.family import Windows
 
 
 class Family(Protocol):
@@ -41,6 +42,21 @@ class Family(Protocol):
     @property
     def settle(self) -> str:
         """A command line that writes back what the guest's kernel holds."""
+
+    @property
+    def shut_down(self) -> str:
+        """A command line that ends the guest in an orderly way."""
+
+    @property
+    def runs_on_linux(self) -> bool:
+        """Whether Linux is the machine's kernel, and drivers are loaded into a process there.
+
+        Then no driver can stop the machine, nor keep it from answering, and a panic is not a driver's.
+        """
+
+    @property
+    def bugchecks(self) -> str | None:
+        """A command line that prints what bugchecks the guest had; None where one stops the machine."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +117,24 @@ class Wine:
         """sync(1)."""
         return "sync"
 
+    @property
+    def shut_down(self) -> str:
+        """busybox's."""
+        return "sync; poweroff"
 
-FAMILIES: Mapping[str, Family] = {"wine": Wine()}
-"""By name; the recipe of another family brings its own."""
+    @property
+    def runs_on_linux(self) -> bool:
+        """Debian's."""
+        return True
+
+    @property
+    def bugchecks(self) -> str | None:
+        """The last ones in the session's log."""
+        return f"grep -h KeBugCheckEx {self.session_log} 2>/dev/null | tail -n 20"
+
+
+FAMILIES: Mapping[str, Family] = {"wine": Wine(), "windows": Windows()}
+"""By name."""
 
 
 def family(name: str) -> Family:

@@ -23,6 +23,14 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
+class VerifierSettings:
+    """What Driver Verifier was set to when a guest was made: rule classes, and drivers' file names."""
+
+    classes: tuple[int, ...]
+    drivers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Image:
     """A sealed disk with its keys.  Nothing in its directory changes any more."""
 
@@ -34,6 +42,16 @@ class Image:
     def family(self) -> str:
         """``wine`` or ``windows``."""
         return str(self.manifest["family"])
+
+    @property
+    def name(self) -> str:
+        """As one asks for its guests."""
+        return str(self.manifest.get("recipe", self.family))
+
+    @property
+    def verifier(self) -> VerifierSettings | None:
+        """What its guests' Driver Verifier watches; None where they have none, or it is off."""
+        return None
 
     @property
     def disk(self) -> Path:

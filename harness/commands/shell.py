@@ -15,7 +15,7 @@ from harness.errors import HarnessError
 from harness.guests import SayProgress
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
-from harness.guests.windows import windows_image
+from harness.guests.source import usable_guest
 from harness.progress import Progress
 
 if TYPE_CHECKING:
@@ -30,14 +30,12 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
         HarnessError: there is no ssh on this host.
         VmError, BuildError: the guest cannot be provided.
     """
-    import vm.image
-    import vm.lease
-    import vm.template
-    import vm.windows.lease
     from vm.hypervisor import Hypervisor
 
     recipe = guest or config.run.guest
-    windows = windows_image(config.vm, recipe, lambda text: print(f"kshs: {text}", file=sys.stderr))
+    guests = usable_guest(
+        config.vm, recipe, lambda text: print(f"kshs: {text}", file=sys.stderr), config.leases_of(recipe)
+    )
     ssh = shutil.which("ssh")
     if ssh is None:
         raise HarnessError("ssh is not installed", hint="run: apt-get install -y openssh-client")
@@ -49,23 +47,15 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
     )
     with Progress() as progress:
         say = progress.say
-        image = windows or vm.image.ensure(config.vm, recipe, SayProgress(say))
+        image = guests.image(SayProgress(say))
         layer = None if bare else provider.layer(*provider.build(say), image, say)
         say("connecting to the hypervisor")
         hypervisor = Hypervisor(config.vm)
         hypervisor.__enter__()
         try:
-            lease: Lease
-            if windows is not None:
-                prepared = vm.windows.lease.ensure(
-                    hypervisor, windows, layer, SayProgress(say), way=config.leases_of(recipe)
-                )
-                say("leasing a guest")
-                lease = vm.windows.lease.acquire(hypervisor, prepared)
-            else:
-                template = vm.template.ensure(hypervisor, image, layer, SayProgress(say))
-                say("leasing a guest")
-                lease = vm.lease.acquire(hypervisor, template)
+            template = guests.template(hypervisor, image, layer, SayProgress(say))
+            say("leasing a guest")
+            lease = guests.lease(hypervisor, template)
         except BaseException:
             hypervisor.__exit__(None, None, None)
             raise

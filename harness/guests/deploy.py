@@ -19,6 +19,7 @@ from harness.agent.channel import WaitingAgentChannel
 from harness.errors import DeployError, UsageError
 from harness.guests import setupapi_log, verifier, windows_deploy
 from harness.guests.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, text_of
+from vm import family as families
 from vm.errors import GuestLost, GuestTimeout
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def layer(
     """
     from vm.template import Layer
 
-    if family == "wine":
+    if families.family(family).runs_on_linux:
         check_imports(build, package)
     kit = Kit(build, package, target.hardware_id, target.service, verifier)
 
@@ -295,7 +296,7 @@ def start_waiting_agent(shell: Shell) -> None:
 
 def open_agent(lease: Lease) -> AgentChannel:
     """A channel to the agent of a lease: the one that waits there, or a new one."""
-    if lease.family == "wine":
+    if families.family(lease.family).runs_on_linux:
         return WaitingAgentChannel(lease.shell)
     return lease.shell.channel(Kshsctl(lease.shell).command("serve"))
 

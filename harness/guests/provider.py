@@ -16,7 +16,8 @@ from harness.errors import HarnessError
 from harness.guests import deploy, verifier
 from harness.guests.crash_record import crash_lines
 from harness.guests.interface import Evidence, Guest, Say, SayProgress
-from harness.guests.windows import windows_facts, windows_image
+from harness.guests.source import usable_guest
+from vm.family import family
 
 if TYPE_CHECKING:
     from drivers.build import Build
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from harness.guests.package import LoadedTarget
     from harness.language.model import Target
     from vm.config import VmConfig
+    from vm.guests import GuestSource
     from vm.hypervisor import Hypervisor
     from vm.image import Image
     from vm.lease import Lease
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 
 #: Seconds for a question to a guest of which it is not known whether it lives.
 _QUESTION = 15.0
-#: Where the Wine family keeps what its session's services print (vm.family.Wine.session_log).
-_BUGCHECK_QUERY = "grep -h KeBugCheckEx /var/log/wine-session.log 2>/dev/null | tail -n 20"
 
 
 class VmGuest:
@@ -67,7 +67,8 @@ class VmGuest:
         driver: list[str] = []
         other: list[str] = []
         events = self._lease.events
-        if events.crashed and self._lease.family == "wine":
+        speech = family(self._lease.family)
+        if events.crashed and speech.runs_on_linux:
             # What panicked is Linux, of which no driver there is a part.
             return Evidence(other=(f"the guest's Linux has crashed: {events.describe()}",), gone=True)
         if events.crashed:
@@ -77,10 +78,10 @@ class VmGuest:
         standstill = self._lease.standstill()
         if standstill is not None:
             return Evidence(tuple(driver), standstill=standstill)
-        if self._lease.family == "wine":
+        if speech.bugchecks is not None:
             try:
                 shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
-                for command in (f"cat {_sftp(deploy.CRASHES)} 2>/dev/null", _BUGCHECK_QUERY):
+                for command in (f"cat {speech.sftp_path(deploy.CRASHES)} 2>/dev/null", speech.bugchecks):
                     driver += crash_lines(_text(shell.run(command, timeout=_QUESTION).stdout))
             except Exception as error:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
@@ -121,6 +122,7 @@ class VmProvider:
         self._stack = ExitStack()
         self._build: Build | None = None
         self._package: Package | None = None
+        self._guests: GuestSource | None = None
         self._image: Image | None = None
         self._hypervisor: Hypervisor | None = None
         self._template: Template | None = None
@@ -138,26 +140,18 @@ class VmProvider:
         """Build, image, template; each only where it is not there yet."""
         if self._template is not None:
             return
-        import vm.image
         import vm.reaper
-        import vm.template
-        import vm.windows.lease
         from vm.hypervisor import Hypervisor
 
         progress = SayProgress(say)
         for line in vm.reaper.reap(self._config):
             say(f"cleaned up: {line}")
-        windows = windows_image(self._config, self._recipe, say)
+        self._guests = usable_guest(self._config, self._recipe, say, self._way)
         build, package = self.build(say)
-        self._image = windows or vm.image.ensure(self._config, self._recipe, progress)
+        self._image = self._guests.image(progress)
         self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
         layer = self.layer(build, package, self._image, say)
-        if windows is not None:
-            self._template = vm.windows.lease.ensure(
-                self._hypervisor, windows, layer, progress, way=self._way
-            )
-        else:
-            self._template = vm.template.ensure(self._hypervisor, self._image, layer, progress)
+        self._template = self._guests.template(self._hypervisor, self._image, layer, progress)
 
     def build(self, say: Say) -> tuple[Build, Package]:
         """Our own binaries and the target's package."""
@@ -208,15 +202,10 @@ class VmProvider:
             thread.shutdown(wait=False)
 
     def _fork(self) -> VmGuest:
-        import vm.lease
-        import vm.windows.lease
-
-        if self._hypervisor is None or self._template is None:
+        if self._guests is None or self._hypervisor is None or self._template is None:
             raise HarnessError("the guest's template was not made")
-        if isinstance(self._template, vm.windows.lease.WindowsTemplate):
-            return VmGuest(vm.windows.lease.acquire(self._hypervisor, self._template))
         # Whoever attaches to the waiting agent sets the clock with it.
-        return VmGuest(vm.lease.acquire(self._hypervisor, self._template, set_clock=False))
+        return VmGuest(self._guests.lease(self._hypervisor, self._template, set_clock=False))
 
     def host(self) -> Mapping[str, Any]:
         """Versions of everything below the guest, digests of everything inside it."""
@@ -237,7 +226,8 @@ class VmProvider:
                 facts["uri"] = self._config.uri
         if self._image is not None:
             facts["image"] = str(self._image.digest)
-            facts |= windows_facts(self._image, self._template)
+        if self._guests is not None:
+            facts |= self._guests.facts(self._template)
         if self._build is not None:
             facts["build"] = self._build.digest
         return facts
@@ -251,12 +241,6 @@ class VmProvider:
         with contextlib.suppress(Exception):
             self._stack.close()
         self._hypervisor = self._template = None
-
-
-def _sftp(path: str) -> str:
-    from vm.family import family
-
-    return family("wine").sftp_path(path)
 
 
 def _text(raw: bytes | str) -> str:

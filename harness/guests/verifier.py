@@ -61,15 +61,9 @@ class Verifier:
 
 
 def wanted(image: Image) -> Verifier | None:
-    """What the profile of a sealed Windows image asks for; None without the leg."""
-    from vm.windows.profile import Leg
-    from vm.windows.sealed import WindowsImage
-
-    if not isinstance(image, WindowsImage) or Leg.VERIFIER not in image.profile.legs:
-        return None
-    from vm.windows import payload
-
-    return Verifier(payload.VERIFIER_CLASSES, payload.verifier_drivers(image.profile), image.name)
+    """What the guests of a sealed image were asked for; None without the leg."""
+    settings = image.verifier
+    return None if settings is None else Verifier(settings.classes, settings.drivers, image.name)
 
 
 def check_settings(info: Mapping[str, Any], asked: Verifier) -> None:

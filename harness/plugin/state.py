@@ -24,7 +24,7 @@ from harness.errors import DeployError, HarnessError, UsageError
 from harness.guests import GuestProvider, verifier
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
-from harness.guests.windows import find_guest
+from harness.guests.source import find_guest
 from harness.plugin.observation import WhatRan
 from harness.plugin.python_tests import PythonTests
 from harness.results import missing_calls, tally

@@ -35,6 +35,7 @@ def whole(build: drivers.build.Build) -> Payload:
     return payload.build(
         profile,
         image_index=2,
+        server=True,
         secrets=SECRETS,
         agent=build.agent,
         certificates=build.avshs.certificates,

@@ -35,6 +35,13 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert found.targets["mine"] == tmp_path / "driver/target.toml"
 
 
+def test_files_of_a_guest_are_relative_to_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "kshs.toml"
+    file.write_text('[guests.lab]\nfiles = { "tool.exe" = "tools/tool.exe", "other" = "/opt/other" }\n')
+    files = config.load(file).guests["lab"].files
+    assert files == {"tool.exe": tmp_path / "tools/tool.exe", "other": Path("/opt/other")}
+
+
 @pytest.mark.parametrize(
     ("given", "becomes"),
     [

@@ -28,19 +28,22 @@ _OOBE_KEY = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\OOBE"
 _LAB_CONFIG = ("BypassTPMCheck", "BypassSecureBootCheck", "BypassRAMCheck", "BypassCPUCheck")
 
 
-def build(profile: WindowsProfile, *, image_index: int, password: str, logons: int = 3) -> bytes:
+def build(
+    profile: WindowsProfile, *, image_index: int, server: bool, password: str, logons: int = 3
+) -> bytes:
     """The answer file, UTF-8, for `profile` with the image chosen from the medium.
 
     Args:
         profile: the guest.
         image_index: ``/IMAGE/INDEX`` in the WIM, as read on the host.
+        server: whether that image is Windows Server, which lacks components that a client has.
         password: of the local administrator; random, and known to the host alone.
         logons: how often Windows logs on by itself; provisioning needs one, and one for each reboot in it.
     """
     namespaces: dict[str | None, str] = {None: NAMESPACE, "wcm": WCM}
     root = etree.Element(_q("unattend"), nsmap=namespaces)  # type: ignore[arg-type]  # None: the default namespace
     _windows_pe(root, profile, image_index)
-    _specialize(root, profile)
+    _specialize(root, profile, server=server)
     _oobe(root, profile, password, logons)
     etree.indent(root, space="  ")
     return etree.tostring(root, xml_declaration=True, encoding="utf-8")
@@ -176,7 +179,7 @@ def _disk(setup: etree._Element, profile: WindowsProfile) -> None:
         )
 
 
-def _specialize(root: etree._Element, profile: WindowsProfile) -> None:
+def _specialize(root: etree._Element, profile: WindowsProfile, *, server: bool) -> None:
     settings = _settings(root, "specialize")
     deployment = _component(settings, "Microsoft-Windows-Deployment")
     command = _add(_add(deployment, "RunSynchronous"), "RunSynchronousCommand", action=True)
@@ -194,7 +197,7 @@ def _specialize(root: etree._Element, profile: WindowsProfile) -> None:
     _add(security, "SkipAutoActivation", "true")
     shell = _component(settings, "Microsoft-Windows-Shell-Setup")
     _fields(shell, (("ComputerName", computer_name(profile)), ("TimeZone", "UTC")))
-    if not profile.name.startswith("server"):
+    if not server:
         restore = _component(settings, "Microsoft-Windows-SystemRestore-Main")
         _add(restore, "DisableSR", "1")
 

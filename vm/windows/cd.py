@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import pycdlib
 
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.files import write_whole
 
 VOLUME = "KSHS"
@@ -66,19 +66,28 @@ def content_digest(files: Mapping[str, bytes | Path]) -> str:
     return whole.hexdigest()
 
 
-def _content(name: str, source: bytes | Path) -> bytes:
+def check_name(name: str) -> None:
+    """Refuses what cannot be the path of a file on the CD.
+
+    Raises:
+        VmError: it is not relative, or Joliet cannot hold it.
+    """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise VmError("a file of the CD needs a relative path", where=name)
     for part in path.parts:
-        if len(part) > _NAME_LIMIT or any(character in '*/:;?\\"<>|' for character in part):
+        if len(part) > _NAME_LIMIT or any(c in '*/:;?\\"<>|' or not c.isprintable() for c in part):
             raise VmError(f"{part!r} is no Joliet name (at most {_NAME_LIMIT} characters)", where=name)
+
+
+def _content(name: str, source: bytes | Path) -> bytes:
+    check_name(name)
     if isinstance(source, bytes):
         return source
     try:
         return source.read_bytes()
     except OSError as error:
-        raise VmError(f"cannot be read: {error.strerror}", where=str(source)) from None
+        raise InputError(f"cannot be read: {error.strerror}", where=str(source)) from None
 
 
 def _directories(iso: pycdlib.PyCdlib, made: dict[str, str], path: PurePosixPath) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vm.errors import VmError
 from vm.files import private_directory, write_whole
 from vm.ssh import Endpoint, Shell, connect
 from vm.windows.machine import Machine
@@ -25,6 +25,7 @@ def collect(
     machine: Machine | None = None,
     serial: Sequence[Path] = (),
     endpoint: Callable[[int], Endpoint] | None = None,
+    cause: BaseException | None = None,
 ) -> list[str]:
     """Writes everything that can be had into `folder`; the names of what is there.  Never raises.
 
@@ -34,23 +35,28 @@ def collect(
         machine: still running, or just ended.
         serial: COM1 of every start, oldest first.
         endpoint: how the guest's SSH server at a port is reached, where it may be up.
+        cause: the exception behind the reason; its traceback goes into ``traceback.txt``.
     """
-    with contextlib.suppress(OSError, VmError):
+    # One piece that cannot be had, for whatever reason, must not cost the others or hide what went wrong.
+    with contextlib.suppress(Exception):
         private_directory(folder)
         write_whole(folder / "reason.txt", reason + "\n")
-        with (folder / "com1.log").open("wb") as joined:
-            for path in serial:
-                if path.exists():
-                    joined.write(path.read_bytes())
+    if cause is not None:
+        with contextlib.suppress(Exception):
+            write_whole(folder / "traceback.txt", "".join(traceback.format_exception(cause)))
+    with contextlib.suppress(Exception), (folder / "com1.log").open("wb") as joined:
+        for path in serial:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as log:
+                shutil.copyfileobj(log, joined)
     if machine is not None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             shutil.copyfile(machine.placement.debug_console, folder / "debugcon.log")
-        if machine.ended is None:
-            with contextlib.suppress(OSError, VmError):
+        with contextlib.suppress(Exception):
+            if machine.ended is None:
                 machine.domain.screenshot(folder / "screenshot.png")
-            if endpoint is not None:
-                with contextlib.suppress(OSError, VmError):
-                    _guest_log(endpoint(machine.port), folder / "provision.log")
+        with contextlib.suppress(Exception):
+            if machine.ended is None and endpoint is not None:
+                _guest_log(endpoint(machine.port), folder / "provision.log")
     return sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
 
 

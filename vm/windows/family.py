@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PureWindowsPath
 
 from vm.errors import VmError
-
-_SPECIAL = frozenset('&|<>^()"%!')
+from vm.windows import cmdline
 
 
 @dataclass(frozen=True)
@@ -21,19 +19,12 @@ class Windows:
     name: str = "windows"
 
     def command_line(self, argv: Sequence[str]) -> str:
-        """Quoted as the C runtime reads it, and with cmd's own characters kept from cmd.
+        """Each word reaches the program as it is; sshd gives the line to cmd between quotes of its own.
 
         Raises:
-            VmError: a percent sign or a line break, for which cmd has no quoting on its command line.
+            VmError: see `vm.windows.cmdline.join`.
         """
-        for word in argv:
-            if any(character in word for character in "%\r\n"):
-                raise VmError(f"cmd cannot be given the word {word!r}", hint="put it into a file")
-        line = subprocess.list2cmdline(argv)
-        if '"' not in line:
-            return "".join(f"^{c}" if c in _SPECIAL else c for c in line)
-        # cmd strips the outermost pair of quotes of `cmd /c "..."`, which is how sshd starts it.
-        return line
+        return cmdline.join(argv)
 
     def windows_program(self, argv: Sequence[str]) -> str:
         """The program itself."""
@@ -41,7 +32,8 @@ class Windows:
 
     def background(self, command: str, log: str) -> str:
         """`start` in a window of its own, which survives the session's console."""
-        return f'start "kshs" /b cmd /d /c "{command} >>{log} 2>&1"'
+        inner = cmdline.escape(f'"{command} >>{cmdline.argument(log)} 2>&1"')
+        return f'start "kshs" /b cmd /d /c {inner}'
 
     def sftp_path(self, path: str) -> str:
         r"""Win32-OpenSSH spells ``C:\x`` as ``/C:/x``."""
@@ -67,5 +59,15 @@ class Windows:
 
     @property
     def shut_down(self) -> str:
-        """Ends the guest in an orderly way."""
+        """Windows' own, without a question to programs."""
         return "shutdown /s /t 0 /f"
+
+    @property
+    def runs_on_linux(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def bugchecks(self) -> str | None:
+        """None: they stop the machine, which the hypervisor tells."""
+        return None

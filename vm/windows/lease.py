@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from vm.errors import VmError
-from vm.family import Family
 from vm.files import digest_of, locked, private_directory, remove_tree, write_json
 from vm.hypervisor import Hypervisor
 from vm.lease import Lease
@@ -48,16 +47,14 @@ class WindowsTemplate(Template):
     """A prepared guest of a sealed Windows image."""
 
     image: WindowsImage
+    way: Way
+    """How leases come to be."""
 
     @property
-    def family(self) -> Family:
-        """How to speak to its guests."""
-        return self.image.speech
-
-    @property
-    def way(self) -> Way:
-        """How leases come to be."""
-        return Way(self.manifest["key"]["way"])
+    def ways_that_failed(self) -> Mapping[str, str]:
+        """What was tried before, with the reasons."""
+        said = self.manifest.get("ways_that_failed")
+        return {str(way): str(reason) for way, reason in said.items()} if isinstance(said, dict) else {}
 
     @property
     def variables(self) -> Path:
@@ -140,7 +137,7 @@ def _ensure(
     key: dict[str, Any] = {
         "format": FORMAT,
         "image": image.digest,
-        "disk": image.manifest["disk_sha256"],
+        "disk": image.disk_sha256,
         "layer": layer.digest if layer is not None else None,
         "qemu": hv.qemu_version,
         "accelerator": hv.accelerator.kind,
@@ -149,30 +146,30 @@ def _ensure(
     digest = digest_of(key)
     private_directory(hv.config.cache_dir)
     path = private_directory(hv.config.templates_dir) / f"{image.name}-{digest[:16]}"
-    found = _open(path, digest, image)
+    found = _open(path, digest, image, way)
     if found is not None:
         return found
     with locked(path.with_suffix(".lock"), progress, "makes the same template"):
-        found = _open(path, digest, image)
+        found = _open(path, digest, image, way)
         if found is None:
             try:
                 _make(hv, image, path, key, layer, progress)
             except BaseException:
                 remove_tree(path.with_suffix(".build"))
                 raise
-            found = _open(path, digest, image)
+            found = _open(path, digest, image, way)
     if found is None:
         raise VmError("the template that was just made cannot be read", str(path))
     prune(hv.config)
     return found
 
 
-def _open(path: Path, digest: str, image: WindowsImage) -> WindowsTemplate | None:
+def _open(path: Path, digest: str, image: WindowsImage, way: Way) -> WindowsTemplate | None:
     claimed = claim(path, digest)
     if claimed is None:
         return None
     manifest, mark = claimed
-    return WindowsTemplate(digest, path, manifest, image, image.profile.memory_mib, mark)
+    return WindowsTemplate(digest, path, manifest, image, image.profile.memory_mib, mark, way)
 
 
 def _make(
@@ -318,9 +315,8 @@ def _shell(hv: Hypervisor, image: WindowsImage, machine: Machine, *, booting: bo
 
 
 def _shut_down(hv: Hypervisor, shell: Shell, machine: Machine) -> None:
-    command = "shutdown /s /t 0 /f" if shell.family.name == "windows" else "sync; poweroff"
     with contextlib.suppress(VmError):  # the answer may not come back any more
-        shell.run(command, timeout=30)
+        shell.run(shell.family.shut_down, timeout=30)
     seconds = _SHUT_DOWN_SECONDS[hv.accelerator.kind]
     if not machine.domain.events.wait(lambda events: events.stopped, seconds):
         raise VmError(f"does not shut down within {seconds:.0f} s", machine.domain.name)

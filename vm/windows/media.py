@@ -9,18 +9,19 @@ is not in it is accepted only when the user names its SHA-256.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import itertools
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
-
-import pycdlib
-from pycdlib.pycdlibexception import PyCdlibException
 
 from vm.errors import InputError
 from vm.windows import wim
+from vm.windows.disc import Disc, DiscFile
 
-_WIM_PATHS = ("/sources/install.wim", "/sources/install.esd")
+_FOLDER = "sources"
+_WIM_NAMES = ("install.wim", "install.esd")
+_SPLIT = re.compile(r"install[0-9]*\.swm[0-9]*", re.IGNORECASE)
 _CHUNK = 4 << 20
 
 
@@ -32,6 +33,10 @@ class KnownMedia:
     sha256: str
     size: int | None
     evaluation_days: int
+
+    def __str__(self) -> str:
+        size = f"{self.size:,} bytes, " if self.size else ""
+        return f"{self.title} ({size}SHA-256 {self.sha256})"
 
 
 KNOWN_MEDIA: dict[str, KnownMedia] = {
@@ -90,69 +95,81 @@ def digest(path: Path, progress: Callable[[float], None] | None = None) -> str:
                 if progress and total:
                     progress(done / total)
     except OSError as error:
-        raise InputError(
-            f"cannot read the ISO: {error.strerror}", where=str(path), hint="check --iso"
-        ) from None
+        raise InputError(f"cannot be read: {error.strerror}", str(path)) from None
     return hasher.hexdigest()
 
 
-def read(path: Path, progress: Callable[[float], None] | None = None) -> Media:
-    """Open the ISO (UDF, as Windows media are; ISO 9660 with Joliet as a second choice) and read its WIM.
+def read(
+    path: Path, known: KnownMedia | None = None, progress: Callable[[float], None] | None = None
+) -> Media:
+    """Opens the ISO and reads the images of its WIM.
+
+    Args:
+        path: the ISO.
+        known: the medium that this should be; named where this one is damaged.
+        progress: gets the fraction done of what takes long.
 
     Raises:
-        InputError: not readable, no ISO, or no Windows installation medium.
+        InputError: not readable, no ISO, damaged or cut off, or no Windows installation medium.
     """
-    sha256 = digest(path, progress)
-    iso = pycdlib.PyCdlib()
-    try:
-        iso.open(str(path))
-    except (PyCdlibException, OSError) as error:
-        raise InputError(f"this is not an ISO image: {error}", where=str(path), hint="check --iso") from None
-    try:
-        wim_path, stream, size = _open_wim(iso, path)
-        with stream:
-            images = wim.describe(stream, size, f"{path}:{wim_path}")
-    except PyCdlibException as error:
+    again = f"download it again: {known}" if known else None
+    with Disc(path, "--iso", **({"again": again} if again else {})) as disc:
+        file = _find_wim(disc)
+        with disc.open(file) as stream:
+            images = wim.describe(stream, file.size, f"{path}:{file.path}")
+    return Media(path, disc.size, digest(path, progress), file.path, images)
+
+
+def _find_wim(disc: Disc) -> DiscFile:
+    for name in _WIM_NAMES:
+        if (file := disc.find(_FOLDER, name)) is not None:
+            return file
+    if parts := {file.name for file in disc.files(_FOLDER) if _SPLIT.fullmatch(file.name)}:
         raise InputError(
-            f"the ISO image is damaged: {error}", where=str(path), hint="compare its SHA-256"
-        ) from None
-    finally:
-        iso.close()
-    return Media(path, path.stat().st_size, sha256, wim_path, images)
-
-
-def _open_wim(iso: pycdlib.PyCdlib, path: Path) -> tuple[str, BinaryIO, int]:
-    kinds = [
-        kind for kind, there in (("udf_path", iso.has_udf()), ("joliet_path", iso.has_joliet())) if there
-    ]
-    for kind in kinds:
-        for name in _WIM_PATHS:
-            try:
-                record = iso.get_record(**{kind: name})
-            except PyCdlibException:
-                continue
-            stream = iso.open_file_from_iso(**{kind: name})
-            stream.__enter__()  # type: ignore[no-untyped-call]
-            return name, cast(BinaryIO, stream), int(record.get_data_length())
+            f"the image of this medium is split ({', '.join(sorted(parts))})",
+            str(disc.path),
+            "join the parts: wimlib-imagex join install.wim install*.swm; or take the medium as published",
+        )
     raise InputError(
-        "no sources/install.wim in this ISO",
-        where=str(path),
-        hint="give a Windows installation medium, not a language, driver or recovery disc",
+        f"no {_FOLDER}/{_WIM_NAMES[0]} in this ISO",
+        str(disc.path),
+        "give a Windows installation medium, not a language, driver or recovery disc",
     )
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a guest of the configuration needs of its medium; None means that anything will do."""
+    """What a guest of the configuration needs of its medium; None means that anything will do.
+
+    ``evaluation``: the guest counts on an evaluation period, so only an evaluation edition will do.
+    ``licensed``: a product key is given, so an edition that asks for one will do.
+    """
 
     name: str
     edition: str | None = None
+    installation: str | None = None
     image_index: int | None = None
     image_name: str | None = None
     minimum_build: int = 0
     maximum_build: int | None = None
     language: str | None = None
     architecture: str = "amd64"
+    evaluation: bool = False
+    licensed: bool = False
+
+    def __str__(self) -> str:
+        """The image that is wanted, in words."""
+        return ", ".join(self._words()) or "any image"
+
+    def _words(self) -> Iterator[str]:
+        if self.image_index is not None:
+            yield f"image_index {self.image_index}"
+        if self.image_name is not None:
+            yield f"image_name {self.image_name!r}"
+        if self.edition is not None:
+            yield f"edition {self.edition}"
+        if self.installation is not None:
+            yield f"installation type {self.installation}"
 
 
 def choose(
@@ -167,78 +184,113 @@ def choose(
         known: the table's entry for this guest, if there is one.
 
     Raises:
-        InputError: another medium than the one asked for, a retail medium, another architecture, build or
-            language, no such image, or more than one that would fit.
+        InputError: another medium than the one asked for, a retail medium, another edition, architecture,
+            build or language, no such image, or more than one that would fit.
     """
+    _check_identity(media, wanted, expected_sha256, known)
+    offered = f"the medium offers: {'; '.join(map(str, media.images))}"
+    candidates = [image for image in media.images if _fits(image, wanted)]
+    if len(candidates) != 1:
+        problem = "no image of the medium fits" if not candidates else f"{len(candidates)} images fit"
+        raise InputError(
+            f"{wanted.name} wants {wanted}; {problem}", str(media.path), f"{offered}; {_WAYS_TO_CHOOSE}"
+        )
+    (image,) = candidates
+    for problem, hint in itertools.islice(_objections(image, wanted), 1):
+        raise InputError(
+            f"image {image} {problem}", str(media.path), f"{offered}; {hint}" if hint else offered
+        )
+    return image
+
+
+_WAYS_TO_CHOOSE = "set edition, installation, image_index or image_name in kshs.toml"
+
+
+def _check_identity(
+    media: Media, wanted: Wanted, expected_sha256: str | None, known: KnownMedia | None
+) -> None:
     where = str(media.path)
     if expected_sha256 is not None and expected_sha256.lower() != media.sha256:
-        raise InputError(
-            f"SHA-256 is {media.sha256}, not {expected_sha256.lower()} as --sha256 says", where=where
-        )
+        raise InputError(f"SHA-256 is {media.sha256}, not {expected_sha256.lower()} as --sha256 says", where)
     if expected_sha256 is None and (known is None or known.sha256 != media.sha256):
         title = f"the known medium of {wanted.name} ({known.title})" if known else "a known medium"
         raise InputError(
             f"this ISO is not {title}",
-            where=where,
-            hint=f"if you trust it, say so by its hash: --sha256 {media.sha256}",
+            where,
+            f"if you trust it, say so by its hash: --sha256 {media.sha256}",
         )
-    candidates = [image for image in media.images if _fits(image, wanted)]
-    if len(candidates) == 1:
-        image = candidates[0]
-    else:
-        offered = "; ".join(f"{i.index} {i.name or i.display_name} [{i.edition}]" for i in media.images)
-        problem = "no image fits" if not candidates else f"{len(candidates)} images fit"
-        raise InputError(
-            f"{problem} {_sought(wanted)}",
-            where=where,
-            hint=f"set image_index to one of: {offered}",
-        )
-    _check(image, wanted, where)
-    return image
 
 
 def _fits(image: wim.WimImage, wanted: Wanted) -> bool:
+    """By what chooses: index or name; else edition and type."""
     if wanted.image_index is not None:
         return image.index == wanted.image_index
     if wanted.image_name is not None:
-        return wanted.image_name in (image.name, image.display_name)
-    return wanted.edition is None or image.edition.lower() == wanted.edition.lower()
+        return wanted.image_name.casefold() in (image.name.casefold(), image.display_name.casefold())
+    return _same(image.edition, wanted.edition) and _installed_as(image, wanted.installation)
 
 
-def _sought(wanted: Wanted) -> str:
-    if wanted.image_index is not None:
-        return f"image_index {wanted.image_index}"
-    if wanted.image_name is not None:
-        return f"image_name {wanted.image_name!r}"
-    return f"edition {wanted.edition!r}"
+def _installed_as(image: wim.WimImage, wanted: str | None) -> bool:
+    if image.installation_type:
+        return _same(image.installation_type, wanted)
+    return wanted in (None, "Server" if image.server else "Client")
 
 
-def _check(image: wim.WimImage, wanted: Wanted, where: str) -> None:
-    if image.architecture != wanted.architecture:
-        raise InputError(
-            f"image {image.index} is for {image.architecture}, the guest is {wanted.architecture}",
-            where=where,
+def _same(there: str, wanted: str | None) -> bool:
+    return wanted is None or there.casefold() == wanted.casefold()
+
+
+def _objections(image: wim.WimImage, wanted: Wanted) -> Iterator[tuple[str, str | None]]:
+    """What speaks against the chosen image, the weightiest first, each with what to do about it."""
+    if not _same(image.architecture, wanted.architecture):
+        given = f"is for {image.architecture}" if image.architecture else "says no architecture"
+        yield f"{given}, and the guest is {wanted.architecture}", None
+    if not _same(image.edition, wanted.edition):
+        yield (
+            f"is not of the edition {wanted.edition} that {wanted.name} wants",
+            f"set edition of [guests.{wanted.name}] in kshs.toml if this one is meant",
         )
-    if (
-        not image.edition.lower().endswith("eval")
-        and wanted.image_index is None
-        and wanted.image_name is None
-    ):
-        raise InputError(
-            f"image {image.index} is {image.edition}: a retail or volume edition, which would ask for a key",
-            where=where,
-            hint="download the evaluation medium, or choose the image by image_index and accept its licence",
+    if not _installed_as(image, wanted.installation):
+        yield (
+            f"is not of the installation type {wanted.installation} that {wanted.name} wants",
+            f"set installation of [guests.{wanted.name}] in kshs.toml if this one is meant",
         )
-    too_new = wanted.maximum_build is not None and image.build > wanted.maximum_build
-    if image.build < wanted.minimum_build or too_new:
-        builds = f"{wanted.minimum_build} to {wanted.maximum_build or 'any'}"
-        raise InputError(
-            f"image {image.index} is build {image.build}; {wanted.name} wants {builds}",
-            where=where,
+    if not image.edition.casefold().endswith("eval") and not wanted.licensed:
+        yield from _not_an_evaluation(wanted)
+    yield from _build_objections(image, wanted)
+    spoken = image.languages or tuple(filter(None, [image.default_language]))
+    if wanted.language and wanted.language.lower() not in {name.lower() for name in spoken}:
+        yield (
+            f"speaks {', '.join(spoken) or 'no language that it names'}, not {wanted.language}",
+            "set locale to a language of the medium" if spoken else "take a medium that names it",
         )
-    if wanted.language and wanted.language.lower() not in {name.lower() for name in image.languages}:
-        raise InputError(
-            f"image {image.index} speaks {', '.join(image.languages) or 'nothing'}, not {wanted.language}",
-            where=where,
-            hint="set locale to a language of the medium",
+
+
+def _not_an_evaluation(wanted: Wanted) -> Iterator[tuple[str, str | None]]:
+    if wanted.evaluation:
+        yield (
+            f"is no evaluation, and {wanted.name} counts on one (evaluation_days)",
+            "download the evaluation medium, or leave out evaluation_days and give product_key",
         )
+    if wanted.image_index is None and wanted.image_name is None:
+        yield (
+            "is a retail or volume edition, which would ask for a key",
+            "download the evaluation medium, or choose the image by image_index and accept its licence",
+        )
+
+
+def _build_objections(image: wim.WimImage, wanted: Wanted) -> Iterator[tuple[str, str | None]]:
+    lowest, highest = wanted.minimum_build, wanted.maximum_build
+    if image.build is None:
+        if lowest or highest is not None:
+            yield f"does not say its build; {wanted.name} wants {_builds(wanted)}", None
+    elif image.build < lowest or (highest is not None and image.build > highest):
+        yield f"is build {image.build}; {wanted.name} wants {_builds(wanted)}", None
+
+
+def _builds(wanted: Wanted) -> str:
+    if wanted.maximum_build == wanted.minimum_build:
+        return f"build {wanted.minimum_build}"
+    if wanted.maximum_build is None:
+        return f"build {wanted.minimum_build} or later"
+    return f"builds {wanted.minimum_build} to {wanted.maximum_build}"

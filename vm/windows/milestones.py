@@ -17,6 +17,7 @@ from vm.errors import VmError
 
 LINE_LIMIT = 240
 """Characters of a milestone, without the line end."""
+_TAIL_LIMIT = 100  # lines of a failed step's log that are kept; the agent sends at most 40
 _NOISE_LIMIT = 65_536  # bytes without a line end that are kept; of what is longer the end is
 _LINE = re.compile(rb"KSHS 1 ([a-z-]+)(?: (.*))?\Z", re.DOTALL)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
@@ -182,7 +183,9 @@ class Reader:
                 raise MilestoneError("a line of a log outside of one", where="COM1")
             if self.failure is not None and self.failure.step == self._tail_of:
                 failure = self.failure
-                self.failure = Failure(failure.step, failure.exit_code, (*failure.tail, milestone.text))
+                self.failure = Failure(
+                    failure.step, failure.exit_code, (*failure.tail, milestone.text)[-_TAIL_LIMIT:]
+                )
         elif kind is Kind.LOG_END:
             if self._tail_of != name:
                 raise MilestoneError(f"the end of a log of {name} that has not begun", where="COM1")

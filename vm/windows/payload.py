@@ -110,6 +110,7 @@ def build(
     profile: WindowsProfile,
     *,
     image_index: int,
+    server: bool,
     secrets: Secrets,
     agent: Path,
     certificates: Sequence[Path] = (),
@@ -122,6 +123,7 @@ def build(
     Args:
         profile: the guest.
         image_index: of the image in the medium's WIM.
+        server: whether that image is Windows Server.
         secrets: password and keys.
         agent: ``kshsctl.exe``.
         certificates: that drivers will be signed with, DER.
@@ -139,7 +141,9 @@ def build(
     anonymous["kshs/ssh/sshd_config"] = files["kshs/ssh/sshd_config"]
 
     def with_answers(password: str, content: Mapping[str, bytes | Path]) -> dict[str, bytes | Path]:
-        answers = answer_file.build(profile, image_index=image_index, password=password, logons=LOGONS)
+        answers = answer_file.build(
+            profile, image_index=image_index, server=server, password=password, logons=LOGONS
+        )
         return {cd.ANSWER_FILE: answers, **content, **driver_files}
 
     digest = cd.content_digest(with_answers("", anonymous))

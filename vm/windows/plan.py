@@ -118,9 +118,11 @@ def make(request: Request, progress: Callable[[str], None] | None = None) -> Pla
             "give --virtio-win FILE, or set disk_bus = 'sata'",
         )
     say(f"reading {request.iso.name}")
-    medium = media.read(request.iso)
+    medium = media.read(request.iso, profile.known)
     image = media.choose(medium, profile.wanted(), expected_sha256=request.sha256, known=profile.known)
-    scratch = _anonymous(request, image.index)
+    if profile.disk_bus == "virtio":
+        virtio.folder_of(image)  # refuses what virtio-win has no driver for
+    scratch = _anonymous(request, image)
     inputs: dict[str, object] = {
         "format": FORMAT,
         # How it is leased later makes it no other guest.
@@ -133,18 +135,19 @@ def make(request: Request, progress: Callable[[str], None] | None = None) -> Pla
     return Plan(request, medium, image, inputs)
 
 
-def _anonymous(request: Request, index: int) -> str:
+def _anonymous(request: Request, image: WimImage) -> str:
     """The digest of the CD's content, which does not depend on keys and password."""
     nobody = payload.Secrets("", b"", "", "")
-    return _payload(request, index, nobody).digest
+    return _payload(request, image, nobody).digest
 
 
 def _payload(
-    request: Request, index: int, who: payload.Secrets, drivers: Path | None = None
+    request: Request, image: WimImage, who: payload.Secrets, drivers: Path | None = None
 ) -> payload.Payload:
     return payload.build(
         request.profile,
-        image_index=index,
+        image_index=image.index,
+        server=image.server,
         secrets=who,
         agent=request.agent,
         certificates=request.certificates,
@@ -206,8 +209,8 @@ def write(plan: Plan, folder: Path) -> tuple[Layout, payload.Payload]:
     layout.keys.make()
     drivers = None
     if plan.profile.disk_bus == "virtio" and plan.request.virtio_win is not None:
-        drivers = virtio.extract(plan.request.virtio_win, plan.profile.name, layout.folder / "drivers")
-    content = _payload(plan.request, plan.image.index, layout.keys.secrets(), drivers)
+        drivers = virtio.extract(plan.request.virtio_win, plan.image, layout.folder / "drivers")
+    content = _payload(plan.request, plan.image, layout.keys.secrets(), drivers)
     answers = content.files[cd.ANSWER_FILE]
     assert isinstance(answers, bytes)
     breaches = answer_rules.check(answers)
@@ -268,8 +271,7 @@ def describe(plan: Plan, accelerator: Accelerator) -> Sequence[str]:
         f"guest: {profile.name}, {profile.firmware}, {processors}, {profile.memory_mib} MiB, {devices}"
         + (", TPM 2.0" if profile.tpm else ""),
         f"medium: {plan.medium.path} ({plan.medium.size:,} bytes, SHA-256 {plan.medium.sha256}, {trust})",
-        f"image: {image.index} {image.name or image.display_name} [{image.edition}],"
-        f" build {image.build}.{image.revision}, {image.architecture}, {', '.join(image.languages)}",
+        f"image: {image}, {image.version}, {image.architecture}, {', '.join(image.languages)}",
         f"OpenSSH: {plan.request.openssh or 'that of the medium'}",
         f"evaluation: {counted(profile.evaluation_days, 'day') if profile.evaluation_days else 'none known'}",
         f"runs on: {accelerator.kind} ({accelerator.reason})",

@@ -7,24 +7,54 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated, Literal
 
 import paramiko
+from pydantic import BaseModel, Field, ValidationError
 
 from vm.config import VmConfig
 from vm.errors import InputError, VmError
-from vm.family import Family, Wine
+from vm.family import Family, family
 from vm.files import read_json
-from vm.image import Image
+from vm.image import Image, VerifierSettings
 from vm.progress import WARNING
 from vm.ssh import Endpoint, Shell
+from vm.windows import payload
 from vm.windows.answer_file import ACCOUNT
-from vm.windows.family import Windows
 from vm.windows.plan import Keys
-from vm.windows.profile import WindowsProfile
+from vm.windows.profile import Leg, WindowsProfile
+from vm.windows.state import Moment
 from vm.words import counted
 
 WARN_DAYS = 14
-_FAMILIES: dict[str, Family] = {"windows": Windows(), "wine": Wine()}
+
+
+def _anew(name: str) -> str:
+    return f"make the guest anew: kshs clean --guest {name}, then kshs provision {name}"
+
+
+class _Medium(BaseModel):
+    path: str
+
+
+class _WimFacts(BaseModel):
+    name: str = ""
+    build: int | None = None
+
+
+class _Manifest(BaseModel):
+    """What is read of ``manifest.json`` later; what else it says is for people."""
+
+    digest: str
+    name: str
+    family: Literal["windows", "wine"]
+    profile: WindowsProfile
+    made: str = ""
+    installed: Moment
+    evaluation_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    medium: _Medium
+    image: _WimFacts | None = None
+    disk_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +77,18 @@ class WindowsImage(Image):
         return self.path / "disk.qcow2"
 
     @property
+    def disk_sha256(self) -> str:
+        """The disk's digest, hex.
+
+        Raises:
+            VmError: the manifest does not say it.
+        """
+        digest = self.manifest.get("disk_sha256")
+        if digest is None:
+            raise VmError("disk_sha256 is missing", str(self.path / "manifest.json"), _anew(self.name))
+        return str(digest)
+
+    @property
     def variables(self) -> Path:
         """Its UEFI variables; absent for BIOS."""
         return self.path / "uefi-vars.fd"
@@ -57,9 +99,16 @@ class WindowsImage(Image):
         return self.path / "tpm"
 
     @property
+    def verifier(self) -> VerifierSettings | None:
+        """As the verifier leg set it."""
+        if Leg.VERIFIER not in self.profile.legs:
+            return None
+        return VerifierSettings(payload.VERIFIER_CLASSES, payload.verifier_drivers(self.profile))
+
+    @property
     def speech(self) -> Family:
         """How to speak to its guests."""
-        return _FAMILIES[self.family]
+        return family(self.family)
 
     def endpoint(self, port: int) -> Endpoint:
         """The SSH server of a guest of this image behind `port`."""
@@ -80,9 +129,20 @@ class WindowsImage(Image):
 
 
 def endpoint(folder: Path, port: int) -> Endpoint:
-    """The SSH server of the guest whose keys lie in `folder`."""
+    """The SSH server of the guest whose keys lie in `folder`.
+
+    Raises:
+        VmError: a key is missing or damaged.
+    """
     keys = Keys.in_folder(folder)
-    return Endpoint(port, keys.client_key, keys.host_public.read_text().strip(), user=ACCOUNT)
+    try:
+        host_key = keys.host_public.read_text(encoding="ascii").strip()
+        found = Endpoint(port, keys.client_key, host_key, user=ACCOUNT)
+        if not found.pinned or not keys.client_key.is_file():
+            raise ValueError
+    except (OSError, ValueError, IndexError):
+        raise VmError("the guest's SSH keys are missing or damaged", str(folder)) from None
+    return found
 
 
 def home(config: VmConfig, name: str) -> Path:
@@ -91,10 +151,26 @@ def home(config: VmConfig, name: str) -> Path:
 
 
 def find(config: VmConfig, name: str) -> WindowsImage | None:
-    """The sealed image of this name; None where there is none."""
+    """The sealed image of this name; None where there is none.
+
+    Raises:
+        VmError: its manifest is damaged.
+    """
     path = home(config, name)
     manifest = read_json(path / "manifest.json")
-    return None if manifest is None else WindowsImage(str(manifest["digest"]), path, manifest)
+    if manifest is None:
+        return None
+    try:
+        _Manifest.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise VmError(
+            f"cannot be used: {key}: {first['msg']}",
+            str(path / "manifest.json"),
+            _anew(name),
+        ) from None
+    return WindowsImage(manifest["digest"], path, manifest)
 
 
 def rebuild_command(image: WindowsImage) -> str:
@@ -148,10 +224,12 @@ def family_of(transport: paramiko.Transport) -> Family:
     Raises:
         VmError: neither cmd of Windows nor a POSIX shell with Wine behind it.
     """
-    said = Shell(transport, Windows(), "the guest").run("ver", timeout=60)
+    said = Shell(transport, family("windows"), "the guest").run("ver", timeout=60)
     if said.exit_code == 0 and "Microsoft Windows" in said.text:
-        return _FAMILIES["windows"]
-    said = Shell(transport, Wine(), "the guest").run("test -x /usr/lib/wine/wine64 && uname -s", timeout=60)
+        return family("windows")
+    said = Shell(transport, family("wine"), "the guest").run(
+        "test -x /usr/lib/wine/wine64 && uname -s", timeout=60
+    )
     if said.text == "Linux":
-        return _FAMILIES["wine"]
+        return family("wine")
     raise VmError("answers over SSH, and is neither Windows nor Wine", "the guest")

@@ -25,6 +25,7 @@ from vm.windows.media import digest
 from vm.windows.profile import Firmware
 from vm.windows.sealed import WindowsImage
 from vm.windows.state import now
+from vm.words import printable
 
 AGENT = r"C:\kshs\kshsctl.exe"
 _FIRMWARE_NAMES = ("code", "variables")
@@ -76,9 +77,8 @@ def ask(machine: Machine, keys: Path, seconds: float) -> Answer:
         info = _object(done.stdout)
         if done.exit_code != 0 or info is None:
             said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise NoAnswerError(
-                f"the agent fails with exit code {done.exit_code}" + (f": {said[-1]}" if said else "")
-            )
+            fails = f"fails with exit code {done.exit_code}" if done.exit_code else "gives no JSON object"
+            raise NoAnswerError(f"the agent {fails}" + (f": {printable(said[-1])}" if said else ""))
         if info.get("test_signing") is False:
             raise NoAnswerError("test signing is off, so no test-signed driver would load")
         return Answer(family.name, info)
@@ -115,7 +115,7 @@ def _object(raw: bytes) -> Mapping[str, Any] | None:
     start = text.find("{")
     try:
         value = json.loads(text[start:]) if start >= 0 else None
-    except ValueError:
+    except (ValueError, RecursionError):  # the guest may nest it as deep as it likes
         return None
     return value if isinstance(value, dict) else None
 

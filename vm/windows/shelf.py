@@ -6,6 +6,8 @@ A sealed image takes the better part of an hour to make, so nothing removes one 
 
 from __future__ import annotations
 
+import contextlib
+import stat
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -100,15 +102,12 @@ def _sealed(config: VmConfig, path: Path, now: datetime | None) -> Kept:
         return Kept(path.name, path, "damaged", str(error), _size(path))
     if image is None:
         return Kept(path.name, path, "damaged", "there is no manifest.json", _size(path))
-    try:
-        medium = image.manifest.get("image") or {}
-        details = [
-            *([f"{medium['name']}, build {medium['build']}"] if medium.get("name") else []),
-            sealed.remaining(image, now),
-            f"sealed {image.manifest['made']}" if image.manifest.get("made") else "",
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        return Kept(path.name, path, "damaged", f"manifest.json lacks {error}", _size(path))
+    medium = image.manifest.get("image") or {}
+    details = [
+        *([f"{medium['name']}, build {medium.get('build') or 'unknown'}"] if medium.get("name") else []),
+        sealed.remaining(image, now),
+        f"sealed {image.manifest['made']}" if image.manifest.get("made") else "",
+    ]
     return Kept(path.name, path, "sealed", "; ".join(text for text in details if text), _size(path))
 
 
@@ -138,5 +137,10 @@ def _work(path: Path) -> Kept:
 
 
 def _size(path: Path) -> int:
-    # Blocks and not lengths: disks are sparse.
-    return sum(file.lstat().st_blocks * 512 for file in path.rglob("*") if not file.is_dir())
+    # Blocks and not lengths: disks are sparse.  What another run removes meanwhile takes no room.
+    total = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            status = file.lstat()
+            total += 0 if stat.S_ISDIR(status.st_mode) else status.st_blocks * 512
+    return total

@@ -11,8 +11,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from vm.errors import VmError
 from vm.files import read_json, write_json
@@ -42,8 +43,23 @@ class State(StrEnum):
         """Whether the guest runs in this state."""
         return self in (State.INSTALLING, State.FIRST_BOOT, State.PROVISIONING)
 
+    @property
+    def installed(self) -> bool:
+        """Whether Windows is on the disk."""
+        return self in (State.FIRST_BOOT, State.PROVISIONING, State.SETTLED, State.SEALED)
+
 
 ORDER = tuple(State)
+
+
+def _moment(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time without its zone")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+"""A time as `now` writes it."""
 
 
 class Failure(BaseModel):
@@ -75,13 +91,27 @@ class Record(BaseModel):
     digest: str
     """Of all that goes into the guest; another one means another guest."""
     state: State = State.ABSENT
-    reached: dict[State, str] = Field(default_factory=dict)
+    reached: dict[State, Moment] = Field(default_factory=dict)
     reboots: int = 0
     """Since Setup began; never set back, so that a loop is found also across interruptions."""
     sessions: list[Session] = Field(default_factory=list)
     saved: bool = False
     """The machine's memory and devices are saved: the next session continues the last one."""
     failure: Failure | None = None
+
+    @property
+    def installed(self) -> str:
+        """When Windows was installed, which begins its evaluation: the earliest moment that is on record.
+
+        Raises:
+            VmError: none is.
+        """
+        moments = [self.reached[state] for state in ORDER if state in self.reached and state.installed]
+        if not moments:
+            raise VmError(
+                "the state does not say when the guest was installed", hint="begin afresh: leave out --resume"
+            )
+        return moments[0]
 
 
 class StateFile:

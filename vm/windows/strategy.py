@@ -15,19 +15,19 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 from vm.commands import run
 from vm.errors import VmError
 from vm.files import locked, private_directory, remove_tree
 from vm.hypervisor import Hypervisor
-from vm.progress import Progress, Silent
-from vm.windows import evidence, plan, sealed, sealing, tpm
+from vm.progress import WARNING, Progress, Silent
+from vm.windows import plan, sealed, sealing, tpm
+from vm.windows.failures import Failures
 from vm.windows.machine import Hardware, Machine
 from vm.windows.payload import MAXIMUM_STARTS, step_names
 from vm.windows.profile import Firmware
 from vm.windows.sealed import WindowsImage
-from vm.windows.state import ORDER, Failure, Record, Session, State, StateFile, now
+from vm.windows.state import ORDER, Record, Session, State, StateFile
 from vm.windows.watch import Serial, Story
 
 MAXIMUM_REBOOTS_BEFORE = 6
@@ -63,10 +63,6 @@ class Options:
     limits: Mapping[State, float] = field(default_factory=dict)
 
 
-class ProvisionError(VmError):
-    """The guest could not be made; the state stays, and so does the evidence."""
-
-
 def provision(
     hv: Hypervisor, what: plan.Plan, options: Options | None = None, progress: Progress | None = None
 ) -> WindowsImage:
@@ -82,11 +78,12 @@ def provision(
     private_directory(hv.config.cache_dir)
     private_directory(home.parent)
     with locked(home.parent / f"{home.name}.lock", watcher, "makes the same guest"):
-        there = sealed.find(hv.config, what.profile.name)
-        if there is not None and not chosen.rebuild:
+        there = None if chosen.rebuild else sealed.find(hv.config, what.profile.name)
+        if there is not None:
             if there.digest != what.digest:
+                made = there.manifest.get("made") or "an unknown day"
                 raise VmError(
-                    f"a guest of this name was made of other things on {there.manifest['made']}",
+                    f"a guest of this name was made of other things on {made}",
                     str(there.path),
                     "add --rebuild to make it anew, or choose another name",
                 )
@@ -105,20 +102,27 @@ class _Strategy:
         self._home = home
         self._layout = plan.Layout(home.with_name(f"{home.name}.work"))
         self._state = self._open_state()
-        self._machine: Machine | None = None
+        self._failures = Failures(
+            what.profile.name, self._layout.folder, self._state, progress, self._serial_files
+        )
         self._entered = time.monotonic()
 
     # ---- the way -----------------------------------------------------------
 
     def run(self) -> WindowsImage:
-        state = self._state.record.state
-        if state is State.ABSENT:
-            self._prepare()
-        if self._state.record.state is State.MEDIA_CHECKED:
-            self._make_disk()
-        if self._state.record.state in (State.MEDIA_CHECKED, *[s for s in ORDER if s.runs]):
-            self._install()
-        return self._seal()
+        with self._failures.recording():
+            state = self._state.record.state
+            if state is State.ABSENT:
+                self._prepare()
+            if self._state.record.state is State.MEDIA_CHECKED:
+                self._make_disk()
+            if self._state.record.state in (State.MEDIA_CHECKED, *[s for s in ORDER if s.runs]):
+                self._install()
+            image = self._seal()
+        # It is an image from here on; what is left of its making is no reason to have none.
+        with contextlib.suppress(OSError):
+            remove_tree(self._layout.folder)
+        return image
 
     def _open_state(self) -> StateFile:
         path = self._layout.folder / "state.json"
@@ -179,15 +183,15 @@ class _Strategy:
                 self._count_reboots(reboots_before + machine.reboots)
                 self._follow(machine, story)
                 if machine.domain.events.crashed:
-                    self._fail(f"the guest crashed: {machine.domain.events.describe()}")
+                    self._failures.fail(f"the guest crashed: {machine.domain.events.describe()}")
                 if story.failed:
                     failed_at = failed_at or time.monotonic()
                     if story.failure_told or time.monotonic() - failed_at > _TAIL_SECONDS or ended:
-                        self._fail_step(serial)
+                        self._failures.fail_step(serial.failure)
                 elif story.sealed and machine.shut_down:
                     break
                 elif ended is not None:
-                    self._fail(f"the virtual machine ended before the guest was ready ({ended})")
+                    self._failures.fail(f"the virtual machine ended before the guest was ready ({ended})")
                 self._check_time()
         self._enter(State.SETTLED)
 
@@ -197,21 +201,16 @@ class _Strategy:
         folder = self._session_folder(Session(number=len(self._state.record.sessions) + 1))
         remove_tree(folder)
         with sealing.trial(self._hv, self._plan, self._layout, folder) as machine:
-            self._machine = machine
+            self._failures.machine = machine
             try:
-                answer = sealing.ask(machine, self._layout.folder, self._limit(State.SETTLED))
-            except sealing.NoAnswerError as error:
-                self._fail(error.message)
+                with self._failures.recording():
+                    answer = sealing.ask(machine, self._layout.folder, self._limit(State.SETTLED))
             finally:
-                self._machine = None
+                self._failures.machine = None
         remove_tree(folder)
         self._say(State.SETTLED, "sealing", 0.97)
-        record = self._state.record
-        image = sealing.seal(
-            self._hv, self._plan, self._layout, self._home, answer, record.reached[State.FIRST_BOOT]
-        )
-        remove_tree(self._layout.folder)
-        return image
+        installed = self._state.record.installed
+        return sealing.seal(self._hv, self._plan, self._layout, self._home, answer, installed)
 
     # ---- the machine -------------------------------------------------------
 
@@ -224,7 +223,7 @@ class _Strategy:
         )
         saved = self._layout.folder / "saved.state"
         machine = Machine(self._hv, hardware, self._session_folder(session), incoming=session.continued)
-        self._machine = machine
+        self._failures.machine = machine
         with machine:
             try:
                 if session.continued:
@@ -235,16 +234,24 @@ class _Strategy:
                 self._state.save()
                 machine.resume()
                 remove_tree(saved)
-                yield machine
+                # Inside, where the machine still runs and can be looked at.
+                with self._failures.recording():
+                    yield machine
             except KeyboardInterrupt:
-                self._progress.step("interrupted: saving the machine (a second time gives it up)")
-                if machine.ended is None:
-                    machine.save(saved)
-                    self._state.record.saved = True
-                    self._state.save()
+                self._save_machine(machine, saved)
                 raise
             finally:
-                self._machine = None
+                self._failures.machine = None
+
+    def _save_machine(self, machine: Machine, saved: Path) -> None:
+        self._progress.step("interrupted: saving the machine (a second time gives it up)")
+        try:
+            if machine.ended is None:
+                machine.save(saved)
+                self._state.record.saved = True
+                self._state.save()
+        except (VmError, OSError) as error:
+            self._progress.step(f"{WARNING}the machine could not be saved: {error}")
 
     def _next_session(self) -> Session:
         record = self._state.record
@@ -294,7 +301,7 @@ class _Strategy:
         self._state.save()
         limit = MAXIMUM_REBOOTS if record.state is State.PROVISIONING else MAXIMUM_REBOOTS_BEFORE
         if count > limit:
-            self._fail(f"the guest restarts over and over ({count} times so far)")
+            self._failures.fail(f"the guest restarts over and over ({count} times so far)")
 
     def _limit(self, state: State) -> float:
         given = self._options.limits.get(state)
@@ -306,54 +313,11 @@ class _Strategy:
         state = self._state.record.state
         limit = self._limit(state)
         if time.monotonic() - self._entered > limit:
-            self._fail(f"took longer than {_minutes(limit)} without reaching the next state")
+            self._failures.fail(f"took longer than {_minutes(limit)} without reaching the next state")
 
     def _say(self, state: State, detail: str | None = None, fraction: float | None = None) -> None:
         text = f"{self._plan.profile.name}: {state}" + (f", {detail}" if detail else "")
         self._progress.step(text, fraction if fraction is not None else _FRACTIONS.get(state))
-
-    # ---- failures ----------------------------------------------------------
-
-    def _fail_step(self, serial: Serial) -> NoReturn:
-        failure = serial.failure
-        if failure is None:
-            self._fail("a step failed, and COM1 does not say which")
-        last = next((line for line in reversed(failure.tail) if line.strip()), "")
-        self._fail(f"{failure}" + (f": {last.strip()}" if last else ""))
-
-    def _fail(self, reason: str) -> NoReturn:
-        """Keeps evidence and the state, and ends the attempt.
-
-        Raises:
-            ProvisionError: always.
-        """
-        record = self._state.record
-        stamp = now().replace(":", "").replace("+0000", "Z")
-        folder = self._layout.folder / "evidence" / f"{stamp}-{record.state.replace(' ', '-')}"
-        self._progress.step("keeping what can be seen of the guest")
-        serial = self._serial_files()
-        if self._machine is not None and self._machine.placement.serial not in serial:
-            serial.append(self._machine.placement.serial)
-        reachable = record.state in (State.PROVISIONING, State.SETTLED)
-        evidence.collect(
-            folder,
-            reason,
-            machine=self._machine,
-            serial=serial,
-            endpoint=(lambda port: sealed.endpoint(self._layout.folder, port)) if reachable else None,
-        )
-        record.failure = Failure(state=record.state, reason=reason, evidence=str(folder), at=now())
-        self._state.save()
-        name = self._plan.profile.name
-        raise ProvisionError(
-            f"{reason} (state: {record.state}); evidence in {folder}",
-            f"guest {name}",
-            f"repeat the command with --resume to go on from {_resumes_at(record.state)}",
-        )
-
-
-def _resumes_at(state: State) -> State:
-    return State.MEDIA_CHECKED if state in (State.INSTALLING, State.FIRST_BOOT) else state
 
 
 def _minutes(seconds: float) -> str:

@@ -51,7 +51,11 @@ def failed(hv: Hypervisor, image: WindowsImage) -> Mapping[Way, str]:
         value = None
     if value is None or value.get("holds_for") != _holds_for(hv, image):
         return {}
-    return {Way(way): str(entry["reason"]) for way, entry in value["failed"].items()}
+    try:
+        return {Way(way): str(entry["reason"]) for way, entry in value["failed"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        remove_tree(path)
+        return {}
 
 
 def note(hv: Hypervisor, image: WindowsImage, error: WayFailedError) -> None:
@@ -73,7 +77,7 @@ def candidates(hv: Hypervisor, image: WindowsImage, asked: Way | None) -> Sequen
 
 def _holds_for(hv: Hypervisor, image: WindowsImage) -> Mapping[str, str]:
     return {
-        "disk": str(image.manifest["disk_sha256"]),
+        "disk": image.disk_sha256,
         "qemu": hv.qemu_version,
         "accelerator": hv.accelerator.kind,
     }

@@ -13,16 +13,16 @@ import pytest
 from lxml import etree
 
 from harness import cli
-from tests.vm.windows.test_media import make_iso, make_wim
+from tests.vm.windows.discs import Image, make_disc, make_wim
 from vm.windows import answer_rules
 
-CLIENT = (("Windows 11 Enterprise Evaluation", "EnterpriseEval", 9, "Client"),)
+CLIENT = (Image("Windows 11 Enterprise Evaluation", "EnterpriseEval", "Client", build="26200"),)
 
 
 @pytest.fixture(scope="module")
 def medium(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("medium")
-    return make_iso(folder, {"install.wim": make_wim(folder, CLIENT, build=26200)})
+    return make_disc(folder / "medium.iso", {"sources/install.wim": make_wim(folder, CLIENT)})
 
 
 @pytest.fixture
@@ -149,6 +149,38 @@ def test_what_the_files_hold_is_told_in_one_line(kshs, medium: Path, tmp_path: P
         assert err.startswith(f"kshs: {path}: {said}") and len(err.splitlines()) == 1, err
 
 
+def test_a_medium_that_will_not_do_ends_with_one_line_and_exit_code_2(  # type: ignore[no-untyped-def]
+    kshs, medium: Path, tmp_path: Path
+) -> None:
+    retail = make_wim(tmp_path, (Image("Windows 11 Pro", "Professional", "Client", build="26200"),))
+    for name, data, said in (
+        ("cut", medium.read_bytes()[:-6144], "the ISO image is damaged or cut off"),
+        ("half", medium.read_bytes()[:9000], "the ISO image is damaged or cut off"),
+        ("nothing", b"", "the ISO image is empty"),
+        ("retail", {"sources/install.wim": retail}, "win11 wants edition EnterpriseEval"),
+        ("split", {"SOURCES/INSTALL.SWM": b""}, "the image of this medium is split"),
+        ("junk", {"sources/install.esd": b"junk"}, "this is not a WIM file"),
+    ):
+        iso = tmp_path / f"{name}.iso"
+        if isinstance(data, bytes):
+            iso.write_bytes(data)
+        else:
+            make_disc(iso, data)
+        code, _, err = kshs("provision", "win11", "--iso", iso, "--sha256", _sha256(iso), "--dry-run")
+        lines = [line for line in err.splitlines() if "reading" not in line]
+        assert (code, said in err, len(lines)) == (2, True, 1), err
+
+
+def test_a_server_under_any_name_gets_a_servers_answer_file(kshs, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    iso = make_disc(tmp_path / "m.iso", {"SOURCES/INSTALL.WIM": make_wim(tmp_path, (Image("Server"),))})
+    (tmp_path / "kshs.toml").write_text("[guests.lab]\nevaluation_days = 180\n[guests.server-x]\n")
+    for name in ("lab", "server-x"):
+        code, out, err = kshs("provision", name, "--iso", iso, "--sha256", _sha256(iso), "--dry-run")
+        assert code == 0, err
+        assert "image: 1 Server [ServerStandardEval, Server], build 26100.1742, amd64, en-US" in out
+        assert "SystemRestore" not in (tmp_path / f"out/{name}/Autounattend.xml").read_text()
+
+
 def test_out_must_be_a_place_to_write(kshs, medium: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     for words, said in (
         (("--dry-run", "--out", "/dev/null"), "kshs: /dev/null: nothing can be written there: File exists"),
@@ -161,12 +193,12 @@ def test_out_must_be_a_place_to_write(kshs, medium: Path, tmp_path: Path) -> Non
 
 def test_a_run_names_the_command_that_makes_the_guest(kshs, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     from harness.errors import UsageError
-    from harness.guests.windows import windows_image
+    from harness.guests.source import usable_guest
     from vm.config import VmConfig
 
     config = VmConfig(cache_dir=tmp_path)
-    assert windows_image(config, "wine", print) is None
+    assert usable_guest(config, "wine", print).family == "wine"
     with pytest.raises(UsageError, match="kshs provision server2025 --iso FILE"):
-        windows_image(config, "server2025", print)
+        usable_guest(config, "server2025", print)
     with pytest.raises(UsageError, match="no guest 'nobody'"):
-        windows_image(config, "nobody", print)
+        usable_guest(config, "nobody", print)

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import UsageError
-from harness.guests.windows import windows_facts, windows_image
+from harness.guests.source import usable_guest
 from harness.progress import Progress
 from tests.harness.commands.test_cli import kshs
 from vm.config import VmConfig
@@ -67,8 +67,7 @@ def test_nothing_is_leased_after_its_end(tmp_path: Path, words: tuple[str, ...])
 @pytest.mark.parametrize(("left", "warned"), [(15, False), (14, True), (0, True)])
 def test_a_lease_warns_in_the_last_two_weeks(tmp_path: Path, left: int, warned: bool) -> None:
     config, said = seal(tmp_path, left), list[str]()
-    image = windows_image(config, "win11", said.append)
-    assert image is not None and windows_facts(image, None) == {"evaluation_days_left": left}
+    assert usable_guest(config, "win11", said.append).facts() == {"evaluation_days_left": left}
     assert bool(said) is warned
     assert all(line.startswith("warning: guest win11: ") and REBUILD in line for line in said)
 
@@ -76,7 +75,7 @@ def test_a_lease_warns_in_the_last_two_weeks(tmp_path: Path, left: int, warned: 
 def test_a_lease_is_refused_a_day_after(tmp_path: Path) -> None:
     said = list[str]()
     with pytest.raises(UsageError, match="its evaluation period ended on"):
-        windows_image(seal(tmp_path, -1), "win11", said.append)
+        usable_guest(seal(tmp_path, -1), "win11", said.append)
     assert said == []
 
 

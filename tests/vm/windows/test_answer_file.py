@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import itertools
@@ -19,8 +20,8 @@ VARIANTS = [
 ]
 
 
-def _build(profile: WindowsProfile) -> bytes:
-    return answer_file.build(profile, image_index=2, password=PASSWORD)
+def _build(profile: WindowsProfile, *, server: bool = False) -> bytes:
+    return answer_file.build(profile, image_index=2, server=server, password=PASSWORD)
 
 
 @pytest.mark.parametrize("profile", VARIANTS)
@@ -41,6 +42,15 @@ def test_windows_is_installed_to_the_last_partition(profile: WindowsProfile) -> 
 def test_only_windows_11_bypasses_its_requirements() -> None:
     for name, profile in BUILTIN.items():
         assert (b"BypassTPMCheck" in _build(profile)) == name.startswith("win11")
+
+
+@pytest.mark.parametrize("name", ["server2025", "win11", "lab", "serverless-client"])
+def test_the_image_and_not_the_guests_name_decides_what_a_server_does_not_have(name: str) -> None:
+    profile = WindowsProfile(name=name)
+    for server in (True, False):
+        answers = _build(profile, server=server)
+        assert (b"Microsoft-Windows-SystemRestore-Main" in answers) is not server
+        assert answer_rules.check(answers) == []
 
 
 def test_password_survives_the_markup() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The guest's scripts as files: line ends, language, labels; what they do is tested in tests/component."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import pytest
@@ -126,6 +127,15 @@ def test_endless_noise_takes_no_memory() -> None:
         assert reader.feed(b"x" * 10_000) == []
     assert len(reader._rest) <= 65_536
     assert reader.feed(b"\r\nKSHS 1 sealed\r\n") == [Milestone(Kind.SEALED)]
+
+
+def test_an_endless_log_takes_no_memory() -> None:
+    reader = Reader()
+    reader.feed(b"KSHS 1 failed agent 5\r\nKSHS 1 log-begin agent\r\n")
+    for number in range(1000):
+        reader.feed(b"KSHS 1 log %d\r\n" % number)
+    assert reader.failure is not None
+    assert len(reader.failure.tail) == 100 and reader.failure.tail[-1] == "999"
 
 
 @given(st.binary(max_size=300))

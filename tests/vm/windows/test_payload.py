@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import hashlib
@@ -27,7 +28,9 @@ def agent(tmp_path: Path) -> Path:
 
 
 def made(agent: Path, profile: WindowsProfile = BUILTIN["server2022"], **more: Any) -> Payload:
-    return payload.build(profile, **{"image_index": 2, "secrets": SECRETS, "agent": agent, **more})
+    return payload.build(
+        profile, **{"image_index": 2, "server": True, "secrets": SECRETS, "agent": agent, **more}
+    )
 
 
 def content(result: Payload, name: str) -> bytes:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import json
@@ -9,7 +10,7 @@ import pytest
 from vm.config import VmConfig
 from vm.errors import InputError, VmError
 from vm.family import Wine
-from vm.windows import sealed
+from vm.windows import sealed, shelf
 from vm.windows.family import Windows
 from vm.windows.profile import BUILTIN
 
@@ -89,13 +90,51 @@ def test_without_an_evaluation_period_nothing_ends(image: sealed.WindowsImage) -
     assert sealed.remaining(endless) == "evaluation: none known"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("digest", None),
+        ("digest", 7),
+        ("family", "nt"),
+        ("profile", {"name": "server2025", "memory_mib": "much"}),
+        ("profile", None),
+        ("installed", "yesterday"),
+        ("installed", "2026-01-01"),
+        ("installed", None),
+        ("evaluation_days", "long"),
+        ("evaluation_days", 10**12),
+        ("medium", {}),
+        ("medium", "x"),
+        ("image", {"build": "new"}),
+        ("disk_sha256", 5),
+    ],
+)
+def test_a_damaged_manifest_is_told_with_its_key(image: sealed.WindowsImage, key: str, value: object) -> None:
+    config = VmConfig(cache_dir=image.path.parents[1])
+    (image.path / "manifest.json").write_text(json.dumps({**image.manifest, key: value}))
+    with pytest.raises(VmError, match=rf"manifest\.json: cannot be used: {key}.*kshs clean --guest") as told:
+        sealed.find(config, "server2025")
+    assert "\n" not in str(told.value)
+    (item,) = shelf.kept(config)
+    assert item.state == "damaged" and key in item.detail
+
+
+@pytest.mark.parametrize("key", ["", "ssh-ed25519", "ssh-ed25519 %%%", "\xe9 \xe9", None])
+def test_damaged_keys_are_told(image: sealed.WindowsImage, key: str | None) -> None:
+    (image.path / "client_key").write_text("private")
+    public = image.path / "host_key.pub"
+    public.write_text("ssh-ed25519 QUJD kshs")
+    assert image.endpoint(22).pinned == b"ABC"
+    public.unlink() if key is None else public.write_text(key)
+    with pytest.raises(VmError, match="SSH keys are missing or damaged"):
+        image.endpoint(22)
+
+
 def test_family_speaks_to_cmd() -> None:
     windows = Windows()
     assert windows.command_line(["C:\\kshs\\kshsctl.exe", "info"]) == "C:\\kshs\\kshsctl.exe info"
     assert windows.command_line(["a b", "c"]) == '"a b" c'
-    assert windows.command_line(["a&b"]) == "a^&b"
-    with pytest.raises(VmError, match="cmd cannot be given"):
-        windows.command_line(["%PATH%"])
+    assert windows.command_line(["x", "a&b"]) == 'x "a&b"'
     assert windows.sftp_path(r"C:\kshs\x.log") == "/C:/kshs/x.log"
     with pytest.raises(VmError, match="drive"):
         windows.sftp_path("/tmp/x")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import json
@@ -51,6 +52,38 @@ def test_every_change_is_on_the_disk(tmp_path: Path) -> None:
     assert value["state"] == "first boot"
     assert value["failure"] is None
     assert set(value["reached"]) == {"first boot"}
+
+
+def test_the_evaluation_begins_with_the_first_sign_of_an_installed_windows() -> None:
+    first, second = "2026-01-01T10:00:00+00:00", "2026-01-01T11:00:00+00:00"
+    record = Record(digest="d", reached={State.INSTALLING: first, State.PROVISIONING: second})
+    assert record.installed == second
+    assert Record(digest="d", reached={State.FIRST_BOOT: first, State.SETTLED: second}).installed == first
+    with pytest.raises(VmError, match="does not say when the guest was installed"):
+        _ = Record(digest="d", state=State.SETTLED).installed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"reached": {"first boot": "yesterday"}},
+        {"reached": {"first boot": "2026-01-01T10:00:00"}},
+        {"reached": {"first boot": 5}},
+        {"reached": []},
+        {"sessions": [{"number": "x"}]},
+        {"reboots": None},
+        {"failure": "it failed"},
+        {"digest": None},
+        {"state": 3},
+        {"format": "1.5"},
+    ],
+    ids=str,
+)
+def test_a_damaged_state_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    file = _file(tmp_path, State.SETTLED)
+    file.path.write_text(json.dumps({**file.record.model_dump(mode="json"), **change}))
+    with pytest.raises(VmError, match=r"state\.json: .*leave out --resume"):
+        StateFile.load(file.path)
 
 
 def test_a_state_of_another_kind_is_refused(tmp_path: Path) -> None:

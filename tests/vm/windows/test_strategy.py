@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state machine against a machine that is played: every way in which an attempt can end."""
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from typing import Any
 
 import pytest
 
-from tests.vm.windows.test_media import make_iso, make_wim
+from tests.vm.windows.discs import Image, make_disc, make_wim
 from vm.accel import Accelerator
 from vm.config import VmConfig
+from vm.errors import InputError, VmError
 from vm.windows import evidence, plan, sealing, strategy, tpm
+from vm.windows.failures import ProvisionError
 from vm.windows.profile import WindowsProfile
 from vm.windows.state import State
-from vm.windows.strategy import Options, ProvisionError, provision
+from vm.windows.strategy import Options, provision
 
 LINE = "\r\n\r\n{}\r\n"
-IMAGES = (("Server", "ServerStandardEval", 9, "Server"),)
+IMAGES = (Image("Server"),)
 
 
 class PlayedMachine:
@@ -144,7 +147,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def what(tmp_path_factory: pytest.TempPathFactory) -> plan.Plan:
     folder = tmp_path_factory.mktemp("plan")
-    iso = make_iso(folder, {"install.wim": make_wim(folder, IMAGES)})
+    iso = make_disc(folder / "medium.iso", {"sources/install.wim": make_wim(folder, IMAGES)})
     agent = folder / "kshsctl.exe"
     agent.write_bytes(b"MZ")
     profile = WindowsProfile(name="lab", edition="ServerStandardEval", firmware="bios", evaluation_days=180)
@@ -223,6 +226,136 @@ def test_failures(bench: Bench, script: list[str], state: str, message: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("KSHS 2 begin agent", "no such line in version 1"),
+        ("KSHS 1 begin", "1 words after begin are expected"),
+        ("KSHS 1 log out of place", "a line of a log outside of one"),
+        ("KSHS 1 done agent\x1b[2J", "not printable ASCII"),
+    ],
+)
+def test_a_milestone_that_is_none_is_a_failure_like_any_other(bench: Bench, line: str, says: str) -> None:
+    said, evidence, record = bench.fails([*FIRST, "say:start 1", f"torn:\r\n{line}\r\n", "-"])
+    assert says in said and said.isprintable()
+    assert record["failure"]["state"] == "provisioning" and says in record["failure"]["reason"]
+    assert (evidence / "screenshot.png").exists(), "seen while the machine still ran"
+    assert "MilestoneError" in (evidence / "traceback.txt").read_text()
+    bench.make(["say:start 2", "say:sealed", "off"], resume=True)
+
+
+ODD = (
+    VmError("libvirt says no", hint="start it"),
+    OSError(28, "No space left"),
+    ValueError("a bug"),
+    RecursionError(),
+)
+
+
+PLACES = {
+    "plan.write": "absent",
+    "tools.run": "media checked",
+    "Machine": "media checked",
+    "Machine.resume": "media checked",
+    "Machine.press_key": "installing",
+    "Serial.new": "installing",
+    "sealing.trial": "settled",
+    "sealing.ask": "settled",
+    "sealing.seal": "settled",
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "state", "error"),
+    [
+        *((place, state, ODD[number % len(ODD)]) for number, (place, state) in enumerate(PLACES.items())),
+        *(("Serial.new", "installing", error) for error in ODD),
+    ],
+)
+def test_whatever_goes_wrong_is_on_record_and_can_be_resumed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, place: str, state: str, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    owner, name = {
+        "plan.write": (plan, "write"),
+        "tools.run": (strategy, "run"),
+        "Machine": (strategy, "Machine"),
+        "Machine.resume": (PlayedMachine, "resume"),
+        "Machine.press_key": (PlayedMachine, "press_key"),
+        "Serial.new": (strategy.Serial, "new"),
+        "sealing.trial": (sealing, "trial"),
+        "sealing.ask": (sealing, "ask"),
+        "sealing.seal": (sealing, "seal"),
+    }[place]
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, fail)
+        said, evidence, record = bench.fails(GOOD)
+    assert record["failure"]["state"] == record["state"] == state
+    assert str(error) in said
+    goes_on = "media checked" if state == "installing" else state
+    assert f"--resume to go on from {goes_on}" in said
+    assert record["failure"]["reason"] in (evidence / "reason.txt").read_text()
+    assert type(error).__name__ in (evidence / "traceback.txt").read_text()
+    if isinstance(error, ValueError | RecursionError):
+        assert f"unexpected error: {type(error).__name__}" in said
+    script = [] if state == "settled" else GOOD
+    assert bench.make(script, resume=True).digest == bench.what.digest
+
+
+def test_what_the_user_gave_stays_the_users_to_mend(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Any:
+        raise InputError("cannot be read", "tool.exe")
+
+    with monkeypatch.context() as patched, pytest.raises(InputError, match=r"^tool\.exe: cannot be read$"):
+        patched.setattr(strategy.Serial, "new", fail)
+        bench.make(GOOD)
+    record = json.loads((bench.work / "state.json").read_text())
+    assert record["failure"]["reason"] == "tool.exe: cannot be read"
+    assert len(list((bench.work / "evidence").iterdir())) == 1
+    bench.make(GOOD, resume=True)
+
+
+def test_a_full_disk_hides_no_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    ended: list[str] = []
+
+    def look(machine: PlayedMachine) -> str | None:
+        monkeypatch.setattr(strategy.StateFile, "save", full)
+        monkeypatch.setattr(evidence, "private_directory", full)
+        ended.append("seen")
+        return "QEMU ended by itself"
+
+    monkeypatch.setattr(PlayedMachine, "ended", property(look))
+    with pytest.raises(ProvisionError, match="QEMU ended by itself"):
+        bench.make(GOOD)
+    assert ended and any("could not be put on record" in text for text in bench.said)
+
+
+def test_an_interruption_stays_one_when_the_machine_cannot_be_saved(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise VmError("no room")
+
+    monkeypatch.setattr(PlayedMachine, "save", fail)
+    with pytest.raises(KeyboardInterrupt):
+        bench.make([*FIRST, "ctrl-c"])
+    assert any("could not be saved: no room" in text for text in bench.said)
+    assert json.loads((bench.work / "state.json").read_text())["saved"] is False
+
+
+def test_a_damaged_image_can_be_made_anew(bench: Bench) -> None:
+    image = bench.make(GOOD)
+    (image.path / "manifest.json").write_text('{"digest": 5}')
+    with pytest.raises(VmError, match=r"cannot be used: digest: .* kshs clean --guest lab"):
+        bench.make(GOOD)
+    assert bench.make(GOOD, rebuild=True).digest == bench.what.digest
+
+
+@pytest.mark.parametrize(
     ("script", "state"),
     [([], State.INSTALLING), (FIRST, State.FIRST_BOOT), ([*FIRST, "say:start 1"], State.PROVISIONING)],
 )
@@ -247,20 +380,23 @@ def test_no_answer_over_ssh_leaves_a_settled_guest(bench: Bench, monkeypatch: py
     assert len(PlayedMachine.made) == 1, "nothing is installed again"
 
 
-def test_a_failed_step_is_tried_again_on_the_same_disk(bench: Bench) -> None:
+def test_a_failed_step_is_tried_again_on_the_same_disk(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.fails([*FIRST, "say:start 1", "say:failed agent 5", "say:log-begin agent", "say:log-end agent"])
     before = (bench.work / "disk.qcow2").stat().st_ino
     files = (bench.work / "provisioning.iso").read_bytes()
     bench.said.clear()
     disks: list[int] = []
-    resume = PlayedMachine.resume
-    PlayedMachine.resume = lambda self: disks.append((bench.work / "disk.qcow2").stat().st_ino)  # type: ignore[method-assign]
-    try:
-        bench.make(["say:start 2", "say:sealed", "off"], resume=True)
-    finally:
-        PlayedMachine.resume = resume  # type: ignore[method-assign]
+    discs: list[bytes] = []
+
+    def look(_machine: PlayedMachine) -> None:
+        if (bench.work / "state.json").exists() and not disks:
+            disks.append((bench.work / "disk.qcow2").stat().st_ino)
+            discs.append((bench.work / "provisioning.iso").read_bytes())
+
+    monkeypatch.setattr(PlayedMachine, "resume", look)
+    bench.make(["say:start 2", "say:sealed", "off"], resume=True)
     assert disks == [before]
-    assert files, "the same keys"
+    assert discs == [files], "the same keys"
     assert not any("installing" in text for text in bench.said)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.config import load
-from harness.guests import provider as guests
+from vm import guests
 from vm.accel import Accelerator
 from vm.config import VmConfig
 from vm.errors import GuestTimeout, VmError
@@ -78,7 +78,7 @@ class Bench:
         self.made.clear()
         template = lease.ensure(self.hv, self.image, layer, told, way=way)
         template.in_use.close()
-        facts = guests.windows_facts(self.image, template)
+        facts = guests.find(self.config, "win11").facts(template)
         return str(facts["leases"]), told.lines
 
 
@@ -116,8 +116,11 @@ def test_the_last_way_is_taken_when_the_others_fail(bench: Bench) -> None:
     assert bench.made == [Way.BOOT]
 
 
-@pytest.mark.parametrize("change", ["disk", "qemu", "accelerator", "damage"])
-def test_the_record_holds_for_one_disk_on_one_host(bench: Bench, change: str) -> None:
+ODD_RECORDS: tuple[Any, ...] = ({"teleport": {"reason": "r"}}, {"fork": "r"}, {"fork": {}}, ["fork"], None)
+
+
+@pytest.mark.parametrize("change", ["disk", "qemu", "accelerator", "damage", *ODD_RECORDS], ids=str)
+def test_the_record_holds_for_one_disk_on_one_host(bench: Bench, change: Any) -> None:
     bench.broken[Way.FORK] = SILENT
     bench.ensure()
     bench.broken.clear()
@@ -128,7 +131,9 @@ def test_the_record_holds_for_one_disk_on_one_host(bench: Bench, change: str) ->
     elif change == "accelerator":
         bench.hv.accelerator = Accelerator("tcg", "played")
     else:
-        ways.record_of(bench.image).write_text("{torn")
+        record = ways.record_of(bench.image)
+        value = json.loads(record.read_text())
+        record.write_text(json.dumps({**value, "failed": change}) if change in ODD_RECORDS else "{torn")
     assert ways.failed(bench.hv, bench.image) == {}
     assert bench.ensure() == ("fork", [])
 
@@ -183,12 +188,12 @@ def test_the_way_makes_it_no_other_guest(
 
 @pytest.fixture
 def small_plan(tmp_path: Path) -> Callable[..., plan.Plan]:
-    from tests.vm.windows.test_media import make_iso, make_wim
+    from tests.vm.windows.discs import make_disc, make_wim
     from tests.vm.windows.test_strategy import IMAGES
     from vm.windows.media import digest
     from vm.windows.profile import WindowsProfile
 
-    iso = make_iso(tmp_path, {"install.wim": make_wim(tmp_path, IMAGES)})
+    iso = make_disc(tmp_path / "medium.iso", {"sources/install.wim": make_wim(tmp_path, IMAGES)})
     agent = tmp_path / "kshsctl.exe"
     agent.write_bytes(b"MZ")
 
