@@ -8,13 +8,13 @@ violation ends the stream.  Layouts and limits are those of `drivers/abi/kshs_ab
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.agent.structures import Packed, packed
 from harness.errors import AgentError
+from harness.guest_text import GuestJsonError, lines, load_object
 from vm.words import counted
 
 if TYPE_CHECKING:
@@ -72,12 +72,9 @@ def info_of(record: Record) -> dict[str, Any]:
         AgentError: its data is not one JSON object.
     """
     try:
-        info = json.loads(record.data)
-    except ValueError:
-        info = None
-    if not isinstance(info, dict):
-        raise AgentError("the agent's info is not one JSON object", where="agent")
-    return info
+        return load_object(record.data)
+    except GuestJsonError as error:
+        raise AgentError(f"the agent's info is not one JSON object: {error}", where="agent") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +251,4 @@ class FrameWriter:
 
 
 def _text(raw: bytes) -> str:
-    """Guest's text, made harmless for terminals: no control characters but line ends and tabs."""
-    text = raw.decode("utf-8", errors="replace")[:MAX_TEXT].replace("\r\n", "\n")
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    ).rstrip()
+    return lines(raw[: 8 * MAX_TEXT].decode("utf-8", errors="replace"), MAX_TEXT)

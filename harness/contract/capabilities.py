@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.guest_info import GuestInfo, VerifierFacts
 from harness.language.model import Behaviour, Buffer, Device, Handshake, Mode, OpenPin, Scenario, Side
 from harness.language.model.check import handles, shorthand
 from harness.language.model.steps import IOCTL_KS_HANDSHAKE
 
-Info = Mapping[str, Any]
-
-_WINE = "wine"
-_WINDOWS = "windows"
+#: What a guest said, typed or as it came.
+Info = GuestInfo | Mapping[str, Any]
 
 #: Of Driver Verifier's rule class 17, port/miniport interface checking, in which the rules for KS are.
 _KS_CLASS_FLAG = 1 << 16
@@ -34,78 +33,73 @@ class Capability:
     """
 
     name: str
-    absent: Callable[[Info], str | None]
+    absent: Callable[[GuestInfo], str | None]
 
 
-def _part(info: Info, name: str) -> Mapping[str, Any]:
-    """A member that is a table; an empty one where the guest says null or nothing."""
-    value = info.get(name)
-    return value if isinstance(value, Mapping) else {}
+def _wine_lacks(reason: str) -> Callable[[GuestInfo], str | None]:
+    return lambda info: f"Wine: {reason}" if info.is_wine else None
 
 
-def _wine_lacks(reason: str) -> Callable[[Info], str | None]:
-    return lambda info: f"Wine: {reason}" if info.get("family") == _WINE else None
+def _client(info: GuestInfo) -> str | None:
+    return None if info.client.loaded else "ksclient.sys is not loaded in this guest"
 
 
-def _client(info: Info) -> str | None:
-    return None if _part(info, "client").get("loaded") else "ksclient.sys is not loaded in this guest"
-
-
-def _ks_handshake(info: Info) -> str | None:
-    ks = _part(info, "ks")
-    if not ks.get("present"):
+def _ks_handshake(info: GuestInfo) -> str | None:
+    ks = info.ks
+    if not ks.present:
         return "this guest has no ks.sys"
-    if info.get("family") == _WINDOWS or ks.get("ours"):
+    if info.is_windows or ks.ours:
         return None
     return (
         "this guest's own ks.sys is neither Windows' nor the reference, and is not known to handle handshakes"
     )
 
 
-def _microsoft_ks(info: Info) -> str | None:
-    ks = _part(info, "ks")
-    if info.get("family") == _WINDOWS and ks.get("present") and not ks.get("ours"):
+def _microsoft_ks(info: GuestInfo) -> str | None:
+    ks = info.ks
+    if info.is_windows and ks.present and not ks.ours:
         return None
     return "the class driver of this guest is not Microsoft's AVStream"
 
 
-def _bad_kernel_pointers(info: Info) -> str | None:
-    if info.get("family") == _WINE:
+def _bad_kernel_pointers(info: GuestInfo) -> str | None:
+    if info.is_wine:
         return None
     return "a bad kernel-mode pointer stops this kernel, and its sender is to blame, not the driver"
 
 
-def _bugcheck(info: Info) -> str | None:
-    if info.get("family") == _WINE:
+def _bugcheck(info: GuestInfo) -> str | None:
+    if info.is_wine:
         return "Wine: a fault ends the process that hosts drivers; there is no bugcheck"
     return None
 
 
-def _verifier(info: Info) -> str | None:
-    if info.get("family") != _WINDOWS:
+def _verifier(info: GuestInfo) -> str | None:
+    if not info.is_windows:
         return "Driver Verifier is a part of Windows"
-    verifier = _part(info, "verifier")
-    if not verifier.get("flags") and not verifier.get("drivers"):
+    verifier = info.verifier
+    if verifier is None or (not verifier.flags and not verifier.drivers):
         return "Driver Verifier is not switched on in this guest"
-    if "active" in verifier and not _part(verifier, "active").get("flags"):
+    if verifier.says_active and (verifier.active is None or not verifier.active.flags):
         return "Driver Verifier is set in this guest and not in force (verifier /query)"
     return None
 
 
-def _slow_callbacks(info: Info) -> str | None:
-    if info.get("family") != _WINDOWS:
+def _slow_callbacks(info: GuestInfo) -> str | None:
+    if not info.is_windows:
         return None
-    verifier = _part(info, "verifier")
+    verifier = info.verifier or VerifierFacts()
     # What is in force counts; a guest that cannot say it is judged by what it is set to.
-    flags = _part(verifier, "active").get("flags") if "active" in verifier else verifier.get("flags")
-    if not isinstance(flags, int) or not flags & _KS_CLASS_FLAG:
+    in_force = verifier.active.flags if verifier.active is not None else None
+    flags = in_force if verifier.says_active else verifier.flags
+    if flags is None or not flags & _KS_CLASS_FLAG:
         return None
     return "Driver Verifier gives a pin's callback 500 ms and then stops the kernel (KsTimedPinCallbacks)"
 
 
-def _pointer_size(size: int) -> Callable[[Info], str | None]:
-    def absent(info: Info) -> str | None:
-        found = _part(info, "agent").get("pointer_size")
+def _pointer_size(size: int) -> Callable[[GuestInfo], str | None]:
+    def absent(info: GuestInfo) -> str | None:
+        found = info.agent.pointer_size
         return None if found == size else f"the agent of this guest has pointers of {found} bytes, not {size}"
 
     return absent
@@ -160,8 +154,9 @@ CAPABILITIES: dict[str, Capability] = {
 """All capabilities by name."""
 
 
-def absent(info: Info) -> dict[str, str]:
+def absent(said: Info) -> dict[str, str]:
     """The capabilities that a guest lacks, each with its reason."""
+    info = GuestInfo.of(said)
     reasons = ((name, item.absent(info)) for name, item in CAPABILITIES.items())
     return {name: reason for name, reason in reasons if reason is not None}
 

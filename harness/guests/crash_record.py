@@ -3,53 +3,56 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
+
+from harness.guest_info import CrashRecord, Place
+from harness.guest_text import GuestJsonError, load_object, one_line
+
+#: Characters of one sentence, and lines of one guest's evidence.
+_MAX_SENTENCE = 500
+_MAX_LINES = 200
 
 
 def crash_lines(text: str) -> list[str]:
     """One sentence a crash, from the recorder's JSON lines or a bugcheck's line of Wine.
 
     A record of `kshsctl crash` becomes a sentence (`crash_sentence`); of a line that
-    is no such thing the text itself is kept: evidence is not thrown away because it is torn.
+    is no such thing the text itself is kept: evidence is not thrown away because it is torn or odd.
     """
-    lines = []
-    for line in text.splitlines():
-        line = line.strip()
-        if not line:
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if not line.strip():
             continue
+        if len(lines) == _MAX_LINES:
+            lines.append("more crash records follow, which were not read")
+            break
         try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            lines.append(line[:500])
-            continue
-        lines.append(crash_sentence(record))
+            sentence = crash_sentence(load_object(line))
+        except GuestJsonError:
+            sentence = one_line(line, _MAX_SENTENCE)
+        lines.append(sentence)
     return lines
 
 
-def crash_sentence(record: Mapping[str, Any]) -> str:
+def crash_sentence(said: Any) -> str:
     """A crash record of `kshsctl` (docs/agent.md) in words: code, module and offset, access, process."""
-    code = _hexadecimal(record.get("code"))
-    process = f" in {record['process']}" if record.get("process") else ""
-    if record.get("kind") == "bugcheck":
-        return f"bugcheck {code}{process}"[:500]
-    fault = record.get("fault")
-    place = fault if isinstance(fault, Mapping) else record
-    if place.get("module"):
-        where = f" at {place['module']}+{_hexadecimal(place.get('offset'))}"
+    record = CrashRecord.of(said)
+    code = _hexadecimal(record.code)
+    process = f" in {record.process}" if record.process else ""
+    if record.kind == "bugcheck":
+        return f"bugcheck {code}{process}"[:_MAX_SENTENCE]
+    place: Place = record.fault or record
+    if place.module:
+        where = f" at {place.module}+{_hexadecimal(place.offset)}"
     else:
-        where = f" at {_hexadecimal(place['address'])}" if place.get("address") is not None else ""
+        where = f" at {_hexadecimal(place.address)}" if place.address is not None else ""
     # The fault may lie in a library that a driver called wrongly: the record names the nearest driver.
-    driver = record.get("driver")
-    if driver and driver != place.get("module"):
-        where += f", called by {driver}"
-    if record.get("access"):
-        where += f", {record['access']} of {_hexadecimal(record.get('target'))}"
-    return f"exception {code}{where}{process}"[:500]
+    if record.driver and record.driver != place.module:
+        where += f", called by {record.driver}"
+    if record.access:
+        where += f", {record.access} of {_hexadecimal(record.target)}"
+    return f"exception {code}{where}{process}"[:_MAX_SENTENCE]
 
 
-def _hexadecimal(value: Any) -> str:
-    return f"0x{value:X}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+def _hexadecimal(number: int | None) -> str:
+    return "unknown" if number is None else f"0x{number:x}"

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DeployError
+from harness.guest_text import GuestJsonError, lines, load_object
 
 if TYPE_CHECKING:
     from vm.ssh import Shell
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 DIRECTORY = r"C:\kshs"
 
 REBOOT = 3010
+#: Characters of one text in a verb's answer; a log comes as one.
+_MAX_TEXT = 4 << 20
 #: Seconds that a verb may take, or another command of a deployment.
 TIMEOUT = 180.0
 
@@ -77,7 +79,6 @@ def _json_object(text: str) -> dict[str, Any] | None:
     if start < 0:
         return None
     try:
-        answer = json.loads(text[start:])
-    except ValueError:
+        return load_object(text[start:], lambda part: lines(part, _MAX_TEXT))
+    except GuestJsonError:
         return None
-    return answer if isinstance(answer, dict) else None

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DeployError
+from harness.guest_info import GuestInfo, VerifierFacts, VerifierPart
 from harness.guests.kshsctl import TIMEOUT, text_of
 
 if TYPE_CHECKING:
@@ -134,25 +135,25 @@ def check_active(info: Mapping[str, Any], asked: Verifier, drivers: Sequence[str
             )
 
 
-def summary(verifier: Mapping[str, Any] | None) -> str | None:
+def summary(said: Any) -> str | None:
     """The guest's `verifier` in one line for a report; None where it does not say."""
-    if not isinstance(verifier, Mapping):
+    if not isinstance(said, (Mapping, VerifierFacts)):
         return None
-    for key, word in (("active", "in force"), ("settings", "set")):
-        part = verifier.get(key)
-        if isinstance(part, Mapping):
-            return f"{word}: flags {_hex(part.get('flags'))}, {_list(_drivers(part))}"
-    if verifier.get("flags") or verifier.get("drivers"):
-        names = ", ".join(str(name) for name in verifier.get("drivers") or []) or "no driver"
-        return f"set in the registry: flags {_hex(verifier.get('flags'))}, {names}"
+    verifier = VerifierFacts.of(said)
+    for part, word in ((verifier.active, "in force"), (verifier.settings, "set")):
+        if part is not None:
+            return f"{word}: flags {_hex(part.flags)}, {_list(_drivers(part))}"
+    if verifier.flags or verifier.drivers:
+        names = ", ".join(verifier.drivers) or "no driver"
+        return f"set in the registry: flags {_hex(verifier.flags)}, {names}"
     return "off"
 
 
 def _said(info: Mapping[str, Any], key: str, asked: Verifier) -> tuple[int, dict[str, int | None]]:
     """Flags, and drivers with how often each was loaded, of a part of the guest's `verifier`."""
-    verifier = info.get("verifier")
-    part = verifier.get(key) if isinstance(verifier, Mapping) else None
-    if not isinstance(part, Mapping):
+    verifier = GuestInfo.of(info).verifier or VerifierFacts()
+    part = verifier.settings if key == "settings" else verifier.active
+    if part is None:
         where = "/querysettings" if key == "settings" else "/query"
         raise DeployError(
             f"this guest was made with the verifier leg (classes {_numbers(asked.classes)}),"
@@ -160,17 +161,11 @@ def _said(info: Mapping[str, Any], key: str, asked: Verifier) -> tuple[int, dict
             step=_STEP,
             hint=asked.anew,
         )
-    flags = part.get("flags")
-    return flags if isinstance(flags, int) else 0, _drivers(part)
+    return part.flags or 0, _drivers(part)
 
 
-def _drivers(part: Mapping[str, Any]) -> dict[str, int | None]:
-    found: dict[str, int | None] = {}
-    for driver in part.get("drivers") or []:
-        if isinstance(driver, Mapping):
-            loads = driver.get("loads")
-            found[str(driver.get("name", "")).lower()] = loads if isinstance(loads, int) else None
-    return found
+def _drivers(part: VerifierPart) -> dict[str, int | None]:
+    return {(driver.name or "").lower(): driver.loads for driver in part.drivers}
 
 
 def _compare_flags(state: str, flags: int, asked: Verifier) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import ntstatus
 from harness.errors import DeployError, UsageError
+from harness.guest_info import DeviceFacts, GuestInfo
 from harness.guests import setupapi_log
 from harness.guests.kshsctl import Kshsctl, VerbError
 from vm.errors import VmError
@@ -73,19 +74,20 @@ def check_policy(info: Mapping[str, Any], drivers: Sequence[Path]) -> None:
             signed by a test certificate alone.
         UsageError: memory integrity is on, and a file breaks one of the rules of `drivers.hvci`.
     """
-    if info.get("secure_boot") is True:
+    policy = GuestInfo.of(info)
+    if policy.secure_boot:
         raise DeployError(
             "Secure Boot is on, with which Windows loads no test-signed driver",
             step="check-policy",
             hint="switch it off in the guest's firmware; guests of kshs provision are made without it",
         )
-    if info.get("test_signing") is False:
+    if policy.test_signing is False:
         raise DeployError(
             "test signing is off, so Windows loads neither our client nor a test-signed target",
             step="check-policy",
             hint="in the guest: bcdedit /set testsigning on, and restart it",
         )
-    if info.get("hvci") is True:
+    if policy.hvci:
         _check_hvci(drivers)
 
 
@@ -110,10 +112,13 @@ def check_certificates(answer: Mapping[str, Any]) -> None:
     Raises:
         DeployError: one is not.
     """
-    stores = [set(entry.get("stores") or []) for entry in answer.get("certificates") or []]
-    if not stores or not all("TrustedPublisher" in found for found in stores):
+    entries = answer.get("certificates")
+    named = entries if isinstance(entries, list) else []
+    stores = [entry.get("stores") if isinstance(entry, Mapping) else None for entry in named]
+    found_in = [set(found) if isinstance(found, list) else set() for found in stores]
+    if not found_in or not all("TrustedPublisher" in found for found in found_in):
         raise DeployError("a certificate is not in TrustedPublisher", step="install-cert")
-    if not any("Root" in found for found in stores):
+    if not any("Root" in found for found in found_in):
         raise DeployError(
             "none of the package's certificates is a root, so Windows would not trust its signature",
             step="install-cert",
@@ -131,41 +136,39 @@ def read_back(guest: Kshsctl, package: Package, hardware_id: str, service: str) 
     """
     from drivers import inf
 
-    device = guest.call("device", hardware_id)
+    device = DeviceFacts.of(guest.call("device", hardware_id))
     problem = problem_text(device)
     if problem is not None:
         raise DeployError(f"the device of {hardware_id} does not work: {problem}", step="device")
-    if device.get("started") is not True:
+    if not device.started:
         raise DeployError(f"the device of {hardware_id} is not started", step="device")
-    bound = str(device.get("service") or "")
+    bound = device.service or ""
     if bound.lower() != service.lower():
         raise DeployError(
             f"Windows bound the service {bound or 'none'} to {hardware_id}, the target's is {service}"
-            f" ({device.get('inf') or 'no INF'})",
+            f" ({device.inf or 'no INF'})",
             step="device",
             hint="another driver of this guest claims the hardware id, or the target file's service is wrong",
         )
     wanted = inf.load(package.inf).driver_version()
-    if wanted is not None and _version(device.get("version")) != _version(wanted):
+    if wanted is not None and _version(device.version) != _version(wanted):
         raise DeployError(
-            f"Windows bound version {device.get('version') or 'unknown'} ({device.get('inf') or 'no INF'}),"
+            f"Windows bound version {device.version or 'unknown'} ({device.inf or 'no INF'}),"
             f" {package.inf.name} is version {wanted}",
             step="device",
         )
-    if not device.get("inf"):
+    if not device.inf:
         raise DeployError("Windows does not say which INF it bound", step="device")
 
 
-def problem_text(device: Mapping[str, Any]) -> str | None:
+def problem_text(said: DeviceFacts | Mapping[str, Any]) -> str | None:
     """A device's problem code in words; None where it has none, or the guest cannot say."""
-    code = device.get("problem")
-    if not isinstance(code, int) or isinstance(code, bool) or code == 0:
+    device = DeviceFacts.of(said)
+    code = device.problem
+    if not code:
         return None
     name, reason = _PROBLEMS.get(code, ("", "see Device Manager error messages"))
-    status = device.get("problem_status")
-    why = ""
-    if isinstance(status, str) and status.startswith("0x") and int(status, 16):
-        why = f", {ntstatus.name(int(status, 16))}"
+    why = f", {ntstatus.name(device.problem_status)}" if device.problem_status else ""
     return f"problem code {code}{f' {name}' if name else ''}{why}: {reason}"
 
 
@@ -209,10 +212,10 @@ def keep_log(guest: Kshsctl, begin: Mark, error: DeployError, hardware_id: str, 
 
 def _instance(guest: Kshsctl, error: DeployError, hardware_id: str) -> str:
     """The device's instance id: the failed installation's, or that of the device which is there."""
-    if isinstance(error, VerbError) and error.answer.get("instance"):
-        return str(error.answer["instance"])
+    if isinstance(error, VerbError) and (instance := DeviceFacts.of(error.answer).instance):
+        return instance
     try:
-        return str(guest.call("device", hardware_id).get("instance") or "")
+        return DeviceFacts.of(guest.call("device", hardware_id)).instance or ""
     except DeployError:
         return ""
 

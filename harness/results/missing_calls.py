@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.guest_info import GuestInfo
+
 #: Kind of the record in ``results.jsonl`` parts; folded into the environment when they are merged.
 KIND = "missing_calls"
 #: The row of the report's environment.
@@ -18,8 +20,7 @@ ROW = "ks.sys functions that were called and are not there"
 
 def of_info(info: Mapping[str, Any]) -> list[str]:
     """The names in a guest's `info`, sorted; none where its ks.sys keeps no such record."""
-    names = (info.get("ks") or {}).get("unimplemented_calls")
-    return sorted({str(name) for name in names}) if isinstance(names, list) else []
+    return sorted(set(GuestInfo.of(info).ks.unimplemented_calls))
 
 
 def fold(environments: Iterable[dict[str, Any]], late: Iterable[Mapping[str, Any]]) -> None:

@@ -39,13 +39,13 @@ RECORD: dict[str, Any] = {
         ),
         (
             {"code": 0xC0000094, "address": 4096, "module": None, "offset": None},
-            "exception 0xC0000094 at 0x1000",
+            "exception 0xc0000094 at 0x1000",
         ),
         (
             {"kind": "bugcheck", "code": "0xde", "process": "winedevice.exe"},
             "bugcheck 0xde in winedevice.exe",
         ),
-        ({}, "exception None"),
+        ({}, "exception unknown"),
     ],
 )
 def test_crash_records_in_words(record: dict[str, Any], says: str) -> None:
