@@ -5,8 +5,8 @@ Nothing in it is trusted: every text is escaped by Jinja2, no resource is fetche
 own policy (a Content-Security-Policy with the hashes of the one style and the one script) forbids
 everything else, so that text from a guest could not run even if it slipped through.
 
-What needs reading is in the page as it is.  The steps of scenarios that passed or were skipped are
-nine tenths of it; they are rendered and escaped like the others, then kept as one compressed block
+What needs reading, one scenario of each cause, is in the page as it is.  The steps of all others are
+nine tenths of it; they are rendered and escaped like those, then kept as one compressed block
 that the script unpacks when somebody first wants any of it (docs/results.md, "report.html").
 """
 
@@ -16,6 +16,7 @@ import base64
 import functools
 import gzip
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +31,9 @@ from markupsafe import Markup
 
 from harness.errors import HarnessError
 from harness.results import parts, tally
+from harness.results.again import again
+from harness.results.attachments import attachments
+from harness.results.cause import LOUD, grouped
 from harness.results.rule_outcome import RECORDED, RECORDED_WORDS, standing
 from harness.rules import CLAUSES
 from harness.verdict import Verdict
@@ -37,8 +41,6 @@ from harness.verdict import Verdict
 #: The order of routes as columns; others follow in the order of the alphabet.
 ROUTES = ("call", "irp", "sync", "event", "port", "apc")
 
-#: Of scenarios and steps about which nobody needs to read more than their heading.
-_QUIET = frozenset({Verdict.PASSED.value, Verdict.SKIPPED.value})
 #: Of zlib: a tenth smaller than its default, for a hundredth of a second.
 _COMPRESSION = 8
 _HEADING = itemgetter("verdict", "index", "name", "do", "route", "mode", "rule", "reason")
@@ -47,8 +49,10 @@ _COMPARISON = itemgetter("field", "expected", "got", "ok", "rule", "clause", "ch
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
-def render(records: Sequence[Mapping[str, Any]]) -> str:
-    """The page for the records of one run, as `harness.results.record.merge` gives them.
+def render(records: Sequence[Mapping[str, Any]], folder: Path | None = None) -> str:
+    """The page for the records of one run, as `harness.results.parts.merge` gives them.
+
+    ``folder`` is where the page will be: what else is there is linked from it.
 
     Raises:
         HarnessError: the records hold no run, or a run of a newer schema.
@@ -69,19 +73,27 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
     )
     environment.filters["seconds"] = seconds
     environment.filters["number"] = number
+    environment.filters["folds"] = folds
+    environment.filters["again"] = functools.partial(again, runs[0])
     pieces = _Pieces(environment)
     style, script = _asset("report.css"), _asset("report.js")
     scenarios = _scenarios(records)
+    loud = {verdict.value for verdict in LOUD}
     totals, test_totals = tally.counts(records), tally.counts(records, "test")
     matrix = tally.matrix(records)
-    packed = {s["anchor"]: pieces.body(s) for s in scenarios if _is_quiet(s)}
+    causes = _causes(scenarios)
+    first = {members[0]["anchor"] for _, members in causes}
+    packed = {s["anchor"]: pieces.body(s) for s in scenarios if s["anchor"] not in first and not _is_odd(s)}
     with ThreadPoolExecutor(1) as pool:
         # zlib lets others run: the rest of the page is rendered meanwhile.
         packing = pool.submit(_packed, packed)
         return environment.get_template("report.html.j2").render(
             run=runs[0],
             environments=tally.of_kind(records, "environment"),
-            scenarios=scenarios,
+            causes=causes,
+            quiet=[s for s in scenarios if s["verdict"] not in loud],
+            loud=sorted(loud),
+            attachments=attachments(folder) if folder is not None else [],
             bodies={s["anchor"]: pieces.body(s) for s in scenarios if s["anchor"] not in packed},
             kept=packing.result if packed else None,
             verdicts=[verdict.value for verdict in Verdict],
@@ -107,7 +119,7 @@ def render(records: Sequence[Mapping[str, Any]]) -> str:
 
 def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Renders into a file, replaced in one step."""
-    text = render(records)
+    text = render(records, path.parent)
     fresh = path.with_name(f".{path.name}.new")
     # Half of a surrogate pair cannot be written; all else can.
     fresh.write_text(text, encoding="utf-8", errors="replace")
@@ -125,6 +137,12 @@ def seconds(value: float | None) -> str:
     if value < 90:
         return f"{value:.1f} s"
     return f"{int(value // 60)} min {int(value % 60)} s"
+
+
+def folds(steps: Sequence[Mapping[str, Any]]) -> list[tuple[bool, list[Mapping[str, Any]]]]:
+    """Steps in runs: those that merely prepared and worked are to be folded, the others to be shown."""
+    runs = itertools.groupby(steps, lambda step: step["do"] == "setup" and step["verdict"] == "passed")
+    return [(folded, list(run)) for folded, run in runs]
 
 
 def number(value: Any) -> str:
@@ -183,12 +201,11 @@ def _joined(rendered: Iterable[Markup]) -> Markup:
     return Markup("".join(rendered))  # noqa: S704
 
 
-def _is_quiet(scenario: Mapping[str, Any]) -> bool:
-    """Whether its body may depend on the page's script: nothing of it speaks against anybody."""
-    return (
-        scenario["verdict"] in _QUIET
-        and not scenario["evidence"]
-        and all(step["verdict"] in _QUIET for step in scenario["steps"])
+def _is_odd(scenario: Mapping[str, Any]) -> bool:
+    """Whether a scenario that did not fail has something to read all the same."""
+    loud = {verdict.value for verdict in LOUD}
+    return scenario["verdict"] not in loud and bool(
+        scenario["evidence"] or any(step["verdict"] in loud for step in scenario["steps"])
     )
 
 
@@ -214,6 +231,10 @@ def _scenarios(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         {**record, "steps": steps.get((record["order"], record["id"]), []), "anchor": f"s{position}"}
         for position, record in enumerate(tally.of_kind(records, "scenario"))
     ]
+
+
+def _causes(scenarios: Sequence[Mapping[str, Any]]) -> list[tuple[Any, list[Mapping[str, Any]]]]:
+    return list(grouped((scenario, scenario["steps"]) for scenario in scenarios).items())
 
 
 def _columns(matrix: Mapping[str, Mapping[str, Any]]) -> list[str]:

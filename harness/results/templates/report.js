@@ -6,6 +6,9 @@
   const shown = document.getElementById("shown");
   const none = document.getElementById("none");
   const kept = document.getElementById("kept");
+  const groups = Array.from(document.querySelectorAll(".cause"));
+  const loud = document.getElementById("loud");
+  const LOUD = ["failed", "crashed", "hung", "error"];
   // What is searched: at first what is in the page, for kept ones the heading; their steps once they are unpacked.
   const texts = new Map(scenarios.map((s) => [s, s.textContent.toLowerCase()]));
   const marks = new Map(scenarios.map((s) => [s, new Set(s.dataset.words.split(" "))]));
@@ -42,6 +45,28 @@
     }
   };
 
+  // Search and filter stand in the address, so that a link to it shows the same.
+  const remember = () => {
+    const off = toggles.filter((t) => t.getAttribute("aria-pressed") !== "true").map((t) => t.dataset.verdict);
+    const state = new URLSearchParams();
+    if (search.value) state.set("q", search.value);
+    if (off.length) state.set("without", off.join(","));
+    const target = /^#[^=]*$/.test(location.hash) ? location.hash : "";
+    history.replaceState(null, "", String(state) ? `#${state}` : target || location.pathname);
+  };
+  const recall = () => {
+    if (!location.hash.includes("=")) return false;
+    const state = new URLSearchParams(location.hash.slice(1));
+    search.value = state.get("q") || "";
+    const off = new Set((state.get("without") || "").split(","));
+    for (const toggle of toggles) toggle.setAttribute("aria-pressed", String(!off.has(toggle.dataset.verdict)));
+    return true;
+  };
+  const only = (verdicts) => {
+    for (const toggle of toggles) toggle.setAttribute("aria-pressed", String(verdicts.includes(toggle.dataset.verdict)));
+    apply();
+  };
+
   const isMark = (word) => /^(rule|route):./.test(word);
   const wanted = () => search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const apply = () => {
@@ -55,7 +80,11 @@
       scenario.hidden = !match;
       count += match ? 1 : 0;
     }
+    for (const group of groups) group.hidden = group.querySelector("details.scenario:not([hidden])") === null;
+    const only = toggles.every((t) => (t.getAttribute("aria-pressed") === "true") === LOUD.includes(t.dataset.verdict));
+    loud.setAttribute("aria-pressed", String(only));
     shown.textContent = `${count} of ${scenarios.length} shown`;
+    remember();
     none.hidden = count !== 0 || scenarios.length === 0;
   };
   const look = async () => {
@@ -74,6 +103,25 @@
     });
   }
   search.addEventListener("input", look);
+  loud.addEventListener("click", () => {
+    only(loud.getAttribute("aria-pressed") === "true" ? toggles.map((t) => t.dataset.verdict) : LOUD);
+  });
+  for (const button of document.querySelectorAll("button[data-only]")) {
+    button.addEventListener("click", () => only([button.dataset.only]));
+  }
+  // A command is copied with its button; where the browser has no clipboard for files, it is selected.
+  document.addEventListener("click", async (event) => {
+    const button = event.target instanceof Element ? event.target.closest("button.copy") : null;
+    if (button === null) return;
+    const code = button.parentElement.querySelector("code");
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      button.textContent = document.execCommand("copy") ? "copied" : "selected";
+    }
+  });
   // Whoever opens one, a person, the browser's own search or this script, it is filled.
   document.addEventListener("toggle", (event) => {
     if (event.target instanceof HTMLDetailsElement && event.target.open) fill(event.target);
@@ -92,15 +140,15 @@
     const target = location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
     if (target instanceof HTMLDetailsElement) { target.hidden = false; target.open = true; }
   };
-  window.addEventListener("hashchange", openTarget);
-  // On paper nothing can be opened any more: those that need reading are opened before.
+  window.addEventListener("hashchange", () => { if (recall()) look(); else openTarget(); });
+  // On paper nothing can be opened any more: the first of each cause is opened before.
   let closed = [];
   window.addEventListener("beforeprint", () => {
-    closed = scenarios.filter((s) => !s.open && !["passed", "skipped"].includes(s.dataset.verdict));
+    closed = groups.map((g) => g.querySelector("details.scenario:not([hidden])")).filter((s) => s && !s.open);
     for (const scenario of closed) scenario.open = true;
   });
   window.addEventListener("afterprint", () => { for (const scenario of closed) scenario.open = false; });
   if (kept && typeof DecompressionStream === "undefined") sayPacked();
-  apply();
-  openTarget();
+  if (recall()) look();
+  else { apply(); openTarget(); }
 })();

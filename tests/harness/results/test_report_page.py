@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pypdf
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -17,7 +21,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from harness.results import parts, report, tally
 from harness.results.record import ScenarioResult
 from harness.verdict import Verdict
-from tests.harness.results.test_report import EVIL, FINE, SCENARIOS, kept, make, scenario, step
+from tests.harness.results.test_report import EVIL, FINE, SCENARIOS, WRONG, kept, make, scenario, step
 
 pytestmark = pytest.mark.component
 
@@ -177,7 +181,7 @@ def test_every_cell_of_the_matrix_finds_as_many_as_it_says(page: Browser) -> Non
 
 def test_verdicts_are_shown_and_hidden(page: Browser) -> None:
     page.find_element(By.CSS_SELECTOR, "button.toggle[data-verdict=passed]").click()
-    assert visible(page) == ["s0", "s3", "s4", "s5"]
+    assert visible(page) == ["s4", "s5", "s0", "s3"], "the worst cause first"
     assert look_for(page, HIDDEN) == []
     page.find_element(By.CSS_SELECTOR, "button.toggle[data-verdict=passed]").click()
     assert visible(page) == [LAST]
@@ -289,3 +293,149 @@ def test_a_run_of_thousands_of_steps_is_searched_and_opened_at_once(
     chromium.find_element(By.ID, "open").click()
     until(chromium, "document.querySelector('.kept') === null")
     assert chromium.execute_script("return document.querySelectorAll('.step').length") == 5001
+
+
+def broken(count: int) -> list[ScenarioResult]:
+    """Many failures of one cause, one of another, and what passed."""
+    steps = [step(number, Verdict.PASSED, comparisons=(FINE,)) for number in range(3)]
+    wrong = step(3, Verdict.FAILED, comparisons=(WRONG, FINE))
+    crash = step(0, Verdict.CRASHED, reason="exception 0xC0000005 at avshs.sys+0x1234")
+    return [
+        *(scenario(f"h4.case.{number}", Verdict.FAILED, *steps, wrong) for number in range(count)),
+        scenario("h8.fault", Verdict.CRASHED, crash, rules=("H8",)),
+        *(scenario(f"h6.fine.{number}", Verdict.PASSED, *steps, rules=("H6",)) for number in range(count)),
+    ]
+
+
+@pytest.fixture
+def red(chromium: Browser, tmp_path: Path) -> Browser:
+    return shown(chromium, report.render(make(tmp_path, broken(40))), tmp_path)
+
+
+def groups(browser: Browser) -> list[tuple[str, int]]:
+    """What is said of each cause that is shown, and how many of its scenarios are."""
+    found = browser.execute_script(
+        "return Array.from(document.querySelectorAll('.cause:not([hidden])'), (g) =>"
+        " [g.querySelector('h3').textContent, g.querySelectorAll('details.scenario:not([hidden])').length])"
+    )
+    return [(" ".join(words.split()), count) for words, count in found]
+
+
+def test_failures_come_first_and_by_cause(red: Browser) -> None:
+    (crash, one), (wrong, many) = groups(red)
+    assert "crash at avshs.sys+0x1234" in crash and one == 1
+    assert "H4: answer is STATUS_SUCCESS" in wrong and "40 scenarios" in wrong and many == 40
+    opened = red.execute_script("return document.querySelectorAll('details.scenario[open]').length")
+    assert opened == 2, "the first of each cause is shown in full"
+    order = red.execute_script("return Array.from(document.querySelectorAll('main h2'), (h) => h.id)")
+    assert order[:3] == ["h-failures", "h-rules", "h-scenarios"]
+
+
+def test_a_tally_shows_its_verdict_alone(red: Browser) -> None:
+    red.find_element(By.CSS_SELECTOR, "button[data-only=crashed]").click()
+    assert visible(red) == ["s40"]
+    assert len(groups(red)) == 1, "an empty group is not shown"
+    assert not red.find_element(By.CSS_SELECTOR, "button[data-only=hung]").is_enabled()
+
+
+def test_failed_only_and_back(red: Browser) -> None:
+    button = red.find_element(By.ID, "loud")
+    button.click()
+    assert len(visible(red)) == 41
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert len(visible(red)) == 81
+
+
+def test_the_address_keeps_search_and_filter(red: Browser, tmp_path: Path) -> None:
+    look_for(red, "case.1")
+    red.find_element(By.CSS_SELECTOR, "button.toggle[data-verdict=passed]").click()
+    left = visible(red)
+    address = str(red.current_url)
+    assert "q=case.1" in address and "without=passed" in address
+    shown(red, (tmp_path / "report.html").read_text("utf-8"), tmp_path, "#" + address.split("#")[1])
+    until(red, "document.getElementById('shown').textContent.endsWith(' shown')")
+    assert visible(red) == left
+    assert red.find_element(By.ID, "search").get_attribute("value") == "case.1"
+    toggle = red.find_element(By.CSS_SELECTOR, "button.toggle[data-verdict=passed]")
+    assert toggle.get_attribute("aria-pressed") == "false"
+    assert complaints(red) == []
+
+
+def test_a_command_runs_one_scenario_again_and_is_copied(red: Browser) -> None:
+    red.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
+    place = red.find_element(By.CSS_SELECTOR, "#s0 .again")
+    command = place.find_element(By.TAG_NAME, "code").text
+    assert command == "kshs run --id h4.case.0 catalogue/h4.toml"
+    place.find_element(By.CSS_SELECTOR, "button.copy").click()
+    until(red, "document.querySelector('#s0 .copy').textContent !== 'copy'")
+    assert red.execute_script("return document.querySelector('#s0 .copy').textContent") in (
+        "copied",
+        "selected",
+    )
+
+
+def test_rules_lead_to_their_text(red: Browser) -> None:
+    for link in red.find_elements(By.CSS_SELECTOR, "a[href^='#rule-']"):
+        target = str(link.get_attribute("href")).split("#")[1]
+        assert red.find_elements(By.ID, target), target
+    red.execute_script("document.querySelector('#s0 a[href=\"#rule-H4\"]').click()")
+    assert red.current_url.endswith("#rule-H4")
+    assert "sizeof(KSHANDSHAKE)" in red.find_element(By.CSS_SELECTOR, "#rule-H4 + dd").text
+
+
+def test_preparing_steps_are_folded(chromium: Browser, tmp_path: Path) -> None:
+    setup = step(0, Verdict.PASSED, None, comparisons=(FINE,))
+    failed = scenario(
+        "h4.x", Verdict.FAILED, replace(setup, do="setup"), step(1, Verdict.FAILED, comparisons=(WRONG,))
+    )
+    shown(chromium, report.render(make(tmp_path, [failed])), tmp_path)
+    fold = chromium.find_element(By.CSS_SELECTOR, "#s0 details.setup")
+    assert fold.get_attribute("open") is None
+    assert fold.find_element(By.TAG_NAME, "summary").text == "1 preparing step, passed"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_cut_off(chromium: Browser, tmp_path: Path, width: int) -> None:
+    every = [
+        scenario(f"h{n}.x", verdict, step(0, verdict, route), rules=(f"H{n}",))
+        for n in range(1, 11)
+        for route in report.ROUTES
+        for verdict in (Verdict.PASSED, Verdict.FAILED, Verdict.SKIPPED)
+    ]
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        shown(chromium, report.render(make(tmp_path, every)), tmp_path)
+        assert chromium.execute_script("return document.documentElement.scrollWidth") <= width
+        hidden = chromium.execute_script(
+            "const m = document.querySelector('.matrix'); return m.scrollWidth - m.parentElement.clientWidth"
+        )
+        assert hidden <= 0, "the matrix is whole"
+    finally:
+        chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def pages(browser: Browser) -> int:
+    pdf = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"]
+    return len(pypdf.PdfReader(io.BytesIO(base64.b64decode(pdf))).pages)
+
+
+def test_a_print_has_a_few_pages(red: Browser, tmp_path: Path) -> None:
+    assert pages(red) <= 6
+    fine = [item for item in broken(300) if item.verdict is Verdict.PASSED]
+    shown(red, report.render(make(tmp_path / "green", fine)), tmp_path)
+    assert pages(red) <= 3
+
+
+def test_files_of_the_run_are_linked(chromium: Browser, tmp_path: Path) -> None:
+    folder = tmp_path / "evidence" / "a b"
+    folder.mkdir(parents=True)
+    (folder / "serial.log").write_text("boot", "utf-8")
+    (tmp_path / ".hidden.log").write_text("", "utf-8")
+    records = make(tmp_path, broken(1))
+    report.write(records, tmp_path / "report.html")
+    chromium.get((tmp_path / "report.html").as_uri())
+    links = {a.text: a.get_attribute("href") for a in chromium.find_elements(By.CSS_SELECTOR, ".files a")}
+    assert str(links["evidence/a b/serial.log"]).endswith("/evidence/a%20b/serial.log")
+    assert ".hidden.log" not in links and "results.jsonl" in links
