@@ -22,7 +22,8 @@ import platformdirs
 from filelock import FileLock
 
 from drivers.errors import SigningError
-from drivers.toolchain import find_program, write_atomically
+from drivers.files import write_atomically
+from drivers.toolchain import find_program
 
 if TYPE_CHECKING:
     from cryptography import x509

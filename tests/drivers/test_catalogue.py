@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drivers import authenticode, catalogue, signing
+from drivers import authenticode, catalogue, catalogue_signature, signing
 from drivers.build import Build
 from drivers.errors import PackageError, SigningError
 
@@ -49,7 +49,9 @@ def test_a_catalogue_of_another_signer_is_refused(built: Build, tmp_path: Path) 
 
 
 def test_the_signature_holds_by_a_second_reckoning(built: Build, signer: signing.Identity) -> None:
-    assert catalogue.check_signature(built.avshs.cat.read_bytes(), "x") == signing.der(signer.leaf)
+    assert catalogue_signature.check(built.avshs.cat.read_bytes(), "x").certificate == signing.der(
+        signer.leaf
+    )
 
 
 def test_openssl_reads_it_too(built: Build, signer: signing.Identity) -> None:
@@ -87,7 +89,7 @@ def test_the_same_files_give_the_same_catalogue(built: Build) -> None:
     assert one != catalogue.unsigned(files, ["Root\\Y"], 1_700_000_000)
     assert not catalogue.parse(one, "x").signed
     with pytest.raises(PackageError, match="has no signature"):
-        catalogue.check_signature(one, "x")
+        catalogue_signature.check(one, "x")
 
 
 def test_an_empty_catalogue_is_refused() -> None:
@@ -156,7 +158,7 @@ def test_a_changed_catalogue_is_never_intact(built: Build, data: st.DataObject) 
     changed = bytearray(good)
     changed[position] ^= data.draw(st.integers(1, 255))
     with pytest.raises(PackageError):
-        catalogue.check_signature(bytes(changed), "x")
+        catalogue_signature.check(bytes(changed), "x")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
@@ -166,7 +168,7 @@ def test_damaged_catalogues_are_refused_or_read(built: Build, data: st.DataObjec
     for _ in range(data.draw(st.integers(1, 4))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     damaged = bytes(good[: data.draw(st.integers(0, len(good)))])
-    for function in (catalogue.parse, catalogue.check_signature):
+    for function in (catalogue.parse, catalogue_signature.check):
         try:
             function(damaged, "x")
         except PackageError as error:
@@ -226,6 +228,14 @@ def test_making_one_needs_the_files(built: Build, signer: signing.Identity, pack
     (package / "avshs.sys").unlink()
     with pytest.raises(PackageError, match=r"avshs.sys: is copied by the INF but missing"):
         catalogue.make(package, signer)
-    shutil.copyfile(package / "avshs.inf", package / "two.inf")
-    with pytest.raises(PackageError, match="2 INF files, one expected"):
+    (package / "avshs.inf").unlink()
+    with pytest.raises(PackageError, match="holds no INF file"):
         catalogue.make(package, signer)
+
+
+def test_two_infs_share_a_catalogue(built: Build, signer: signing.Identity, package: Path) -> None:
+    other = (package / "avshs.inf").read_text().replace("Root\\KshsAvshs", "Root\\Other")
+    (package / "other.inf").write_text(other)
+    read = catalogue.parse(catalogue.make(package, signer).read_bytes(), "x")
+    assert sorted(member.name for member in read.members) == ["avshs.inf", "avshs.sys", "other.inf"]
+    assert read.hardware_ids == ("root\\kshsavshs", "root\\other")
