@@ -262,14 +262,14 @@ class _Job:
         from drivers import imports, seh
 
         ours = imports.exports_of(work / self.ks_module)
-        wine = imports.wine().with_module(self.ks_module, ours)
+        wines = [offered.with_module(self.ks_module, ours) for offered in imports.every_wine()]
         windows = imports.windows(self.tools.libraries)
         if self.ks_module != REFKS.image:
             windows = windows.with_module(self.ks_module, ours)
         for component in COMPONENTS:
             image = work / self._image(component)
             family = windows if component.kernel else imports.agent()
-            imports.require(image, wine, family, importer=component.image)
+            imports.require(image, *wines, family, importer=component.image)
             seh.require(image, [work / name for name in self._sources(component) if name.endswith(".c")])
 
     def _package(self, work: Path, result: Path) -> None:

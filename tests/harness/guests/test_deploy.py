@@ -13,6 +13,21 @@ import pytest
 from harness.errors import DeployError, UsageError
 from harness.guests.deploy import DIRECTORY, Kit, check_imports, deploy
 
+INF = r"""
+[Version]
+Signature = "$WINDOWS NT$"
+[Manufacturer]
+%Maker% = Models,NTamd64
+[Models.NTamd64]
+%Device% = Install,Root\KshsAvshs
+[Install]
+CopyFiles = @avshs.sys
+[SourceDisksNames]
+1 = "disk"
+[SourceDisksFiles]
+avshs.sys = 1
+"""
+
 
 def sha(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -20,17 +35,21 @@ def sha(path: Path) -> str:
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Kit:
-    def file(name: str) -> Path:
+    def file(name: str, data: bytes | None = None) -> Path:
         path = tmp_path / name
-        path.write_bytes(name.encode() * 10)
+        path.write_bytes(data if data is not None else name.encode() * 10)
         return path
 
     build: Any = SimpleNamespace(
-        agent=file("kshsctl.exe"), client=file("ksclient.sys"), refks=file("ks.sys"), digest="b1"
-    )
+        agent=file("kshsctl.exe"), client=file("ksclient.sys"), refks=file("ks.sys"), digest="b1",
+        avshs=SimpleNamespace(directory=tmp_path),
+    )  # fmt: skip
+    names = ("avshs.inf", "avshs.sys", "avshs.cat", "root.cer", "data/avshs.bin")
+    (tmp_path / "data").mkdir()
+    files = {name.replace("/", "\\"): file(name, INF.encode() if ".inf" in name else None) for name in names}
     package: Any = SimpleNamespace(
-        name="avshs", inf=file("avshs.inf"), sys=[file("avshs.sys")], cat=file("avshs.cat"),
-        certificates=[file("root.cer")], digest="p1",
+        name="avshs", directory=tmp_path, inf=files["avshs.inf"], sys=[files["avshs.sys"]],
+        cat=files["avshs.cat"], certificates=[files["root.cer"]], files=files, digest="p1", notes=(),
     )  # fmt: skip
     return Kit(build, package, r"Root\KshsAvshs", "avshs")
 
