@@ -60,6 +60,7 @@ class Inf:
     def __post_init__(self) -> None:
         self._strings = Strings(self.raw, self.name)
         self._parsed: dict[str, list[Line]] = {}
+        self._models: dict[System | None, list[Model]] = {}
 
     def section(self, name: str) -> list[Line]:
         """The entries of a section, none if it does not exist."""
@@ -110,14 +111,17 @@ class Inf:
 
         A model without an install section is none: the device is listed as unsupported.
         """
-        found = []
+        if system not in self._models:
+            self._models[system] = list(self._read_models(system))
+        return self._models[system]
+
+    def _read_models(self, system: System | None) -> Iterator[Model]:
         for _, base, decorated in self.manufacturers():
             for decoration in decorations.chosen(decorated, system):
                 for line in self.section(f"{base}.{decoration}" if decoration else base):
                     if line.key is not None and line.first():
                         ids = tuple(value for value in line.values[1:] if value)
-                        found.append(Model(line.number, line.first(), ids, decoration))
-        return found
+                        yield Model(line.number, line.first(), ids, decoration)
 
     def architectures(self) -> list[str]:
         """The decorations of [Manufacturer] that are for other processors, each once."""

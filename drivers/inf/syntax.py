@@ -157,20 +157,18 @@ def _without_block_comment(lines: list[str], name: str) -> Iterable[tuple[int, s
     above = True
     for number, line in enumerate(lines, 1):
         rest = line
-        if start:
-            _, ended, rest = line.partition("*/")
+        while above:
+            if not start and rest.lstrip().startswith("/*"):
+                start, rest = number, rest.lstrip()[2:]
+            if not start:
+                above = not rest.strip() or rest.lstrip().startswith(";")
+                break
+            _, ended, rest = rest.partition("*/")
             if not ended:
-                continue
+                break
             start = 0
-        if above:
-            content = rest.strip()
-            if content.startswith("/*"):
-                _, ended, rest = content[2:].partition("*/")
-                if not ended:
-                    start = number
-                    continue
-            above = not rest.strip() or rest.strip().startswith(";")
-        yield number, rest
+        if not start:
+            yield number, rest
     if start:
         raise PackageError(f"line {start}: the comment that begins there does not end with */", name)
 
