@@ -35,6 +35,7 @@ from drivers.catalogue_format import (
 )
 from drivers.catalogue_signature import BROKEN
 from drivers.errors import PackageError
+from drivers.files import find
 
 _MS = "1.3.6.1.4.1.311"
 _CTL = f"{_MS}.10.1"
@@ -233,10 +234,13 @@ def _make_one(directory: Path, name: str, infs: Sequence[inf.Inf], signer: signi
         *(information.name for information in infs),
         *(f for information in infs for f in information.files()),
     ]
-    files = [directory / copied for copied in dict.fromkeys(names)]
-    for path in files:
-        if not path.is_file():
-            raise PackageError("is copied by the INF but missing", path.name)
+    files = []
+    for copied in dict.fromkeys(names):
+        path = find(directory, copied)
+        if path is None or not path.is_file():
+            raise PackageError("is copied by the INF but missing", copied)
+        files.append(path)
+    files = list(dict.fromkeys(files))
     ids = [hardware_id for information in infs for hardware_id in information.hardware_ids()]
     raw = directory / f".{name}.unsigned"
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are there with all of their bytes or not at all."""
+"""Files that are there with all of their bytes or not at all, and files by the names that Windows knows."""
 
 from __future__ import annotations
 
@@ -24,3 +24,20 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def find(directory: Path, name: str) -> Path | None:
+    """What lies below a directory by a path with ``/``, whose case need not be the file system's.
+
+    Answers a file or folder, None where there is none.
+    """
+    current = directory
+    for part in name.split("/"):
+        if (current / part).exists():
+            current = current / part
+            continue
+        inside = {path.name.lower(): path for path in current.iterdir()} if current.is_dir() else {}
+        if part.lower() not in inside:
+            return None
+        current = inside[part.lower()]
+    return current

@@ -18,7 +18,7 @@ import platformdirs
 from drivers import catalogue, inf, seh, signing, toolchain
 from drivers.build import ROOT
 from drivers.errors import BuildError, PackageError
-from drivers.files import write_atomically
+from drivers.files import find, write_atomically
 from drivers.package import Package, load
 from drivers.toolchain import Options, Toolchain
 
@@ -55,7 +55,7 @@ def package(folder: Path, out: Path, *, progress: Callable[[str], None] | None =
         signing.sign(work / image, result / image, signer, infs[0].stem)
         for name in (*(path.name for path in infs), *others):
             (result / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / name, result / name)
+            shutil.copyfile(find(folder, name) or folder / name, result / name)
         catalogue.make(result, signer)
         for name, certificate in zip(_CERTIFICATES, (signer.root, signer.leaf), strict=True):
             (result / name).write_bytes(signing.der(certificate))
@@ -74,7 +74,7 @@ def _parts(folder: Path) -> tuple[list[Path], str, list[str]]:
     if not found:
         raise PackageError("holds no INF file", str(folder), "its INF says which .sys file is built")
     copied = list(dict.fromkeys(name for path in found for name in inf.load(path).files()))
-    images = [name for name in copied if name.lower().endswith(".sys") and not (folder / name).is_file()]
+    images = [name for name in copied if name.lower().endswith(".sys") and find(folder, name) is None]
     where = str(found[0]) if len(found) == 1 else str(folder)
     if len(images) != 1 or "/" in images[0]:
         raise PackageError(
@@ -82,7 +82,7 @@ def _parts(folder: Path) -> tuple[list[Path], str, list[str]]:
         )
     others = [name for name in copied if name != images[0]]
     for name in others:
-        if not (folder / name).is_file():
+        if find(folder, name) is None:
             raise PackageError(f"copies {name!r}, which is not there", where)
     return found, images[0], others
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.errors import PackageError, SigningError
+from drivers.files import find
 
 if TYPE_CHECKING:
     from drivers.catalogue import Catalogue
@@ -199,15 +200,11 @@ class _Loader:
 
     def _find(self, name: str, *, needed: bool) -> Path | None:
         """A file of the package by the INF's spelling, which need not be that of the file system."""
-        current = self.directory
-        for part in name.split("/"):
-            inside = {path.name.lower(): path for path in current.iterdir()} if current.is_dir() else {}
-            found = current / part if (current / part).exists() else inside.get(part.lower())
-            if found is None:
-                if needed:
-                    raise PackageError(f"{name!r} is copied by the INF but missing", str(self.directory))
-                return None
-            current = found
+        current = find(self.directory, name)
+        if current is None:
+            if needed:
+                raise PackageError(f"{name!r} is copied by the INF but missing", str(self.directory))
+            return None
         if not current.is_file() or not self._inside(current):
             if needed:
                 what = "lies outside the package" if current.is_file() else "is no file"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import datetime
 import hashlib
 import re
 import struct
@@ -8,11 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from asn1crypto import core
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers import authenticode, catalogue, catalogue_signature, signing
 from drivers.build import Build
+from drivers.catalogue_format import AnySet, Attribute, Attributes, Entry, Outer, TrustList
 from drivers.errors import PackageError, SigningError
 from tests.drivers.second_opinion import verify
 
@@ -90,6 +93,41 @@ def test_the_same_files_give_the_same_catalogue(built: Build) -> None:
     assert not catalogue.parse(one, "x").signed
     with pytest.raises(PackageError, match="has no signature"):
         catalogue_signature.check(one, "x")
+
+
+def test_a_member_of_an_unknown_kind_takes_nothing_from_the_others(built: Build) -> None:
+    """Entries without a hash, with attributes that are empty or of another form, and other named texts."""
+    files = members(built)
+    name_value, indirect = "1.3.6.1.4.1.311.12.2.1", "1.3.6.1.4.1.311.2.1.4"
+    odd: list[list[Attribute]] = [
+        [],
+        [Attribute({"type": name_value, "values": AnySet([])})],
+        [Attribute({"type": indirect, "values": AnySet([core.Any(core.Integer(1))])})],
+        [Attribute({"type": "1.2.3", "values": AnySet([core.Any(core.Null())])})],
+    ]
+    entries = [
+        Entry({"tag": bytes([number]), "attributes": Attributes(attributes)})
+        for number, attributes in enumerate(odd)
+    ]
+    trust_list = TrustList(
+        {
+            "usage": ["1.2.3", "1.3.6.1.4.1.311.12.1.1"],
+            "this_update": datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC),
+            "algorithm": {"algorithm": "1.3.6.1.4.1.311.12.1.3"},
+            "entries": [*entries, *(catalogue._entry(path.name, path.read_bytes()) for path in files)],
+            "extensions": [
+                {"type": "1.2.3", "value": b"?"},
+                {"type": name_value, "value": b"\x02\x01\x01"},
+                {"type": name_value, "value": catalogue._name_value("HWID1", "root\\x").dump()},
+            ],
+        }
+    )
+    content = {"type": "1.3.6.1.4.1.311.10.1", "content": trust_list}
+    signed_data = {"version": 1, "digest_algorithms": [], "content": content, "signers": []}
+    read = catalogue.parse(Outer({"type": "1.2.840.113549.1.7.2", "content": signed_data}).dump(), "x")
+    assert {member.name for member in read.members} == {"avshs.inf", "avshs.sys"}
+    assert read.hardware_ids == ("root\\x",)
+    assert all(read.covers(path.read_bytes(), path.name) for path in files)
 
 
 def test_an_empty_catalogue_is_refused() -> None:
