@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from drivers.errors import PackageError
 from drivers.inf import decorations, syntax
 from drivers.inf.decorations import System
 from drivers.inf.files import Copied, copied_files
@@ -53,6 +54,8 @@ def for_wine(inf: Inf, hardware_id: str, system: System) -> WineCopy:
         PackageError: the INF has no installation of that device.
     """
     installs = inf.installs(hardware_id, system)
+    if not installs:
+        raise PackageError(f"installs nothing for {hardware_id} on {system}", inf.name)
     copied = copied_files(inf, hardware_id, system)
     reasons = [*inf.odd, *_decorated(inf, system)]
     needing = _needing(inf, installs)
