@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.agent import waiting_agent
 from harness.agent.channel import WaitingAgentChannel
 from harness.errors import DeployError, UsageError
+from harness.guest_info import GuestInfo
 from harness.guests import package_files, setupapi_log, verifier, windows_deploy
 from harness.guests.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, text_of
 from vm import family as families
@@ -164,8 +165,9 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
     info = guest.call("info", kit.service)
     check_architecture(info, kit)
     package_files.check_device(kit.package, kit.hardware_id, info)
-    if info.get("family") == "wine":
-        check_imports(kit.build, kit.package, str((info.get("wine") or {}).get("version") or "") or None)
+    said = GuestInfo.of(info)
+    if said.is_wine:
+        check_imports(kit.build, kit.package, said.wine.version or None)
         for note in package_files.put_for_wine(shell, kit.package, kit.hardware_id, info):
             tell(note)
     if info.get("family") != "windows":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness.guest_info import GuestInfo
 from harness.guests.kshsctl import DIRECTORY
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ def guest_system(info: Mapping[str, Any]) -> System:
     """The version that decides which models of an INF a guest takes, from its `info`."""
     from drivers.inf import System
 
-    if info.get("family") == "wine":
+    said = GuestInfo.of(info)
+    if said.is_wine:
         return System(*_WINE)
-    kernel = info.get("kernel") or {}
-    major, minor, build = (kernel.get(name) for name in ("major", "minor", "build"))
-    if not (isinstance(major, int) and isinstance(minor, int) and isinstance(build, int)):
+    major, minor, build = said.kernel.major, said.kernel.minor, said.kernel.build
+    if major is None or minor is None or build is None:
         major, minor, build = _OLDEST_WINDOWS
     return System(major, minor, build)
 
@@ -55,7 +56,7 @@ def check_device(package: Package, hardware_id: str, info: Mapping[str, Any]) ->
     from drivers import inf
     from drivers.inf.fit import why_not
 
-    wine = info.get("family") == "wine"
+    wine = GuestInfo.of(info).is_wine
     reason = why_not(inf.load(package.inf), hardware_id, guest_system(info), undecorated=wine)
     if reason is not None:
         raise UsageError(
