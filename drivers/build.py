@@ -26,10 +26,11 @@ from filelock import FileLock
 
 from drivers import toolchain
 from drivers.errors import BuildError
+from drivers.files import write_atomically
 from drivers.objects import ObjectStore
 from drivers.package import Package, digest_files
 from drivers.signing import Identity, identity
-from drivers.toolchain import Options, Toolchain, write_atomically
+from drivers.toolchain import Options, Toolchain
 
 ROOT = Path(__file__).parent
 PACKAGE_NAME = "avshs"
@@ -261,14 +262,14 @@ class _Job:
         from drivers import imports, seh
 
         ours = imports.exports_of(work / self.ks_module)
-        wine = imports.wine().with_module(self.ks_module, ours)
+        wines = [offered.with_module(self.ks_module, ours) for offered in imports.every_wine()]
         windows = imports.windows(self.tools.libraries)
         if self.ks_module != REFKS.image:
             windows = windows.with_module(self.ks_module, ours)
         for component in COMPONENTS:
             image = work / self._image(component)
             family = windows if component.kernel else imports.agent()
-            imports.require(image, wine, family, importer=component.image)
+            imports.require(image, *wines, family, importer=component.image)
             seh.require(image, [work / name for name in self._sources(component) if name.endswith(".c")])
 
     def _package(self, work: Path, result: Path) -> None:
@@ -325,8 +326,8 @@ def _read_tree(root: Path) -> dict[str, str]:
 
 def _digest_inputs(tree: dict[str, str], tools: Toolchain, signer: Identity, ks_module: str) -> str:
     recipe = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted([*ROOT.glob("*.py"), *(ROOT / "data").iterdir()])
+        path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted([*ROOT.glob("*.py"), *(ROOT / "inf").glob("*.py"), *(ROOT / "data").iterdir()])
     }
     parts = [tree, recipe, tools.identity, signer.fingerprint, ks_module, version_text(), DRIVER_DATE]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -382,6 +383,10 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
             cat=package / "avshs.cat",
             certificates=[package / "kshs-root.cer", package / "kshs-signing.cer"],
             digest=digest_files(inside),
+            files={
+                name: package / name
+                for name in ("avshs.cat", "avshs.inf", "avshs.sys", "kshs-root.cer", "kshs-signing.cer")
+            },
         ),
         digest=digest_files(
             {name: digest for name, digest in files.items() if not name.startswith("symbols/")}

@@ -12,10 +12,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asn1crypto import cms, core
+from asn1crypto import core
 
 from drivers import authenticode, inf, signing
 from drivers.catalogue_format import (
@@ -23,6 +24,7 @@ from drivers.catalogue_format import (
     Attribute,
     Attributes,
     Entry,
+    Extension,
     IndirectData,
     NameValue,
     Outer,
@@ -31,7 +33,9 @@ from drivers.catalogue_format import (
     SpcString,
     TrustList,
 )
+from drivers.catalogue_signature import BROKEN
 from drivers.errors import PackageError
+from drivers.files import find
 
 _MS = "1.3.6.1.4.1.311"
 _CTL = f"{_MS}.10.1"
@@ -71,11 +75,15 @@ class Catalogue:
     certificates: tuple[bytes, ...]
     signed: bool
 
+    @cached_property
+    def _known(self) -> tuple[frozenset[bytes], tuple[str, ...]]:
+        known = frozenset(member.digest for member in self.members)
+        # Catalogues of version 1 have SHA-1 hashes.
+        return known, tuple({_HASHES[len(digest)] for digest in known if len(digest) in _HASHES})
+
     def covers(self, data: bytes, where: str) -> bool:
         """Whether a file with this content is a member."""
-        known = {member.digest for member in self.members}
-        # Catalogues of version 1 have SHA-1 hashes.
-        algorithms = {_HASHES[len(digest)] for digest in known if len(digest) in _HASHES}
+        known, algorithms = self._known
         return any(authenticode.file_hash(data, where, algorithm) in known for algorithm in algorithms)
 
 
@@ -145,85 +153,54 @@ def _entry(name: str, data: bytes) -> Entry:
 
 
 def parse(data: bytes, where: str) -> Catalogue:
-    """Read a catalogue, ours or another maker's, of version 1 or 2; `PackageError` where it is none."""
+    """Read a catalogue, ours or another maker's, of version 1 or 2; `PackageError` where it is none.
+
+    A member, a named text or a certificate of a kind that is not known is left out: it vouches for no file,
+    and takes nothing from what the others vouch for.
+    """
     try:
-        outer = Outer.load(data, strict=True)
+        outer = Outer.load(data)
         content = outer["content"]["content"]
         if outer["type"].native != _SIGNED_DATA or content["type"].native != _CTL:
             raise PackageError("is no catalogue: no signed certificate trust list", where)
         trust_list = content["content"]
-        if trust_list["usage"].native != [_CATALOG_LIST]:
+        if _CATALOG_LIST not in trust_list["usage"].native:
             raise PackageError("is no catalogue: the trust list is of another kind", where)
-        members = tuple(_read_member(entry) for entry in trust_list["entries"])
-        extensions = trust_list["extensions"]
-        named = [
-            NameValue.load(item["value"].native) for item in extensions if item["type"].native == _NAME_VALUE
-        ]
-        ids = tuple(_text(item["value"].native) for item in named if item["name"].native.startswith("HWID"))
+        members = tuple(filter(None, map(_read_member, trust_list["entries"])))
+        named = filter(None, map(_read_extension, trust_list["extensions"]))
+        ids = tuple(text for name, text in named if name.startswith("HWID"))
         certificates = outer["content"]["certificates"]
         ders = tuple(choice.chosen.dump() for choice in certificates) if certificates else ()
         return Catalogue(members, ids, ders, len(outer["content"]["signers"]) > 0)
-    except (ValueError, TypeError, KeyError) as error:
-        raise PackageError(f"is no catalogue: {str(error).splitlines()[0]}", where) from error
+    except BROKEN as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise PackageError(f"is no catalogue: {reason}", where) from error
 
 
-def check_signature(data: bytes, where: str) -> bytes:
-    """Check the mathematics of a catalogue's signature; answers the signer's certificate (DER).
-
-    Whether that certificate is to be trusted is not asked here.  Independent of osslsigncode, and made from
-    the Cryptographic Message Syntax (RFC 5652, section 5.4).
-    """
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding, rsa
-
-    try:
-        signed = Outer.load(data, strict=True)["content"]
-        signer = cms.SignerInfo.load(signed["signers"][0].dump())
-        serial = signer["sid"].chosen["serial_number"].native
-        choices = [choice.chosen for choice in signed["certificates"]]
-        certificate = next(choice for choice in choices if choice.serial_number == serial)
-        algorithm = signer["digest_algorithm"]["algorithm"].native
-        attributes = signer["signed_attrs"]
-        stated = next(
-            item["values"][0].native for item in attributes if item["type"].native == "message_digest"
-        )
-        content = signed["content"]["content"]
-        if hashlib.new(algorithm, content.contents).digest() != stated:
-            raise PackageError("was changed after it was signed", where)
-        key = x509.load_der_x509_certificate(certificate.dump()).public_key()
-        if not isinstance(key, rsa.RSAPublicKey):
-            raise PackageError("is not signed with an RSA key", where)
-        digests: dict[str, hashes.HashAlgorithm] = {
-            "sha1": hashes.SHA1(),  # noqa: S303 - old catalogues of other makers
-            "sha256": hashes.SHA256(),
-            "sha384": hashes.SHA384(),
-            "sha512": hashes.SHA512(),
-        }
-        # The signature is over the attributes as a SET, whatever tag they have in place.
-        signed_bytes = attributes.untag().dump()
-        key.verify(signer["signature"].native, signed_bytes, padding.PKCS1v15(), digests[algorithm])
-        return bytes(certificate.dump())
-    except InvalidSignature as error:
-        raise PackageError("has a signature that does not fit its signer's key", where) from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, StopIteration) as error:
-        raise PackageError("has no signature that can be read", where) from error
-
-
-def _read_member(entry: Entry) -> Member:
+def _read_member(entry: Entry) -> Member | None:
     name, digest = "", b""
     for attribute in entry["attributes"]:
-        value = attribute["values"][0]
-        if attribute["type"].native == _NAME_VALUE:
-            pair = value.parse(NameValue)
-            if pair["name"].native == "File":
-                name = _text(pair["value"].native)
-        elif attribute["type"].native == _INDIRECT_DATA:
-            digest = value.parse(IndirectData)["digest"]["digest"].native
-    if not digest:
-        raise ValueError("a member has no hash")
-    return Member(name, digest)
+        try:
+            value = attribute["values"][0]
+            if attribute["type"].native == _NAME_VALUE:
+                pair = value.parse(NameValue)
+                if pair["name"].native == "File":
+                    name = _text(pair["value"].native)
+            elif attribute["type"].native == _INDIRECT_DATA:
+                digest = value.parse(IndirectData)["digest"]["digest"].native
+        except BROKEN:
+            continue
+    return Member(name, digest) if digest else None
+
+
+def _read_extension(item: Extension) -> tuple[str, str] | None:
+    try:
+        if item["type"].native != _NAME_VALUE:
+            return None
+        pair = NameValue.load(item["value"].native)
+        return pair["name"].native, _text(pair["value"].native)
+    except BROKEN:
+        return None
 
 
 def _text(value: bytes) -> str:
@@ -231,22 +208,43 @@ def _text(value: bytes) -> str:
 
 
 def make(directory: Path, signer: signing.Identity) -> Path:
-    """Write the signed catalogue that the directory's one INF names, over the INF and all files it copies."""
-    found = sorted(directory.glob("*.inf"))
-    if len(found) != 1:
-        raise PackageError(f"{len(found)} INF files, one expected", str(directory))
-    information = inf.load(found[0])
-    name = information.catalogue()
-    if not name or Path(name).name != name:
-        raise PackageError("[Version] names no CatalogFile", found[0].name)
-    files = [found[0], *(directory / copied for copied in information.files())]
-    for path in files:
-        if not path.is_file():
-            raise PackageError("is copied by the INF but missing", path.name)
+    """Write the signed catalogues that a directory's INFs name, each over its INFs and all files they copy.
+
+    Answers the first INF's; several INFs may name the same.
+
+    Raises:
+        PackageError: there is no INF, one names no catalogue, or a file that one copies is missing.
+    """
+    found = [inf.load(path) for path in sorted(directory.glob("*.inf"))]
+    if not found:
+        raise PackageError("holds no INF file", str(directory))
+    by_name: dict[str, list[inf.Inf]] = {}
+    for information in found:
+        name = information.catalogue()
+        if not name or Path(name).name != name:
+            raise PackageError("[Version] names no CatalogFile", information.name)
+        by_name.setdefault(name, []).append(information)
+    for name, covered in by_name.items():
+        _make_one(directory, name, covered, signer)
+    return directory / next(iter(by_name))
+
+
+def _make_one(directory: Path, name: str, infs: Sequence[inf.Inf], signer: signing.Identity) -> None:
+    names = [
+        *(information.name for information in infs),
+        *(f for information in infs for f in information.files()),
+    ]
+    files = []
+    for copied in dict.fromkeys(names):
+        path = find(directory, copied)
+        if path is None or not path.is_file():
+            raise PackageError("is copied by the INF but missing", copied)
+        files.append(path)
+    files = list(dict.fromkeys(files))
+    ids = [hardware_id for information in infs for hardware_id in information.hardware_ids()]
     raw = directory / f".{name}.unsigned"
     try:
-        raw.write_bytes(unsigned(files, information.hardware_ids(), signer.signing_time))
-        signing.sign(raw, directory / name, signer, found[0].stem)
+        raw.write_bytes(unsigned(files, list(dict.fromkeys(ids)), signer.signing_time))
+        signing.sign(raw, directory / name, signer, Path(infs[0].name).stem)
     finally:
         raw.unlink(missing_ok=True)
-    return directory / name

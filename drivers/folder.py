@@ -18,6 +18,7 @@ import platformdirs
 from drivers import catalogue, inf, seh, signing, toolchain
 from drivers.build import ROOT
 from drivers.errors import BuildError, PackageError
+from drivers.files import find, write_atomically
 from drivers.package import Package, load
 from drivers.toolchain import Options, Toolchain
 
@@ -30,15 +31,16 @@ def package(folder: Path, out: Path, *, progress: Callable[[str], None] | None =
     """Compile, link, sign and package the driver of a folder; answers the checked package.
 
     The folder holds the driver's C sources (and ``.S``, ``.rc``), all of which go into the one ``.sys`` file
-    that its INF copies, and whatever other files the INF copies.  Sources find the headers of the WDK as
-    mingw-w64 has them (``ntddk.h``, ``ks.h``) and those of the folder; the driver is linked with ks.sys,
-    ntoskrnl.exe and hal.dll.  ``out`` gets the package and the PDB, and is made where it does not exist.
+    that its INF copies, and whatever other files its INFs copy, in their folders.  Sources find the headers
+    of the WDK as mingw-w64 has them (``ntddk.h``, ``ks.h``) and those of the folder; the driver is linked
+    with ks.sys, ntoskrnl.exe and hal.dll.  ``out`` gets the package and the PDB, and is made where it does
+    not exist.
 
     Raises `BuildError` and its kinds; an earlier package in ``out`` is then still there.
     """
     say = progress or (lambda text: None)
     folder = folder.absolute()
-    information, image, others = _parts(folder)
+    infs, image, others = _parts(folder)
     out = out.absolute()
     _check_out(out)
     tools = toolchain.find(platformdirs.user_cache_path("kshs") / "drivers" / "toolchain.json")
@@ -50,9 +52,10 @@ def package(folder: Path, out: Path, *, progress: Callable[[str], None] | None =
         _link(work, image, _compile(tools, work, folder, say), tools)
         seh.require(work / image, folder.glob("*.c"))
         signer = signing.identity()
-        signing.sign(work / image, result / image, signer, information.stem)
-        for path in (information, *others):
-            shutil.copyfile(path, result / path.name)
+        signing.sign(work / image, result / image, signer, infs[0].stem)
+        for name in (*(path.name for path in infs), *others):
+            (result / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(find(folder, name) or folder / name, result / name)
         catalogue.make(result, signer)
         for name, certificate in zip(_CERTIFICATES, (signer.root, signer.leaf), strict=True):
             (result / name).write_bytes(signing.der(certificate))
@@ -63,24 +66,25 @@ def package(folder: Path, out: Path, *, progress: Callable[[str], None] | None =
     return load(out)
 
 
-def _parts(folder: Path) -> tuple[Path, str, list[Path]]:
-    """The INF, the name of the image to be built, and the other files that the INF copies."""
+def _parts(folder: Path) -> tuple[list[Path], str, list[str]]:
+    """The INFs, the name of the image to be built, and the other files that the INFs copy."""
     if not folder.is_dir():
         raise BuildError("is no directory", str(folder), "give the folder with the C sources and the INF")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".inf")
-    if len(found) != 1:
-        raise PackageError(f"holds {len(found)} INF files, exactly one is needed", str(folder))
-    copied = inf.load(found[0]).files()
-    images = [name for name in copied if name.lower().endswith(".sys") and not (folder / name).is_file()]
+    if not found:
+        raise PackageError("holds no INF file", str(folder), "its INF says which .sys file is built")
+    copied = list(dict.fromkeys(name for path in found for name in inf.load(path).files()))
+    images = [name for name in copied if name.lower().endswith(".sys") and find(folder, name) is None]
+    where = str(found[0]) if len(found) == 1 else str(folder)
     if len(images) != 1 or "/" in images[0]:
         raise PackageError(
-            f"copies {len(images)} .sys files that are not there yet, exactly one is built", str(found[0])
+            f"copies {len(images)} .sys files that are not there yet, exactly one is built", where
         )
-    others = [folder / name for name in copied if name != images[0]]
-    for path in others:
-        if not path.is_file() or path.parent != folder:
-            raise PackageError(f"copies {path.name!r}, which is not beside it", str(found[0]))
-    return found[0], images[0], others
+    others = [name for name in copied if name != images[0]]
+    for name in others:
+        if find(folder, name) is None:
+            raise PackageError(f"copies {name!r}, which is not there", where)
+    return found, images[0], others
 
 
 def _compile(tools: Toolchain, work: Path, folder: Path, say: Callable[[str], None]) -> list[str]:
@@ -118,8 +122,7 @@ def _install(result: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for stale in out.glob("*.inf"):
         if not (result / stale.name).exists():
-            stale.unlink()  # a package has one; the INF was renamed
-    for path in sorted(result.iterdir()):
-        fresh = out / f".{path.name}.new"
-        shutil.copyfile(path, fresh)
-        fresh.replace(out / path.name)
+            stale.unlink()  # the INF was renamed
+    for path in sorted(result.rglob("*")):
+        if path.is_file():
+            write_atomically(out / path.relative_to(result), path.read_bytes())

@@ -4,8 +4,9 @@
 A driver whose import is missing does not load, and one whose import is only pretended fails at a time when
 nobody thinks of imports any more: therefore the build refuses both, and says which.
 
-Wine: the exports of the installed Wine's PE modules (or of the snapshot ``data/wine.json``), without those
-that are stubs, and without those that ``data/guests.toml`` names as wrong.  A stub is recognised by the
+Wine: the exports of the PE modules of the guest's Wine, whatever the host has, as snapshots of each known
+version hold them (``data/wine-*.json``), without those that are stubs, and without those that
+``data/guests.toml`` names as wrong.  A stub is recognised by the
 code that winebuild makes for it (tools/winebuild/spec32.c, ``output_stubs``): the export loads the names of
 its module and of itself and calls ``__wine_spec_unimplemented_stub``.
 
@@ -18,8 +19,9 @@ from __future__ import annotations
 import json
 import re
 import struct
+import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,9 +30,10 @@ from typing import Any
 import pefile
 
 from drivers.errors import BuildError, ImportRefused, ToolMissing
+from drivers.files import write_atomically
 
 DATA = Path(__file__).parent / "data"
-_SNAPSHOT = DATA / "wine.json"
+_SNAPSHOTS = "wine-*.json"
 _WINE_DIRECTORIES = (
     Path("/usr/lib/x86_64-linux-gnu/wine/x86_64-windows"),
     Path("/usr/lib/wine/x86_64-windows"),
@@ -140,6 +143,16 @@ def missing(pe: Path, offered: Offered, importer: str | None = None) -> list[Mis
     return found
 
 
+def check(pe: Path, families: Sequence[Offered], importer: str | None = None) -> None:
+    """Raise `ImportRefused` where none of the families offers everything to ``pe``: it can load nowhere.
+
+    For a guest that is known only by its kind; `require` is for one that is known.
+    """
+    refused = [(found, family) for family in families if (found := missing(pe, family, importer))]
+    if refused and len(refused) == len(families):
+        require(pe, min(refused, key=lambda pair: len(pair[0]))[1], importer=importer)
+
+
 def require(pe: Path, *families: Offered, importer: str | None = None) -> None:
     """Raise `ImportRefused` with everything that any of the families does not offer to ``pe``."""
     found = [entry for family in families for entry in missing(pe, family, importer)]
@@ -192,16 +205,22 @@ def _is_stub(memory: bytes, address: int, name: bytes) -> bool:
     return memory[text : text + len(name) + 1] == name + b"\0"
 
 
-@lru_cache(maxsize=4)
-def wine(directory: Path | None = None) -> Offered:
-    """What Wine offers: the installed one's, or that of the snapshot where none is installed.
+def wine_versions() -> list[str]:
+    """The versions of Wine that are known, the oldest first, as ``8.0``."""
+    names = (path.stem.removeprefix("wine-") for path in DATA.glob(_SNAPSHOTS))
+    return sorted(names, key=_version_key)
 
-    ``directory`` is another Wine's directory of 64-bit PE modules.
+
+@lru_cache(maxsize=8)
+def wine(version: str) -> Offered:
+    """What a guest's Wine offers; of a version that is not known, the nearest older one's exports count.
+
+    ``version`` is as the guest or its image says it: ``8.0``, ``10.0``, ``wine-10.0 (Debian ...)``.
     """
-    chosen = directory or next(
-        (path for path in _WINE_DIRECTORIES if (path / "ntoskrnl.exe").is_file()), None
-    )
-    content = read_wine(chosen) if chosen else json.loads(_SNAPSHOT.read_text(encoding="utf-8"))
+    known = wine_versions()
+    wanted = _version_key(version)
+    chosen = max((name for name in known if _version_key(name) <= wanted), key=_version_key, default=known[0])
+    content = json.loads((DATA / f"wine-{chosen}.json").read_text(encoding="utf-8"))
     wrong = _data()["wine"]["refused"]
     modules = {}
     for name, entry in content["modules"].items():
@@ -209,6 +228,16 @@ def wine(directory: Path | None = None) -> Offered:
         refused |= {function: f"on Wine it {reason}" for function, reason in wrong.get(name, {}).items()}
         modules[name] = Exports(frozenset(entry["functions"]) - refused.keys(), refused)
     return Offered("wine", content["version"], modules, _data()["wine"]["careful"])
+
+
+def every_wine() -> list[Offered]:
+    """What each known Wine offers, the oldest first."""
+    return [wine(version) for version in wine_versions()]
+
+
+def _version_key(version: str) -> tuple[int, ...]:
+    match = re.search(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, match[0].split("."))) if match else ()
 
 
 def read_wine(directory: Path) -> dict[str, Any]:
@@ -300,15 +329,21 @@ class _open:  # noqa: N801 - used as a function
         self._image.close()
 
 
-def write_snapshot(path: Path = _SNAPSHOT, directories: Iterable[Path] = _WINE_DIRECTORIES) -> None:
-    """Write the snapshot from the installed Wine (``python -m drivers.imports``)."""
-    directory = next((path for path in directories if (path / "ntoskrnl.exe").is_file()), None)
-    if directory is None:
-        raise ToolMissing("Wine", "libwine")
-    path.write_text(
-        json.dumps(read_wine(directory), separators=(",", ":"), sort_keys=True) + "\n", encoding="utf-8"
+def write_snapshot(directory: Path | None = None) -> Path:
+    """Write the snapshot of the installed Wine, or of one whose 64-bit PE modules lie in ``directory``.
+
+    ``python -m drivers.imports [DIRECTORY]`` does it; an unpacked package of Debian will do.
+    """
+    chosen = directory or next(
+        (path for path in _WINE_DIRECTORIES if (path / "ntoskrnl.exe").is_file()), None
     )
+    if chosen is None:
+        raise ToolMissing("Wine", "libwine")
+    content = read_wine(chosen)
+    path = DATA / f"wine-{content['version'].removeprefix('Wine ')}.json"
+    write_atomically(path, json.dumps(content, separators=(",", ":"), sort_keys=True).encode() + b"\n")
+    return path
 
 
 if __name__ == "__main__":
-    write_snapshot()
+    print(write_snapshot(*map(Path, sys.argv[1:2])))

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from drivers.toolchain import write_atomically
+from drivers.files import write_atomically
 
 _SEEN_LIMIT = 16
 

@@ -22,7 +22,8 @@ import platformdirs
 from filelock import FileLock
 
 from drivers.errors import SigningError
-from drivers.toolchain import find_program, write_atomically
+from drivers.files import write_atomically
+from drivers.toolchain import find_program
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -215,16 +216,6 @@ def der(certificate: Path) -> bytes:
         raise SigningError("holds no PEM certificate", str(certificate)) from error
 
 
-def pem(certificates: list[bytes]) -> str:
-    """DER certificates as one PEM text."""
-    blocks = []
-    for certificate in certificates:
-        text = base64.b64encode(certificate).decode("ascii")
-        body = "\n".join(text[start : start + 64] for start in range(0, len(text), 64))
-        blocks.append(f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
-    return "".join(blocks)
-
-
 def sign(source: Path, target: Path, signer: Identity, description: str) -> None:
     """An Authenticode signature (SHA-256) on a PE file or catalogue, written to ``target``.
 
@@ -238,21 +229,6 @@ def sign(source: Path, target: Path, signer: Identity, description: str) -> None
     if code != 0 or not target.is_file():
         target.unlink(missing_ok=True)
         raise SigningError(f"osslsigncode cannot sign it: {_reason(text)}", source.name)
-
-
-def verify(path: Path, trusted: Path, catalogue: Path | None = None) -> None:
-    """Raise `SigningError` unless a signature is intact and leads to a certificate in ``trusted`` (PEM).
-
-    Without ``catalogue`` the file's own signature is meant, with it the file must be a member of that signed
-    catalogue.
-    """
-    command = ["verify", "-CAfile", str(trusted)]
-    if catalogue is not None:
-        command += ["-catalog", str(catalogue)]
-    code, text = _osslsigncode([*command, "-in", str(path)])
-    if code != 0:
-        what = f"is not covered by {catalogue.name}" if catalogue else "has no valid signature"
-        raise SigningError(f"{what}: {_reason(text)}", path.name)
 
 
 def _osslsigncode(arguments: list[str]) -> tuple[int, str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.errors import BuildError, CompileError, ToolMissing
+from drivers.files import write_atomically
 
 TARGET = "x86_64-w64-mingw32"
 
@@ -244,19 +245,6 @@ def _version(program: Path) -> str:
     done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False)
     # Without the line InstalledDir, which says where and not what.
     return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("InstalledDir"))
-
-
-def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """The file appears with all of its bytes or not at all, with ``mode`` from its first moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _dependencies(rule: str) -> list[str]:

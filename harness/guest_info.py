@@ -95,6 +95,12 @@ class Kernel(GuestModel):
     arch: Text = None
 
 
+class WineFacts(GuestModel):
+    """The guest's Wine, where its kernel is that."""
+
+    version: Text = None
+
+
 class AgentFacts(GuestModel):
     """The agent itself; `pointer_size` in bytes."""
 
@@ -165,6 +171,7 @@ class GuestInfo(GuestModel):
 
     family: Text = None
     kernel: Annotated[Kernel, Table] = Kernel()
+    wine: Annotated[WineFacts, Table] = WineFacts()
     agent: Annotated[AgentFacts, Table] = AgentFacts()
     client: Annotated[Client, Table] = Client()
     ks: Annotated[Ks, Table] = Ks()

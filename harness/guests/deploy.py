@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from harness.agent import waiting_agent
 from harness.agent.channel import WaitingAgentChannel
 from harness.errors import DeployError, UsageError
-from harness.guests import setupapi_log, verifier, windows_deploy
+from harness.guest_info import GuestInfo
+from harness.guests import package_files, setupapi_log, verifier, windows_deploy
 from harness.guests.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, text_of
 from vm import family as families
 from vm.errors import GuestLost, GuestTimeout
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 CRASHES = DIRECTORY + r"\crashes.jsonl"
 
 #: Raise it when a layer would come out otherwise although nothing that goes in has changed.
-_LAYER_VERSION = 4
+_LAYER_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,7 @@ class Kit:
     def files(self) -> dict[str, Path]:
         """Names in the guest, below `DIRECTORY`, and the files that go there."""
         ours = (self.build.agent, self.build.client, self.build.refks)
-        package = (self.package.inf, *self.package.sys, self.package.cat, *self.package.certificates)
-        return {
-            **{path.name: path for path in ours},
-            **{f"target\\{path.name}": path for path in package},
-        }
+        return {**{path.name: path for path in ours}, **package_files.in_guest(self.package)}
 
 
 def layer(
@@ -88,6 +85,7 @@ def layer(
     target: Target,
     *,
     family: str = "wine",
+    wine: str | None = None,
     verifier: Verifier | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Layer:
@@ -98,6 +96,7 @@ def layer(
         package: the target's, checked.
         target: gives hardware id and service.
         family: of the guests that it is for.
+        wine: the version of their Wine, where it is known before one is booted.
         verifier: what these guests were asked for, where they have the verifier leg.
         say: told of each step.
 
@@ -108,7 +107,7 @@ def layer(
     from vm.template import Layer
 
     if families.family(family).runs_on_linux:
-        check_imports(build, package)
+        check_imports(build, package, wine)
     kit = Kit(build, package, target.hardware_id, target.service, verifier)
 
     def prepare(shell: Shell) -> None:
@@ -117,11 +116,17 @@ def layer(
     return Layer(digest=kit.digest, prepare=prepare)
 
 
-def check_imports(build: Build, package: Package) -> None:
+def check_imports(build: Build, package: Package, wine: str | None = None) -> None:
     """Refuses a foreign driver that Wine and our reference class driver cannot load.
 
     Our own binaries were checked when they were built.  Windows guests judge for themselves: their
     kernels' exports are no public data, and a driver that cannot load there fails in `install-device`.
+
+    Args:
+        build: has our reference class driver.
+        package: the target's.
+        wine: the version of the guest's Wine as its image or its `info` says it; where it is not known
+            yet, only what no known Wine offers is refused.
 
     Raises:
         UsageError: names importer, module and every function that is missing or only a stub.
@@ -131,10 +136,12 @@ def check_imports(build: Build, package: Package) -> None:
 
     if package.directory == build.avshs.directory:
         return
-    offered = imports.wine().with_module(build.refks.name, imports.exports_of(build.refks))
+    ours = imports.exports_of(build.refks)
+    wines = imports.every_wine() if wine is None else [imports.wine(wine)]
+    offered = [family.with_module(build.refks.name, ours) for family in wines]
     for driver in package.sys:
         try:
-            imports.require(driver, offered)
+            imports.check(driver, offered)
         except ImportRefused as error:
             raise UsageError(
                 f"this driver cannot load in a Wine guest: {error.message}",
@@ -157,6 +164,12 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
     shell.put({f"{DIRECTORY}\\{name}": path for name, path in kit.files().items()})
     info = guest.call("info", kit.service)
     check_architecture(info, kit)
+    package_files.check_device(kit.package, kit.hardware_id, info)
+    said = GuestInfo.of(info)
+    if said.is_wine:
+        check_imports(kit.build, kit.package, said.wine.version or None)
+        for note in package_files.put_for_wine(shell, kit.package, kit.hardware_id, info):
+            tell(note)
     if info.get("family") != "windows":
         return _install(shell, guest, kit, info, tell)
     windows_deploy.check_policy(info, kit.drivers)
@@ -192,7 +205,7 @@ def _install(
     tell("installing certificates")
     if kit.package.certificates:
         installed = guest.call(
-            "install-cert", *(f"{DIRECTORY}\\target\\{path.name}" for path in kit.package.certificates)
+            "install-cert", *(f"{package_files.FOLDER}\\{path.name}" for path in kit.package.certificates)
         )
         if info.get("family") == "windows":
             windows_deploy.check_certificates(installed)
@@ -206,7 +219,7 @@ def _install(
     try:
         answer = guest.call(
             "install-device",
-            f"{DIRECTORY}\\target\\{kit.package.inf.name}",
+            f"{package_files.FOLDER}\\{kit.package.inf.name}",
             kit.hardware_id,
             kit.service,
             reboot_is_fine=False,

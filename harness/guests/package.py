@@ -38,7 +38,7 @@ class LoadedTarget:
         if directory is None:
             return build.avshs
         try:
-            return drivers.package.load(directory)
+            return drivers.package.load(directory, self.target.hardware_id)
         except PackageError as error:
             raise wrong(self.file, "package", str(error)) from error
 

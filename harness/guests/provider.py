@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
-from harness.guests import deploy, verifier
+from harness.guests import deploy, package_files, verifier
 from harness.guests.crash_record import crash_lines
 from harness.guests.interface import Evidence, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
@@ -230,6 +230,10 @@ class VmProvider:
             facts |= self._guests.facts(self._template)
         if self._build is not None:
             facts["build"] = self._build.digest
+        if self._image is not None and self._package is not None:
+            said = package_files.notes(self._package, self._target.target.hardware_id, self._image.family)
+            if said:
+                facts["deployment"] = said
         return facts
 
     def close(self) -> None:

@@ -93,47 +93,38 @@ def check_package(target: Target, file: Path) -> None:
     The package itself is checked when it is deployed (`drivers.package.load`).
 
     Raises:
-        TargetError: there is no one INF, it cannot be read, or it does not name the target's hardware id
-            or its service.
+        TargetError: there is no INF for the target's device, it cannot be read, or it does not name the
+            target's service.
     """
-    from drivers import inf
+    from drivers import package_infs
     from drivers.errors import PackageError
 
     directory = package_directory(target, file)
     if directory is None:
         return
-    infs = sorted(path for path in directory.iterdir() if path.suffix.lower() == ".inf" and path.is_file())
-    if not infs:
+    names = {path.name.lower(): path for path in sorted(directory.iterdir()) if path.is_file()}
+    if not any(name.endswith(".inf") for name in names):
         raise wrong(
             file, "package", f"there is no INF in {directory}", build_it(file.parent / target.package)
         )
-    if len(infs) > 1:
-        names = ", ".join(path.name for path in infs)
-        raise wrong(
-            file, "package", f"{directory} holds {len(infs)} INF files ({names})", "leave one of them"
-        )
     try:
-        read = inf.load(infs[0])
-        ids, services = read.hardware_ids(), read.services(target.hardware_id)
+        infs, odd = package_infs.read(directory, names)
+        ids = [hardware_id for read in infs for hardware_id in read.hardware_ids()]
+        if ids and target.hardware_id.lower() not in (name.lower() for name in ids):
+            where = directory / infs[0].name if len(infs) == 1 else directory
+            raise wrong(
+                file, "hardware_id", f"'{target.hardware_id}' is not in {where}", f"there: {', '.join(ids)}"
+            )
+        main = package_infs.main(infs, directory, target.hardware_id, odd)
+        services = main.services(target.hardware_id)
     except PackageError as error:
-        raise wrong(file, "package", str(error), f"mend {infs[0]}") from None
-    if not ids:
-        raise wrong(
-            file, "package", f"{infs[0]} names no device for 64-bit systems", "it needs NTamd64 models"
-        )
-    if target.hardware_id.lower() not in (name.lower() for name in ids):
-        raise wrong(
-            file,
-            "hardware_id",
-            f"'{target.hardware_id}' is not in {infs[0]}",
-            f"there: {', '.join(ids)}",
-        )
+        raise wrong(file, "package", error.message, error.hint or f"mend {error.where}") from None
     # An INF that adds no service itself may have it from one of the system's (Include, Needs).
     if services and target.service.lower() not in (name.lower() for name in services):
         raise wrong(
             file,
             "service",
-            f"{infs[0]} adds no service '{target.service}' for '{target.hardware_id}'",
+            f"{directory / main.name} adds no service '{target.service}' for '{target.hardware_id}'",
             f"there: {', '.join(services)}",
         )
 

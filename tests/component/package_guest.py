@@ -6,13 +6,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import drivers.build
 from drivers.package import Package
 from harness import config
 from harness.agent.pending import Channel
-from harness.guests import Evidence, Say, deploy
+from harness.guests import Evidence, Say, deploy, package_files
 from harness.guests.crash_record import crash_lines
 from harness.guests.package import LoadedTarget, find_target
 from harness.language.model import Target
@@ -27,10 +28,23 @@ def install_package(
     guest.must("install-crash-recorder")
     guest.must("install-ks", guest.put(build.refks, "ks.sys"))
     guest.must("install-client", guest.put(build.client, "ksclient.sys"))
-    for file in (package.inf, *package.sys, package.cat):
-        guest.put(file)
-    inf = f"{FOLDER}\\{package.inf.name}"
+    put_package(guest, package, target.hardware_id)
+    inf = f"{package_files.FOLDER}\\{package.inf.name}"
     return guest.must("install-device", inf, target.hardware_id, target.service)
+
+
+def put_package(guest: WineGuest, package: Package, hardware_id: str) -> tuple[str, ...]:
+    """The files of a package and, where Wine needs it, the copy of its INF; what was changed."""
+    for name, file in package_files.in_guest(package).items():
+        guest.put(file, name)
+
+    class Shell:
+        def put(self, files: Mapping[str, Path]) -> None:
+            for name, file in files.items():
+                guest.put(file, name.removeprefix(f"{FOLDER}\\"))
+
+    shell: Any = Shell()
+    return package_files.put_for_wine(shell, package, hardware_id, guest.must("info"))
 
 
 class PackageGuest:

@@ -293,11 +293,13 @@ class WineGuest:
         return self.prefix / "drive_c" / "windows" / "system32" / "drivers"
 
     def put(self, file: Path, name: str | None = None) -> str:
-        """Copies a file into C:\\kshs and answers its name in the guest."""
-        target = self.folder / (name or file.name)
+        """Copies a file into C:\\kshs and answers its name in the guest; ``name`` may have folders."""
+        given = name or file.name
+        target = self.folder / given.replace("\\", "/")
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         shutil.copyfile(file, target)
-        return f"{FOLDER}\\{target.name}"
+        return f"{FOLDER}\\{given}"
 
     def run(self, *argv: str, stdin: bytes = b"", timeout: float = VERB_TIMEOUT) -> Completed:
         """Any program in the guest."""

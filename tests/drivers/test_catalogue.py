@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import datetime
 import hashlib
 import re
-import shutil
 import struct
 import subprocess
 from pathlib import Path
 
 import pytest
+from asn1crypto import core
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drivers import authenticode, catalogue, signing
+from drivers import authenticode, catalogue, catalogue_signature, signing
 from drivers.build import Build
+from drivers.catalogue_format import AnySet, Attribute, Attributes, Entry, Outer, TrustList
 from drivers.errors import PackageError, SigningError
+from tests.drivers.second_opinion import verify
 
 EXEMPT = 0x58  # CheckSum, from the PE signature
 
@@ -25,7 +28,7 @@ def members(built: Build) -> list[Path]:
 
 def test_images_are_accepted_by_osslsigncode(built: Build, signer: signing.Identity) -> None:
     for path in built.avshs.sys:
-        signing.verify(path, signer.root, built.avshs.cat)
+        verify(path, signer.root, built.avshs.cat)
 
 
 @pytest.mark.parametrize("kind", ["changed", "foreign"])
@@ -37,19 +40,21 @@ def test_others_are_refused_by_osslsigncode(
     data[0x480] ^= 1
     other.write_bytes(data if kind == "changed" else built.client.read_bytes())
     with pytest.raises(SigningError, match=r"is not covered by avshs.cat"):
-        signing.verify(other, signer.root, built.avshs.cat)
+        verify(other, signer.root, built.avshs.cat)
 
 
 def test_a_catalogue_of_another_signer_is_refused(built: Build, tmp_path: Path) -> None:
     other = signing.identity(tmp_path / "other")
     with pytest.raises(SigningError):
-        signing.verify(built.avshs.sys[0], other.root, built.avshs.cat)
+        verify(built.avshs.sys[0], other.root, built.avshs.cat)
     with pytest.raises(SigningError):
-        signing.verify(built.avshs.cat, other.root)
+        verify(built.avshs.cat, other.root)
 
 
 def test_the_signature_holds_by_a_second_reckoning(built: Build, signer: signing.Identity) -> None:
-    assert catalogue.check_signature(built.avshs.cat.read_bytes(), "x") == signing.der(signer.leaf)
+    assert catalogue_signature.check(built.avshs.cat.read_bytes(), "x").certificate == signing.der(
+        signer.leaf
+    )
 
 
 def test_openssl_reads_it_too(built: Build, signer: signing.Identity) -> None:
@@ -87,7 +92,42 @@ def test_the_same_files_give_the_same_catalogue(built: Build) -> None:
     assert one != catalogue.unsigned(files, ["Root\\Y"], 1_700_000_000)
     assert not catalogue.parse(one, "x").signed
     with pytest.raises(PackageError, match="has no signature"):
-        catalogue.check_signature(one, "x")
+        catalogue_signature.check(one, "x")
+
+
+def test_a_member_of_an_unknown_kind_takes_nothing_from_the_others(built: Build) -> None:
+    """Entries without a hash, with attributes that are empty or of another form, and other named texts."""
+    files = members(built)
+    name_value, indirect = "1.3.6.1.4.1.311.12.2.1", "1.3.6.1.4.1.311.2.1.4"
+    odd: list[list[Attribute]] = [
+        [],
+        [Attribute({"type": name_value, "values": AnySet([])})],
+        [Attribute({"type": indirect, "values": AnySet([core.Any(core.Integer(1))])})],
+        [Attribute({"type": "1.2.3", "values": AnySet([core.Any(core.Null())])})],
+    ]
+    entries = [
+        Entry({"tag": bytes([number]), "attributes": Attributes(attributes)})
+        for number, attributes in enumerate(odd)
+    ]
+    trust_list = TrustList(
+        {
+            "usage": ["1.2.3", "1.3.6.1.4.1.311.12.1.1"],
+            "this_update": datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC),
+            "algorithm": {"algorithm": "1.3.6.1.4.1.311.12.1.3"},
+            "entries": [*entries, *(catalogue._entry(path.name, path.read_bytes()) for path in files)],
+            "extensions": [
+                {"type": "1.2.3", "value": b"?"},
+                {"type": name_value, "value": b"\x02\x01\x01"},
+                {"type": name_value, "value": catalogue._name_value("HWID1", "root\\x").dump()},
+            ],
+        }
+    )
+    content = {"type": "1.3.6.1.4.1.311.10.1", "content": trust_list}
+    signed_data = {"version": 1, "digest_algorithms": [], "content": content, "signers": []}
+    read = catalogue.parse(Outer({"type": "1.2.840.113549.1.7.2", "content": signed_data}).dump(), "x")
+    assert {member.name for member in read.members} == {"avshs.inf", "avshs.sys"}
+    assert read.hardware_ids == ("root\\x",)
+    assert all(read.covers(path.read_bytes(), path.name) for path in files)
 
 
 def test_an_empty_catalogue_is_refused() -> None:
@@ -156,7 +196,7 @@ def test_a_changed_catalogue_is_never_intact(built: Build, data: st.DataObject) 
     changed = bytearray(good)
     changed[position] ^= data.draw(st.integers(1, 255))
     with pytest.raises(PackageError):
-        catalogue.check_signature(bytes(changed), "x")
+        catalogue_signature.check(bytes(changed), "x")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
@@ -166,7 +206,7 @@ def test_damaged_catalogues_are_refused_or_read(built: Build, data: st.DataObjec
     for _ in range(data.draw(st.integers(1, 4))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     damaged = bytes(good[: data.draw(st.integers(0, len(good)))])
-    for function in (catalogue.parse, catalogue.check_signature):
+    for function in (catalogue.parse, catalogue_signature.check):
         try:
             function(damaged, "x")
         except PackageError as error:
@@ -226,6 +266,14 @@ def test_making_one_needs_the_files(built: Build, signer: signing.Identity, pack
     (package / "avshs.sys").unlink()
     with pytest.raises(PackageError, match=r"avshs.sys: is copied by the INF but missing"):
         catalogue.make(package, signer)
-    shutil.copyfile(package / "avshs.inf", package / "two.inf")
-    with pytest.raises(PackageError, match="2 INF files, one expected"):
+    (package / "avshs.inf").unlink()
+    with pytest.raises(PackageError, match="holds no INF file"):
         catalogue.make(package, signer)
+
+
+def test_two_infs_share_a_catalogue(built: Build, signer: signing.Identity, package: Path) -> None:
+    other = (package / "avshs.inf").read_text().replace("Root\\KshsAvshs", "Root\\Other")
+    (package / "other.inf").write_text(other)
+    read = catalogue.parse(catalogue.make(package, signer).read_bytes(), "x")
+    assert sorted(member.name for member in read.members) == ["avshs.inf", "avshs.sys", "other.inf"]
+    assert read.hardware_ids == ("root\\kshsavshs", "root\\other")

@@ -13,6 +13,8 @@ from drivers.imports import Exports, Offered
 
 INSTALLED = next((path for path in imports._WINE_DIRECTORIES if (path / "ntoskrnl.exe").is_file()), None)
 
+OLDEST = "8.0"
+
 
 def driver(directory: Path, module: str, *functions: str) -> Path:
     """A driver that imports these functions and does nothing else."""
@@ -45,22 +47,22 @@ def test_what_wine_lacks_or_pretends_is_refused(
     tmp_path: Path, module: str, function: str, reason: str
 ) -> None:
     image = driver(tmp_path, module, function)
-    (found,) = imports.missing(image, imports.wine())
+    (found,) = imports.missing(image, imports.wine(OLDEST))
     assert (found.importer, found.module, found.function) == ("crafted.sys", module, function)
     assert reason in found.reason
     with pytest.raises(ImportRefused, match=rf"^crafted.sys imports {function} from {module}: .*{reason}"):
-        imports.require(image, imports.wine())
+        imports.require(image, imports.wine(OLDEST))
 
 
 def test_what_wine_has_is_accepted(tmp_path: Path) -> None:
     image = driver(tmp_path, "ntoskrnl.exe", "IoCreateDevice", "KeSetEvent", "RtlInitUnicodeString")
-    imports.require(image, imports.wine(), imports.windows(toolchain.find().libraries))
+    imports.require(image, *imports.every_wine(), imports.windows(toolchain.find().libraries))
 
 
 def test_all_refused_imports_are_told(tmp_path: Path) -> None:
     image = driver(tmp_path, "ntoskrnl.exe", "NotA", "NotB", "IoCreateDevice")
     with pytest.raises(ImportRefused, match=r"NotA .* \(and 1 more: NotB\)"):
-        imports.require(image, imports.wine())
+        imports.require(image, imports.wine(OLDEST))
 
 
 def test_care_excuses_a_wrong_function_but_never_a_stub(tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_windows_offers_what_the_import_libraries_have(tmp_path: Path) -> None:
 
 
 def test_a_module_of_ours_offers_its_exports(built_ks: Path, tmp_path: Path) -> None:
-    offered = imports.wine().with_module("ks.sys", imports.exports_of(built_ks))
+    offered = imports.wine(OLDEST).with_module("ks.sys", imports.exports_of(built_ks))
     assert imports.missing(driver(tmp_path, "ks.sys", "KsPinHandshake"), offered) == []
     (found,) = imports.missing(driver(tmp_path, "ks.sys", "KsInitializeDriver"), offered)
     assert "does not have it" in found.reason
@@ -109,27 +111,65 @@ def test_stubs_are_those_that_call_the_stub_handler() -> None:
 @pytest.mark.skipif(INSTALLED is None, reason="Wine is not installed")
 def test_the_snapshot_is_what_the_same_wine_says() -> None:
     assert INSTALLED is not None
-    snapshot = json.loads(imports._SNAPSHOT.read_text())
     installed = imports.read_wine(INSTALLED)
-    if snapshot["version"] != installed["version"]:
-        pytest.skip(f"the snapshot is of {snapshot['version']}, installed is {installed['version']}")
-    assert snapshot == installed
+    snapshots = [json.loads(path.read_text()) for path in imports.DATA.glob("wine-*.json")]
+    same = [snapshot for snapshot in snapshots if snapshot["version"] == installed["version"]]
+    if not same:
+        pytest.skip(f"no snapshot is of {installed['version']}, which is installed here")
+    assert same == [installed]
 
 
-def test_without_wine_the_snapshot_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "_WINE_DIRECTORIES", ())
-    imports.wine.cache_clear()
-    try:
-        offered = imports.wine()
-        assert "ExGetPreviousMode" in offered.modules["ntoskrnl.exe"].refused
-        assert "IoCreateDevice" in offered.modules["ntoskrnl.exe"].functions
-    finally:
-        imports.wine.cache_clear()
+def test_each_snapshot_is_of_the_version_in_its_name() -> None:
+    assert imports.wine_versions() == ["8.0", "10.0"]
+    origins = [offered.origin for offered in imports.every_wine()]
+    assert origins == [f"Wine {version}" for version in imports.wine_versions()]
 
 
-def test_every_named_function_is_real() -> None:
+@pytest.mark.parametrize(
+    ("said", "origin"),
+    [
+        ("8.0", "Wine 8.0"),
+        ("10.0", "Wine 10.0"),
+        ("wine-10.0 (Debian 10.0~repack-6)", "Wine 10.0"),
+        ("8.21", "Wine 8.0"),
+        ("9.0", "Wine 8.0"),
+        ("11.2", "Wine 10.0"),
+        ("7.0", "Wine 8.0"),
+        ("", "Wine 8.0"),
+    ],
+)
+def test_the_guests_wine_decides(said: str, origin: str) -> None:
+    assert imports.wine(said).origin == origin
+
+
+def test_what_is_a_stub_in_one_wine_works_in_the_next(tmp_path: Path) -> None:
+    image = driver(tmp_path, "ntoskrnl.exe", "ExGetPreviousMode", "ExAllocatePool2")
+    old, new = imports.every_wine()
+    assert [entry.function for entry in imports.missing(image, old)] == [
+        "ExAllocatePool2",
+        "ExGetPreviousMode",
+    ]
+    assert imports.missing(image, new) == []
+    imports.check(image, [old, new])
+    with pytest.raises(ImportRefused, match=r"imports ExAllocatePool2 .*Wine 8.0 does not have it"):
+        imports.check(image, [old])
+
+
+def test_a_driver_that_loads_nowhere_is_refused_for_what_it_lacks_in_the_best_case(tmp_path: Path) -> None:
+    image = driver(tmp_path, "ntoskrnl.exe", "ExGetPreviousMode", "NoSuchFunction")
+    with pytest.raises(ImportRefused, match=r"^crafted.sys imports NoSuchFunction from .*Wine 10.0 does not"):
+        imports.check(image, imports.every_wine())
+
+
+def test_zwcreatefile_loads_and_opens_on_wine(tmp_path: Path) -> None:
+    image = driver(tmp_path, "ntoskrnl.exe", "ZwCreateFile")
+    assert [imports.missing(image, wine) for wine in imports.every_wine()] == [[], []]
+
+
+@pytest.mark.parametrize("version", ["8.0", "10.0"])
+def test_every_named_function_is_real(version: str) -> None:
     """A misspelt name in guests.toml would refuse or excuse nothing."""
-    wine = imports.wine()
+    wine = imports.wine(version)
     for module, functions in imports._data()["wine"]["refused"].items():
         known = wine.modules[module]
         assert set(functions) <= known.functions | known.refused.keys()
@@ -138,6 +178,16 @@ def test_every_named_function_is_real() -> None:
         assert set(functions) <= wrong, importer
     for module, functions in imports._data()["agent"]["static"].items():
         assert set(functions) <= wine.modules[module].functions, module
+
+
+def test_a_snapshot_of_an_unpacked_wine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "DATA", tmp_path)
+    said = {"version": "Wine 12.0", "from": "/modules"}
+    monkeypatch.setattr(imports, "read_wine", lambda directory: {**said, "from": str(directory)})
+    written = imports.write_snapshot(Path("/modules"))
+    assert written == tmp_path / "wine-12.0.json"
+    assert json.loads(written.read_text()) == said
+    assert imports.wine_versions() == ["12.0"]
 
 
 def test_what_is_no_image_is_told(tmp_path: Path) -> None:

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
+import re
+import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drivers import build, inf
 from drivers.errors import PackageError
+from drivers.inf import decorations, syntax
+from drivers.inf.fit import why_not
+from drivers.inf.wine import for_wine
 
 TEXT = r'''
 ; a comment
@@ -71,9 +77,21 @@ Service = "Helper"
 Device = "Gerät"
 '''
 
+#: The same with names that a file can have.
+PLAIN = TEXT.replace('"quoted ""name"".dll"', "plain.dll").replace('quoted "name".dll', "plain.dll")
+
 
 def parsed(text: str = TEXT, encoding: str = "utf-8") -> inf.Inf:
     return inf.parse(text.encode(encoding), "x.inf")
+
+
+def made(*changes: tuple[str, str]) -> inf.Inf:
+    """The sample's INF with some of its text replaced."""
+    text = (build.ROOT / "avshs" / "avshs.inf").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return inf.parse(text.encode(), "x.inf")
 
 
 def test_a_rich_inf_is_understood() -> None:
@@ -84,16 +102,17 @@ def test_a_rich_inf_is_understood() -> None:
     assert [line.key for line in read.section("models.ntamd64.6.1")] == ["100% device"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
 def test_encodings(encoding: str) -> None:
     assert parsed(TEXT, encoding).hardware_ids() == parsed().hardware_ids()
+    if encoding.startswith("utf-16-"):
+        return  # without a mark it is known by its zero bytes, which foreign letters do not have
     umlaut = TEXT.replace("Root\\Two", "Root\\Zwölf")
     assert "Root\\Zwölf" in parsed(umlaut, encoding).hardware_ids()
 
 
 def test_files_are_source_names_with_their_folders() -> None:
-    text = TEXT.replace('"quoted ""name"".dll"', "plain.dll").replace('quoted "name".dll', "plain.dll")
-    assert parsed(text).files() == ["source.sys", "plain.dll", "x/direct.sys", "sub/dir/co.dll"]
+    assert parsed(PLAIN).files() == ["source.sys", "plain.dll", "x/direct.sys", "sub/dir/co.dll"]
 
 
 @pytest.mark.parametrize("hardware_id", ["Root\\One", "ROOT\\two"])
@@ -122,7 +141,6 @@ def test_the_sample_target() -> None:
         ("[Files]", "[Files", r"section name does not end with \]"),
         ("$WINDOWS NT$", "$NO$", "has no valid Signature"),
         ("[Co]", "[Ca]", r"section \[Co\] does not exist"),
-        ("= Install, Root\\One", "= Nothing, Root\\One", r"install section \[Nothing\] does not exist"),
         ("source.sys = 1", "other.sys = 1", "source.sys is copied but not listed"),
         ("direct.sys = 1, x", "direct.sys = 1, ..\\..", "lies outside the package"),
         ("direct.sys = 1, x", "direct.sys = 1, c:\\x", "lies outside the package"),
@@ -130,7 +148,7 @@ def test_the_sample_target() -> None:
 )
 def test_what_is_wrong_is_told_with_its_place(old: str, new: str, told: str) -> None:
     with pytest.raises(PackageError, match=f"^x.inf: .*{told}"):
-        parsed(TEXT.replace(old, new, 1)).files()
+        parsed(PLAIN.replace(old, new, 1)).files()
 
 
 @pytest.mark.parametrize("name", ["..\\evil.sys", "/etc/passwd", "..", "c:evil.sys"])
@@ -141,6 +159,10 @@ def test_names_never_lead_out_of_the_package(name: str) -> None:
 
 
 @given(st.binary(max_size=400))
+@example(b"[")
+@example(b"\xff\xfe\x00")
+@example(b"\xff\xfe\x00\xd8[\x00")
+@example(b"/*")
 def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
     try:
         inf.parse(b"[Version]\nSignature=$CHICAGO$\n" + data, "x.inf")
@@ -157,6 +179,12 @@ def test_any_mixture_of_lines_is_answered(lines: list[str]) -> None:
         read = parsed("[Version]\nSignature=$CHICAGO$\n" + "\n".join(lines))
         for hardware_id in read.hardware_ids():
             read.services(hardware_id)
+            read.registered(hardware_id)
+            read.components(hardware_id)
+            for_wine(read, hardware_id, inf.System(10, 0, 26100))
+            why_not(read, hardware_id, inf.System(6, 1, 7601))
+        inf.further_infs(read)
+        inf.listed_files(read)
         for path in read.files():
             assert ".." not in Path(path).parts
             assert not Path(path).is_absolute()
@@ -167,7 +195,7 @@ def test_any_mixture_of_lines_is_answered(lines: list[str]) -> None:
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n%", exclude_categories=["Cs"])), min_size=1))
 def test_quoted_values_come_back(values: list[str]) -> None:
     quoted = ",".join('"' + value.replace('"', '""') + '"' for value in values)
-    assert list(inf._entry(1, f"key = {quoted}", {}).values) == values
+    assert list(syntax.entry(1, f"key = {quoted}").values) == values
 
 
 def test_a_file_that_is_not_there_or_too_large(tmp_path: Path) -> None:
@@ -193,3 +221,236 @@ def test_a_file_that_is_not_there_or_too_large(tmp_path: Path) -> None:
 def test_the_version_that_windows_keeps_with_the_device(line: str, version: str | None) -> None:
     text = f'[Version]\nSignature = "$CHICAGO$"\n{line}\n[Strings]\nDate = 11/22/2026\nNumber = 7.0\n'
     assert inf.parse(text.encode(), "x.inf").driver_version() == version
+
+
+WINDOWS_11 = inf.System(10, 0, 22631, product=1, suites=0x100)
+WINDOWS_10 = inf.System(10, 0, 17763, product=1, suites=0x100)
+SERVER_2012_R2 = inf.System(6, 3, 9600, product=3, suites=0x80)
+WINDOWS_7 = inf.System(6, 1, 7601, product=1, suites=0x100)
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        # system:                     11, 10, 2012 R2, 7
+        ("", ("", "", "", "")),
+        ("NTamd64", ("NTamd64",) * 4),
+        ("ntAMD64.10.0...16299", ("ntAMD64.10.0...16299", "ntAMD64.10.0...16299", None, None)),
+        ("NTamd64.10.0...22000,NTamd64", ("NTamd64.10.0...22000", "NTamd64", "NTamd64", "NTamd64")),
+        ("NTamd64,NTamd64.6.1,NTamd64.10.0", ("NTamd64.10.0", "NTamd64.10.0", "NTamd64.6.1", "NTamd64.6.1")),
+        ("NTamd64.6.3", ("NTamd64.6.3", "NTamd64.6.3", "NTamd64.6.3", None)),
+        # A build counts only where the version before it is the same.
+        ("NTamd64.6.3...14310", ("NTamd64.6.3...14310", "NTamd64.6.3...14310", None, None)),
+        ("NTamd64...3,NTamd64...1", ("NTamd64...1", "NTamd64...1", "NTamd64...3", "NTamd64...1")),
+        ("NTamd64....0x80,NTamd64", ("NTamd64", "NTamd64", "NTamd64....0x80", "NTamd64")),
+        # The example of "INF Manufacturer Section": the version goes before product and suites.
+        ("NT,NT.5,NT.55,NT....0x80", ("NT.5",) * 4),
+        ("NTx86.6.0,NT.6.1", ("NT.6.1",) * 4),
+        ("NTamd64,NT", ("NTamd64",) * 4),
+        ("NTarm64,NTx86,NTia64.6.1,NTarm", (None,) * 4),
+        # What is no decoration is as if it was not there.
+        ("amd64,NTamd64.10.0...16299.7,NTamd64.x,NTsparc,NTamd64.0x", (None,) * 4),
+        ("NTamd64.0xA.0", ("NTamd64.0xA.0", "NTamd64.0xA.0", None, None)),
+    ],
+)
+def test_models_are_chosen_as_windows_chooses_them(text: str, chosen: tuple[str | None, ...]) -> None:
+    systems = (WINDOWS_11, WINDOWS_10, SERVER_2012_R2, WINDOWS_7)
+    given = text.split(",") if text else []
+    found = [decorations.chosen(given, system) for system in systems]
+    assert found == [[] if one is None else [one] for one in chosen]
+
+
+def test_what_a_system_does_not_say_fits() -> None:
+    unknown = inf.System(10, 0, 17763)
+    assert decorations.chosen(["NTamd64...3"], unknown) == ["NTamd64...3"]
+    assert decorations.chosen(["NTamd64....0x80"], unknown) == ["NTamd64....0x80"]
+
+
+BUILD = [
+    ("Models,NTamd64", "Models,NTamd64.10.0...16299"),
+    ("[Models.NTamd64]", "[Models.NTamd64.10.0...16299]"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "system", "told"),
+    [
+        ([], WINDOWS_7, None),
+        (BUILD, WINDOWS_11, None),
+        (
+            BUILD,
+            WINDOWS_7,
+            "names Root.KshsAvshs for NTamd64.10.0...16299, .* this guest, 6.1.7601, does not",
+        ),
+        ([("Models,NTamd64", "Models.NTamd64")], WINDOWS_11, "are undecorated, and 64-bit Windows takes"),
+        ([("Models,NTamd64", "Models,NTarm64")], WINDOWS_11, "names no device Root.KshsAvshs for x86_64"),
+        ([("= Avshs.Device,", "= Gone,")], WINDOWS_11, r"section \[Gone\] for Root.KshsAvshs does not exist"),
+    ],
+)
+def test_why_a_system_installs_nothing(
+    changes: list[tuple[str, str]], system: inf.System, told: str | None
+) -> None:
+    read = made(*changes)
+    reason = why_not(read, "Root\\KshsAvshs", system, undecorated=False)
+    if told is None:
+        assert reason is None
+    else:
+        assert re.search(told, reason or ""), reason
+    assert bool(why_not(read, "ROOT\\kshsavshs", system)) == (told is not None and "undecorated" not in told)
+
+
+COPIES = "CopyFiles = Avshs.CopyFiles"
+
+
+DRIVER = ("[Strings]", "[Strings]\nDriver = avshs")
+NEEDED = ("[Strings]", f"[common.ntamd64]\n{COPIES}\n[Strings]")
+LAYOUT = ("CatalogFile = avshs.cat", "CatalogFile = avshs.cat\nLayoutFile = layout.inf")
+GONE = "%DeviceName% = ,Root\\None\n%DeviceName% = Gone,Root\\Gone"
+FILES: dict[str, tuple[str, list[tuple[str, str]]]] = {
+    "trailing comma": ("avshs.sys", [(COPIES, f"{COPIES},")]),
+    "empty values": ("avshs.sys", [(COPIES, f"{COPIES},,Avshs.CopyFiles , @avshs.sys")]),
+    "case": ("avshs.sys", [(COPIES, "COPYFILES=avshs.COPYFILES")]),
+    "empty value": ("avshs.sys", [("CopyFiles]\navshs.sys", "CopyFiles]\navshs.sys =")]),
+    "quotes": ("AVSHS.SYS", [("CopyFiles]\navshs.sys", 'CopyFiles]\n"AVSHS.SYS",,,0x4000')]),
+    "here": ("avshs.sys", [("CopyFiles]\navshs.sys", "CopyFiles]\n.\\avshs.sys")]),
+    "folders": (
+        "bin/x64/avshs.sys",
+        [("avshs.sys = 1,,", "AVSHS.SYS = 01, .\\x64\\"), ("%DiskName%,,,", "%DiskName%,,,\\bin")],
+    ),
+    "strings": ("avshs.sys", [("CopyFiles]\navshs.sys", "CopyFiles]\n%Driver%.sys"), DRIVER]),
+    "needs": ("avshs.sys", [(COPIES, ""), ("KS.Registration", "KS.Registration,Common"), NEEDED]),
+    "odd models": ("avshs.sys", [("[Models.NTamd64]", f"[Models.NTamd64]\n{GONE}")]),
+    "files of the system": ("avshs.sys", [LAYOUT, ("CopyFiles]\n", "CopyFiles]\nsystem.dll\n")]),
+    "comment behind a section": ("avshs.sys", [("CopyFiles]\n", "CopyFiles] ; and more\n")]),
+    "continued": ("avshs.sys", [(COPIES, f"{COPIES} \\ ; it goes on\n , \\\n @avshs.sys")]),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_windows_reads_is_read(name: str) -> None:
+    file, changes = FILES[name]
+    assert made(*changes).files() == [file]
+
+
+def test_a_comment_of_c_above_the_first_section() -> None:
+    text = (build.ROOT / "avshs" / "avshs.inf").read_text(encoding="utf-8")
+    for comment in ("/*++\n[no section\n--*/\n", "; one\n\n /* two */ /* three\n*/ [Unused]\n", "/**/\r\n"):
+        assert inf.parse((comment + text).encode(), "x.inf").files() == ["avshs.sys"]
+    with pytest.raises(PackageError, match=r"line 2: the comment that begins there does not end with \*/"):
+        inf.parse(f"; one\n/* two\n{text}".encode(), "x.inf")
+
+
+def test_layouts_and_needs_of_other_infs_of_the_package() -> None:
+    read = made(
+        ("CatalogFile = avshs.cat", "CatalogFile = avshs.cat\nLayoutFile = other.inf, layout.inf"),
+        ("avshs.sys = 1,,", ""),
+        ("= ks.inf", "= ks.inf, OTHER.inf"),
+        ("KS.Registration", "KS.Registration, More"),
+    )
+    other = inf.parse(
+        b"[Version]\nSignature=$CHICAGO$\n[SourceDisksNames]\n7=x,,,\\far\n[SourceDisksFiles]\navshs.sys=7\n"
+        b"more.dll=7,away\n[More]\nCopyFiles=@more.dll\n",
+        "other.inf",
+    )
+    read.beside = {"other.inf": other}
+    assert read.files() == ["far/avshs.sys", "far/away/more.dll"]
+    assert read.needs_of_the_system(read.installs()) == ["KS.Registration"]
+
+
+def test_services_components_and_registered_files() -> None:
+    read = made(
+        ("[Strings]", "[Common.Services]\nAddService = helper,,Avshs.Service\n"
+         "[Avshs.Device.NTamd64.Components]\nAddComponent = Panel,,Panel.Install\n"
+         "[Registered]\n11,,panel.dll,1\n[Strings]"),
+        ("KS.Registration", "KS.Registration\nRegisterDlls = Registered"),
+        ("AddService = avshs", "Needs = Common.Services\nAddService = avshs"),
+    )  # fmt: skip
+    assert read.services("Root\\KshsAvshs") == ["avshs", "helper"]
+    assert read.components("Root\\KshsAvshs") == ["Panel"]
+    assert read.registered("Root\\KshsAvshs") == ["panel.dll"]
+
+
+def test_processors_without_guests_are_told_apart() -> None:
+    read = made(("Models,NTamd64", "Models,NTarm64.10.0,NTx86"))
+    assert (read.hardware_ids(), read.architectures()) == ([], ["NTarm64.10.0", "NTx86"])
+
+
+HEAD = "[Version]\nSignature=$CHICAGO$\n[Manufacturer]\nA=M,NTamd64\n"
+MANY = 20_000
+LARGE = {
+    "continued lines": HEAD + "[X]\nA=" + "a,\\\n" * 150_000,
+    "models of one section": HEAD + "[M.NTamd64]\n" + "A=I,Root\\A\n" * 50_000 + "[I]\nCopyFiles=F\n[F]\n",
+    "models of many sections": HEAD
+    + "[M.NTamd64]\n"
+    + "".join(f"A=I{n},Root\\A{n}\n[I{n}]\nCopyFiles=F\nNeeds=N\n[M.NTamd64]\n" for n in range(MANY))
+    + "[N]\nCopyFiles=F\n[F]\nx.sys\n[SourceDisksFiles]\nx.sys=1\n",
+    "files": HEAD
+    + "[M.NTamd64]\nA=I,Root\\A\n[I]\nCopyFiles=F\n[F]\n"
+    + "".join(f"file{n}.dll\n" for n in range(MANY))
+    + "[SourceDisksNames]\n1=x\n[SourceDisksFiles]\n"
+    + "".join(f"file{n}.dll=1,sub{n}\n" for n in range(MANY)),
+    "needs in a row": HEAD
+    + "[M.NTamd64]\nA=I0,Root\\A\n"
+    + "".join(f"[I{n}]\nNeeds=I{n + 1},I{n},I0\n" for n in range(MANY))
+    + f"[I{MANY}]\n",
+    "quotes": HEAD + "[M.NTamd64]\nA=" + '"a""b" , ' * 30_000,
+    "quotes that do not end": HEAD + "[M.NTamd64]\n" + 'A="a;=""\n' * 30_000,
+    "percent signs": HEAD + "[M.NTamd64]\nA=" + "%" * 3_900_000,
+    "tokens": HEAD + "[M.NTamd64]\nA=I," + "%a%,x" * 150_000 + "\n[Strings]\na=b\n",
+    "comments": "/*" + "*" * 3_900_000 + "/" + HEAD,
+    "includes": HEAD + "[M.NTamd64]\nA=I,Root\\A\n[I]\n" + "Include=ks.inf\nNeeds=KS.Registration\n" * 30_000,
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_inf_is_read_in_seconds(name: str) -> None:
+    """Nothing is quadratic: with these sizes that would be minutes or hours."""
+    data = LARGE[name].encode()
+    assert 1 << 18 < len(data) <= 4 << 20
+    began = time.process_time()
+    read = inf.parse(data, "x.inf")
+    with contextlib.suppress(PackageError):
+        for hardware_id in read.hardware_ids()[:3]:
+            read.services(hardware_id)
+        inf.copied_files(read)
+        inf.listed_files(read)
+        for_wine(read, "Root\\A", inf.System(10, 0, 26100))
+    assert time.process_time() - began < 15
+
+
+def test_strings_cannot_fill_the_memory() -> None:
+    text = HEAD + "[M.NTamd64]\n" + "A=x%a%\n" * 100_000 + f"[Strings]\na={'y' * 4000}\n"
+    with pytest.raises(PackageError, match=r"^x.inf: line \d+: its strings make it too large for an INF$"):
+        inf.parse(text.encode(), "x.inf").hardware_ids()
+
+
+SECTIONS = [
+    *("Version", "Manufacturer", "Models.NTamd64", "Models", "I", "I.NTamd64", "I.Services", "F", "Strings"),
+    *("SourceDisksFiles", "SourceDisksNames", "SourceDisksFiles.amd64"),
+]
+ENTRIES = st.from_regex(
+    r"(CopyFiles|Needs|Include|AddService|CopyINF|LayoutFile|1|x\.sys|%a%|A)?( ?= ?)?"
+    r"((I|F|@x\.sys|@\.\.\\x|x\.sys|1|Models|NTamd64(\.10\.0\.\.\.1)?|Root\\A|%a%|%%|\"|,|;|\\|\s)*)",
+    fullmatch=True,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(SECTIONS), st.lists(ENTRIES, max_size=4)), max_size=12))
+def test_sections_of_any_content_are_answered(sections: list[tuple[str, list[str]]]) -> None:
+    text = "[Version]\nSignature=$CHICAGO$\n"
+    text += "".join(f"[{name}]\n" + "".join(f"{line}\n" for line in lines) for name, lines in sections)
+    try:
+        read = inf.parse(text.encode(), "x.inf")
+        for hardware_id in [*read.hardware_ids(), "Root\\A"]:
+            read.services(hardware_id)
+            why_not(read, hardware_id, WINDOWS_10)
+            copy = for_wine(read, hardware_id, WINDOWS_11)
+            if copy.data is not None:
+                again = inf.parse(copy.data, "copy.inf")
+                assert again.files(hardware_id) == read.files(hardware_id, WINDOWS_11)
+        for copied in inf.copied_files(read):
+            assert ".." not in Path(copied.path).parts
+    except PackageError as error:
+        assert str(error).startswith(("x.inf: ", "copy.inf: "))
+        assert "\n" not in str(error)

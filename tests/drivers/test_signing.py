@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from drivers import signing
 from drivers.build import Build
 from drivers.errors import SigningError, ToolMissing
+from tests.drivers.second_opinion import verify
 
 
 def certificate(path: Path) -> x509.Certificate:
@@ -98,27 +99,27 @@ def test_signing_the_same_gives_the_same(built: Build, signer: signing.Identity,
     for name in ("one.exe", "two.exe"):
         signing.sign(image, tmp_path / name, signer, "test")
     assert (tmp_path / "one.exe").read_bytes() == (tmp_path / "two.exe").read_bytes()
-    signing.verify(tmp_path / "one.exe", signer.root)
+    verify(tmp_path / "one.exe", signer.root)
 
 
 def test_a_changed_byte_is_noticed(built: Build, signer: signing.Identity, tmp_path: Path) -> None:
-    signing.verify(built.client, signer.root)
+    verify(built.client, signer.root)
     data = bytearray(built.client.read_bytes())
     data[0x500] ^= 1
     (tmp_path / "client.sys").write_bytes(data)
     with pytest.raises(SigningError, match="has no valid signature"):
-        signing.verify(tmp_path / "client.sys", signer.root)
+        verify(tmp_path / "client.sys", signer.root)
 
 
 def test_another_root_is_not_trusted(built: Build, tmp_path: Path) -> None:
     other = signing.identity(tmp_path / "other")
     with pytest.raises(SigningError):
-        signing.verify(built.client, other.root)
+        verify(built.client, other.root)
 
 
 def test_an_unsigned_file_has_no_valid_signature(built: Build, signer: signing.Identity) -> None:
     with pytest.raises(SigningError, match="has no valid signature"):
-        signing.verify(built.agent, signer.root)
+        verify(built.agent, signer.root)
 
 
 def test_what_cannot_be_signed_is_told(signer: signing.Identity, tmp_path: Path) -> None:
@@ -152,17 +153,13 @@ def test_a_missing_osslsigncode_is_named(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing, match="apt-get install -y osslsigncode"):
-        signing.verify(built.client, signer.root)
+        signing.sign(built.agent, tmp_path / "x.exe", signer, "test")
 
 
-def test_der_and_pem_are_each_others_reverse(signer: signing.Identity, tmp_path: Path) -> None:
-    ders = [signing.der(signer.root), signing.der(signer.leaf)]
-    (tmp_path / "x.pem").write_text(signing.pem(ders))
-    assert signing.der(tmp_path / "x.pem") == ders[0]
-    assert [
-        c.fingerprint(hashes.SHA256())
-        for c in x509.load_pem_x509_certificates((tmp_path / "x.pem").read_bytes())
-    ] == [certificate(path).fingerprint(hashes.SHA256()) for path in (signer.root, signer.leaf)]
+def test_the_first_certificate_of_a_file_as_der(signer: signing.Identity, tmp_path: Path) -> None:
+    assert signing.der(signer.chain) == signing.der(signer.leaf)
+    read = x509.load_der_x509_certificate(signing.der(signer.root))
+    assert read.fingerprint(hashes.SHA256()) == certificate(signer.root).fingerprint(hashes.SHA256())
     (tmp_path / "no.pem").write_text("no certificate")
     with pytest.raises(SigningError, match="holds no PEM certificate"):
         signing.der(tmp_path / "no.pem")

@@ -19,6 +19,11 @@ INF = """[Version]
 Signature = "$WINDOWS NT$"
 CatalogFile = avshs.cat
 DriverVer = 11/22/2026,1.2.0.4
+[Manufacturer]
+%Maker% = Models,NTamd64
+[Models.NTamd64]
+%Device% = Install,Root\\KshsAvshs
+[Install]
 """
 
 #: Verb and honest answer -> exit code, answer (bytes are printed as they are), stderr; None: the honest one.
@@ -38,9 +43,11 @@ def kit(folder: Path, verifier: Verifier | None = None) -> Kit:
     build: Any = SimpleNamespace(
         agent=file("kshsctl.exe"), client=file("ksclient.sys"), refks=file("ks.sys"), digest="b1"
     )
+    names = ("avshs.inf", "avshs.sys", "avshs.cat", "root.cer", "signer.cer")
+    files = {name: file(name, INF.encode() if name == "avshs.inf" else None) for name in names}
     package: Any = SimpleNamespace(
-        name="avshs", inf=file("avshs.inf", INF.encode()), sys=[file("avshs.sys")], cat=file("avshs.cat"),
-        certificates=[file("root.cer"), file("signer.cer")], digest="p1",
+        name="avshs", inf=files["avshs.inf"], sys=[files["avshs.sys"]], cat=files["avshs.cat"],
+        certificates=[files["root.cer"], files["signer.cer"]], files=files, digest="p1", notes=(),
     )  # fmt: skip
     return Kit(build, package, r"Root\KshsAvshs", "avshs", verifier)
 

@@ -13,6 +13,21 @@ import pytest
 from harness.errors import DeployError, UsageError
 from harness.guests.deploy import DIRECTORY, Kit, check_imports, deploy
 
+INF = r"""
+[Version]
+Signature = "$WINDOWS NT$"
+[Manufacturer]
+%Maker% = Models,NTamd64
+[Models.NTamd64]
+%Device% = Install,Root\KshsAvshs
+[Install]
+CopyFiles = @avshs.sys
+[SourceDisksNames]
+1 = "disk"
+[SourceDisksFiles]
+avshs.sys = 1
+"""
+
 
 def sha(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -20,17 +35,21 @@ def sha(path: Path) -> str:
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Kit:
-    def file(name: str) -> Path:
+    def file(name: str, data: bytes | None = None) -> Path:
         path = tmp_path / name
-        path.write_bytes(name.encode() * 10)
+        path.write_bytes(data if data is not None else name.encode() * 10)
         return path
 
     build: Any = SimpleNamespace(
-        agent=file("kshsctl.exe"), client=file("ksclient.sys"), refks=file("ks.sys"), digest="b1"
-    )
+        agent=file("kshsctl.exe"), client=file("ksclient.sys"), refks=file("ks.sys"), digest="b1",
+        avshs=SimpleNamespace(directory=tmp_path),
+    )  # fmt: skip
+    names = ("avshs.inf", "avshs.sys", "avshs.cat", "root.cer", "data/avshs.bin")
+    (tmp_path / "data").mkdir()
+    files = {name.replace("/", "\\"): file(name, INF.encode() if ".inf" in name else None) for name in names}
     package: Any = SimpleNamespace(
-        name="avshs", inf=file("avshs.inf"), sys=[file("avshs.sys")], cat=file("avshs.cat"),
-        certificates=[file("root.cer")], digest="p1",
+        name="avshs", directory=tmp_path, inf=files["avshs.inf"], sys=[files["avshs.sys"]],
+        cat=files["avshs.cat"], certificates=[files["root.cer"]], files=files, digest="p1", notes=(),
     )  # fmt: skip
     return Kit(build, package, r"Root\KshsAvshs", "avshs")
 
@@ -48,6 +67,7 @@ class FakeShell:
     drivers: list[dict[str, Any]] = field(default_factory=list)
     client: bool = False
     missing: list[str] = field(default_factory=list)
+    version: dict[str, Any] | None = None
 
     def put(self, files: dict[str, Path]) -> None:
         self.files.update(files)
@@ -80,7 +100,7 @@ class FakeShell:
         elif verb == "info":
             return {
                 "agent": {"abi": 1, "pointer_size": 8}, "family": self.family,
-                "kernel": {"arch": "x86_64"}, "ks": self.ks, "drivers": self.drivers,
+                "kernel": {"arch": "x86_64"}, "wine": self.version, "ks": self.ks, "drivers": self.drivers,
                 "client": {"loaded": self.client}, "missing_apis": self.missing,
             }  # fmt: skip
         return {}
@@ -102,6 +122,7 @@ def test_a_wine_guest_gets_everything_in_order(kit: Kit) -> None:
         "install-device", "ping", "info", "sh", "sh",
     ]  # fmt: skip
     assert shell.files[rf"{DIRECTORY}\target\avshs.sys"] == kit.package.sys[0]
+    assert shell.files[rf"{DIRECTORY}\target\data\avshs.bin"].name == "avshs.bin"
     assert info["client"]["loaded"]
 
 
@@ -198,3 +219,29 @@ def test_a_driver_that_wine_cannot_load_is_refused_before_it_is_deployed(
     assert "\n" not in str(caught.value)
     assert "IoCompleteRequest" not in str(caught.value)
     check_imports(build, ours)
+
+
+def test_the_guests_own_wine_judges_the_imports(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The image's version may not be known before; the guest's is, and it may be the older one."""
+    from drivers import imports
+
+    monkeypatch.setattr(imports, "imports", lambda pe: [("ntoskrnl.exe", "ExGetPreviousMode")])
+    monkeypatch.setattr(imports, "exports_of", lambda pe: imports.Exports(frozenset()))
+    foreign: Any = SimpleNamespace(directory=Path("/theirs"), sys=[Path("/theirs/theirs.sys")])
+    build: Any = SimpleNamespace(refks=Path("/ours/ks.sys"), avshs=SimpleNamespace(directory=Path("/ours")))
+    check_imports(build, foreign)
+    check_imports(build, foreign, "10.0")
+    with pytest.raises(
+        UsageError, match=r"imports ExGetPreviousMode from ntoskrnl.exe: Wine has only a stub"
+    ):
+        check_imports(build, foreign, "8.0")
+
+    kit.build.avshs.directory = Path("/ours")  # type: ignore[attr-defined, misc]
+    for version, refused in (("8.0", True), ("10.0", False)):
+        shell = FakeShell(kit, version={"version": version})
+        if refused:
+            with pytest.raises(UsageError, match="ExGetPreviousMode"):
+                run(shell)
+            assert shell.verbs == ["info"]
+        else:
+            run(shell)

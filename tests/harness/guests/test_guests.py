@@ -96,7 +96,7 @@ def windows(*legs: str, family: str = "windows") -> WindowsImage:
 
 
 def test_a_target_is_checked_against_what_the_images_family_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(build: Any, package: Any) -> None:
+    def refused(build: Any, package: Any, wine: str | None) -> None:
         raise UsageError("theirs.sys imports KsFoo")
 
     monkeypatch.setattr(deploy, "check_imports", refused)

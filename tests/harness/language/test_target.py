@@ -78,7 +78,13 @@ def test_a_package_for_the_device_is_taken(tmp_path: Path, hardware_id: str) -> 
     ("infs", "hardware_id", "line", "key", "words"),
     [
         ([], r"Root\KshsAvshs", 5, "package", "there is no INF in .*build it: kshs build --driver"),
-        ([INF, INF], r"Root\KshsAvshs", 5, "package", "holds 2 INF files .driver0.inf, driver1.inf."),
+        (
+            [INF, INF],
+            r"Root\KshsAvshs",
+            5,
+            "package",
+            "driver0.inf and driver1.inf both install Root.KshsAvshs .leave one",
+        ),
         (["no inf"], r"Root\KshsAvshs", 5, "package", "text before the first section"),
         ([INF.replace("NTamd64", "NTx86")], r"Root\KshsAvshs", 5, "package", "no device for 64-bit systems"),
         (
