@@ -16,14 +16,12 @@ static NTSTATUS CallBack(REFKS_PIN *Pin, const KSHANDSHAKE *In, KSHANDSHAKE *Out
 {
     PFNKSPINHANDSHAKE callback = Pin->Handshake;
     KSHANDSHAKE in = *In;
-    NTSTATUS status;
 
     RtlZeroMemory(Out, sizeof(*Out));
     if (!callback)
         return STATUS_INVALID_DEVICE_REQUEST;
-    status = callback(&Pin->Public, &in, Out);
     /* A callback has no IRP that it could complete later: pending is no answer. */
-    return status == STATUS_PENDING ? STATUS_DRIVER_INTERNAL_ERROR : status;
+    return RefksFinalStatus(callback(&Pin->Public, &in, Out));
 }
 
 /* The object is entered by the caller, who completes the IRP. */
