@@ -67,6 +67,7 @@ VOID NTAPI KsNullDriverUnload(PDRIVER_OBJECT DriverObject)
     UNREFERENCED_PARAMETER(DriverObject);
 }
 
+/* Both versions, 0x100 and 0x110, begin alike, and nothing here goes by the flags at the end of the newer one. */
 static NTSTATUS CheckDescriptor(const KSDEVICE_DESCRIPTOR *Descriptor)
 {
     ULONG index;

@@ -8,7 +8,6 @@ may be paged out is not touched at a raised IRQL, and nobody waits for what nobo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 import drivers.build
 from drivers import toolchain
 from drivers.toolchain import Options
-from tests.component.wine import WineGuest, copy_of
+from tests.component.wine import WineGuest
 
 pytestmark = pytest.mark.component
 
@@ -49,20 +48,6 @@ def build_program(work: Path, name: str) -> Path:
     tools.compile(work, "drivers/common/chkstk.S", "chkstk.o", Options(False, includes))
     tools.link_program(f"{name}.exe", [*objects, "win32.o", "chkstk.o"], ("-lntdll",), work)
     return work / f"{name}.exe"
-
-
-@pytest.fixture(scope="module")
-def plain_guest(bare_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WineGuest]:
-    """A session for programs that need no driver."""
-    work = tmp_path_factory.mktemp("programs")
-    with copy_of(bare_template) as prefix:
-        for name in PROGRAMS:
-            (work / name).mkdir()
-        guest = WineGuest(prefix, build_program(work / "test_irps", "test_irps"))
-        try:
-            yield guest
-        finally:
-            guest.stop()
 
 
 @pytest.mark.parametrize(
