@@ -246,16 +246,32 @@ NTSTATUS AvshsReset(ULONG PinId)
     return STATUS_SUCCESS;
 }
 
-ULONG AvshsStateDelay(ULONG PinId)
+ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch)
 {
     ULONG delay = 0;
     KIRQL irql;
 
+    *Epoch = 0;
     if (PinId >= KSHS_AVSHS_PINS)
         return 0;
     KeAcquireSpinLock(&Seen.lock, &irql);
+    Seen.pins[PinId].seen.changes_begun++;
+    *Epoch = Seen.pins[PinId].epoch;
     if (Seen.pins[PinId].behaviour.kind == KSHS_BEHAVE_SLOW_STATE)
         delay = Seen.pins[PinId].behaviour.delay_ms;
     KeReleaseSpinLock(&Seen.lock, irql);
     return delay;
+}
+
+/* One that began before a RESET belongs to the count that the RESET threw away. */
+void AvshsStateEnd(ULONG PinId, ULONG Epoch)
+{
+    KIRQL irql;
+
+    if (PinId >= KSHS_AVSHS_PINS)
+        return;
+    KeAcquireSpinLock(&Seen.lock, &irql);
+    if (Seen.pins[PinId].epoch == Epoch)
+        Seen.pins[PinId].seen.changes_ended++;
+    KeReleaseSpinLock(&Seen.lock, irql);
 }
