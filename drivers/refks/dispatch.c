@@ -114,7 +114,7 @@ static void ReleaseDevices(PFILE_OBJECT FileObject, PDEVICE_OBJECT Functional)
 /* The end of a creation, successful or not: the creator's stay in the object is over. */
 NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status)
 {
-    Status = RefksFinalStatus(Status);
+    Status = kshs_final_status(Status);
     RefksReference(Header);
     if (NT_SUCCESS(Status)) {
         Header->Created = TRUE;
@@ -124,7 +124,7 @@ NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status)
     }
     RefksLeave(Header);
     RefksDereference(Header);
-    return RefksComplete(Irp, Status, 0);
+    return kshs_complete(Irp, Status, 0);
 }
 
 static NTSTATUS CreatePinByName(REFKS_DEVICE *Device, PIRP Irp, PFILE_OBJECT FileObject, const WCHAR *Name,
@@ -136,15 +136,15 @@ static NTSTATUS CreatePinByName(REFKS_DEVICE *Device, PIRP Irp, PFILE_OBJECT Fil
 
     if (Characters <= PIN_NAME_CHARACTERS || Name[PIN_NAME_CHARACTERS] != L'\\' ||
         _wcsnicmp(Name, PinName, PIN_NAME_CHARACTERS))
-        return RefksComplete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
+        return kshs_complete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
     if (related->DeviceObject != FileObject->DeviceObject)
-        return RefksComplete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
+        return kshs_complete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
     parent = RefksEnterFileObject(related);
     if (!parent)
-        return RefksComplete(Irp, STATUS_FILE_CLOSED, 0);
+        return kshs_complete(Irp, STATUS_FILE_CLOSED, 0);
     if (parent->Type != KsObjectTypeFilter || parent->Device != Device) {
         RefksLeave(parent);
-        return RefksComplete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
+        return kshs_complete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
     }
     status = RefksCreatePin(CONTAINING_RECORD(parent, REFKS_FILTER, Header), Irp, FileObject, FALSE,
                             (const UCHAR *)(Name + PIN_NAME_CHARACTERS + 1),
@@ -160,9 +160,9 @@ static NTSTATUS Create(REFKS_DEVICE *Device, PIRP Irp)
     ULONG characters = file->FileName.Length / sizeof(WCHAR);
 
     if (Device->Removed)
-        return RefksComplete(Irp, STATUS_DEVICE_REMOVED, 0);
+        return kshs_complete(Irp, STATUS_DEVICE_REMOVED, 0);
     if (!Device->Public.Started)
-        return RefksComplete(Irp, STATUS_DEVICE_NOT_READY, 0);
+        return kshs_complete(Irp, STATUS_DEVICE_NOT_READY, 0);
     if (characters && name[0] == L'\\') {
         name++;
         characters--;
@@ -180,17 +180,17 @@ NTSTATUS NTAPI RefksDispatchCreate(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 
     RefksWriteMissing();
     if (!file)
-        return RefksComplete(Irp, STATUS_INVALID_PARAMETER, 0);
+        return kshs_complete(Irp, STATUS_INVALID_PARAMETER, 0);
     HoldDevices(file, DeviceObject);
     file->FsContext = NULL;
     device = RefksDeviceFromDeviceObject(DeviceObject);
     if (!device)
-        return RefksComplete(Irp, STATUS_NO_SUCH_DEVICE, 0);
+        return kshs_complete(Irp, STATUS_NO_SUCH_DEVICE, 0);
     if (RefksEnter(&device->Header)) {
         status = Create(device, Irp);
         RefksLeave(&device->Header);
     } else {
-        status = RefksComplete(Irp, STATUS_DEVICE_REMOVED, 0);
+        status = kshs_complete(Irp, STATUS_DEVICE_REMOVED, 0);
     }
     RefksDereference(&device->Header);
     return status;
@@ -204,7 +204,7 @@ NTSTATUS NTAPI RefksDispatchCleanup(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
     UNREFERENCED_PARAMETER(DeviceObject);
     RefksWriteMissing();
-    return RefksComplete(Irp, STATUS_SUCCESS, 0);
+    return kshs_complete(Irp, STATUS_SUCCESS, 0);
 }
 
 /* The IRP that closes an object, or a stand-in when nobody sent one: the device is being removed, or the
@@ -227,9 +227,9 @@ void RefksEndClose(REFKS_HEADER *Header)
     if (irp && Header->CloseIrpIsPrivate)
         (void)kshs_irp_free(irp);
     else if (irp)
-        (void)RefksComplete(irp, STATUS_SUCCESS, 0);
+        (void)kshs_complete(irp, STATUS_SUCCESS, 0);
     if (late)
-        (void)RefksComplete(late, STATUS_SUCCESS, 0);
+        (void)kshs_complete(late, STATUS_SUCCESS, 0);
 }
 
 /* Idle: the caller finishes the object.  Busy: whoever is inside finishes it when he leaves, and completes
@@ -266,7 +266,7 @@ static NTSTATUS Close(PFILE_OBJECT FileObject, PIRP Irp)
     pending = (BOOLEAN)(header && (closing != RefksClosingIdle || (stack->Control & SL_PENDING_RETURNED)));
     KeReleaseSpinLock(&RefksLock, irql);
     if (!header)
-        return RefksComplete(Irp, STATUS_SUCCESS, 0);
+        return kshs_complete(Irp, STATUS_SUCCESS, 0);
     status = closing == RefksClosingIdle ? RefksFinish(header) : STATUS_PENDING;
     RefksDereference(header);
     return pending ? STATUS_PENDING : status;
@@ -278,7 +278,7 @@ NTSTATUS NTAPI RefksDispatchClose(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     NTSTATUS status;
 
     if (!file)
-        return RefksComplete(Irp, STATUS_SUCCESS, 0);
+        return kshs_complete(Irp, STATUS_SUCCESS, 0);
     ObReferenceObject(DeviceObject);
     ReleaseDevices(file, DeviceObject);
     status = Close(file, Irp);
@@ -298,10 +298,10 @@ static NTSTATUS MakePin(REFKS_HEADER *Header, PIRP Irp)
     const ULONG prefix = (PIN_NAME_CHARACTERS + 1) * sizeof(WCHAR);
 
     if (!kshs_is_wine() || Header->Type != KsObjectTypeFilter)
-        return RefksComplete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+        return kshs_complete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     if (length <= prefix || !name || _wcsnicmp(name, PinName, PIN_NAME_CHARACTERS) ||
         name[PIN_NAME_CHARACTERS] != L'\\')
-        return RefksComplete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
+        return kshs_complete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
     return RefksCreatePin(CONTAINING_RECORD(Header, REFKS_FILTER, Header), Irp, stack->FileObject, TRUE,
                           (const UCHAR *)name + prefix, length - prefix);
 }
@@ -316,10 +316,10 @@ NTSTATUS NTAPI RefksDispatchControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     UNREFERENCED_PARAMETER(DeviceObject);
     header = stack->FileObject ? RefksEnterFileObject(stack->FileObject) : NULL;
     if (!header)
-        return RefksComplete(Irp, STATUS_FILE_CLOSED, 0);
+        return kshs_complete(Irp, STATUS_FILE_CLOSED, 0);
     if (header->Device->Removed) {
         RefksLeave(header);
-        return RefksComplete(Irp, STATUS_DEVICE_REMOVED, 0);
+        return kshs_complete(Irp, STATUS_DEVICE_REMOVED, 0);
     }
     switch (stack->Parameters.DeviceIoControl.IoControlCode) {
     case IOCTL_KS_HANDSHAKE:
@@ -342,7 +342,7 @@ NTSTATUS NTAPI RefksDispatchControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
         break;
     }
     RefksLeave(header);
-    return RefksComplete(Irp, status, information);
+    return kshs_complete(Irp, status, information);
 }
 
 /* ---- answers for minidrivers that dispatch for themselves ---------------------------------- */
@@ -356,9 +356,9 @@ NTSTATUS NTAPI KsDefaultDeviceIoCompletion(PDEVICE_OBJECT DeviceObject, PIRP Irp
     case IOCTL_KS_METHOD:
     case IOCTL_KS_ENABLE_EVENT:
     case IOCTL_KS_DISABLE_EVENT:
-        return RefksComplete(Irp, STATUS_PROPSET_NOT_FOUND, 0);
+        return kshs_complete(Irp, STATUS_PROPSET_NOT_FOUND, 0);
     default:
-        return RefksComplete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+        return kshs_complete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     }
 }
 
@@ -415,7 +415,7 @@ void RefksEndPending(PIRP Irp)
     if (stack->MajorFunction == IRP_MJ_CLOSE && stack->Parameters.Others.Argument1)
         header = stack->Parameters.Others.Argument1;    /* a stand-in of ours */
     if (!header) {
-        (void)RefksComplete(Irp, Irp->IoStatus.Status, Irp->IoStatus.Information);
+        (void)kshs_complete(Irp, Irp->IoStatus.Status, Irp->IoStatus.Information);
     } else if (stack->MajorFunction == IRP_MJ_CLOSE) {
         if (header->Type == KsObjectTypePin)
             RefksPinClosed(CONTAINING_RECORD(header, REFKS_PIN, Header));

@@ -44,7 +44,7 @@ NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, UL
 
     filter = RefksAllocate(sizeof(*filter));
     if (!filter)
-        return RefksComplete(Irp, STATUS_INSUFFICIENT_RESOURCES, 0);
+        return kshs_complete(Irp, STATUS_INSUFFICIENT_RESOURCES, 0);
 
     RefksLockMutex(&Device->Mutex);
     factory = RefksFindFactory(Device, Name, Characters);
@@ -58,7 +58,7 @@ NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, UL
     if (!NT_SUCCESS(status)) {
         RefksUnlockMutex(&Device->Mutex);
         RefksFree(filter);
-        return RefksComplete(Irp, status, 0);
+        return kshs_complete(Irp, status, 0);
     }
 
     RefksInitializeHeader(&filter->Header, KsObjectTypeFilter, Device, &factory->Header);

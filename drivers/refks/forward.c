@@ -15,7 +15,7 @@ NTSTATUS NTAPI KsForwardIrp(PIRP Irp, PFILE_OBJECT FileObject, BOOLEAN ReuseStac
     PDEVICE_OBJECT device = kshs_related_device(FileObject);
 
     if (!device || (!ReuseStackLocation && !HasNextLocation(Irp)))
-        return RefksComplete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+        return kshs_complete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     if (ReuseStackLocation) {
         IoGetCurrentIrpStackLocation(Irp)->FileObject = FileObject;
         IoSkipCurrentIrpStackLocation(Irp);

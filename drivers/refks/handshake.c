@@ -16,12 +16,14 @@ static NTSTATUS CallBack(REFKS_PIN *Pin, const KSHANDSHAKE *In, KSHANDSHAKE *Out
 {
     PFNKSPINHANDSHAKE callback = Pin->Handshake;
     KSHANDSHAKE in = *In;
+    NTSTATUS status;
 
     RtlZeroMemory(Out, sizeof(*Out));
     if (!callback)
         return STATUS_INVALID_DEVICE_REQUEST;
+    status = callback(&Pin->Public, &in, Out);
     /* A callback has no IRP that it could complete later: pending is no answer. */
-    return RefksFinalStatus(callback(&Pin->Public, &in, Out));
+    return kshs_final_status(status);
 }
 
 /* The object is entered by the caller, who completes the IRP. */

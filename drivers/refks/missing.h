@@ -57,7 +57,7 @@ void RefksRecordMissing(REFKS_MISSING *Function);       /* any IRQL */
     NTSTATUS NTAPI name parameters                                  \
     {                                                               \
         REFKS_RECORD_MISSING(name);                                 \
-        return RefksComplete(Irp, STATUS_NOT_IMPLEMENTED, 0);       \
+        return kshs_complete(Irp, STATUS_NOT_IMPLEMENTED, 0);       \
     }
 
 #endif

@@ -35,5 +35,5 @@ NTSTATUS NTAPI DllUnload(VOID)
 NTSTATUS NTAPI KsDispatchInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
     UNREFERENCED_PARAMETER(DeviceObject);
-    return RefksComplete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+    return kshs_complete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
 }

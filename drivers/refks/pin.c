@@ -89,7 +89,7 @@ NTSTATUS RefksCreatePin(REFKS_FILTER *Filter, PIRP Irp, PFILE_OBJECT FileObject,
     NTSTATUS status;
 
     if (!RefksEnter(&Filter->Header))           /* the pin's own stay, until it is closed */
-        return RefksComplete(Irp, STATUS_FILE_CLOSED, 0);
+        return kshs_complete(Irp, STATUS_FILE_CLOSED, 0);
     status = RefksParseConnect(Parameters, Length, &connect);
     if (NT_SUCCESS(status)) {
         descriptor = RefksPinDescriptor(Filter, connect.Connect.PinId);
@@ -108,7 +108,7 @@ NTSTATUS RefksCreatePin(REFKS_FILTER *Filter, PIRP Irp, PFILE_OBJECT FileObject,
     if (!NT_SUCCESS(status)) {
         RefksFree(connect.Format);
         RefksLeave(&Filter->Header);
-        return RefksComplete(Irp, status, 0);
+        return kshs_complete(Irp, status, 0);
     }
     pin->Creator = RefksRequestor(Irp);
 

@@ -40,7 +40,7 @@ static NTSTATUS ForwardAndWait(REFKS_DEVICE *Device, PIRP Irp, REFKS_CALL_DRIVER
 static NTSTATUS Forward(PDEVICE_OBJECT Next, PIRP Irp)
 {
     if (!Next)
-        return RefksComplete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+        return kshs_complete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     IoSkipCurrentIrpStackLocation(Irp);
     return IoCallDriver(Next, Irp);
 }
@@ -52,7 +52,7 @@ static NTSTATUS Start(REFKS_DEVICE *Device, PIRP Irp)
     NTSTATUS status = ForwardAndWait(Device, Irp, CallDriver);
 
     if (NT_SUCCESS(status) && dispatch && dispatch->Start)
-        status = RefksFinalStatus(dispatch->Start(&Device->Public, Irp,
+        status = kshs_final_status(dispatch->Start(&Device->Public, Irp,
                                                   stack->Parameters.StartDevice.AllocatedResourcesTranslated,
                                                   stack->Parameters.StartDevice.AllocatedResources));
     if (NT_SUCCESS(status))
@@ -61,13 +61,13 @@ static NTSTATUS Start(REFKS_DEVICE *Device, PIRP Irp)
         Device->Public.Started = TRUE;
         RefksEnableFactories(Device, TRUE);
         if (dispatch && dispatch->PostStart)
-            status = RefksFinalStatus(dispatch->PostStart(&Device->Public));
+            status = kshs_final_status(dispatch->PostStart(&Device->Public));
     }
     if (!NT_SUCCESS(status)) {
         RefksEnableFactories(Device, FALSE);
         Device->Public.Started = FALSE;
     }
-    return RefksComplete(Irp, status, Irp->IoStatus.Information);
+    return kshs_complete(Irp, status, Irp->IoStatus.Information);
 }
 
 static NTSTATUS Remove(REFKS_DEVICE *Device, PIRP Irp)
@@ -85,10 +85,10 @@ static NTSTATUS Remove(REFKS_DEVICE *Device, PIRP Irp)
 static NTSTATUS Query(REFKS_DEVICE *Device, PIRP Irp, PFNKSDEVICEIRP Routine)
 {
     if (Routine) {
-        NTSTATUS status = RefksFinalStatus(Routine(&Device->Public, Irp));
+        NTSTATUS status = kshs_final_status(Routine(&Device->Public, Irp));
 
         if (!NT_SUCCESS(status))
-            return RefksComplete(Irp, status, 0);
+            return kshs_complete(Irp, status, 0);
     }
     Irp->IoStatus.Status = STATUS_SUCCESS;
     return Forward(Device->Public.NextDeviceObject, Irp);
@@ -112,7 +112,7 @@ static NTSTATUS NotifyAfter(REFKS_DEVICE *Device, PIRP Irp, PFNKSDEVICEIRPVOID R
     status = ForwardAndWait(Device, Irp, CallDriver);
     if (NT_SUCCESS(status) && Routine)
         Routine(&Device->Public, Irp);
-    return RefksComplete(Irp, status, Irp->IoStatus.Information);
+    return kshs_complete(Irp, status, Irp->IoStatus.Information);
 }
 
 static NTSTATUS QueryCapabilities(REFKS_DEVICE *Device, PIRP Irp, PFNKSDEVICEQUERYCAPABILITIES Routine)
@@ -122,18 +122,18 @@ static NTSTATUS QueryCapabilities(REFKS_DEVICE *Device, PIRP Irp, PFNKSDEVICEQUE
     NTSTATUS status = ForwardAndWait(Device, Irp, CallDriver);
 
     if (NT_SUCCESS(status) && Routine)
-        status = RefksFinalStatus(Routine(&Device->Public, Irp, capabilities));
-    return RefksComplete(Irp, status, Irp->IoStatus.Information);
+        status = kshs_final_status(Routine(&Device->Public, Irp, capabilities));
+    return kshs_complete(Irp, status, Irp->IoStatus.Information);
 }
 
 static NTSTATUS QueryInterface(REFKS_DEVICE *Device, PIRP Irp, PFNKSDEVICEIRP Routine)
 {
     if (Routine) {
-        NTSTATUS status = RefksFinalStatus(Routine(&Device->Public, Irp));
+        NTSTATUS status = kshs_final_status(Routine(&Device->Public, Irp));
 
         /* STATUS_NOT_SUPPORTED: not an interface of the minidriver's; the stack below may know it. */
         if (!NT_SUCCESS(status) && status != STATUS_NOT_SUPPORTED)
-            return RefksComplete(Irp, status, 0);
+            return kshs_complete(Irp, status, 0);
         if (NT_SUCCESS(status))
             Irp->IoStatus.Status = status;
     }
@@ -162,7 +162,7 @@ NTSTATUS NTAPI RefksDispatchPnp(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     NTSTATUS status;
 
     if (!device)
-        return RefksComplete(Irp, STATUS_NO_SUCH_DEVICE, 0);
+        return kshs_complete(Irp, STATUS_NO_SUCH_DEVICE, 0);
     if (device->Public.Descriptor && device->Public.Descriptor->Dispatch)
         dispatch = device->Public.Descriptor->Dispatch;
     switch (IoGetCurrentIrpStackLocation(Irp)->MinorFunction) {
@@ -216,7 +216,7 @@ static NTSTATUS QueryPower(REFKS_DEVICE *Device, PIRP Irp, PIO_STACK_LOCATION St
         device_to = Stack->Parameters.Power.State.DeviceState;
     else
         system_to = Stack->Parameters.Power.State.SystemState;
-    return RefksFinalStatus(dispatch->QueryPower(&Device->Public, Irp, device_to, device, system_to, system,
+    return kshs_final_status(dispatch->QueryPower(&Device->Public, Irp, device_to, device, system_to, system,
                                                  Stack->Parameters.Power.ShutdownType));
 }
 
@@ -237,7 +237,7 @@ static NTSTATUS SetDevicePower(REFKS_DEVICE *Device, PIRP Irp, DEVICE_POWER_STAT
         Device->Public.DevicePowerState = To;
     }
     if (up)
-        return RefksComplete(Irp, status, Irp->IoStatus.Information);
+        return kshs_complete(Irp, status, Irp->IoStatus.Information);
     Irp->IoStatus.Status = STATUS_SUCCESS;
     IoSkipCurrentIrpStackLocation(Irp);
     return PoCallDriver(Device->Public.NextDeviceObject, Irp);
@@ -252,7 +252,7 @@ static NTSTATUS Power(REFKS_DEVICE *Device, PIRP Irp)
 
         if (!NT_SUCCESS(status)) {
             PoStartNextPowerIrp(Irp);
-            return RefksComplete(Irp, status, 0);
+            return kshs_complete(Irp, status, 0);
         }
         Irp->IoStatus.Status = STATUS_SUCCESS;
     } else if (stack->MinorFunction == IRP_MN_SET_POWER) {
@@ -273,7 +273,7 @@ NTSTATUS NTAPI RefksDispatchPower(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 
     if (!device || !device->Public.NextDeviceObject) {
         PoStartNextPowerIrp(Irp);
-        status = RefksComplete(Irp, STATUS_NO_SUCH_DEVICE, 0);
+        status = kshs_complete(Irp, STATUS_NO_SUCH_DEVICE, 0);
     } else {
         status = Power(device, Irp);
     }
@@ -288,7 +288,7 @@ NTSTATUS NTAPI RefksDispatchForward(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     NTSTATUS status;
 
     if (!device)
-        return RefksComplete(Irp, STATUS_NO_SUCH_DEVICE, 0);
+        return kshs_complete(Irp, STATUS_NO_SUCH_DEVICE, 0);
     status = Forward(device->Public.NextDeviceObject, Irp);
     RefksDereference(&device->Header);
     return status;

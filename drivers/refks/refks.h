@@ -172,21 +172,6 @@ BOOLEAN RefksSameGuid(const GUID *One, const GUID *Other);
 /* An IRP that is never sent, for a minidriver's routine that must be called when there is no real one. */
 PIRP RefksPrivateIrp(REFKS_HEADER *Header, UCHAR Major, UCHAR Minor);
 
-/* A minidriver's status made one that an IRP may end with.  IoCompleteRequest stops a checked kernel, and Driver
- * Verifier any, on two values: STATUS_PENDING is a promise and no end, and -1 stands for a status that was never set. */
-static inline NTSTATUS RefksFinalStatus(NTSTATUS Status)
-{
-    return Status == STATUS_PENDING || Status == (NTSTATUS)0xFFFFFFFF ? STATUS_DRIVER_INTERNAL_ERROR : Status;
-}
-
-/* Completes an IRP; answers the status that it ended with, for the dispatch routine to return. */
-static inline NTSTATUS RefksComplete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information)
-{
-    NTSTATUS status = RefksFinalStatus(Status);
-
-    return kshs_complete(Irp, status, status == Status ? Information : 0);
-}
-
 /* ---- device.c, pnp.c --------------------------------------------------------- */
 
 REFKS_DEVICE *RefksDeviceFromDeviceObject(PDEVICE_OBJECT DeviceObject);  /* referenced; NULL */

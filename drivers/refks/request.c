@@ -240,7 +240,7 @@ static NTSTATUS Answer(REFKS_REQUEST *Request, NTSTATUS Status)
     PIRP irp = Request->Irp;
     SIZE_T length = irp->IoStatus.Information;
 
-    Status = RefksFinalStatus(Status);
+    Status = kshs_final_status(Status);
     if (NT_ERROR(Status)) {
         irp->IoStatus.Information = 0;
     } else if (Request->Delivers && length && Request->DataLength) {
@@ -267,7 +267,7 @@ static NTSTATUS CompleteRequest(REFKS_REQUEST *Request, NTSTATUS Status)
     FreeRequest(Request);
     if (object)
         RefksLeave(object);
-    return RefksComplete(irp, Status, irp->IoStatus.Information);
+    return kshs_complete(irp, Status, irp->IoStatus.Information);
 }
 
 BOOLEAN RefksCompleteRequest(PIRP Irp)
@@ -294,7 +294,7 @@ NTSTATUS RefksServe(REFKS_HEADER *Header, PIRP Irp, const REFKS_CONTROL *Control
     status = Capture(Irp, &request);
     if (!NT_SUCCESS(status)) {
         RefksLeave(Header);
-        return RefksComplete(Irp, status, 0);
+        return kshs_complete(Irp, status, 0);
     }
     request->Object = Header;
     Enlist(request);
