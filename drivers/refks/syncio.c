@@ -13,6 +13,7 @@
 typedef struct REFKS_WAIT {
     KEVENT Done;
     volatile LONG State;
+    BOOLEAN Saves;              /* Wine; asked at PASSIVE_LEVEL, which a completion need not be at */
 } REFKS_WAIT;
 
 /* On Wine every event is a call to a server.  There one that nobody waits for is not set, and one for an IRP that
@@ -20,7 +21,7 @@ typedef struct REFKS_WAIT {
  * A kernel's own events cost nothing worth saving. */
 static BOOLEAN Comes(REFKS_WAIT *Wait, LONG State, LONG Before)
 {
-    return InterlockedExchange(&Wait->State, State) == Before || !kshs_is_wine();
+    return InterlockedExchange(&Wait->State, State) == Before || !Wait->Saves;
 }
 
 static NTSTATUS NTAPI SignalDone(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context)
@@ -63,6 +64,7 @@ NTSTATUS RefksSend(PIRP Irp, PDEVICE_OBJECT Device)
 
     KeInitializeEvent(&wait.Done, NotificationEvent, FALSE);
     wait.State = REFKS_SENT;
+    wait.Saves = kshs_is_wine();
     IoSetCompletionRoutine(Irp, SignalDone, &wait, TRUE, TRUE, TRUE);
     (void)IoCallDriver(Device, Irp);
     if (Comes(&wait, REFKS_AWAITED, REFKS_SENT))
