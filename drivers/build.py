@@ -263,13 +263,13 @@ class _Job:
 
         ours = imports.exports_of(work / self.ks_module)
         wines = [offered.with_module(self.ks_module, ours) for offered in imports.every_wine()]
-        windows = imports.windows(self.tools.libraries)
+        windows, oldest = imports.windows(self.tools.libraries), imports.kernel()
         if self.ks_module != REFKS.image:
-            windows = windows.with_module(self.ks_module, ours)
+            windows, oldest = (family.with_module(self.ks_module, ours) for family in (windows, oldest))
         for component in COMPONENTS:
             image = work / self._image(component)
-            family = windows if component.kernel else imports.agent()
-            imports.require(image, *wines, family, importer=component.image)
+            families = (windows, oldest) if component.kernel else (imports.agent(),)
+            imports.require(image, *wines, *families, importer=component.image)
             seh.require(image, [work / name for name in self._sources(component) if name.endswith(".c")])
 
     def _package(self, work: Path, result: Path) -> None:

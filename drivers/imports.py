@@ -292,6 +292,14 @@ def agent() -> Offered:
     return Offered("nt", "the list of what NT 5.2 has (drivers/data/guests.toml)", modules)
 
 
+@lru_cache(maxsize=1)
+def kernel() -> Offered:
+    """What the drivers may import: functions that kernels of NT 5.2 had (``data/guests.toml``)."""
+    listed = _data()["driver"]["static"]
+    modules = {name: Exports(frozenset(functions)) for name, functions in listed.items()}
+    return Offered("nt", "the list of what NT 5.2 has (drivers/data/guests.toml)", modules)
+
+
 def import_library_names(library: Path) -> set[str]:
     """The functions and data of an import library, from the archive's symbol table."""
     try:

@@ -13,7 +13,7 @@
 #ifndef KSHS_ABI_H
 #define KSHS_ABI_H
 
-#define KSHS_ABI_VERSION 3
+#define KSHS_ABI_VERSION 4
 
 /* ---- limits ------------------------------------------------------------ */
 #define KSHS_MAX_PAYLOAD 131072     /* bytes after a frame header */
@@ -84,8 +84,7 @@ typedef struct kshs_guid {
 #define KSHS_OP_WAIT 6              /* for the request of token: its record */
 #define KSHS_OP_CANCEL 7            /* IoCancelIrp / NtCancelIoFile on the request of token */
 #define KSHS_OP_PROPERTY 8          /* IOCTL_KS_PROPERTY on slot: guid = set, value = id, value2 = flags,
-                                       data = bytes after KSPROPERTY (in_length of them), then property data;
-                                       ASYNC in user mode: without property data */
+                                       data = bytes after KSPROPERTY (in_length of them), then property data */
 #define KSHS_OP_RELEASE_ALL 9       /* close every slot of the side */
 #define KSHS_OP_INFO 10             /* agent: value = KSHS_INFO_*, its `info` JSON as data */
 #define KSHS_OP_CRASHES 11          /* agent: crash records since the last call, JSON as data */
@@ -93,6 +92,9 @@ typedef struct kshs_guid {
 #define KSHS_OP_SLEEP 13            /* agent: timeout_ms in the guest */
 #define KSHS_OP_SHARE 14            /* user: slot := a synchronous handle to what kernel slot slot2 holds;
                                        kernel (for the agent alone): information = handle, changed_bytes = process */
+#define KSHS_OP_WAIT_INSIDE 15      /* kernel: KSHS_PROP_SEEN (guid = set) of pin id `value` on the filter in slot, until
+                                       `value2` calls are inside, of what `mode` says, or `repeat` ms have passed; then
+                                       the record of the last PROPERTY and its kshs_seen */
 
 #define KSHS_INFO_ALL 0
 #define KSHS_INFO_CALLS 1           /* of it, ks.unimplemented_calls alone: all else does not change, and costs more */
@@ -114,6 +116,9 @@ typedef struct kshs_guid {
 
 #define KSHS_MODE_KERNEL 0
 #define KSHS_MODE_USER 1
+
+#define KSHS_INSIDE_CALLBACK 0      /* WAIT_INSIDE: count - finished */
+#define KSHS_INSIDE_STATE 1         /* changes_begun - changes_ended */
 
 #define KSHS_BUFFER_NORMAL 0
 #define KSHS_BUFFER_NULL 1
@@ -143,14 +148,15 @@ typedef struct kshs_step {
     uint32_t slot3;
     uint32_t token;                 /* with ASYNC, WAIT, CANCEL */
     uint32_t route;
-    uint32_t mode;                  /* RequestorMode of kernel routes */
+    uint32_t mode;                  /* RequestorMode of kernel routes; WAIT_INSIDE: KSHS_INSIDE_* */
     uint32_t control;               /* I/O control code of REQUEST */
     uint32_t in_kind;
     uint32_t out_kind;
     uint32_t in_length;             /* as said to the driver; may exceed every buffer */
     uint32_t out_length;
     uint32_t repeat;                /* REQUEST: send it so often, or until one answers otherwise; the record is the
-                                       last one's.  WAIT: as its request has it, for the time that all may take */
+                                       last one's.  WAIT: as its request has it, for the time that all may take;
+                                       WAIT_INSIDE: milliseconds */
     uint32_t timeout_ms;            /* 0: none.  After it the record says KSHS_OUTCOME_HUNG.  Each repeat has it
                                        anew, within KSHS_MAX_REPEATED_MS for all of them */
     uint32_t value;
@@ -233,8 +239,9 @@ typedef struct kshs_client_version {
 #define KSHS_PROP_BEHAVIOUR 1       /* filter, SET: kshs_behaviour, in force for every pin instance of pin_id */
 #define KSHS_PROP_SEEN 2            /* filter, GET: input KSPROPERTY + uint32_t pin_id; output kshs_seen */
 #define KSHS_PROP_RESET 3           /* filter, SET: uint32_t pin_id: default behaviour, seen zeroed, blocks released */
-#define KSHS_PROP_UNBLOCK 4         /* filter, SET: uint32_t pin_id: let a BLOCK callback return */
+#define KSHS_PROP_UNBLOCK 4         /* filter, SET: uint32_t pin_id: let a BLOCK callback or a SLOW_STATE change go on */
 #define KSHS_PROP_PIN_HANDSHAKE 5   /* pin, GET: input KSPROPERTY + kshs_handshake; calls KsPinHandshake; output kshs_pin_handshake */
+#define KSHS_PROP_SEEN_LATER 6      /* filter, GET: as SEEN, but pended and answered by another thread */
 
 #define KSHS_BEHAVE_DEFAULT 0       /* known protocol: TRANSFORM by KSHS_DEFAULT_VALUE and _VALUE2; other: decline c0000010 */
 #define KSHS_BEHAVE_ECHO 1          /* STATUS_SUCCESS, output = input, any protocol */
@@ -249,7 +256,8 @@ typedef struct kshs_client_version {
 #define KSHS_BEHAVE_BLOCK 10        /* wait for UNBLOCK (or delay_ms, 0: no limit), then DEFAULT */
 #define KSHS_BEHAVE_BUGCHECK 11     /* KeBugCheckEx(status, pin_id, value, value2, 0) */
 #define KSHS_BEHAVE_STATUS 12       /* output = input, return status whatever it is */
-#define KSHS_BEHAVE_SLOW_STATE 13   /* a change of the pin's state waits delay_ms inside the driver; callback: DEFAULT */
+#define KSHS_BEHAVE_SLOW_STATE 13   /* a change of the pin's state waits delay_ms inside the driver, or for UNBLOCK;
+                                       callback: DEFAULT */
 #define KSHS_BEHAVE_LAST 13
 #define KSHS_DEFAULT_VALUE 1        /* added to Argument1 */
 #define KSHS_DEFAULT_VALUE2 0xFFFFFFFFFFFFFFFF /* xor'ed to Argument2: every bit flips; cut to the pointer size */
@@ -284,6 +292,8 @@ typedef struct kshs_seen {          /* what the callback of one pin id saw since
     kshs_handshake request;
     uint32_t opened;                /* pin instances created, and closed */
     uint32_t closed;
+    uint32_t changes_begun;         /* of an instance's state */
+    uint32_t changes_ended;
 } kshs_seen;
 
 typedef struct kshs_pin_handshake { /* what KsPinHandshake gave the source pin */

@@ -54,14 +54,15 @@ static NTSTATUS AvshsPinClose(PKSPIN Pin, PIRP Irp)
 }
 
 /* No data ever streams: every change of state is agreed to, so that a handshake can be sent in each.  It may
- * be told to take its time, so that one can be sent in the midst of a change. */
+ * be told to wait, so that one can be sent in the midst of a change. */
 static NTSTATUS AvshsPinSetDeviceState(PKSPIN Pin, KSSTATE ToState, KSSTATE FromState)
 {
-    ULONG delay = AvshsStateDelay(Pin->Id);
+    ULONG epoch, delay = AvshsStateBegin(Pin->Id, &epoch);
 
     UNREFERENCED_PARAMETER(FromState);
     if (delay != 0)
-        kshs_sleep_ms(delay);
+        AvshsBlockWait(Pin->Id, delay);
+    AvshsStateEnd(Pin->Id, epoch);
     return ToState >= KSSTATE_STOP && ToState <= KSSTATE_RUN ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
 }
 

@@ -66,14 +66,18 @@ NTSTATUS AvshsSeenRead(ULONG PinId, kshs_seen *Seen);
 NTSTATUS AvshsSetBehaviour(const kshs_behaviour *Behaviour);
 NTSTATUS AvshsReset(ULONG PinId);
 
-/* Milliseconds that a change of the pin's state is to take now. */
-ULONG AvshsStateDelay(ULONG PinId);
+/* Bracket one change of a pin's state.  Begin answers the milliseconds that it is to take now. */
+ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch);
+void AvshsStateEnd(ULONG PinId, ULONG Epoch);
 
 /* ---- behaviour.c: the callback ---------------------------------------------- */
 
 void AvshsBlockInitialize(void);
 
-/* Lets one BLOCK callback of the pin id return, or the next one if none waits. */
+/* Returns after a release, or after DelayMs milliseconds (0: no limit). */
+void AvshsBlockWait(ULONG PinId, ULONG DelayMs);
+
+/* Lets one BLOCK callback or slow change of state of the pin id go on, or the next one if none waits. */
 void AvshsBlockRelease(ULONG PinId);
 
 /* Lets all that wait now return, and forgets releases that nobody took. */

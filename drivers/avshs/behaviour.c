@@ -69,7 +69,7 @@ void AvshsBlockReleaseAll(ULONG PinId)
     KeReleaseSpinLock(&Block.lock, irql);
 }
 
-static void WaitUntilReleased(ULONG PinId, ULONG DelayMs)
+void AvshsBlockWait(ULONG PinId, ULONG DelayMs)
 {
     AVSHS_WAITER waiter;
     LARGE_INTEGER due;
@@ -189,7 +189,7 @@ static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAK
     case KSHS_BEHAVE_PENDING:
         return STATUS_PENDING;
     case KSHS_BEHAVE_BLOCK:
-        WaitUntilReleased(Call->pin_id, behaviour->delay_ms);
+        AvshsBlockWait(Call->pin_id, behaviour->delay_ms);
         break;
     case KSHS_BEHAVE_BUGCHECK:
         KeBugCheckEx(behaviour->status, Call->pin_id, (ULONG_PTR)behaviour->value,

@@ -66,6 +66,55 @@ static NTSTATUS GetSeen(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
     return STATUS_SUCCESS;
 }
 
+/* ---- SEEN_LATER -------------------------------------------------------------------- */
+
+typedef struct AVSHS_LATER {
+    PIO_WORKITEM item;
+    PIRP irp;
+    kshs_seen *data;            /* the class driver's buffer, good until the IRP is completed */
+    uint32_t pin_id;
+} AVSHS_LATER;
+
+/* In the system's process, whoever sent the request. */
+static VOID NTAPI AnswerLater(PDEVICE_OBJECT Device, PVOID Context)
+{
+    AVSHS_LATER *later = Context;
+    kshs_seen seen;
+    NTSTATUS status = AvshsSeenRead(later->pin_id, &seen);
+
+    UNREFERENCED_PARAMETER(Device);
+    if (NT_SUCCESS(status)) {
+        RtlCopyMemory(later->data, &seen, sizeof(seen));
+        later->irp->IoStatus.Information = sizeof(seen);
+    }
+    later->irp->IoStatus.Status = status;
+    KsCompletePendingRequest(later->irp);
+    IoFreeWorkItem(later->item);
+    ExFreePoolWithTag(later, AVSHS_POOL_TAG);
+}
+
+static NTSTATUS GetSeenLater(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
+{
+    AVSHS_LATER *later;
+
+    if (!LengthsAre(Irp, SEEN_BYTES, sizeof(kshs_seen)))
+        return STATUS_INVALID_BUFFER_SIZE;
+    later = ExAllocatePoolWithTag(NonPagedPool, sizeof(*later), AVSHS_POOL_TAG);
+    if (later == NULL)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    later->item = IoAllocateWorkItem(IoGetCurrentIrpStackLocation(Irp)->DeviceObject);
+    if (later->item == NULL) {
+        ExFreePoolWithTag(later, AVSHS_POOL_TAG);
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    later->irp = Irp;
+    later->data = Data;
+    RtlCopyMemory(&later->pin_id, (const UCHAR *)Request + sizeof(KSPROPERTY), sizeof(later->pin_id));
+    IoMarkIrpPending(Irp);
+    IoQueueWorkItem(later->item, AnswerLater, DelayedWorkQueue, later);
+    return STATUS_PENDING;
+}
+
 static NTSTATUS SetReset(PIRP Irp, PKSIDENTIFIER Request, PVOID Data)
 {
     uint32_t pin_id;
@@ -154,6 +203,8 @@ static const KSPROPERTY_ITEM FilterProperties[] = {
                            SetReset, NULL, 0, NULL, NULL, 0),
     DEFINE_KSPROPERTY_ITEM(KSHS_PROP_UNBLOCK, NULL, sizeof(KSPROPERTY), sizeof(uint32_t),
                            SetUnblock, NULL, 0, NULL, NULL, 0),
+    DEFINE_KSPROPERTY_ITEM(KSHS_PROP_SEEN_LATER, GetSeenLater, SEEN_BYTES, sizeof(kshs_seen),
+                           NULL, NULL, 0, NULL, NULL, 0),
 };
 
 static const KSPROPERTY_ITEM PinProperties[] = {

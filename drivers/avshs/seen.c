@@ -136,27 +136,28 @@ void AvshsSeenClosed(PKSPIN Pin)
     ExFreePoolWithTag(instance, AVSHS_POOL_TAG);
 }
 
-static void NoteRequest(kshs_seen *Target, const KSHANDSHAKE *In, const KSHANDSHAKE *Out)
+/* A caller's memory may be paged out: it is read before the lock is taken, which raises the IRQL. */
+static void ReadRequest(kshs_handshake *Target, const KSHANDSHAKE *In)
 {
-    Target->in_pointer = (uint64_t)(ULONG_PTR)In;
-    Target->out_pointer = (uint64_t)(ULONG_PTR)Out;
-    RtlZeroMemory(&Target->request, sizeof(Target->request));
+    RtlZeroMemory(Target, sizeof(*Target));
     if (In == NULL)
         return;
-    RtlCopyMemory(&Target->request.protocol, &In->ProtocolId, sizeof(Target->request.protocol));
-    Target->request.argument1 = (uint64_t)(ULONG_PTR)In->Argument1;
-    Target->request.argument2 = (uint64_t)(ULONG_PTR)In->Argument2;
+    RtlCopyMemory(&Target->protocol, &In->ProtocolId, sizeof(Target->protocol));
+    Target->argument1 = (uint64_t)(ULONG_PTR)In->Argument1;
+    Target->argument2 = (uint64_t)(ULONG_PTR)In->Argument2;
 }
 
 NTSTATUS AvshsSeenBegin(PKSPIN Pin, const KSHANDSHAKE *In, const KSHANDSHAKE *Out, AVSHS_CALL *Call)
 {
     AVSHS_INSTANCE *instance;
     AVSHS_PIN_STATE *state;
+    kshs_handshake request;
     NTSTATUS status = STATUS_SUCCESS;
     KIRQL irql;
 
     RtlZeroMemory(Call, sizeof(*Call));
     Call->pin = Pin;
+    ReadRequest(&request, In);
 
     KeAcquireSpinLock(&Seen.lock, &irql);
     instance = FindOpen(Pin);
@@ -174,7 +175,9 @@ NTSTATUS AvshsSeenBegin(PKSPIN Pin, const KSHANDSHAKE *In, const KSHANDSHAKE *Ou
         state->seen.irql = irql;
         state->seen.device_state = instance != NULL ? (uint32_t)Pin->DeviceState : 0;
         state->seen.thread = (uint64_t)(ULONG_PTR)PsGetCurrentThreadId();
-        NoteRequest(&state->seen, In, Out);
+        state->seen.in_pointer = (uint64_t)(ULONG_PTR)In;
+        state->seen.out_pointer = (uint64_t)(ULONG_PTR)Out;
+        state->seen.request = request;
     } else {
         status = STATUS_INVALID_DEVICE_STATE;
     }
@@ -204,24 +207,27 @@ void AvshsSeenEnd(const AVSHS_CALL *Call, NTSTATUS Returned)
 
 NTSTATUS AvshsSeenRead(ULONG PinId, kshs_seen *Target)
 {
+    kshs_seen seen;
     KIRQL irql;
 
     if (PinId >= KSHS_AVSHS_PINS)
         return STATUS_INVALID_PARAMETER;
     KeAcquireSpinLock(&Seen.lock, &irql);
-    *Target = Seen.pins[PinId].seen;
+    seen = Seen.pins[PinId].seen;
     KeReleaseSpinLock(&Seen.lock, irql);
+    *Target = seen;
     return STATUS_SUCCESS;
 }
 
 NTSTATUS AvshsSetBehaviour(const kshs_behaviour *Behaviour)
 {
+    const kshs_behaviour behaviour = *Behaviour;
     KIRQL irql;
 
-    if (Behaviour->pin_id >= KSHS_AVSHS_PINS || Behaviour->kind > KSHS_BEHAVE_LAST)
+    if (behaviour.pin_id >= KSHS_AVSHS_PINS || behaviour.kind > KSHS_BEHAVE_LAST)
         return STATUS_INVALID_PARAMETER;
     KeAcquireSpinLock(&Seen.lock, &irql);
-    Seen.pins[Behaviour->pin_id].behaviour = *Behaviour;
+    Seen.pins[behaviour.pin_id].behaviour = behaviour;
     KeReleaseSpinLock(&Seen.lock, irql);
     return STATUS_SUCCESS;
 }
@@ -240,16 +246,32 @@ NTSTATUS AvshsReset(ULONG PinId)
     return STATUS_SUCCESS;
 }
 
-ULONG AvshsStateDelay(ULONG PinId)
+ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch)
 {
     ULONG delay = 0;
     KIRQL irql;
 
+    *Epoch = 0;
     if (PinId >= KSHS_AVSHS_PINS)
         return 0;
     KeAcquireSpinLock(&Seen.lock, &irql);
+    Seen.pins[PinId].seen.changes_begun++;
+    *Epoch = Seen.pins[PinId].epoch;
     if (Seen.pins[PinId].behaviour.kind == KSHS_BEHAVE_SLOW_STATE)
         delay = Seen.pins[PinId].behaviour.delay_ms;
     KeReleaseSpinLock(&Seen.lock, irql);
     return delay;
+}
+
+/* One that began before a RESET belongs to the count that the RESET threw away. */
+void AvshsStateEnd(ULONG PinId, ULONG Epoch)
+{
+    KIRQL irql;
+
+    if (PinId >= KSHS_AVSHS_PINS)
+        return;
+    KeAcquireSpinLock(&Seen.lock, &irql);
+    if (Seen.pins[PinId].epoch == Epoch)
+        Seen.pins[PinId].seen.changes_ended++;
+    KeReleaseSpinLock(&Seen.lock, irql);
 }

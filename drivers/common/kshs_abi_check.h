@@ -17,7 +17,7 @@
 #define KSHS_ASSERT_OFFSET(type, member, offset) \
     _Static_assert(offsetof(type, member) == (offset), #type "." #member)
 
-KSHS_ASSERT(KSHS_ABI_VERSION == 3);
+KSHS_ASSERT(KSHS_ABI_VERSION == 4);
 
 KSHS_ASSERT(sizeof(kshs_frame) == 16);
 KSHS_ASSERT(sizeof(kshs_hello) == 16);
@@ -40,10 +40,11 @@ KSHS_ASSERT_OFFSET(kshs_record, data_length, 84);
 KSHS_ASSERT(sizeof(kshs_client_version) == 32);
 KSHS_ASSERT(sizeof(kshs_behaviour) == 32);
 KSHS_ASSERT(sizeof(kshs_handshake) == 32);
-KSHS_ASSERT(sizeof(kshs_seen) == 96);
+KSHS_ASSERT(sizeof(kshs_seen) == 104);
 KSHS_ASSERT_OFFSET(kshs_seen, thread, 32);
 KSHS_ASSERT_OFFSET(kshs_seen, request, 56);
 KSHS_ASSERT_OFFSET(kshs_seen, opened, 88);
+KSHS_ASSERT_OFFSET(kshs_seen, changes_ended, 100);
 KSHS_ASSERT(sizeof(kshs_pin_handshake) == 48);
 KSHS_ASSERT_OFFSET(kshs_pin_handshake, answer, 16);
 

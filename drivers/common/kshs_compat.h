@@ -167,10 +167,22 @@ static inline PVOID kshs_zalloc(SIZE_T size, ULONG tag)
     return memory;
 }
 
-/* Completes an IRP that is the caller's, and returns its status for the
- * dispatch routine to return. */
+/* Somebody else's status made one that an IRP may end with.  IoCompleteRequest
+ * stops a checked kernel, and Driver Verifier any, on two values: STATUS_PENDING
+ * is a promise and no end, and -1 stands for a status that was never set. */
+static inline NTSTATUS kshs_final_status(NTSTATUS status)
+{
+    return status == STATUS_PENDING || status == (NTSTATUS)0xFFFFFFFF ? STATUS_DRIVER_INTERNAL_ERROR : status;
+}
+
+/* Completes an IRP that is the caller's, and returns the status that it ended
+ * with for the dispatch routine to return. */
 static inline NTSTATUS kshs_complete(PIRP irp, NTSTATUS status, ULONG_PTR information)
 {
+    if (kshs_final_status(status) != status) {
+        status = kshs_final_status(status);
+        information = 0;
+    }
     irp->IoStatus.Status = status;
     irp->IoStatus.Information = information;
     IoCompleteRequest(irp, IO_NO_INCREMENT);

@@ -8,6 +8,7 @@
  * For the same reason an IRP that has been completed is not freed at once.
  */
 #include "ksclient.h"
+#include "kshs_irp.h"
 
 #define RETIRED 64
 
@@ -105,8 +106,8 @@ ksc_attempt *ksc_attempt_create(const ksc_request *request, PDEVICE_OBJECT devic
 
 static void free_attempt(ksc_attempt *attempt)
 {
-    IoFreeIrp(attempt->irp);
-    ExFreePoolWithTag(attempt, KSC_TAG);
+    if (kshs_irp_free(attempt->irp))
+        ExFreePoolWithTag(attempt, KSC_TAG);
 }
 
 void ksc_attempt_retire(ksc_attempt *attempt)
@@ -130,4 +131,5 @@ void ksc_attempts_stop(void)
     for (i = 0; i < RETIRED; i++)
         if (retired.ring[i])
             free_attempt(retired.ring[i]);
+    RtlZeroMemory(retired.ring, sizeof retired.ring);
 }

@@ -253,6 +253,10 @@ void ksc_request_step(ksc_call *call);
 void ksc_wait_step(ksc_call *call);                     /* never blocks */
 void ksc_cancel_step(ksc_call *call);
 
+/* ---- inside.c: WAIT_INSIDE ----------------------------------------------------------- */
+
+void ksc_inside_step(ksc_call *call);
+
 /* ---- open.c, share.c, property.c, step.c, record.c, secure.c ---------------------------- */
 
 void ksc_open_device(ksc_call *call);

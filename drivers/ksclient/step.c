@@ -93,6 +93,14 @@ static NTSTATUS check_property(const kshs_step *step)
     return STATUS_SUCCESS;
 }
 
+static NTSTATUS check_inside(const kshs_step *step, uint32_t data_bytes)
+{
+    if (!is_slot(step->slot) || data_bytes || !step->value2 || step->mode > KSHS_INSIDE_STATE)
+        return STATUS_INVALID_PARAMETER;
+    /* What is not seen in time is an answer; a question that does not come back is hung. */
+    return step->timeout_ms && step->repeat >= step->timeout_ms ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+}
+
 static uint32_t flags_of(uint32_t op)
 {
     switch (op) {
@@ -125,6 +133,8 @@ static NTSTATUS check(const kshs_step *step, uint32_t data_bytes)
         return check_request(step);
     case KSHS_OP_PROPERTY:
         return check_property(step);
+    case KSHS_OP_WAIT_INSIDE:
+        return check_inside(step, data_bytes);
     case KSHS_OP_CLOSE:
     case KSHS_OP_SHARE:
         return is_slot(step->slot) && !data_bytes ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
@@ -149,6 +159,8 @@ static uint32_t answer_bytes(const kshs_step *step)
         return step->out_length < KSHS_KEEP_BYTES ? step->out_length : KSHS_KEEP_BYTES;
     case KSHS_OP_WAIT:
         return KSHS_KEEP_BYTES;
+    case KSHS_OP_WAIT_INSIDE:
+        return sizeof(kshs_seen);
     case KSHS_OP_PROPERTY:
         return step->out_length ? step->out_length : step->data_length - step->in_length;
     default:
@@ -181,6 +193,9 @@ static void run(ksc_job *job)
         break;
     case KSHS_OP_CANCEL:
         ksc_cancel_step(call);
+        break;
+    case KSHS_OP_WAIT_INSIDE:
+        ksc_inside_step(call);
         break;
     default:
         ksc_call_refuse(call, STATUS_INVALID_DEVICE_REQUEST);

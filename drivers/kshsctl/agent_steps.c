@@ -2,9 +2,9 @@
  *
  * agent_steps.c - steps that the agent answers itself, whatever their side.
  */
+#include "devices.h"
 #include "missing_calls.h"
 #include "serve.h"
-#include <setupapi.h>
 
 static void reply_json(step_context *context, json *j)
 {
@@ -85,7 +85,7 @@ static void crashes(step_context *context)
 static void device(step_context *context)
 {
     const kshs_step *step = context->step;
-    wchar_t id[256];
+    wchar_t id[256], text[300];
     unsigned changed = 0;
     bool reboot = false;
     DWORD error;
@@ -100,14 +100,13 @@ static void device(step_context *context)
     error = device_change(id, step->value, &changed, &reboot);
     if (!step_claim(context))
         return;
-    if (error == ERROR_CALL_NOT_IMPLEMENTED || error == ERROR_NOT_SUPPORTED) {
-        step_unsupported(context, STATUS_NOT_SUPPORTED, L"this guest cannot do that to a device");
+    win32_text(error, text, ARRAY_COUNT(text));
+    if (device_change_unsupported(error)) {
+        step_unsupported(context, STATUS_NOT_SUPPORTED, L"this guest cannot do that to a device: %ls (0x%lx)", text,
+                         (unsigned long)error);
     } else if (error == ERROR_NO_SUCH_DEVINST) {
         step_refuse(context, STATUS_NO_SUCH_DEVICE, L"no device has the hardware id %ls", id);
     } else if (error) {
-        wchar_t text[300];
-
-        win32_text(error, text, ARRAY_COUNT(text));
         step_refuse(context, (NTSTATUS)error, L"the device did not change: %ls", text);
     } else {
         context->record.information = reboot;       /* 1: takes effect after a reboot only */

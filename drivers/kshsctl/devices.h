@@ -8,6 +8,8 @@
 #include "nt.h"
 #include <setupapi.h>
 
+/* device_errors.c: whether a change failed because this guest cannot make it, and not because of who asked for it. */
+bool device_change_unsupported(DWORD error);
 HDEVINFO device_list(bool present_only);    /* of all classes; INVALID_HANDLE_VALUE on failure */
 /* The next device from *INDEX on that has the hardware id. */
 bool device_next(HDEVINFO set, DWORD *index, const wchar_t *hardware_id, SP_DEVINFO_DATA *device);

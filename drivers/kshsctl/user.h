@@ -50,8 +50,10 @@ bool closed_usable(step_context *context, const user_slot *slot);  /* nothing to
 
 /* ---- user_request.c ------------------------------------------------------------ */
 void request_step(step_context *context);
-/* A control that STEP and DATA describe, in flight under the token of the context's step. */
-void request_start_control(step_context *context, user_slot *slot, const kshs_step *step, const uint8_t *data);
+/* A control that STEP and DATA describe, in flight under the token of the context's step.  Of DATA, the last
+ * OUT_DATA_LENGTH bytes are what the output buffer begins with. */
+void request_start_control(step_context *context, user_slot *slot, const kshs_step *step, const uint8_t *data,
+                           uint32_t out_data_length);
 void request_wait_step(step_context *context);
 void request_cancel_step(step_context *context);
 void request_slot_closing(uint32_t slot);   /* its handle is about to be closed */

@@ -76,34 +76,37 @@ static void property_of(struct property *property, const kshs_step *step)
     property->flags = step->value2;
 }
 
-/* In flight it is a request like any other, whose output is the property's data. */
+/* In flight it is a request like any other, whose output buffer begins with the property's data. */
 static void property_start(step_context *context, user_slot *slot)
 {
     kshs_step step = *context->step;
+    uint32_t value_length = step.data_length - step.in_length;
     struct property property;
-    uint8_t *input;
+    uint8_t *data;
 
-    if (step.data_length != step.in_length || step.in_length > KSHS_BUFFER_SIZE - sizeof(property)) {
-        step_refuse(context, STATUS_INVALID_BUFFER_SIZE, L"a property in flight has no property data on the user side");
+    if (step.in_length > KSHS_BUFFER_SIZE - sizeof(property)) {
+        step_refuse(context, STATUS_INVALID_BUFFER_SIZE, L"the bytes after KSPROPERTY are too many");
         return;
     }
     property_of(&property, &step);
     step.in_length += (uint32_t)sizeof(property);
-    input = malloc(step.in_length);
-    if (!input) {
+    step.data_length += (uint32_t)sizeof(property);
+    data = malloc(step.data_length);
+    if (!data) {
         step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
         return;
     }
-    memcpy(input, &property, sizeof(property));
-    memcpy(input + sizeof(property), context->data, step.data_length);
+    memcpy(data, &property, sizeof(property));
+    memcpy(data + sizeof(property), context->data, context->step->data_length);
     step.op = KSHS_OP_REQUEST;
-    step.data_length = step.in_length;
     step.route = slot->synchronous ? KSHS_ROUTE_SYNC : KSHS_ROUTE_EVENT;
     step.control = IOCTL_PROPERTY;
     step.in_kind = step.out_kind = KSHS_BUFFER_NORMAL;
     step.repeat = 1;
-    request_start_control(context, slot, &step, input);
-    free(input);
+    if (!step.out_length)
+        step.out_length = value_length;
+    request_start_control(context, slot, &step, data, value_length);
+    free(data);
 }
 
 void property_step(step_context *context)

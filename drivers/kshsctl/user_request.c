@@ -197,7 +197,9 @@ static bool request_possible(step_context *context, user_slot *slot)
     return true;
 }
 
-static user_request *request_make(step_context *context, user_slot *slot, const kshs_step *step, const uint8_t *data)
+/* Of DATA, the last OUT_DATA_LENGTH bytes are what the output buffer begins with. */
+static user_request *request_make(step_context *context, user_slot *slot, const kshs_step *step, const uint8_t *data,
+                                  uint32_t out_data_length)
 {
     user_request *r = request_new();
     bool prepared;
@@ -215,7 +217,9 @@ static user_request *request_make(step_context *context, user_slot *slot, const 
         if (r->data)
             memcpy(r->data, data, step->data_length);
     }
-    prepared = buffer_prepare(&r->in, step->in_kind, step->in_length, 0, r->data, r->data ? step->data_length : 0);
+    r->out_data_length = r->data ? out_data_length : 0;
+    r->in_data_length = r->data ? step->data_length - out_data_length : 0;
+    prepared = buffer_prepare(&r->in, step->in_kind, step->in_length, 0, r->data, r->in_data_length);
     /* An aliased output buffer is the input's; the output's own place stays an ordinary one. */
     prepared = buffer_prepare(&r->out, step->out_kind == KSHS_BUFFER_ALIAS ? KSHS_BUFFER_NORMAL : step->out_kind,
                               step->out_length, KSHS_OUT_FILL, NULL, 0) && prepared;
@@ -254,7 +258,7 @@ void request_step(step_context *context)
     requests_start();
     if (!request_possible(context, slot))
         return;
-    r = request_make(context, slot, context->step, context->data);
+    r = request_make(context, slot, context->step, context->data, 0);
     if (!r) {
         step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
         return;
@@ -277,14 +281,15 @@ void request_step(step_context *context)
         request_release(r);         /* else the driver may still write to it: it is left alone */
 }
 
-void request_start_control(step_context *context, user_slot *slot, const kshs_step *step, const uint8_t *data)
+void request_start_control(step_context *context, user_slot *slot, const kshs_step *step, const uint8_t *data,
+                           uint32_t out_data_length)
 {
     user_request *r;
 
     requests_start();
     if (!token_free(context))
         return;
-    r = request_make(context, slot, step, data);
+    r = request_make(context, slot, step, data, out_data_length);
     if (!r) {
         step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
         return;

@@ -19,7 +19,9 @@ typedef struct user_request {
     bool file_closed;               /* `file` is a closed handle's number */
     bool keep_information;          /* the record gets as many bytes as Information says */
     kshs_step step;
-    uint8_t *data;                  /* a copy of the step's */
+    uint8_t *data;                  /* a copy of the step's: the input's first bytes, then the output's */
+    uint32_t in_data_length;
+    uint32_t out_data_length;       /* of a property that is written; else 0 */
     io_buffer in, out;
     IO_STATUS_BLOCK status;
     HANDLE event;                   /* EVENT: completion; PORT: an entry arrived */

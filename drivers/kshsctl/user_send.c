@@ -206,9 +206,9 @@ static void *out_pointer(const user_request *r)
 
 void request_arm(user_request *r)
 {
-    buffer_refill(&r->in, 0, r->data, r->step.data_length);
+    buffer_refill(&r->in, 0, r->data, r->in_data_length);
     if (r->step.out_kind != KSHS_BUFFER_ALIAS)
-        buffer_refill(&r->out, KSHS_OUT_FILL, NULL, 0);
+        buffer_refill(&r->out, KSHS_OUT_FILL, r->data + r->in_data_length, r->out_data_length);
     r->status.Status = (NTSTATUS)KSHS_POISON_STATUS;
     r->status.Information = (ULONG_PTR)KSHS_POISON_INFORMATION;
     InterlockedExchange(&r->arrivals, 0);
@@ -265,16 +265,16 @@ static void record_result(user_request *r)
     if (r->arrivals)
         record->flags |= KSHS_REC_SIGNALLED;
 
-    buffer_compare(&r->in, 0, r->data, r->step.data_length, &input);
+    buffer_compare(&r->in, 0, r->data, r->in_data_length, &input);
     if (!input.changed_bytes)
         record->flags |= KSHS_REC_IN_INTACT;
     if (!out->readable)
         return;
     record->flags |= KSHS_REC_OUT_VISIBLE;
     if (alias)
-        buffer_compare(out, 0, r->data, r->step.data_length, record);
+        buffer_compare(out, 0, r->data, r->in_data_length, record);
     else
-        buffer_compare(out, KSHS_OUT_FILL, NULL, 0, record);
+        buffer_compare(out, KSHS_OUT_FILL, r->data + r->in_data_length, r->out_data_length, record);
     if (buffer_guard_low_intact(out))
         record->flags |= KSHS_REC_GUARD_LOW;
     if (buffer_guard_high_intact(out))

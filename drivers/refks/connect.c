@@ -125,7 +125,8 @@ NTSTATUS RefksMatchFormat(REFKS_PIN *Pin, PKSDATAFORMAT OldFormat, PKSMULTIPLE_I
         if (!RefksFormatInRange(Pin->Public.ConnectionFormat, range))
             continue;
         if (descriptor->Dispatch && descriptor->Dispatch->SetDataFormat)
-            status = descriptor->Dispatch->SetDataFormat(&Pin->Public, OldFormat, OldAttributes, range, attributes);
+            status = kshs_final_status(descriptor->Dispatch->SetDataFormat(&Pin->Public, OldFormat, OldAttributes, range,
+                                                                          attributes));
         if (status != STATUS_NO_MATCH)  /* which means: try the next range */
             return status;
     }

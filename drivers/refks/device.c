@@ -67,6 +67,7 @@ VOID NTAPI KsNullDriverUnload(PDRIVER_OBJECT DriverObject)
     UNREFERENCED_PARAMETER(DriverObject);
 }
 
+/* Both versions, 0x100 and 0x110, begin alike, and nothing here goes by the flags at the end of the newer one. */
 static NTSTATUS CheckDescriptor(const KSDEVICE_DESCRIPTOR *Descriptor)
 {
     ULONG index;
@@ -245,7 +246,9 @@ NTSTATUS NTAPI KsInitializeDevice(PDEVICE_OBJECT FunctionalDeviceObject, PDEVICE
     device->Public.SystemPowerState = PowerSystemWorking;
     device->Public.DevicePowerState = PowerDeviceD0;
 
-    status = RefksCreateFactories(device);
+    status = RefksInitializeLate(device);
+    if (NT_SUCCESS(status))
+        status = RefksCreateFactories(device);
     if (NT_SUCCESS(status)) {
         Publish(device);
         if (Descriptor && Descriptor->Dispatch && Descriptor->Dispatch->Add) {
@@ -257,6 +260,7 @@ NTSTATUS NTAPI KsInitializeDevice(PDEVICE_OBJECT FunctionalDeviceObject, PDEVICE
     if (!NT_SUCCESS(status)) {
         RefksDeleteFactories(device);
         RefksEmptyBag(&device->Header.Bag);
+        RefksEndLate(device);
         RefksDereference(&device->Header);
     }
     return status;
@@ -303,10 +307,11 @@ static void EndDevice(REFKS_DEVICE *Device, PIRP RemoveIrp)
         if (irp)
             descriptor->Dispatch->Remove(&Device->Public, irp);
         if (irp && irp != RemoveIrp)
-            IoFreeIrp(irp);
+            (void)kshs_irp_free(irp);
     }
     RefksDeleteFactories(Device);
     RefksEmptyBag(&Device->Header.Bag);
+    RefksEndLate(Device);
     RefksDereference(&Device->Header);
 }
 
@@ -359,7 +364,7 @@ void NTAPI KsTerminateDevice(PDEVICE_OBJECT DeviceObject)
     irp = RefksPrivateIrp(&device->Header, IRP_MJ_PNP, IRP_MN_REMOVE_DEVICE);
     RefksDeviceRemove(device, irp);
     if (irp)
-        IoFreeIrp(irp);
+        (void)kshs_irp_free(irp);
     Withdraw(device);
     RefksDereference(&device->Header);
 }

@@ -114,6 +114,7 @@ static void ReleaseDevices(PFILE_OBJECT FileObject, PDEVICE_OBJECT Functional)
 /* The end of a creation, successful or not: the creator's stay in the object is over. */
 NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status)
 {
+    Status = kshs_final_status(Status);
     RefksReference(Header);
     if (NT_SUCCESS(Status)) {
         Header->Created = TRUE;
@@ -224,7 +225,7 @@ void RefksEndClose(REFKS_HEADER *Header)
     Header->CloseIrp = NULL;
     Header->LateCloseIrp = NULL;
     if (irp && Header->CloseIrpIsPrivate)
-        IoFreeIrp(irp);
+        (void)kshs_irp_free(irp);
     else if (irp)
         (void)kshs_complete(irp, STATUS_SUCCESS, 0);
     if (late)
@@ -398,6 +399,12 @@ BOOLEAN NTAPI KsDispatchFastReadFailure(PFILE_OBJECT FileObject, PLARGE_INTEGER 
 
 /* The minidriver answered STATUS_PENDING to a create, a close, a property or a method, and is done with it now. */
 void NTAPI KsCompletePendingRequest(PIRP Irp)
+{
+    if (!RefksPostpone(Irp))
+        RefksEndPending(Irp);
+}
+
+void RefksEndPending(PIRP Irp)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
     REFKS_HEADER *header;

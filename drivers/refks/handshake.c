@@ -23,7 +23,7 @@ static NTSTATUS CallBack(REFKS_PIN *Pin, const KSHANDSHAKE *In, KSHANDSHAKE *Out
         return STATUS_INVALID_DEVICE_REQUEST;
     status = callback(&Pin->Public, &in, Out);
     /* A callback has no IRP that it could complete later: pending is no answer. */
-    return status == STATUS_PENDING ? STATUS_DRIVER_INTERNAL_ERROR : status;
+    return kshs_final_status(status);
 }
 
 /* The object is entered by the caller, who completes the IRP. */

@@ -51,7 +51,8 @@ void RefksWriteMissing(void)
     ULONG one = 1;
     HANDLE key;
 
-    if (!Unwritten || kshs_current_irql() != PASSIVE_LEVEL)
+    /* In this order: the first time the IRQL must be asked for at PASSIVE_LEVEL, and the first create does. */
+    if (kshs_current_irql() != PASSIVE_LEVEL || !Unwritten)
         return;
     if (!InterlockedExchange(&Unwritten, 0))
         return;

@@ -60,7 +60,7 @@ MISSING_VOID(KsGenerateEvents, (PVOID Object, const GUID *EventSet, ULONG EventI
 /* ---- topology that changes at run time ------------------------------------------------ */
 
 MISSING(KsRegisterFilterWithNoKSPins, (PDEVICE_OBJECT DeviceObject, const GUID *InterfaceClassGUID, ULONG PinCount,
-                                       WINBOOL *PinDirection, KSPIN_MEDIUM *MediumList, GUID *CategoryList))
+                                       BOOL *PinDirection, KSPIN_MEDIUM *MediumList, GUID *CategoryList))
 
 /* ---- interfaces of COM, clocks ------------------------------------------------------------ */
 

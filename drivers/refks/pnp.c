@@ -52,15 +52,16 @@ static NTSTATUS Start(REFKS_DEVICE *Device, PIRP Irp)
     NTSTATUS status = ForwardAndWait(Device, Irp, CallDriver);
 
     if (NT_SUCCESS(status) && dispatch && dispatch->Start)
-        status = dispatch->Start(&Device->Public, Irp, stack->Parameters.StartDevice.AllocatedResourcesTranslated,
-                                 stack->Parameters.StartDevice.AllocatedResources);
+        status = kshs_final_status(dispatch->Start(&Device->Public, Irp,
+                                                  stack->Parameters.StartDevice.AllocatedResourcesTranslated,
+                                                  stack->Parameters.StartDevice.AllocatedResources));
     if (NT_SUCCESS(status))
         status = RefksRegisterFactories(Device);
     if (NT_SUCCESS(status)) {
         Device->Public.Started = TRUE;
         RefksEnableFactories(Device, TRUE);
         if (dispatch && dispatch->PostStart)
-            status = dispatch->PostStart(&Device->Public);
+            status = kshs_final_status(dispatch->PostStart(&Device->Public));
     }
     if (!NT_SUCCESS(status)) {
         RefksEnableFactories(Device, FALSE);
@@ -84,7 +85,7 @@ static NTSTATUS Remove(REFKS_DEVICE *Device, PIRP Irp)
 static NTSTATUS Query(REFKS_DEVICE *Device, PIRP Irp, PFNKSDEVICEIRP Routine)
 {
     if (Routine) {
-        NTSTATUS status = Routine(&Device->Public, Irp);
+        NTSTATUS status = kshs_final_status(Routine(&Device->Public, Irp));
 
         if (!NT_SUCCESS(status))
             return kshs_complete(Irp, status, 0);
@@ -121,14 +122,14 @@ static NTSTATUS QueryCapabilities(REFKS_DEVICE *Device, PIRP Irp, PFNKSDEVICEQUE
     NTSTATUS status = ForwardAndWait(Device, Irp, CallDriver);
 
     if (NT_SUCCESS(status) && Routine)
-        status = Routine(&Device->Public, Irp, capabilities);
+        status = kshs_final_status(Routine(&Device->Public, Irp, capabilities));
     return kshs_complete(Irp, status, Irp->IoStatus.Information);
 }
 
 static NTSTATUS QueryInterface(REFKS_DEVICE *Device, PIRP Irp, PFNKSDEVICEIRP Routine)
 {
     if (Routine) {
-        NTSTATUS status = Routine(&Device->Public, Irp);
+        NTSTATUS status = kshs_final_status(Routine(&Device->Public, Irp));
 
         /* STATUS_NOT_SUPPORTED: not an interface of the minidriver's; the stack below may know it. */
         if (!NT_SUCCESS(status) && status != STATUS_NOT_SUPPORTED)
@@ -215,8 +216,8 @@ static NTSTATUS QueryPower(REFKS_DEVICE *Device, PIRP Irp, PIO_STACK_LOCATION St
         device_to = Stack->Parameters.Power.State.DeviceState;
     else
         system_to = Stack->Parameters.Power.State.SystemState;
-    return dispatch->QueryPower(&Device->Public, Irp, device_to, device, system_to, system,
-                                Stack->Parameters.Power.ShutdownType);
+    return kshs_final_status(dispatch->QueryPower(&Device->Public, Irp, device_to, device, system_to, system,
+                                                 Stack->Parameters.Power.ShutdownType));
 }
 
 /* Powering up, the lower drivers go first; powering down, the minidriver does. */

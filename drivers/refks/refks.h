@@ -26,6 +26,7 @@
 
 #define _KSDDK_ 1               /* we export what others import */
 #include "kshs_compat.h"
+#include "kshs_irp.h"
 #include <ks.h>
 
 #ifdef __clang__
@@ -99,6 +100,9 @@ struct REFKS_DEVICE {
     KEVENT Drained;             /* nobody inside a closing device any more */
     volatile LONG Removed;      /* surprise removal or removal has begun: requests fail */
     volatile LONG TeardownParties;
+    PIO_WORKITEM LateItem;      /* NULL where no IRQL is ever raised */
+    LIST_ENTRY Late;            /* IRPs that it is to end, under RefksLock */
+    BOOLEAN LateQueued;         /* the work item is on its way, or runs; under RefksLock */
 };
 
 struct REFKS_FACTORY {
@@ -283,11 +287,24 @@ extern const ULONG RefksFilterSetsCount;
 extern const KSPROPERTY_SET RefksPinSets[];
 extern const ULONG RefksPinSetsCount;
 
+/* ---- late.c -------------------------------------------------------------------------------------- */
+
+NTSTATUS RefksInitializeLate(REFKS_DEVICE *Device);
+void RefksEndLate(REFKS_DEVICE *Device);
+/* TRUE: the IRQL is raised, and RefksEndPending is called for the IRP later, below it. */
+BOOLEAN RefksPostpone(PIRP Irp);
+void RefksEndPending(PIRP Irp);                 /* what KsCompletePendingRequest does; PASSIVE_LEVEL */
+
 /* ---- guard.c: a sender's raw pointers; each answers the exception that they raised ---- */
 
 NTSTATUS RefksCaptureIn(PVOID To, const VOID *From, SIZE_T Length, KPROCESSOR_MODE Mode);
 NTSTATUS RefksCheckOut(PVOID To, SIZE_T Length, KPROCESSOR_MODE Mode);
 NTSTATUS RefksDeliverOut(PVOID To, const VOID *From, SIZE_T Length);
+/* A buffer of user mode that is written in another process than its own, or when its pages may be out: they are
+ * locked.  *Mdl NULL: To itself is good everywhere. */
+NTSTATUS RefksLockOut(PVOID To, SIZE_T Length, KPROCESSOR_MODE Mode, PMDL *Mdl);
+NTSTATUS RefksDeliverLocked(PMDL Mdl, const VOID *From, SIZE_T Length);
+void RefksUnlockOut(PMDL Mdl);
 
 /* ---- handshake.c ----------------------------------------------------------------------- */
 

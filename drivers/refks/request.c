@@ -50,6 +50,12 @@ static NTSTATUS Capture(PIRP Irp, REFKS_REQUEST **Captured)
     return STATUS_SUCCESS;
 }
 
+static void FreeRequest(REFKS_REQUEST *Request)
+{
+    RefksUnlockOut(Request->UserPages);
+    RefksFree(Request);
+}
+
 NTSTATUS RefksCaptureData(REFKS_REQUEST *Request)
 {
     if (!Request->DataLength)
@@ -59,7 +65,13 @@ NTSTATUS RefksCaptureData(REFKS_REQUEST *Request)
 
 NTSTATUS RefksCheckData(REFKS_REQUEST *Request)
 {
-    return RefksCheckOut(Request->UserData, Request->DataLength, Request->Irp->RequestorMode);
+    KPROCESSOR_MODE mode = Request->Irp->RequestorMode;
+    NTSTATUS status = RefksCheckOut(Request->UserData, Request->DataLength, mode);
+
+    /* Before the handler is called: a request that it leaves pending may be over in another process at any time. */
+    if (NT_SUCCESS(status) && !Request->UserPages)
+        status = RefksLockOut(Request->UserData, Request->DataLength, mode, &Request->UserPages);
+    return status;
 }
 
 static void Enlist(REFKS_REQUEST *Request)
@@ -228,6 +240,7 @@ static NTSTATUS Answer(REFKS_REQUEST *Request, NTSTATUS Status)
     PIRP irp = Request->Irp;
     SIZE_T length = irp->IoStatus.Information;
 
+    Status = kshs_final_status(Status);
     if (NT_ERROR(Status)) {
         irp->IoStatus.Information = 0;
     } else if (Request->Delivers && length && Request->DataLength) {
@@ -235,7 +248,8 @@ static NTSTATUS Answer(REFKS_REQUEST *Request, NTSTATUS Status)
 
         if (length > Request->DataLength)
             length = Request->DataLength;
-        delivered = RefksDeliverOut(Request->UserData, Request->Data, length);
+        delivered = Request->UserPages ? RefksDeliverLocked(Request->UserPages, Request->Data, length)
+                                       : RefksDeliverOut(Request->UserData, Request->Data, length);
         if (!NT_SUCCESS(delivered)) {
             irp->IoStatus.Information = 0;
             Status = delivered;
@@ -250,7 +264,7 @@ static NTSTATUS CompleteRequest(REFKS_REQUEST *Request, NTSTATUS Status)
     PIRP irp = Request->Irp;
 
     Status = Answer(Request, Status);
-    RefksFree(Request);
+    FreeRequest(Request);
     if (object)
         RefksLeave(object);
     return kshs_complete(irp, Status, irp->IoStatus.Information);
@@ -258,10 +272,13 @@ static NTSTATUS CompleteRequest(REFKS_REQUEST *Request, NTSTATUS Status)
 
 BOOLEAN RefksCompleteRequest(PIRP Irp)
 {
-    REFKS_REQUEST *request = FindRequest(Irp, TRUE);
+    REFKS_REQUEST *request = FindRequest(Irp, FALSE);
 
     if (!request)
         return FALSE;
+    if (RefksPostpone(Irp))
+        return TRUE;
+    (void)FindRequest(Irp, TRUE);
     (void)CompleteRequest(request, Irp->IoStatus.Status);
     return TRUE;
 }
@@ -309,7 +326,7 @@ NTSTATUS RefksServeTable(PIRP Irp, const REFKS_CONTROL *Control, const REFKS_SET
         status = Control->Route(request, Table, 1);
     (void)FindRequest(Irp, TRUE);
     status = Answer(request, status);
-    RefksFree(request);
+    FreeRequest(request);
     return status;
 }
 

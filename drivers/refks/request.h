@@ -18,6 +18,7 @@ typedef struct REFKS_REQUEST {
     PVOID Data;                 /* copy of, or room for, the output buffer; NULL if it has no length */
     ULONG DataLength;
     PVOID UserData;             /* the sender's */
+    PMDL UserPages;             /* of UserData, locked; NULL: it is written as it is */
     BOOLEAN Delivers;           /* Data goes back to the sender */
 } REFKS_REQUEST;
 

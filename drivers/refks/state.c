@@ -27,7 +27,7 @@ static NTSTATUS ConnectSink(REFKS_PIN *Pin)
     if (Pin->Public.Communication == KSPIN_COMMUNICATION_SINK && !Pin->Public.ConnectionIsExternal &&
         !Pin->Connects) {
         if (dispatch && dispatch->Connect)
-            status = dispatch->Connect(&Pin->Public);
+            status = kshs_final_status(dispatch->Connect(&Pin->Public));
         Pin->Connects = NT_SUCCESS(status);
     }
     return status;
@@ -55,7 +55,7 @@ static NTSTATUS Step(REFKS_PIN *Pin, KSSTATE To)
     }
     Pin->Public.ClientState = To;       /* as documented: before the call, and back if that fails */
     if (dispatch && dispatch->SetDeviceState)
-        status = dispatch->SetDeviceState(&Pin->Public, To, from);
+        status = kshs_final_status(dispatch->SetDeviceState(&Pin->Public, To, from));
     if (!NT_SUCCESS(status))
         Pin->Public.ClientState = from;
     if (Pin->Public.ClientState == KSSTATE_STOP)

@@ -5,11 +5,24 @@
  */
 #include "refks.h"
 
+/* Of the IRP, as sender and completion routine tell each other. */
+#define REFKS_SENT 0
+#define REFKS_AWAITED 1         /* the sender waits for the event, or is about to */
+#define REFKS_DONE 2
+
 typedef struct REFKS_WAIT {
     KEVENT Done;
-    PETHREAD Thread;            /* that sends */
-    BOOLEAN DoneHere;           /* completed by that very thread, before the call to the driver was back */
+    volatile LONG State;
+    BOOLEAN Saves;              /* Wine; asked at PASSIVE_LEVEL, which a completion need not be at */
 } REFKS_WAIT;
+
+/* On Wine every event is a call to a server.  There one that nobody waits for is not set, and one for an IRP that
+ * is done not waited for: whoever comes second of the two, in whatever thread, knows it by the state that it finds.
+ * A kernel's own events cost nothing worth saving. */
+static BOOLEAN Comes(REFKS_WAIT *Wait, LONG State, LONG Before)
+{
+    return InterlockedExchange(&Wait->State, State) == Before || !Wait->Saves;
+}
 
 static NTSTATUS NTAPI SignalDone(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context)
 {
@@ -17,9 +30,7 @@ static NTSTATUS NTAPI SignalDone(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Co
 
     UNREFERENCED_PARAMETER(DeviceObject);
     UNREFERENCED_PARAMETER(Irp);
-    if (kshs_current_thread() == wait->Thread)
-        wait->DoneHere = TRUE;
-    else
+    if (Comes(wait, REFKS_DONE, REFKS_AWAITED))
         KeSetEvent(&wait->Done, IO_NO_INCREMENT, FALSE);
     return STATUS_MORE_PROCESSING_REQUIRED;     /* the IRP stays ours */
 }
@@ -46,18 +57,17 @@ static NTSTATUS ReturnSystemBuffer(PIRP Irp, PVOID Out, ULONG OutSize)
     return RefksDeliverOut(Out, Irp->AssociatedIrp.SystemBuffer, size);
 }
 
-/* What the driver returned is not asked: the completion routine is the one sign that the IRP is ours again.
- * An event is waited for only where another thread sets it, for a wait is dear on Wine. */
+/* What the driver returned is not asked: the completion routine is the one sign that the IRP is ours again. */
 NTSTATUS RefksSend(PIRP Irp, PDEVICE_OBJECT Device)
 {
     REFKS_WAIT wait;
 
     KeInitializeEvent(&wait.Done, NotificationEvent, FALSE);
-    wait.Thread = kshs_current_thread();
-    wait.DoneHere = FALSE;
+    wait.State = REFKS_SENT;
+    wait.Saves = kshs_is_wine();
     IoSetCompletionRoutine(Irp, SignalDone, &wait, TRUE, TRUE, TRUE);
     (void)IoCallDriver(Device, Irp);
-    if (!wait.DoneHere)
+    if (Comes(&wait, REFKS_AWAITED, REFKS_SENT))
         (void)KeWaitForSingleObject(&wait.Done, Executive, KernelMode, FALSE, NULL);
     return Irp->IoStatus.Status;
 }
@@ -110,7 +120,7 @@ NTSTATUS NTAPI KsSynchronousIoControlDevice(PFILE_OBJECT FileObject, KPROCESSOR_
     }
     RefksFree(irp->AssociatedIrp.SystemBuffer);
     irp->AssociatedIrp.SystemBuffer = NULL;
-    IoFreeIrp(irp);
+    (void)kshs_irp_free(irp);
     ObDereferenceObject(FileObject);
     return status;
 }

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.guest_info import GuestInfo, VerifierFacts
+from harness.guest_info import GuestInfo
 from harness.language.model import Behaviour, Buffer, Device, Handshake, Mode, OpenPin, Scenario, Side
 from harness.language.model.check import handles, shorthand
 from harness.language.model.steps import IOCTL_KS_HANDSHAKE
@@ -23,6 +23,8 @@ Info = GuestInfo | Mapping[str, Any]
 _KS_CLASS_FLAG = 1 << 16
 #: Milliseconds from which a callback that was told to wait may take those 500 that Verifier allows.
 _SLOW_MS = 250
+#: Statuses that are no end of a request: STATUS_PENDING, and -1 for one that was never set.
+_NO_END = frozenset({0x00000103, 0xFFFFFFFF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,31 @@ def _verifier(info: GuestInfo) -> str | None:
     return None
 
 
+def _verifier_flags(info: GuestInfo) -> int | None:
+    """What is in force counts; a guest that cannot say it is judged by what it is set to."""
+    verifier = info.verifier
+    if verifier is None:
+        return None
+    if not verifier.says_active:
+        return verifier.flags
+    return verifier.active.flags if verifier.active is not None else None
+
+
+def _any_completion_status(info: GuestInfo) -> str | None:
+    if info.ks.ours:
+        return None  # refks makes an error of it (docs/refks.md)
+    if info.is_windows and _verifier_flags(info) == 0:
+        return None
+    return (
+        "a class driver may complete its IRP with whatever the callback returns, and a checked kernel or"
+        " Driver Verifier stops the system when an IRP ends with STATUS_PENDING or 0xFFFFFFFF"
+    )
+
+
 def _slow_callbacks(info: GuestInfo) -> str | None:
     if not info.is_windows:
         return None
-    verifier = info.verifier or VerifierFacts()
-    # What is in force counts; a guest that cannot say it is judged by what it is set to.
-    in_force = verifier.active.flags if verifier.active is not None else None
-    flags = in_force if verifier.says_active else verifier.flags
+    flags = _verifier_flags(info)
     if flags is None or not flags & _KS_CLASS_FLAG:
         return None
     return "Driver Verifier gives a pin's callback 500 ms and then stops the kernel (KsTimedPinCallbacks)"
@@ -147,6 +167,7 @@ CAPABILITIES: dict[str, Capability] = {
             "pnp-restart",
             _wine_lacks("changing a device's state answers success and changes nothing"),
         ),
+        Capability("any-completion-status", _any_completion_status),
         Capability("pointer-64", _pointer_size(8)),
         Capability("pointer-32", _pointer_size(4)),
     )
@@ -195,10 +216,17 @@ def _implied(scenario: Scenario) -> Iterator[str]:
             yield "native-pin-open"
         elif isinstance(step, Device) and step.action != "remove":
             yield "pnp-restart"
-        elif step.do in {"behaviour", "seen", "reset", "unblock", "pin_handshake"}:
+        elif step.do in {"behaviour", "seen", "wait_inside", "reset", "unblock", "pin_handshake"}:
             yield "client"
             if isinstance(step, Behaviour) and _takes_long(step):
                 yield "slow-callbacks"
+            if isinstance(step, Behaviour) and _returns_no_end(step):
+                yield "any-completion-status"
+
+
+def _returns_no_end(step: Behaviour) -> bool:
+    """Whether the callback returns a status that an IRP must not be completed with."""
+    return step.kind == "pending" or (step.kind in {"decline", "status"} and step.status in _NO_END)
 
 
 def _takes_long(step: Behaviour) -> bool:

@@ -17,6 +17,7 @@ from harness.language.model import (
     State,
     Strict,
     Target,
+    WaitInside,
 )
 from harness.language.model.target import NULL_PROTOCOL, UNKNOWN_PROTOCOL
 from harness.language.model.values import length
@@ -106,6 +107,12 @@ class Wants:
         if expect == "success":
             return success()
         return () if isinstance(expect, str) else self.of(expect, None)
+
+    def of_inside(self, step: WaitInside, pin: Pin) -> tuple[Want, ...]:
+        """Of waiting until something is inside the driver: that it is, and what the scenario asks for."""
+        if step.expect == "record":
+            return success()
+        return (*success(), Want("inside", (True,), self._rule), *self.of(step.expect, pin))
 
     def of_request(
         self, step: Handshake, prediction: Prediction, pin: Pin | None, size: int

@@ -33,6 +33,7 @@ from harness.language.model import (
     Target,
     Unblock,
     Wait,
+    WaitInside,
 )
 from harness.language.model.check import Handle, check, shorthand
 from harness.language.model.values import Route
@@ -44,6 +45,8 @@ __all__ = ["Answer", "NotApplicable", "Plan", "PlannedStep", "Sizes", "Want", "p
 
 #: Milliseconds for what the harness adds and for steps of the PnP manager.
 _PLAIN_TIMEOUT_MS = 30_000
+#: Milliseconds for one question to the target, after which it hangs.
+_QUESTION_MS = 10_000
 
 #: Behaviours after which a guest cannot be trusted any more.
 _SPOILING = frozenset({"fault", "hang", "corrupt_pool", "bugcheck", "pending"})
@@ -128,6 +131,8 @@ class _Planner(ConnectedPlanner):
                 self._control_set(f"unblock {pin.name}", "PROP_UNBLOCK", pin.id.to_bytes(4, "little"))
             case Seen():
                 self._seen(step)
+            case WaitInside():
+                self._wait_inside(step)
             case PinHandshake():
                 self.pin_handshake(step)
             case Device():
@@ -242,6 +247,26 @@ class _Planner(ConnectedPlanner):
             out_length=len(self.encoder.abi.cs.kshs_seen),
         )
 
+    def _wait_inside(self, step: WaitInside) -> None:
+        pin = self.names.pin(step.pin)
+        own = step.timeout_ms or self.scenario.timeout_ms
+        called = "the callback" if step.what == "callback" else "a change of the state"
+        self.add(
+            f"wait until {called} of {pin.name} is inside"
+            + (f", {step.count} times" if step.count > 1 else ""),
+            "WAIT_INSIDE",
+            guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
+            answer=Answer.SEEN,
+            wants=self.wants.of_inside(step, pin),
+            slot=self._control_filter().slot,
+            value=pin.id,
+            value2=step.count,
+            mode=self.encoder.constant(f"INSIDE_{step.what.upper()}"),
+            # What is not seen in time is an answer, and a question that does not come back is hung.
+            timeout_ms=max(own, step.within_ms + _QUESTION_MS),
+            members={"repeat": step.within_ms},
+        )
+
     # ---- other steps -----------------------------------------------------------------------
 
     def _property(self, step: PropertyGet | PropertySet) -> None:
@@ -302,6 +327,6 @@ class _Planner(ConnectedPlanner):
             ):
                 refs.append(shorthand(entry.connect_to).pin or entry.connect_to)
         for step in self.scenario.steps:
-            if isinstance(step, OpenPin | Behaviour | Reset | Unblock | Seen):
+            if isinstance(step, OpenPin | Behaviour | Reset | Unblock | Seen | WaitInside):
                 refs.append(step.pin)
         return list({pin.id: pin for pin in map(self.names.pin, refs)}.values())

@@ -15,6 +15,7 @@ from harness import ntstatus
 from harness.agent.encode import Encoder
 from harness.agent.status_block import Outcome, RecordFlag, StatusBlock
 from harness.contract.prediction import PredictionKind, Request
+from harness.language.model import WaitInside
 from harness.language.model.values import Buffer, Route, Rule, State
 from harness.planning.planned import Answer, PlannedStep, Want, WantValue
 from harness.results.record import Comparison
@@ -25,6 +26,8 @@ _STATUS_FIELDS = frozenset({"answer", "returned", "status"})
 _WORD_FIELDS = frozenset({"argument1", "argument2"})
 #: What is put on record where nothing is judged.
 _RECORDED = ("answer", "returned", "status", "information", "pending", "changed_bytes")
+#: By what a `wait_inside` step waits for: what has begun, and what of it has ended.
+_INSIDE = {"callback": ("count", "finished"), "state": ("changes_begun", "changes_ended")}
 _RECORDED_SEEN = ("count", "finished", "irql", "returned")
 _RECORDED_PIN_HANDSHAKE = ("returned", "out_written")
 #: What is said of the property request, and not of what the property holds.
@@ -63,7 +66,11 @@ def decoded(planned: PlannedStep, block: StatusBlock) -> dict[str, int | str] | 
     """The structure inside a record's data, for `seen` and `pin_handshake` steps; else None."""
     encoder = Encoder(load())
     if planned.answer is Answer.SEEN:
-        return encoder.read_seen(block.output)
+        seen = encoder.read_seen(block.output)
+        if seen is not None and isinstance(planned.step, WaitInside):
+            begun, ended = _INSIDE[planned.step.what]
+            seen["inside"] = int(int(seen[begun]) - int(seen[ended]) >= planned.step.count)
+        return seen
     if planned.answer is Answer.PIN_HANDSHAKE:
         return encoder.read_pin_handshake(block.output)
     return None

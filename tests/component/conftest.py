@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures: a build, a Wine prefix of this worker's own, a session in it, an agent in that."""
 
 from __future__ import annotations
@@ -55,6 +56,17 @@ def bare_guest(build: drivers.build.Build, bare_template: Path) -> Iterator[Wine
         guest = WineGuest(prefix, build.agent)
         try:
             guest.hold()
+            yield guest
+        finally:
+            guest.stop()
+
+
+@pytest.fixture(scope="module")
+def plain_guest(build: drivers.build.Build, bare_template: Path) -> Iterator[WineGuest]:
+    """A guest for programs of the tests' own that need nothing of ours."""
+    with copy_of(bare_template) as prefix:
+        guest = WineGuest(prefix, build.agent)
+        try:
             yield guest
         finally:
             guest.stop()

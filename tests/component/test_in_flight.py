@@ -121,7 +121,7 @@ def test_a_property_in_flight_can_be_cancelled_and_ends_once(agent: Agent) -> No
     assert record.flags & C["KSHS_REC_CANCELLED"]
 
 
-def test_a_property_in_flight_has_no_property_data_on_the_user_side(agent: Agent) -> None:
+def test_a_property_in_flight_has_no_more_data_than_its_buffer_on_the_user_side(agent: Agent) -> None:
     agent.open_filter(0, side=USER)
     record = agent.run(
         "PROPERTY",
@@ -131,6 +131,7 @@ def test_a_property_in_flight_has_no_property_data_on_the_user_side(agent: Agent
         guid=ABI.guids["KSPROPSETID_Kshs"],
         value=C["KSHS_PROP_RESET"],
         value2=2,
+        out_length=3,
         flags=ASYNC,
         token=0,
     )

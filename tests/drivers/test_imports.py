@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,28 @@ def test_a_module_of_ours_offers_its_exports(built_ks: Path, tmp_path: Path) -> 
     assert imports.missing(driver(tmp_path, "ks.sys", "KsPinHandshake"), offered) == []
     (found,) = imports.missing(driver(tmp_path, "ks.sys", "KsInitializeDriver"), offered)
     assert "does not have it" in found.reason
+
+
+@pytest.mark.parametrize(
+    "function", ["ExAllocatePool2", "PsGetProcessImageFileName", "KeQueryInterruptTimePrecise"]
+)
+def test_a_driver_may_import_only_what_the_oldest_kernel_has(tmp_path: Path, function: str) -> None:
+    oldest = imports.kernel()
+    assert imports.missing(driver(tmp_path, "ntoskrnl.exe", "IoCreateDevice"), oldest) == []
+    with pytest.raises(ImportRefused, match=f"imports {function} .* the list of what NT 5.2 has"):
+        imports.require(driver(tmp_path, "ntoskrnl.exe", function), oldest)
+
+
+def test_everything_that_was_built_starts_on_the_oldest_kernel(built: object) -> None:
+    """Also the agent: a newer call among its imports would keep it from saying what the guest lacks."""
+    build: Any = built
+    for image in (build.client, build.refks, *build.avshs.sys):
+        assert imports.missing(image, imports.kernel()) == []
+    assert imports.missing(build.agent, imports.agent()) == []
+    newer = {"GetFinalPathNameByHandleW", "CancelIoEx", "CancelSynchronousIo", "NtCancelIoFileEx"}
+    assert not newer & {
+        name for functions in imports._data()["agent"]["static"].values() for name in functions
+    }
 
 
 @pytest.fixture
@@ -178,6 +201,10 @@ def test_every_named_function_is_real(version: str) -> None:
         assert set(functions) <= wrong, importer
     for module, functions in imports._data()["agent"]["static"].items():
         assert set(functions) <= wine.modules[module].functions, module
+    for module, functions in imports._data()["driver"]["static"].items():
+        if module != "ks.sys":
+            known = wine.modules[module]
+            assert set(functions) <= known.functions | known.refused.keys(), module
 
 
 def test_a_snapshot_of_an_unpacked_wine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ from harness.language.model.steps import (
     StepBase,
     Unblock,
     Wait,
+    WaitInside,
 )
 from harness.language.model.target import Format, Pin, Target
 from harness.language.model.values import Buffer, Mode, Route, Rule, Side, State, Strict
@@ -74,4 +75,5 @@ __all__ = [
     "Target",
     "Unblock",
     "Wait",
+    "WaitInside",
 ]

@@ -282,15 +282,8 @@ def _group(objects: dict[str, _Object], start: str) -> set[str]:
 
 def _requests(scenario: Scenario) -> Iterator[Problem]:
     """Values that are well-formed alone and contradict each other."""
-    opened_by = handles(scenario)
     for position, step in enumerate(scenario.steps):
         here: tuple[str | int, ...] = ("steps", position)
-        if isinstance(step, SetState) and step.start is not None and opened_by[step.on].side is Side.USER:
-            yield Problem(
-                (*here, "start"),
-                f"{step.on!r} is opened by the user side, which waits for every change of a state",
-                "open it by the kernel side, or leave start out",
-            )
         if isinstance(step, Handshake):
             if step.mode is Mode.KERNEL and step.route.side is Side.USER:
                 yield Problem(

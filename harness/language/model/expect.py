@@ -89,6 +89,8 @@ class SeenExpect(Strict):
     argument2: Word | None = None
     opened: int | None = Field(None, ge=0, description="pin instances created")
     closed: int | None = Field(None, ge=0, description="pin instances closed")
+    changes_begun: int | None = Field(None, ge=0, description="changes of a pin's state begun")
+    changes_ended: int | None = Field(None, ge=0, description="changes of a pin's state ended")
 
 
 class PinHandshakeExpect(Strict):
@@ -123,6 +125,11 @@ DataExpectation = Annotated[
     Annotated[Literal["success", "record"], Tag("<word>")] | Annotated[DataExpect, Tag("<table>")],
     Discriminator(_word_or_table),
 ]
+InsideExpectation = Annotated[
+    Annotated[Literal["inside", "record"], Tag("<word>")] | Annotated[SeenExpect, Tag("<table>")],
+    Discriminator(_word_or_table),
+]
+"""``inside`` (so many are, in time), ``record`` (put what was seen on record), or fields beside ``inside``"""
 SeenExpectation = Annotated[
     Annotated[Literal["record"], Tag("<word>")] | Annotated[SeenExpect, Tag("<table>")],
     Discriminator(_word_or_table),

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from harness.language.model.expect import (
     DataExpectation,
+    InsideExpectation,
     OpenExpectation,
     PinHandshakeExpectation,
     RequestExpectation,
@@ -272,6 +273,21 @@ class Seen(StepBase):
     expect: SeenExpectation = "record"
 
 
+class WaitInside(StepBase):
+    """Wait until calls of a pin's callback, or changes of its state, are inside the driver."""
+
+    do: Literal["wait_inside"]
+    pin: PinRef
+    what: Literal["callback", "state"] = Field(
+        "callback", description="callback: calls of the handshake callback; state: changes of the pin's state"
+    )
+    count: int = Field(1, ge=1, le=64, description="so many at once, or more")
+    within_ms: int = Field(
+        4000, ge=1, le=60_000, description="for how long it looks; then what was seen last is the answer"
+    )
+    expect: InsideExpectation = "inside"
+
+
 class PinHandshake(StepBase):
     """Tell a source pin to call KsPinHandshake (rule H7)."""
 
@@ -331,6 +347,7 @@ Step = Annotated[
     | Reset
     | Unblock
     | Seen
+    | WaitInside
     | PinHandshake
     | Device
     | SetState

@@ -378,14 +378,27 @@ static NTSTATUS Start(PKSDEVICE Device, PIRP Irp, PCM_RESOURCE_LIST Translated, 
 
 static const KSDEVICE_DISPATCH DeviceDispatch = { .Start = Start };
 static const KSFILTER_DESCRIPTOR *const Filters[] = { &Filter, &OtherFilter };
-static const KSDEVICE_DESCRIPTOR Device = {
+
+/* KSDEVICE_DESCRIPTOR of version 0x110, which drivers for Windows 8 and later have; mingw-w64 knows the one before
+ * it alone, with padding where the flags are.  avshs has that one. */
+typedef struct NEWER_DESCRIPTOR {
+    const KSDEVICE_DISPATCH *Dispatch;
+    ULONG FilterDescriptorsCount;
+    const KSFILTER_DESCRIPTOR *const *FilterDescriptors;
+    ULONG Version;
+    ULONG Flags;
+} NEWER_DESCRIPTOR;
+
+C_ASSERT(FIELD_OFFSET(NEWER_DESCRIPTOR, Flags) == 28 && sizeof(NEWER_DESCRIPTOR) == sizeof(KSDEVICE_DESCRIPTOR));
+
+static const NEWER_DESCRIPTOR Device = {
     .Dispatch = &DeviceDispatch, .FilterDescriptorsCount = SIZEOF_ARRAY(Filters), .FilterDescriptors = Filters,
-    .Version = KSDEVICE_DESCRIPTOR_VERSION,
+    .Version = 0x110, .Flags = 0x00000004,      /* KSDEVICE_FLAG_ENABLE_QUERYINTERFACE */
 };
 
 DRIVER_INITIALIZE DriverEntry;
 
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
 {
-    return KsInitializeDriver(DriverObject, RegistryPath, &Device);
+    return KsInitializeDriver(DriverObject, RegistryPath, (const KSDEVICE_DESCRIPTOR *)&Device);
 }

@@ -34,7 +34,7 @@ def scenario(step: dict[str, Any], **values: Any) -> Scenario:
 
 
 def test_windows_shows_everything_but_32_bit_and_the_senders_own_mistakes() -> None:
-    assert set(capabilities.absent(WINDOWS)) == {"pointer-32", "bad-kernel-pointers"}
+    assert set(capabilities.absent(WINDOWS)) == {"pointer-32", "bad-kernel-pointers", "any-completion-status"}
 
 
 def test_wine_lacks_what_was_measured_and_says_why() -> None:
@@ -86,6 +86,39 @@ def test_slow_callbacks_are_not_asked_for_where_verifier_stops_them(
     assert reason is None if allowed else "KsTimedPinCallbacks" in (reason or "")
     for quick in (slow | {"delay_ms": 100}, {"do": "behaviour", "pin": "source", "kind": "echo"}):
         assert capabilities.missing(scenario(quick), info) is None
+
+
+@pytest.mark.parametrize(
+    ("info", "allowed"),
+    [
+        (WINE, True),
+        (OTHER_NT, False),
+        (OTHER_NT | {"ks": {"present": True, "ours": True}}, True),
+        (WINDOWS, False),
+        (WINDOWS | {"verifier": None}, False),
+        (WINDOWS | {"verifier": {"flags": 0, "drivers": []}}, True),
+        (WINDOWS | {"verifier": {"flags": 0x10, "drivers": [], "active": {"flags": 0}}}, True),
+        (WINDOWS | {"verifier": {"flags": 0, "drivers": [], "active": {"flags": 0x10}}}, False),
+        (WINDOWS | {"verifier": {"flags": 0, "drivers": [], "active": None}}, False),
+    ],
+)
+def test_a_status_that_ends_no_irp_is_not_asked_for_where_it_may_stop_the_kernel(
+    info: dict[str, Any], allowed: bool
+) -> None:
+    told = {"do": "behaviour", "pin": "source", "kind": "status", "status": "0xFFFFFFFF"}
+    for step in (told, told | {"kind": "decline", "status": "0x103"}, {**told, "kind": "pending"}):
+        reason = capabilities.missing(scenario(step), info)
+        assert reason is None if allowed else "any-completion-status" in (reason or "")
+    assert capabilities.missing(scenario(told | {"status": "0xC0000001"}), info) is None
+
+
+def test_the_catalogues_scenarios_with_such_a_status_need_the_capability() -> None:
+    needing = {
+        item.scenario.id
+        for item in scenario_file.load_all([scenario_file.CATALOGUE])
+        if "any-completion-status" in capabilities.implied(item.scenario)
+    }
+    assert needing == {f"returned.{kind}.ones" for kind in ("without-output", "with-output", "connected")}
 
 
 def test_another_kernels_own_ks_is_not_asked_for_handshakes() -> None:

@@ -291,3 +291,13 @@ def test_the_documented_examples_are_good(write: Write) -> None:
     for example in examples:
         head = "" if example.startswith("schema") else "schema = 1\n"
         assert load(write(head + example))
+
+
+def test_no_scenario_of_the_catalogue_depends_on_how_long_a_step_takes() -> None:
+    """What must be inside the driver is waited for (`wait_inside`); letting time pass would hope for it."""
+    sleeping = [
+        located.scenario.id
+        for located in load_all([scenario_file.CATALOGUE])
+        if any(step.do == "sleep" for step in located.scenario.steps)
+    ]
+    assert sleeping == []

@@ -114,10 +114,46 @@ def test_a_started_change_of_state_is_fetched_like_a_request() -> None:
     assert of_kind(closed, "WAIT")[0].wants == ()
 
 
-def test_the_user_side_waits_for_its_changes_of_state() -> None:
+def test_the_user_side_starts_changes_of_state_too_and_sends_their_data() -> None:
     change = {"do": "state", "on": "source", "to": "run", "start": "change"}
-    with pytest.raises(UsageError, match="waits for every change"):
-        planned(change, HANDSHAKE | {"route": "sync"}, {"do": "wait", "request": "change"})
+    made = planned(change, HANDSHAKE | {"route": "sync"}, {"do": "wait", "request": "change"})
+    start = next(item for item in of_kind(made, "PROPERTY") if item.answer is Answer.STARTED)
+    assert (sent(start).side, sent(start).flags) == (C["KSHS_SIDE_USER"], C["KSHS_STEP_ASYNC"])
+    assert (data(start), sent(start).in_length, sent(start).out_length) == (b"\x03\0\0\0", 0, 4)
+
+
+# ---- waiting until something is inside the driver
+
+
+INSIDE = {"do": "wait_inside", "pin": "source", "count": 2, "within_ms": 700}
+
+
+def test_what_is_waited_for_is_asked_of_the_target_by_a_filter_of_the_harness_s_own() -> None:
+    made = planned(INSIDE | {"what": "state"})
+    item = of_kind(made, "WAIT_INSIDE")[0]
+    asked = sent(item)
+    assert (asked.value, asked.value2, asked.repeat) == (0, 2, 700)
+    assert (asked.mode, asked.side) == (C["KSHS_INSIDE_STATE"], C["KSHS_SIDE_KERNEL"])
+    assert bytes(asked.guid.dumps()) == ABI.guids["KSPROPSETID_Kshs"].bytes_le
+    control = next(open_ for open_ in of_kind(made, "OPEN_FILTER") if "@control" in open_.what)
+    assert asked.slot == sent(control).slot
+    assert item.answer is Answer.SEEN
+    assert wanted(item) == {"answer": ("success",), "inside": (True,)}
+
+
+def test_it_has_more_time_than_it_looks_for_so_that_only_a_lost_question_hangs() -> None:
+    short = sent(of_kind(planned(INSIDE | {"timeout_ms": 100}), "WAIT_INSIDE")[0])
+    assert short.timeout_ms > short.repeat == 700
+    long = sent(of_kind(planned(INSIDE | {"within_ms": 60000}), "WAIT_INSIDE")[0])
+    assert long.timeout_ms > long.repeat == 60000
+
+
+def test_a_scenario_may_ask_for_more_or_for_nothing() -> None:
+    more = of_kind(planned(INSIDE | {"expect": {"argument1": 5}}), "WAIT_INSIDE")[0]
+    assert wanted(more) == {"answer": ("success",), "inside": (True,), "argument1": (5,)}
+    assert {want.rule for want in more.wants if want.field == "inside"} != {Rule.SETUP}
+    nothing = of_kind(planned(INSIDE | {"expect": "record"}), "WAIT_INSIDE")[0]
+    assert wanted(nothing) == {"answer": ("success",)}
 
 
 # ---- closed handles

@@ -217,6 +217,24 @@ def test_seen_is_compared_field_by_field() -> None:
     assert shown["device_state"] == "run"
 
 
+@pytest.mark.parametrize(
+    ("what", "values", "rules"),
+    [
+        ("callback", {"count": 2}, {}),
+        ("callback", {"count": 5, "finished": 2}, {}),
+        ("callback", {"count": 2, "finished": 1}, {"inside": "H8"}),
+        ("callback", {"changes_begun": 2}, {"inside": "H8"}),
+        ("state", {"changes_begun": 3, "changes_ended": 1}, {}),
+        ("state", {"count": 2}, {"inside": "H8"}),
+    ],
+)
+def test_what_is_inside_is_what_has_begun_and_not_ended(
+    what: str, values: dict[str, int], rules: dict[str, str]
+) -> None:
+    planned = own_step({"do": "wait_inside", "pin": "source", "what": what, "count": 2})
+    assert wrong(planned, block(output=seen(**values))) == rules
+
+
 def test_a_report_that_is_too_short_or_failed_is_a_failed_preparation() -> None:
     planned = own_step({"do": "seen", "pin": "source", "expect": {"count": 1}})
     assert wrong(planned, block(output=b"")) == {"data": "setup"}
