@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers import build, inf
+from drivers import inf
+from drivers.components import ROOT
 from drivers.errors import PackageError
 
 TEXT = r'''
@@ -106,7 +107,7 @@ def test_services_are_those_of_the_device(hardware_id: str) -> None:
 
 
 def test_the_sample_target() -> None:
-    read = inf.load(build.ROOT / "avshs" / "avshs.inf")
+    read = inf.load(ROOT / "avshs" / "avshs.inf")
     assert (read.catalogue(), read.files(), read.hardware_ids()) == (
         "avshs.cat",
         ["avshs.sys"],
