@@ -16,7 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from drivers import catalogue, inf, seh, signing, toolchain
-from drivers.build import ROOT
+from drivers.components import ROOT
 from drivers.errors import BuildError, PackageError
 from drivers.files import find, write_atomically
 from drivers.package import Package, load

@@ -30,8 +30,12 @@ _LLVM_VERSIONS = range(25, 12, -1)
 # headers of mingw-w64 do not compile with that version.)
 _NT_VERSION = ("-D_WIN32_WINNT=0x0502", "-DWINVER=0x0502", "-DNTDDI_VERSION=0x05020000")
 
+# Below which clang looks for the directory called as the target: from version 15 on it would otherwise
+# look beside itself, in LLVM's own prefix.
+_TARGET_FLAGS = (f"--target={TARGET}", "--sysroot=/usr")
+
 _COMMON_FLAGS = (
-    f"--target={TARGET}",
+    *_TARGET_FLAGS,
     "-fms-extensions",
     "-std=c11",
     "-O2",
@@ -49,6 +53,8 @@ _COMMON_FLAGS = (
     "-Wvla",
     "-Wstrict-prototypes",
     "-Wimplicit-fallthrough",
+    # mingw-w64's intrin.h includes headers of clang's that warn, from clang 19 on, of being included.
+    "-D_CLANG_DISABLE_CRT_DEPRECATION_WARNINGS",
 )
 _KERNEL_FLAGS = (
     "-ffreestanding",
@@ -140,7 +146,7 @@ class Toolchain:
     def resource(self, work: Path, source: str, out: str, options: Options) -> list[str]:
         """A resource script to a .res file; answers the files of ours that went in."""
         plain = f"{out}.rc"
-        command = [str(self.clang), f"--target={TARGET}", "-E", "-xc", "-DRC_INVOKED", "-Werror"]
+        command = [str(self.clang), *_TARGET_FLAGS, "-E", "-xc", "-DRC_INVOKED", "-Werror"]
         command += [*options.preprocessor_flags(), "-MMD", "-MF", "-", source, "-o", plain]
         dependencies = _dependencies(_run(command, source, "does not compile", work))
         _run(

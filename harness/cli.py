@@ -171,9 +171,11 @@ def build_package(folder: Path, out_directory: Path | None) -> None:
 @app.command()
 def doctor(config: ConfigOption = None) -> None:
     """Says what is missing on this machine and the command that mends it."""
+    import drivers.doctor
     import vm.doctor
 
-    found = vm.doctor.checks(settings.load(config).vm)
+    found: list[vm.doctor.Check | drivers.doctor.Check]
+    found = [*vm.doctor.checks(settings.load(config).vm), *drivers.doctor.checks()]
     console = out()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)

@@ -34,7 +34,12 @@ _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 def find(program: str) -> str | None:
     """The path of a program, also where PATH leaves out the sbin directories, as it does for users."""
-    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:{_SBIN}")
+    return shutil.which(program, path=search_path())
+
+
+def search_path() -> str:
+    """PATH with the sbin directories: a program that we start finds its own programs there, too."""
+    return f"{os.environ.get('PATH', os.defpath)}:{_SBIN}"
 
 
 def require(program: str) -> str:
@@ -69,7 +74,7 @@ def run(
         VmError: it is not installed.
     """
     command = [require("setpriv"), "--pdeathsig", "KILL", "--", require(argv[0]), *argv[1:]]
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
+    environment = {**os.environ, "PATH": search_path(), "LC_ALL": "C.UTF-8", **(env or {})}
     try:
         if log is None:
             done = subprocess.run(

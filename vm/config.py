@@ -10,6 +10,8 @@ from typing import Literal
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from vm.debian import host_suite
+
 SOCKET_PATH_LIMIT = 107
 """Bytes that fit into ``sockaddr_un.sun_path`` with its NUL (unix(7))."""
 
@@ -49,7 +51,12 @@ class VmConfig(BaseModel):
     )
     qemu: str = Field(default="qemu-system-x86_64", description="The emulator: a name in PATH or a path.")
     machine: str = Field(default="q35", description="QEMU machine type of wine guests.")
-    suite: str = Field(default="bookworm", description="Debian release that the wine image is made of.")
+    suite: str = Field(
+        default_factory=lambda: host_suite(),
+        pattern=r"^[a-z][a-z0-9.-]*$",
+        description="Debian release that the wine image is made of: bookworm (Wine 8) or trixie (Wine 10). "
+        "Default: the host's, trixie on a host that is not Debian.",
+    )
     apt_sources: Path | None = Field(
         default=None,
         description="A sources file (one-line or deb822) for the image; default: the host's own sources.",

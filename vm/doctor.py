@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every prerequisite of guests on this host, its state, and the command that mends it."""
+"""Every prerequisite of guests on this host, its state, and the command that mends it.
+
+What can be tried is tried (`vm.trials`): a program that is there need not work for this user.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,20 @@ import getpass
 import os
 import pwd
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import libvirt
 
-from vm import accel, apt, image
+from vm import image, namespaces, trials
 from vm.commands import PACKAGES, TPM_PACKAGES, find
 from vm.config import VmConfig
 from vm.errors import VmError
 from vm.files import private_directory
-from vm.hypervisor import EMBEDDED
 from vm.ports import free_port
+from vm.preflight import DISK_BYTES, free_bytes
 
-DISK_BYTES = 4 << 30
-"""An image while it is built (about 2.5 GB) and a few templates (0.2 GB each)."""
 QEMU_USER = "libvirt-qemu"
 """Debian's libvirt looks this user up when it starts as root, whatever qemu.conf says."""
 
@@ -32,12 +32,11 @@ _DRIVERS = (
     "/usr/lib/libvirt/connection-driver/libvirt_driver_qemu.so",
     "/usr/lib64/libvirt/connection-driver/libvirt_driver_qemu.so",
 )
-_HOOKS = Path("/usr/share/mmdebstrap/hooks/merged-usr")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One prerequisite; ``fix`` is a command or advice, empty where nothing is to be mended."""
+    """One prerequisite; ``fix`` is a command for a shell, empty where nothing is to be mended."""
 
     name: str
     ok: bool
@@ -46,31 +45,54 @@ class Check:
 
 
 def checks(config: VmConfig) -> list[Check]:
-    """All of them; nothing is changed but for the two directories of ours, and nothing raises."""
-    found = [_program(name) for name in sorted(PACKAGES)]
-    found += [
+    """All of them; nothing is changed but for the two directories of ours, and nothing raises.
+
+    It takes some seconds: a guest of 64 KiB is run, the mirror is asked, the hypervisor is opened.
+    """
+    return [
+        *standing(config),
         _tpm(),
-        _attempt("package mirror", lambda: _mirror(config)),
-        _merged_usr(),
+        _attempt("package mirror", lambda: trials.mirror(config), as_root("apt-get update")),
+        _attempt("namespaces", namespaces.attempt, namespaces.fix()),
+        _attempt("accelerator", lambda: trials.accelerator(config), as_root(f"apt-get install -y {_QEMU}")),
+        _attempt("hypervisor", lambda: trials.hypervisor(config), as_root(f"apt-get install -y {_LIBVIRT}")),
+        _attempt("image", lambda: _image(config), "kshs clean"),
+    ]
+
+
+def standing(config: VmConfig) -> list[Check]:
+    """Those that are looked at in a hundredth of a second, without trying anything."""
+    return [
+        *(_program(name) for name in sorted(PACKAGES)),
         _libvirt(),
         *([_qemu_user()] if os.getuid() == 0 else [_sub_ids()]),
-        _attempt("accelerator", lambda: _accelerator(config), "set accelerator = 'auto' in kshs.toml"),
-        _attempt("runtime directory", lambda: str(private_directory(config.runtime_dir))),
-        _attempt("cache directory", lambda: str(private_directory(config.cache_dir))),
+        _attempt("runtime directory", lambda: str(private_directory(config.runtime_dir)), _own("runtime")),
+        _attempt("cache directory", lambda: str(private_directory(config.cache_dir)), _own("cache")),
         _disk(config),
         _memory(config),
-        _attempt("loopback port", lambda: f"port {free_port()} could be taken"),
-        _attempt("connection", lambda: _connection(config)),
-        _attempt("image", lambda: _image(config)),
+        _attempt("loopback port", lambda: f"port {free_port()} could be taken", "ip link set lo up"),
     ]
-    return found
+
+
+def as_root(command: str) -> str:
+    """The command as this user must type it."""
+    return command if os.getuid() == 0 else f"sudo {command}"
+
+
+_QEMU = "qemu-system-x86"
+_LIBVIRT = "libvirt0 libvirt-daemon libvirt-daemon-driver-qemu"
+
+
+def _own(kind: str) -> str:
+    return f'export KSHS_{kind.upper()}_DIR="$(mktemp -d /tmp/kshs-{kind[0]}XXXX)"'
 
 
 def _attempt(name: str, look: Callable[[], str], fix: str = "") -> Check:
     try:
         return Check(name, True, look())
     except VmError as error:
-        return Check(name, False, str(error), error.hint or fix)
+        command = (error.hint or "").removeprefix("run: ") if (error.hint or "").startswith("run: ") else fix
+        return Check(name, False, str(error), as_root(command) if command.startswith("apt-get ") else command)
     except OSError as error:
         return Check(name, False, str(error), fix)
 
@@ -79,7 +101,7 @@ def _program(name: str) -> Check:
     path = find(name)
     if path is not None:
         return Check(name, True, path)
-    return Check(name, False, "not installed", f"apt-get install -y {PACKAGES[name]}")
+    return Check(name, False, "not installed", as_root(f"apt-get install -y {PACKAGES[name]}"))
 
 
 def _tpm() -> Check:
@@ -87,30 +109,15 @@ def _tpm() -> Check:
     missing = [package for program, package in TPM_PACKAGES.items() if find(program) is None]
     if not missing:
         return Check("TPM", True, "swtpm is there, for Windows guests with tpm = true")
-    command = f"apt-get install -y {' '.join(missing)}"
+    command = as_root(f"apt-get install -y {' '.join(missing)}")
     return Check("TPM", True, f"a Windows guest with tpm = true would need: {command}")
-
-
-def _mirror(config: VmConfig) -> str:
-    stanzas = apt.sources(config.suite, config.apt_sources)
-    mirrors = re.findall(r"^URIs: (.+)$", stanzas, re.MULTILINE)
-    return f"{config.suite} from {', '.join(dict.fromkeys(mirrors))}"
-
-
-def _merged_usr() -> Check:
-    if _HOOKS.is_dir():
-        return Check("mmdebstrap hooks", True, str(_HOOKS))
-    return Check("mmdebstrap hooks", False, f"{_HOOKS} is missing", "apt-get install -y mmdebstrap")
 
 
 def _libvirt() -> Check:
     driver = next((path for path in _DRIVERS if Path(path).exists()), None)
     if driver is None:
         return Check(
-            "libvirt",
-            False,
-            "its QEMU driver is missing",
-            "apt-get install -y libvirt-daemon libvirt-daemon-driver-qemu",
+            "libvirt", False, "its QEMU driver is missing", as_root(f"apt-get install -y {_LIBVIRT}")
         )
     number = libvirt.getVersion()
     version = f"{number // 1000000}.{number // 1000 % 1000}.{number % 1000}"
@@ -131,38 +138,37 @@ def _qemu_user() -> Check:
 
 
 def _sub_ids() -> Check:
-    user = getpass.getuser()
+    user = _user()
     if find("newuidmap") is None:
-        return Check("user namespaces", False, "newuidmap is not installed", "sudo apt-get install -y uidmap")
+        return Check("subordinate ids", False, "newuidmap is not installed", "sudo apt-get install -y uidmap")
     for name in ("/etc/subuid", "/etc/subgid"):
         path = Path(name)
-        lines = path.read_text().splitlines() if path.is_file() else []
+        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
         if not any(line.split(":")[0] in (user, str(os.getuid())) for line in lines):
             return Check(
-                "user namespaces",
+                "subordinate ids",
                 False,
                 f"{user} has no range in {name}, which building the image without root needs",
-                f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+                f"sudo /usr/sbin/usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
             )
-    return Check("user namespaces", True, f"{user} has subordinate ids")
+    return Check("subordinate ids", True, f"{user} has a range")
 
 
-def _accelerator(config: VmConfig) -> str:
-    found = accel.probe(config)
-    return f"{found.kind}: {found.reason}"
+def _user() -> str:
+    """The name of this user; in a container a number may have none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _disk(config: VmConfig) -> Check:
-    place = config.cache_dir
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    place, free = free_bytes(config)
     detail = f"{free / 2**30:.1f} GiB free below {place}"
-    if free >= DISK_BYTES:
+    if free >= DISK_BYTES or _is_built(config):
         return Check("disk space", True, detail)
-    return Check(
-        "disk space", False, f"{detail}, 4 are needed", "kshs clean, or another cache_dir in kshs.toml"
-    )
+    detail = f"{detail}, 4 are needed; make room, or name another cache_dir in kshs.toml"
+    return Check("disk space", False, detail, "kshs clean")
 
 
 def _memory(config: VmConfig) -> Check:
@@ -170,20 +176,16 @@ def _memory(config: VmConfig) -> Check:
     available = int(match[1]) // 1024 if match is not None else 0
     needed = config.memory_mib + 256
     detail = f"{available} MiB available, a guest needs up to {needed}"
-    return Check("memory", available >= needed, detail, "" if available >= needed else "end other programs")
+    if available >= needed:
+        return Check("memory", True, detail)
+    return Check("memory", False, f"{detail}; end other programs", "ps aux --sort=-rss | head")
 
 
-def _connection(config: VmConfig) -> str:
-    if config.uri.startswith(EMBEDDED):
-        return f"{config.uri}: no daemon needed"
+def _is_built(config: VmConfig) -> bool:
     try:
-        connection = libvirt.openReadOnly(config.uri)
-        try:
-            return f"{config.uri}: {connection.getHostname()}"
-        finally:
-            connection.close()
-    except libvirt.libvirtError as error:
-        raise VmError(f"{error.get_error_message() or error}", config.uri, "check uri in kshs.toml") from None
+        return (image.locate(config)[0] / "manifest.json").exists()
+    except VmError:
+        return False
 
 
 def _image(config: VmConfig) -> str:

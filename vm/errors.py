@@ -34,6 +34,10 @@ class GuestTimeout(VmError, TimeoutError):  # noqa: N818
     """The guest is there, but did not answer in time."""
 
 
+class TooMuchOutput(VmError):  # noqa: N818
+    """A command in the guest printed more than is kept; it was ended, and nothing of it counts."""
+
+
 class CommandFailed(VmError):  # noqa: N818
     """A command ended with another exit code than 0, in the guest or on the host."""
 

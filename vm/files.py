@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,21 +91,47 @@ def digest_of(value: Any) -> str:
 
 
 def remove_tree(path: Path) -> bool:
-    """Removes a file or a directory, whatever modes lie inside; whether there was one."""
+    """Removes a file or a directory, whatever modes lie inside; whether there was one.
+
+    Another process may be removing the same.
+    """
     if not path.is_symlink() and path.is_dir():
-
-        def make_writable(_function: object, name: str, _error: object) -> None:
-            Path(name).parent.chmod(0o700)
-            with contextlib.suppress(FileNotFoundError):
-                Path(name).unlink()
-
-        shutil.rmtree(path, onerror=make_writable)
+        try:
+            _remove_directory(path)
+        except PermissionError:
+            _open_up(path)
+            _remove_directory(path)
         return True
     try:
         path.unlink()
     except FileNotFoundError:
         return False
     return True
+
+
+def _remove_directory(path: Path) -> None:
+    def failed(_function: object, _name: str, error: object) -> None:
+        what = error[1] if isinstance(error, tuple) else error
+        if isinstance(what, BaseException) and not isinstance(what, FileNotFoundError):
+            raise what
+
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=failed)
+    else:
+        shutil.rmtree(path, onerror=failed)
+
+
+def _open_up(path: Path) -> None:
+    """Gives every directory of a tree, which is ours, the modes with which it can be emptied."""
+    pending = [path]
+    while pending:
+        directory = pending.pop()
+        try:
+            directory.chmod(0o700)
+            with os.scandir(directory) as entries:
+                pending += [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            continue
 
 
 @contextlib.contextmanager
@@ -140,8 +167,20 @@ class UseMark:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+        """Takes the mark at ``path``.
+
+        Raises:
+            FileNotFoundError: there is none, or it was removed just now.
+        """
+        self._descriptor = -1
+        while self._descriptor < 0:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if _is_at(descriptor, path):
+                self._descriptor = descriptor
+            else:
+                # It was removed before the lock was ours, and perhaps made anew: then that one counts.
+                os.close(descriptor)
 
     def close(self) -> None:
         """Ends the use; again does nothing."""
@@ -176,8 +215,25 @@ class UseMark:
             return remove_tree(tree)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return remove_tree(tree)
+            # Else another process removed it meanwhile, and what is there now is not what was asked about.
+            return _is_at(descriptor, path) and remove_tree(tree)
         except BlockingIOError:
             return False
         finally:
             os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one at ``path``."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def last_use(path: Path) -> float:
+    """When the file was changed or touched last; 0 where another process has removed it."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -8,7 +8,6 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +104,6 @@ class Hypervisor:
         self._domains: dict[str, Domain] = {}
         self._guard = threading.Lock()
         self._counter = 0
-        self._closing: list[Callable[[], None]] = []
 
     def __enter__(self) -> Hypervisor:
         if not Hypervisor._open_here.acquire(blocking=False):
@@ -182,23 +180,18 @@ class Hypervisor:
             self._domains[unique] = domain
         return domain
 
-    def at_close(self, action: Callable[[], None]) -> None:
-        """Has ``action`` run before the connection is closed."""
-        self._closing.append(action)
-
     def forget(self, domain: Domain) -> None:
         """The domain is dead; its events are of no more interest."""
         with self._guard:
             self._domains.pop(domain.uuid, None)
+            self._guests.pop(domain.uuid, None)
 
     def _close(self) -> None:
         """Ends every guest of this process and gives the slot back."""
-        while self._closing:
-            with contextlib.suppress(VmError):
-                self._closing.pop()()
         with self._guard:
             domains = list(self._domains.values())
             self._domains.clear()
+            self._guests.clear()
         for domain in domains:
             with contextlib.suppress(VmError):
                 domain.kill()

@@ -12,14 +12,18 @@ from typing import Any
 
 from vm.config import VmConfig
 from vm.errors import VmError
+from vm.failures import Failures
 from vm.files import digest_of, locked, private_directory, read_json, remove_tree, write_json
 from vm.progress import Progress, Silent
 from vm.recipe import Recipe, Work
 from vm.recipe_wine import WineRecipe
 
 RECIPES: Mapping[str, Recipe] = {"wine": WineRecipe()}
-FORMAT = 1
+FORMAT = 2
 """Raised when the layout of an image's directory changes."""
+
+failures = Failures()
+"""Of images, in this process."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,15 @@ class Image:
     def verifier(self) -> VerifierSettings | None:
         """What its guests' Driver Verifier watches; None where they have none, or it is off."""
         return None
+
+    @property
+    def wine_version(self) -> str | None:
+        """Of the Wine in the guest, such as ``8.0``; None where it has none.
+
+        That one, not the host's, decides what a driver may import.
+        """
+        version = self.manifest.get("wine")
+        return version if isinstance(version, str) else None
 
     @property
     def disk(self) -> Path:
@@ -94,7 +107,8 @@ def ensure(config: VmConfig, recipe: str = "wine", progress: Progress | None = N
     """The image of ``recipe``, built where it is not there yet.
 
     One process builds, others wait for it.  A build that was interrupted goes on after its last finished
-    stage.
+    stage.  What has failed in this process, or in the one that it waited for, is not tried again but raised
+    again: a refused package source is no matter of the next scenario.
 
     Raises:
         VmError: a program is missing or failed; the line says which.
@@ -104,10 +118,23 @@ def ensure(config: VmConfig, recipe: str = "wine", progress: Progress | None = N
     sealed = _sealed(path, digest)
     if sealed is not None:
         return sealed
+    failures.check(digest)
     private_directory(config.cache_dir)
     private_directory(config.images_dir)
+    begun = time.time()
+    told = path.with_suffix(".failed")
     with locked(path.with_suffix(".lock"), watcher, "builds the image"):
-        return _sealed(path, digest) or _build(config, _recipe(recipe), path, digest, watcher)
+        sealed = _sealed(path, digest)
+        if sealed is not None:
+            return sealed
+        failures.check_file(digest, told, begun)
+        try:
+            made = _build(config, _recipe(recipe), path, digest, watcher)
+        except VmError as error:
+            failures.remember(digest, told, error)
+            raise
+        remove_tree(told)
+        return made
 
 
 def _recipe(name: str) -> Recipe:

@@ -14,7 +14,8 @@ from vm.events import GuestEvents
 from vm.files import private_directory, remove_tree
 from vm.hypervisor import Hypervisor
 from vm.ports import with_free_port
-from vm.ssh import Endpoint, Shell, connect
+from vm.shell import Shell
+from vm.ssh import Endpoint, connect
 from vm.template import Template, guest_of, overlay
 
 

@@ -56,6 +56,8 @@ def clean(config: VmConfig) -> list[str]:
     for path in templates:
         if path not in busy_templates and UseMark.remove_unused(path, path / "in-use"):
             gone.append(f"template {path.name}")
+    for path in config.images_dir.glob("*.failed"):
+        remove_tree(path)
     for path in sorted(config.images_dir.glob("*-*")):
         if path.is_dir() and str(path) not in busy_images:
             gone += _remove_unlocked(path, "image")

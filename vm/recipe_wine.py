@@ -10,6 +10,7 @@ written by ``mke2fs -d``.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from vm import apt, initrd
+from vm import apt, initrd, preflight
 from vm.commands import confined, require, run
 from vm.config import VmConfig
 from vm.errors import VmError
@@ -35,11 +36,19 @@ PACKAGES = (
     "wine64",
 )
 DISK_MIB = 3072
+_WINE_VERSION = re.compile(rb"wine-(\d+\.\d+(?:\.\d+|-rc\d+)?)[ \0]")
 FILES = Path(__file__).with_name("wine_image")
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "pvpanic-mmio", "ext4")
 """pvpanic-mmio serves the ISA device that ACPI announces as QEMU0001, too."""
 
+_PROGRAMS = ("apt-config", "dpkg-deb", "hardlink", "mke2fs", "mmdebstrap", "setpriv", "unshare")
 _HERE = "usr/lib/kshs"
+# The links of a merged /usr, which come from base-files in Debian 13 and from usrmerge in Debian 12: neither
+# package is in this guest.  Packages of Debian 12 unpack through them.
+_MERGED_USR = (
+    'cd "$1" && for name in bin sbin lib lib32 lib64 libx32; do'
+    ' mkdir -p "usr/$name" && { [ -L "$name" ] || ln -s "usr/$name" "$name"; }; done'
+)
 _UNNEEDED = (
     "boot",
     "etc/apt",
@@ -104,7 +113,9 @@ class WineRecipe:
         for tree in (part, final):
             _remove_rootfs(tree)
         sources = work.directory / "sources"
-        sources.write_text(apt.sources(work.config.suite, work.config.apt_sources))
+        stanzas = apt.sources(work.config.suite, work.config.apt_sources)
+        preflight.require(work.config, _PROGRAMS, lambda: apt.require_keys(stanzas))
+        write_whole(sources, stanzas)
         versions = work.directory / "versions"
         note = (
             'for deb in "$1"/var/cache/apt/archives/*.deb; do'
@@ -117,7 +128,7 @@ class WineRecipe:
             "--mode=root",
             "--variant=extract",
             "--architectures=amd64",
-            "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+            f"--setup-hook={_MERGED_USR}",
             f"--include={','.join(PACKAGES)}",
             '--aptopt=Apt::Install-Recommends "false"',
             '--aptopt=Acquire::Languages "none"',
@@ -149,7 +160,7 @@ class WineRecipe:
         _make_keys(part, work.directory)
         part.rename(final)
         listed = dict(line.split(" ", 1) for line in versions.read_text().splitlines())
-        return {"kernel": kernel, "packages": listed}
+        return {"kernel": kernel, "packages": listed, "wine": _wine_version(final)}
 
     def _prefix(self, work: Work) -> Mapping[str, Any]:
         root = work.directory / "rootfs"
@@ -178,10 +189,18 @@ class WineRecipe:
         run(
             command if os.getuid() == 0 else confined(command),
             what="writing the image's disk",
-            env={"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
         )
         part.rename(work.directory / "disk.raw")
         return {}
+
+
+def _wine_version(root: Path) -> str:
+    """What this Wine says that it is, for example ``10.0``: the text from which its version calls answer."""
+    library = root / "usr/lib/x86_64-linux-gnu/wine/x86_64-unix/ntdll.so"
+    match = _WINE_VERSION.search(library.read_bytes()) if library.is_file() else None
+    if match is None:
+        raise VmError("does not say which Wine it is", str(library))
+    return match[1].decode()
 
 
 def _configure(root: Path) -> None:

@@ -103,14 +103,18 @@ def find_process(mark: str) -> int | None:
 
 
 def _processes() -> Iterator[tuple[int, list[bytes]]]:
-    """Of our own mount namespace: a container's guests may work below a path that only looks like ours."""
-    here = Path("/proc/self/ns/mnt").readlink()
+    """Of our own mount namespace and root directory: elsewhere a path may only look like one of ours.
+
+    Containers have namespaces of their own, a changed root (chroot) has not.
+    """
+    here, root = Path("/proc/self/ns/mnt").readlink(), Path("/proc/self/root").stat()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             line = (entry / "cmdline").read_bytes()
             elsewhere = (entry / "ns" / "mnt").readlink() != here
+            elsewhere = elsewhere or not os.path.samestat((entry / "root").stat(), root)
         except OSError:
             continue
         if elsewhere:

@@ -22,12 +22,22 @@ from vm.config import VmConfig
 from vm.domain import Domain, LinuxGuest
 from vm.errors import VmError
 from vm.family import Family, family
-from vm.files import UseMark, digest_of, locked, private_directory, read_json, remove_tree, write_json
+from vm.files import (
+    UseMark,
+    digest_of,
+    last_use,
+    locked,
+    private_directory,
+    read_json,
+    remove_tree,
+    write_json,
+)
 from vm.hypervisor import Hypervisor
 from vm.image import Image
 from vm.ports import with_free_port
 from vm.progress import Progress, Silent
-from vm.ssh import Endpoint, Shell, connect
+from vm.shell import Shell
+from vm.ssh import Endpoint, connect
 
 FORMAT = 1
 """Raised when the layout of a template's directory, or the guest's hardware, changes."""
@@ -134,7 +144,7 @@ def prune(config: VmConfig) -> list[Path]:
         for path in config.templates_dir.glob("*-*")
         if path.is_dir() and path.suffix == "" and (manifest := read_json(path / "manifest.json")) is not None
     }
-    newest = sorted(known, key=lambda path: (path / "in-use").stat().st_mtime, reverse=True)
+    newest = sorted(known, key=lambda path: last_use(path / "in-use"), reverse=True)
     needed = set(newest[: config.keep_templates])
     needed |= {path for path in known if UseMark.is_held(path / "in-use")}
     needed |= {Path(parent) for path in list(needed) if (parent := known[path].get("parent")) is not None}

@@ -13,7 +13,8 @@ from harness.errors import AgentLostError
 from vm.errors import VmError
 
 if TYPE_CHECKING:
-    from vm.ssh import Channel, Shell
+    from vm.channel import Channel
+    from vm.shell import Shell
 
 #: Seconds for asking a guest how its agent ended; it may be dead itself.
 _QUESTION = 10.0
@@ -38,11 +39,11 @@ class WaitingAgentChannel:
             ) from None
 
     def read(self, n: int, timeout: float | None = None) -> bytes:
-        """As `vm.ssh.Channel.read`."""
+        """As `vm.channel.Channel.read`."""
         return self._channel.read(n, timeout)
 
     def write(self, data: bytes) -> None:
-        """As `vm.ssh.Channel.write`."""
+        """As `vm.channel.Channel.write`."""
         self._channel.write(data)
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,13 +29,14 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
         HarnessError: there is no ssh on this host.
         VmError, BuildError: the guest cannot be provided.
     """
+    from vm.commands import find
     from vm.hypervisor import Hypervisor
 
     recipe = guest or config.run.guest
     guests = usable_guest(
         config.vm, recipe, lambda text: print(f"kshs: {text}", file=sys.stderr), config.leases_of(recipe)
     )
-    ssh = shutil.which("ssh")
+    ssh = find("ssh")
     if ssh is None:
         raise HarnessError("ssh is not installed", hint="run: apt-get install -y openssh-client")
     provider = VmProvider(
@@ -67,26 +67,9 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
         hypervisor.__exit__(None, None, None)
 
 
-def _ssh(ssh: str, lease: Lease) -> int:
-    endpoint = lease.endpoint
+def _ssh(program: str, lease: Lease) -> int:
+    from vm import openssh
+
     with tempfile.TemporaryDirectory(prefix="kshs-ssh-") as directory:
-        known = Path(directory) / "known_hosts"
-        known.write_text(f"[{endpoint.host}]:{endpoint.port} {endpoint.host_key}\n", encoding="ascii")
-        command = [
-            ssh,
-            "-t",
-            "-p",
-            str(endpoint.port),
-            "-i",
-            str(endpoint.client_key),
-            "-o",
-            f"UserKnownHostsFile={known}",
-            "-o",
-            "StrictHostKeyChecking=yes",
-            "-o",
-            "IdentitiesOnly=yes",
-            "-o",
-            "LogLevel=ERROR",
-            f"{endpoint.user}@{endpoint.host}",
-        ]
-        return subprocess.run(command, check=False).returncode
+        command = openssh.command(program, lease.endpoint, Path(directory))
+        return subprocess.run(command, env=openssh.environment(), check=False).returncode

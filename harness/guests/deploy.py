@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.guests.verifier import Verifier
     from harness.language.model import Target
     from vm.lease import Lease
-    from vm.ssh import Shell
+    from vm.shell import Shell
     from vm.template import Layer
 
 #: Where the crash recorder of guests without bugchecks writes (docs/architecture.md).

@@ -10,7 +10,7 @@ from harness.errors import DeployError
 from harness.guest_text import GuestJsonError, lines, load_object
 
 if TYPE_CHECKING:
-    from vm.ssh import Shell
+    from vm.shell import Shell
 
 #: Where everything lies in the guest.
 DIRECTORY = r"C:\kshs"

@@ -20,7 +20,7 @@ from harness.guests.kshsctl import TIMEOUT, text_of
 
 if TYPE_CHECKING:
     from vm.image import Image
-    from vm.ssh import Shell
+    from vm.shell import Shell
 
 _STEP = "verifier"
 #: verifier.exe ends with 0 (done), 1 (error) or 2 (done, in force after a restart).

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import drivers.build
+import drivers.components
 from drivers import toolchain
 from drivers.toolchain import Options
 
@@ -39,7 +40,7 @@ def build(work: Path) -> Path:
 
 def build_program(work: Path, name: str) -> Path:
     """NAME.exe from NAME.c beside this file, by the flags of the agent; `work` is an empty folder."""
-    source = drivers.build.ROOT
+    source = drivers.components.ROOT
     for folder in ("abi", "common"):
         (work / folder).symlink_to(source / folder, target_is_directory=True)
     shutil.copyfile(Path(__file__).with_name(f"{name}.c"), work / f"{name}.c")

@@ -11,6 +11,7 @@ import pytest
 
 from drivers import build as build_module
 from drivers import signing
+from drivers.components import ROOT
 
 REFKS = """
 #include <ntddk.h>
@@ -58,7 +59,7 @@ def write_tree(directory: Path) -> Path:
     for folder in ("abi", "common", "refks", "ksclient", "avshs", "kshsctl"):
         (directory / folder).mkdir(parents=True)
     for name in ("abi/kshs_abi.h", "common/chkstk.S", "common/version.rc", "avshs/avshs.inf"):
-        shutil.copyfile(build_module.ROOT / name, directory / name)
+        shutil.copyfile(ROOT / name, directory / name)
     header = (directory / "abi/kshs_abi.h").read_text(encoding="utf-8")
     (directory / "abi/kshs_abi.h").write_text("#include <stdint.h>\n" + header, encoding="utf-8")
     (directory / "common/shared.h").write_text("#define SHARED 7\n", encoding="utf-8")

@@ -32,6 +32,7 @@ def test_structures_survive_a_round_trip() -> None:
     assert len(bytes(step)) == len(cs.kshs_step)
 
 
+@pytest.mark.component
 def test_layout_is_what_the_compiler_makes_of_the_header(tmp_path: Path) -> None:
     checks = ["#include <stddef.h>", "#include <stdint.h>", '#include "kshs_abi.h"']
     for line in LAYOUT.splitlines():

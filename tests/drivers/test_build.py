@@ -15,9 +15,11 @@ import pytest
 
 from drivers import __main__ as command
 from drivers import build as build_module
-from drivers import imports, package, seh, toolchain
-from drivers.build import Build, build, stamp_inf, version_text
+from drivers import imports, job, package, seh, toolchain
+from drivers.build import Build, build
+from drivers.components import ROOT
 from drivers.errors import BuildError, CompileError, ImportRefused, ToolMissing
+from drivers.version import DRIVER_DATE, stamp_inf, version_text
 from tests.drivers.conftest import write_tree
 
 
@@ -33,6 +35,7 @@ def compiled(messages: list[str]) -> set[str]:
     return {text.split(": ")[1] for text in messages if text.startswith("compiled ")}
 
 
+@pytest.mark.component
 def test_a_build_has_everything(built: Build) -> None:
     for path in (built.agent, built.client, built.refks, built.avshs.inf, built.avshs.cat, *built.pdbs):
         assert path.stat().st_size > 0
@@ -40,11 +43,13 @@ def test_a_build_has_everything(built: Build) -> None:
     assert not list(built.directory.glob(".work-*"))
 
 
+@pytest.mark.component
 def test_its_package_loads_and_has_the_same_digest(built: Build) -> None:
     loaded = package.load(built.avshs.directory)
     assert loaded == built.avshs
 
 
+@pytest.mark.component
 def test_two_builds_in_different_places_are_byte_identical(
     built: Build, tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,12 +63,14 @@ def test_two_builds_in_different_places_are_byte_identical(
     assert other.digest == built.digest
 
 
+@pytest.mark.component
 def test_no_path_of_the_builder_is_inside(built: Build) -> None:
     for name, data in contents(built).items():
         assert str(built.directory.parent).encode() not in data, name
         assert str(Path.home()).encode() + b"/" not in data, name
 
 
+@pytest.mark.component
 def test_images_are_as_drivers_must_be(built: Build) -> None:
     for path in (built.client, built.refks, built.avshs.sys[0]):
         with pefile.PE(str(path)) as image:
@@ -77,6 +84,7 @@ def test_images_are_as_drivers_must_be(built: Build) -> None:
             assert image.VS_FIXEDFILEINFO[0].FileVersionMS == 1  # 0.1
 
 
+@pytest.mark.component
 def test_a_second_build_does_nothing_and_is_quick(tree: Path, tmp_path: Path) -> None:
     first = build(tmp_path / "out", source=tree)
     messages: list[str] = []
@@ -87,6 +95,7 @@ def test_a_second_build_does_nothing_and_is_quick(tree: Path, tmp_path: Path) ->
     assert second == first
 
 
+@pytest.mark.component
 def test_default_directory_is_named_by_the_inputs(tree: Path, fresh_cache: Path) -> None:
     first = build(source=tree)
     assert first.directory.parent == fresh_cache / "builds"
@@ -97,6 +106,7 @@ def test_default_directory_is_named_by_the_inputs(tree: Path, fresh_cache: Path)
     assert first.client.exists()
 
 
+@pytest.mark.component
 def test_only_what_depends_on_a_change_is_compiled(tree: Path, tmp_path: Path, fresh_cache: Path) -> None:
     build(tmp_path / "out", source=tree)
     messages: list[str] = []
@@ -105,6 +115,7 @@ def test_only_what_depends_on_a_change_is_compiled(tree: Path, tmp_path: Path, f
     assert compiled(messages) == {"drivers/ksclient/client.c", "drivers/avshs/avshs.c"}
 
 
+@pytest.mark.component
 def test_a_variant_shares_what_is_the_same(tree: Path, tmp_path: Path, fresh_cache: Path) -> None:
     original = build(tmp_path / "out", source=tree)
     variant = write_tree(tmp_path / "variant")
@@ -116,6 +127,7 @@ def test_a_variant_shares_what_is_the_same(tree: Path, tmp_path: Path, fresh_cac
     assert made.client.read_bytes() == original.client.read_bytes()
 
 
+@pytest.mark.component
 def test_a_damaged_output_is_made_again(tree: Path, tmp_path: Path) -> None:
     made = build(tmp_path / "out", source=tree)
     good = made.client.read_bytes()
@@ -126,6 +138,7 @@ def test_a_damaged_output_is_made_again(tree: Path, tmp_path: Path) -> None:
     assert again.digest == made.digest
 
 
+@pytest.mark.component
 def test_a_damaged_object_store_is_no_obstacle(tree: Path, tmp_path: Path, fresh_cache: Path) -> None:
     made = build(tmp_path / "out", source=tree)
     for path in (fresh_cache / "objects").iterdir():
@@ -136,6 +149,7 @@ def test_a_damaged_object_store_is_no_obstacle(tree: Path, tmp_path: Path, fresh
     assert build(tmp_path / "out2", source=tree).digest == made.digest
 
 
+@pytest.mark.component
 def test_a_failed_build_leaves_the_last_one_and_no_rubbish(tree: Path, tmp_path: Path) -> None:
     made = build(tmp_path / "out", source=tree)
     before = contents(made)
@@ -146,12 +160,31 @@ def test_a_failed_build_leaves_the_last_one_and_no_rubbish(tree: Path, tmp_path:
     assert not list(tmp_path.glob("out/.work-*"))
 
 
+@pytest.mark.component
+def test_what_the_compiler_refused_is_not_compiled_again(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = (tree / "avshs/avshs.c").read_text()
+    (tree / "avshs/avshs.c").write_text("int broken")
+    with pytest.raises(CompileError) as first:
+        build(tmp_path / "out", source=tree)
+    with monkeypatch.context() as patch:
+        patch.setattr(job.Job, "run", lambda *_args: pytest.fail("compiled again"))
+        with pytest.raises(CompileError) as second:
+            build(tmp_path / "out", source=tree)
+    assert (str(second.value), second.value.output) == (str(first.value), first.value.output)
+    (tree / "avshs/avshs.c").write_text(good)
+    assert build(tmp_path / "out2", source=tree).client.exists()
+
+
+@pytest.mark.component
 def test_what_a_killed_build_left_is_removed(tree: Path, tmp_path: Path) -> None:
     (tmp_path / "out/.work-dead/obj").mkdir(parents=True)
     build(tmp_path / "out", source=tree)
     assert not list(tmp_path.glob("out/.work-*"))
 
 
+@pytest.mark.component
 def test_warnings_are_errors(tree: Path, tmp_path: Path) -> None:
     source = tree / "avshs/avshs.c"
     source.write_text(source.read_text() + "static int unused(void) { return 1; }\n")
@@ -160,6 +193,7 @@ def test_warnings_are_errors(tree: Path, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.component
 def test_a_link_error_names_the_symbol(tree: Path, tmp_path: Path) -> None:
     source = tree / "avshs/avshs.c"
     source.write_text(source.read_text().replace("KsPinHandshake", "KsNotThere"))
@@ -167,6 +201,7 @@ def test_a_link_error_names_the_symbol(tree: Path, tmp_path: Path) -> None:
         build(tmp_path / "out", source=tree)
 
 
+@pytest.mark.component
 def test_another_name_for_the_class_driver(tree: Path, tmp_path: Path) -> None:
     made = build(tmp_path / "out", source=tree, ks_module="kshsks.sys")
     assert made.refks.name == "kshsks.sys"
@@ -182,16 +217,21 @@ def test_bad_module_names_are_refused(tree: Path, name: str) -> None:
         build(source=tree, ks_module=name)
 
 
+@pytest.mark.component
 def test_a_stub_import_is_refused(tree: Path, tmp_path: Path) -> None:
     source = tree / "avshs/avshs.c"
-    text = source.read_text().replace("(PVOID)(ULONG_PTR)SHARED", "(PVOID)(ULONG_PTR)ExGetPreviousMode()")
+    text = source.read_text().replace(
+        "(PVOID)(ULONG_PTR)SHARED", "(PVOID)(ULONG_PTR)KeGetRecommendedSharedDataAlignment()"
+    )
     source.write_text(text)
     with pytest.raises(
-        ImportRefused, match=r"avshs.sys imports ExGetPreviousMode from ntoskrnl.exe: Wine has"
+        ImportRefused,
+        match=r"avshs.sys imports KeGetRecommendedSharedDataAlignment from ntoskrnl.exe: Wine has",
     ):
         build(tmp_path / "out", source=tree)
 
 
+@pytest.mark.component
 def test_a_new_import_of_the_agent_is_refused(tree: Path, tmp_path: Path) -> None:
     source = tree / "kshsctl/main.c"
     source.write_text(
@@ -203,6 +243,7 @@ def test_a_new_import_of_the_agent_is_refused(tree: Path, tmp_path: Path) -> Non
         build(tmp_path / "out", source=tree)
 
 
+@pytest.mark.component
 def test_a_try_that_protects_nothing_is_refused(tree: Path, tmp_path: Path) -> None:
     source = tree / "refks/ks.c"
     source.write_text(
@@ -239,6 +280,7 @@ def test_missing_headers_are_named_with_their_package(
         toolchain.find()
 
 
+@pytest.mark.component
 def test_an_incomplete_tree_is_refused(tree: Path) -> None:
     (tree / "refks/ks.def").unlink()
     with pytest.raises(BuildError, match=r"ks.def: is missing"):
@@ -248,12 +290,13 @@ def test_an_incomplete_tree_is_refused(tree: Path) -> None:
         build(source=tree)
 
 
+@pytest.mark.component
 def test_the_inf_is_stamped_and_nothing_else_changed(built: Build) -> None:
-    original = (build_module.ROOT / "avshs/avshs.inf").read_text(encoding="utf-8").splitlines()
+    original = (ROOT / "avshs/avshs.inf").read_text(encoding="utf-8").splitlines()
     stamped = built.avshs.inf.read_text(encoding="utf-8").splitlines()
     different = [line for line, old in zip(stamped, original, strict=True) if line != old]
     assert len(different) <= 1
-    assert f"{build_module.DRIVER_DATE},{version_text()}" in "\n".join(stamped)
+    assert f"{DRIVER_DATE},{version_text()}" in "\n".join(stamped)
     with pytest.raises(BuildError, match="0 lines with DriverVer"):
         stamp_inf(b"[Version]\n")
 
@@ -265,6 +308,7 @@ def _build_once(arguments: tuple[Path, Path]) -> tuple[str, int]:
     return digest, len(messages)
 
 
+@pytest.mark.component
 def test_processes_share_one_build(tree: Path, tmp_path: Path) -> None:
     with multiprocessing.get_context("fork").Pool(3) as pool:
         results = pool.map(_build_once, [(tree, tmp_path / "out")] * 3)
@@ -272,6 +316,7 @@ def test_processes_share_one_build(tree: Path, tmp_path: Path) -> None:
     assert sorted(count > 0 for _, count in results) == [False, False, True]
 
 
+@pytest.mark.component
 def test_unused_builds_are_forgotten(tree: Path, fresh_cache: Path) -> None:
     first = build(source=tree)
     long_ago = time.time() - 30 * 86400
@@ -282,6 +327,7 @@ def test_unused_builds_are_forgotten(tree: Path, fresh_cache: Path) -> None:
     assert second.client.exists()
 
 
+@pytest.mark.component
 def test_command_prints_paths(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--source", str(tree), str(tmp_path / "out")]) == 0
     assert str(tmp_path / "out/kshsctl.exe") in capsys.readouterr().out
@@ -292,6 +338,7 @@ def test_command_prints_paths(tree: Path, tmp_path: Path, capsys: pytest.Capture
     )
 
 
+@pytest.mark.component
 def test_the_projects_own_sources_build_twice_as_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,7 +346,7 @@ def test_the_projects_own_sources_build_twice_as_nothing(
     first = build(tmp_path / "out")
     assert package.load(first.avshs.directory) == first.avshs
     program = [sys.executable, "-m", "drivers", str(tmp_path / "out")]
-    done = subprocess.run(program, cwd=build_module.ROOT.parent, capture_output=True, text=True, check=True)
+    done = subprocess.run(program, cwd=ROOT.parent, capture_output=True, text=True, check=True)
     assert first.digest in done.stdout
     assert done.stderr == ""
     manifest = json.loads((tmp_path / "out" / build_module.MANIFEST).read_text())

@@ -26,11 +26,13 @@ def members(built: Build) -> list[Path]:
     return [built.avshs.inf, *built.avshs.sys]
 
 
+@pytest.mark.component
 def test_images_are_accepted_by_osslsigncode(built: Build, signer: signing.Identity) -> None:
     for path in built.avshs.sys:
         verify(path, signer.root, built.avshs.cat)
 
 
+@pytest.mark.component
 @pytest.mark.parametrize("kind", ["changed", "foreign"])
 def test_others_are_refused_by_osslsigncode(
     built: Build, signer: signing.Identity, tmp_path: Path, kind: str
@@ -43,6 +45,7 @@ def test_others_are_refused_by_osslsigncode(
         verify(other, signer.root, built.avshs.cat)
 
 
+@pytest.mark.component
 def test_a_catalogue_of_another_signer_is_refused(built: Build, tmp_path: Path) -> None:
     other = signing.identity(tmp_path / "other")
     with pytest.raises(SigningError):
@@ -51,19 +54,23 @@ def test_a_catalogue_of_another_signer_is_refused(built: Build, tmp_path: Path) 
         verify(built.avshs.cat, other.root)
 
 
+@pytest.mark.component
 def test_the_signature_holds_by_a_second_reckoning(built: Build, signer: signing.Identity) -> None:
     assert catalogue_signature.check(built.avshs.cat.read_bytes(), "x").certificate == signing.der(
         signer.leaf
     )
 
 
+@pytest.mark.component
 def test_openssl_reads_it_too(built: Build, signer: signing.Identity) -> None:
     command = ["openssl", "pkcs7", "-inform", "DER", "-in", str(built.avshs.cat), "-print_certs"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "CN = kshs test signing" in text
-    assert "CN = kshs test root" in text
+    # OpenSSL 3.5 prints no blanks around the sign.
+    assert re.search(r"CN ?= ?kshs test signing", text)
+    assert re.search(r"CN ?= ?kshs test root", text)
 
 
+@pytest.mark.component
 def test_what_is_written_is_read(built: Build, signer: signing.Identity) -> None:
     read = catalogue.parse(built.avshs.cat.read_bytes(), "x")
     assert {member.name for member in read.members} == {"avshs.inf", "avshs.sys"}
@@ -75,6 +82,7 @@ def test_what_is_written_is_read(built: Build, signer: signing.Identity) -> None
     assert not read.covers(built.agent.read_bytes(), "agent")
 
 
+@pytest.mark.component
 def test_signed_and_unsigned_images_have_one_hash(built: Build) -> None:
     """Known from osslsigncode, which prints the hash that it computes."""
     text = subprocess.run(
@@ -85,6 +93,7 @@ def test_signed_and_unsigned_images_have_one_hash(built: Build) -> None:
     assert authenticode.pe_hash(data).hex().upper() == printed
 
 
+@pytest.mark.component
 def test_the_same_files_give_the_same_catalogue(built: Build) -> None:
     files = members(built)
     one = catalogue.unsigned(files, ["Root\\X"], 1_700_000_000)
@@ -185,6 +194,7 @@ def test_the_bytes_of_a_small_catalogue(tmp_path: Path) -> None:
     assert catalogue.unsigned([tmp_path / "A.txt"], [], 1_700_000_000) == outer
 
 
+@pytest.mark.component
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_changed_catalogue_is_never_intact(built: Build, data: st.DataObject) -> None:
@@ -199,6 +209,7 @@ def test_a_changed_catalogue_is_never_intact(built: Build, data: st.DataObject) 
         catalogue_signature.check(bytes(changed), "x")
 
 
+@pytest.mark.component
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(data=st.data())
 def test_damaged_catalogues_are_refused_or_read(built: Build, data: st.DataObject) -> None:
@@ -219,6 +230,7 @@ def test_what_is_no_catalogue_is_told(data: bytes) -> None:
         catalogue.parse(data, "x")
 
 
+@pytest.mark.component
 def test_another_signed_thing_is_no_catalogue(built: Build, tmp_path: Path) -> None:
     command = ["osslsigncode", "extract-signature", "-in", str(built.client), "-out", str(tmp_path / "x.p7")]
     subprocess.run(command, check=True, capture_output=True)
@@ -226,6 +238,7 @@ def test_another_signed_thing_is_no_catalogue(built: Build, tmp_path: Path) -> N
         catalogue.parse((tmp_path / "x.p7").read_bytes(), "x")
 
 
+@pytest.mark.component
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_every_byte_that_loads_is_hashed(built: Build, data: st.DataObject) -> None:
@@ -257,6 +270,7 @@ def test_any_bytes_have_a_hash_or_an_error(data: bytes) -> None:
             )
 
 
+@pytest.mark.component
 def test_making_one_needs_the_files(built: Build, signer: signing.Identity, package: Path) -> None:
     (package / "avshs.cat").unlink()
     assert catalogue.make(package, signer).read_bytes() == built.avshs.cat.read_bytes()

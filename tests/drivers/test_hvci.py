@@ -48,6 +48,7 @@ def changed(driver: Path, folder: Path, change: str) -> Path:
     return path
 
 
+@pytest.mark.component
 def test_our_own_drivers_keep_the_rules() -> None:
     made = build.build()
     assert {path.name: hvci.problems(path) for path in (made.client, *made.avshs.sys)} == {
@@ -56,6 +57,7 @@ def test_our_own_drivers_keep_the_rules() -> None:
     }
 
 
+@pytest.mark.component
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -32,10 +32,11 @@ def driver(directory: Path, module: str, *functions: str) -> Path:
     return directory / "crafted.sys"
 
 
+@pytest.mark.component
 @pytest.mark.parametrize(
     ("module", "function", "reason"),
     [
-        ("ntoskrnl.exe", "ExGetPreviousMode", "only a stub"),
+        ("ntoskrnl.exe", "KeGetRecommendedSharedDataAlignment", "only a stub"),
         ("ntoskrnl.exe", "IoCreateStreamFileObject", "only a stub"),
         ("ntoskrnl.exe", "ExQueueWorkItem", "only a stub"),
         ("ntoskrnl.exe", "NoSuchFunction", "does not have it"),
@@ -55,17 +56,20 @@ def test_what_wine_lacks_or_pretends_is_refused(
         imports.require(image, imports.wine(OLDEST))
 
 
+@pytest.mark.component
 def test_what_wine_has_is_accepted(tmp_path: Path) -> None:
     image = driver(tmp_path, "ntoskrnl.exe", "IoCreateDevice", "KeSetEvent", "RtlInitUnicodeString")
     imports.require(image, *imports.every_wine(), imports.windows(toolchain.find().libraries))
 
 
+@pytest.mark.component
 def test_all_refused_imports_are_told(tmp_path: Path) -> None:
     image = driver(tmp_path, "ntoskrnl.exe", "NotA", "NotB", "IoCreateDevice")
     with pytest.raises(ImportRefused, match=r"NotA .* \(and 1 more: NotB\)"):
         imports.require(image, imports.wine(OLDEST))
 
 
+@pytest.mark.component
 def test_care_excuses_a_wrong_function_but_never_a_stub(tmp_path: Path) -> None:
     image = driver(tmp_path, "ntoskrnl.exe", "Wrong", "Stub")
     exports = Exports(frozenset(), {"Wrong": "on Wine it lies", "Stub": imports._STUB_REASON})
@@ -75,6 +79,7 @@ def test_care_excuses_a_wrong_function_but_never_a_stub(tmp_path: Path) -> None:
     assert [entry.function for entry in imports.missing(image, offered, "known.sys")] == ["Stub"]
 
 
+@pytest.mark.component
 def test_windows_offers_what_the_import_libraries_have(tmp_path: Path) -> None:
     windows = imports.windows(toolchain.find().libraries)
     good = driver(tmp_path, "ks.sys", "KsInitializeDriver", "KsPinHandshake")
@@ -83,6 +88,7 @@ def test_windows_offers_what_the_import_libraries_have(tmp_path: Path) -> None:
     assert found.function == "wine_ntoskrnl_main_loop"
 
 
+@pytest.mark.component
 def test_a_module_of_ours_offers_its_exports(built_ks: Path, tmp_path: Path) -> None:
     offered = imports.wine(OLDEST).with_module("ks.sys", imports.exports_of(built_ks))
     assert imports.missing(driver(tmp_path, "ks.sys", "KsPinHandshake"), offered) == []

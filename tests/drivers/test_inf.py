@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from drivers import build, inf
+from drivers import inf
+from drivers.components import ROOT
 from drivers.errors import PackageError
 from drivers.inf import decorations, syntax
 from drivers.inf.fit import why_not
@@ -125,7 +126,7 @@ def test_services_are_those_of_the_device(hardware_id: str) -> None:
 
 
 def test_the_sample_target() -> None:
-    read = inf.load(build.ROOT / "avshs" / "avshs.inf")
+    read = inf.load(ROOT / "avshs" / "avshs.inf")
     assert (read.catalogue(), read.files(), read.hardware_ids()) == (
         "avshs.cat",
         ["avshs.sys"],

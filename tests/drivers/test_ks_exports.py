@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from drivers import build, toolchain
+from drivers import toolchain
+from drivers.components import ROOT
 
-REFKS = build.ROOT / "refks"
-DOCUMENT = build.ROOT.parent / "docs" / "refks.md"
+REFKS = ROOT / "refks"
+DOCUMENT = ROOT.parent / "docs" / "refks.md"
 
 # Exported on top: how the module is known, and what the kernel calls when it loads and unloads it.
 OUR_OWN = {"KshsReferenceKs", "DllInitialize", "DllUnload"}
@@ -53,6 +54,7 @@ def header() -> Path:
     return toolchain.find().includes / "ks.h"
 
 
+@pytest.mark.component
 def test_the_header_is_understood(header: Path) -> None:
     names = declared(header)
     assert len(names) > 180
@@ -60,6 +62,7 @@ def test_the_header_is_understood(header: Path) -> None:
     assert not {"KsGateTurnInputOn", "KsEdit", "KsDeleteFilterFactory"} & names
 
 
+@pytest.mark.component
 def test_everything_that_a_driver_may_import_is_exported(header: Path) -> None:
     names = exported(REFKS / "ks.def")
     assert len(names) == len(set(names))
@@ -67,6 +70,7 @@ def test_everything_that_a_driver_may_import_is_exported(header: Path) -> None:
     assert set(names) - declared(header) == OUR_OWN | NEWER
 
 
+@pytest.mark.component
 @pytest.mark.parametrize("name", ["KsStreamPointerClone", "KsInitializeDriver"])
 def test_an_export_that_goes_is_noticed(header: Path, tmp_path: Path, name: str) -> None:
     text = (REFKS / "ks.def").read_text(encoding="utf-8")

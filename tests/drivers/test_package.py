@@ -15,6 +15,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
+@pytest.mark.component
 def test_a_whole_package(package_dir: Path) -> None:
     loaded = package.load(package_dir)
     assert loaded.name == "avshs"
@@ -28,6 +29,7 @@ def package_dir(package: Path) -> Path:  # the fixture, not the module
     return package
 
 
+@pytest.mark.component
 def test_digest_is_over_content_not_place(package_dir: Path, tmp_path: Path) -> None:
     before = package.load(package_dir).digest
     moved = package_dir.rename(tmp_path / "elsewhere")
@@ -36,6 +38,7 @@ def test_digest_is_over_content_not_place(package_dir: Path, tmp_path: Path) -> 
     assert package.load(moved).digest != before
 
 
+@pytest.mark.component
 def test_names_are_compared_as_windows_does(package_dir: Path) -> None:
     (package_dir / "avshs.sys").rename(package_dir / "AVSHS.SYS")
     (package_dir / "avshs.cat").rename(package_dir / "AvsHs.Cat")
@@ -43,6 +46,7 @@ def test_names_are_compared_as_windows_does(package_dir: Path) -> None:
     assert [path.name for path in (*loaded.sys, loaded.cat)] == ["AVSHS.SYS", "AvsHs.Cat"]
 
 
+@pytest.mark.component
 @pytest.mark.parametrize("name", ["avshs.inf", "avshs.sys"])
 def test_a_changed_file_is_refused(package_dir: Path, name: str) -> None:
     data = bytearray((package_dir / name).read_bytes())
@@ -54,6 +58,7 @@ def test_a_changed_file_is_refused(package_dir: Path, name: str) -> None:
         package.load(package_dir)
 
 
+@pytest.mark.component
 def test_a_resigned_driver_is_still_the_same_file(package_dir: Path, tmp_path: Path) -> None:
     other = signing.identity(tmp_path / "other")
     (package_dir / "avshs.sys").rename(tmp_path / "avshs.sys")
@@ -61,6 +66,7 @@ def test_a_resigned_driver_is_still_the_same_file(package_dir: Path, tmp_path: P
     package.load(package_dir)
 
 
+@pytest.mark.component
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -75,12 +81,14 @@ def test_a_missing_file_is_named(package_dir: Path, name: str, told: str) -> Non
         package.load(package_dir)
 
 
+@pytest.mark.component
 def test_two_infs_for_one_device_are_refused(package_dir: Path) -> None:
     (package_dir / "B.INF").write_bytes((package_dir / "avshs.inf").read_bytes())
     with pytest.raises(PackageError, match=r"both install Root\\KshsAvshs; leave one of them"):
         package.load(package_dir)
 
 
+@pytest.mark.component
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -99,6 +107,7 @@ def test_an_inf_that_installs_nothing_is_refused(
         package.load(package_dir)
 
 
+@pytest.mark.component
 def test_an_unsigned_catalogue_is_refused(package_dir: Path) -> None:
     information = inf.load(package_dir / "avshs.inf")
     files = [package_dir / "avshs.inf", package_dir / "avshs.sys"]
@@ -107,6 +116,7 @@ def test_an_unsigned_catalogue_is_refused(package_dir: Path) -> None:
         package.load(package_dir)
 
 
+@pytest.mark.component
 def test_a_certificate_of_somebody_else_does_not_do(package_dir: Path, tmp_path: Path) -> None:
     other = signing.identity(tmp_path / "other")
     (package_dir / "kshs-root.cer").write_bytes(signing.der(other.root))
@@ -114,6 +124,7 @@ def test_a_certificate_of_somebody_else_does_not_do(package_dir: Path, tmp_path:
         package.load(package_dir)
 
 
+@pytest.mark.component
 def test_without_certificates_the_signature_itself_counts(package_dir: Path) -> None:
     for path in package_dir.glob("*.cer"):
         path.unlink()
@@ -125,6 +136,7 @@ def test_without_certificates_the_signature_itself_counts(package_dir: Path) -> 
         package.load(package_dir)
 
 
+@pytest.mark.component
 def test_a_pem_certificate_will_do(package_dir: Path, signer: signing.Identity) -> None:
     for path in package_dir.glob("*.cer"):
         path.unlink()
@@ -132,6 +144,7 @@ def test_a_pem_certificate_will_do(package_dir: Path, signer: signing.Identity) 
     assert [path.name for path in package.load(package_dir).certificates] == ["root.crt"]
 
 
+@pytest.mark.component
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nx\n"])
 def test_what_is_no_certificate_is_told(package_dir: Path, data: bytes) -> None:
     (package_dir / "kshs-root.cer").write_bytes(data)
@@ -139,6 +152,7 @@ def test_what_is_no_certificate_is_told(package_dir: Path, data: bytes) -> None:
         package.load(package_dir)
 
 
+@pytest.mark.component
 @pytest.mark.parametrize("size", [0, 1, 100, 2000])
 def test_a_cut_catalogue_is_refused(package_dir: Path, size: int) -> None:
     cat = package_dir / "avshs.cat"

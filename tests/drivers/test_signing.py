@@ -94,6 +94,7 @@ def test_a_broken_store_is_refused(store: Path, text: str) -> None:
         signing.identity(store)
 
 
+@pytest.mark.component
 def test_signing_the_same_gives_the_same(built: Build, signer: signing.Identity, tmp_path: Path) -> None:
     image = built.directory / "kshsctl.exe"
     for name in ("one.exe", "two.exe"):
@@ -102,6 +103,7 @@ def test_signing_the_same_gives_the_same(built: Build, signer: signing.Identity,
     verify(tmp_path / "one.exe", signer.root)
 
 
+@pytest.mark.component
 def test_a_changed_byte_is_noticed(built: Build, signer: signing.Identity, tmp_path: Path) -> None:
     verify(built.client, signer.root)
     data = bytearray(built.client.read_bytes())
@@ -111,12 +113,14 @@ def test_a_changed_byte_is_noticed(built: Build, signer: signing.Identity, tmp_p
         verify(tmp_path / "client.sys", signer.root)
 
 
+@pytest.mark.component
 def test_another_root_is_not_trusted(built: Build, tmp_path: Path) -> None:
     other = signing.identity(tmp_path / "other")
     with pytest.raises(SigningError):
         verify(built.client, other.root)
 
 
+@pytest.mark.component
 def test_an_unsigned_file_has_no_valid_signature(built: Build, signer: signing.Identity) -> None:
     with pytest.raises(SigningError, match="has no valid signature"):
         verify(built.agent, signer.root)
@@ -129,6 +133,7 @@ def test_what_cannot_be_signed_is_told(signer: signing.Identity, tmp_path: Path)
     assert not (tmp_path / "y").exists()
 
 
+@pytest.mark.component
 def test_no_secret_on_a_command_line_or_in_a_message(
     built: Build, signer: signing.Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +153,7 @@ def test_no_secret_on_a_command_line_or_in_a_message(
     assert not [line for line in secret for text in seen if line in text]
 
 
+@pytest.mark.component
 def test_a_missing_osslsigncode_is_named(
     built: Build, signer: signing.Identity, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.e2e import command
 from tests.e2e.setup_double import build
-from vm.config import VmConfig
+from tests.settings import vm_settings
 
 GUEST = """
 [guests.{name}]
@@ -121,7 +121,7 @@ def _sha256(path: Path) -> str:
 @contextlib.contextmanager
 def benches(folder: Path) -> Iterator[Callable[..., Bench]]:
     """Makes benches in `folder` by firmware and faults, and clears them at the end."""
-    double = build.ensure(VmConfig())
+    double = build.ensure(vm_settings())
     made: list[Bench] = []
 
     def make(firmware: str, *faults: str) -> Bench:

@@ -18,20 +18,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.settings import vm_settings
 from vm import image, lease, reaper, slots, template
 from vm.config import VmConfig
 from vm.errors import CommandFailed, GuestLost, GuestTimeout, VmError
 from vm.files import remove_tree, try_lock
 from vm.hypervisor import Hypervisor
 from vm.recipe_wine import PACKAGES
-from vm.ssh import Shell, connect
+from vm.shell import Shell
+from vm.ssh import connect
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
 def config() -> VmConfig:
-    return VmConfig()
+    return vm_settings()
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +179,7 @@ def test_a_layer_is_prepared_once(hypervisor: Hypervisor, base: image.Image) -> 
     def prepare(shell: Shell) -> None:
         calls.append(shell)
         shell.run("echo prepared >/root/layer", check=True)
-        shell.spawn("cat", "/root/cat.log")
+        shell.run(shell.family.background("cat", "/root/cat.log"), check=True)
 
     layer = template.Layer(uuid.uuid4().hex, prepare)
     made = template.ensure(hypervisor, base, layer)
@@ -256,8 +258,8 @@ def alive(pid: int) -> bool:
 
 HOLDER = """
 import sys, time
+from tests.settings import vm_settings
 from vm import image, lease, template
-from vm.config import VmConfig
 from vm.files import remove_tree, try_lock
 from vm.hypervisor import Hypervisor
 
@@ -265,7 +267,7 @@ def hang(shell):
     print(hv.slot, flush=True)
     time.sleep(1000)
 
-config = VmConfig()
+config = vm_settings()
 with Hypervisor(config) as hv:
     layer = template.Layer("never finished " + sys.argv[2], hang) if sys.argv[1] == "template" else None
     made = template.ensure(hv, image.ensure(config), layer)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.build import ROOT as DRIVERS
+from drivers.components import ROOT as DRIVERS
 from tests.e2e.command import Ran, run
 
 pytestmark = pytest.mark.e2e

@@ -20,7 +20,7 @@ from harness.guests.provider import VmGuest, VmProvider
 from harness.language.model import Scenario
 from harness.running.runner import Runner
 from harness.verdict import Verdict
-from vm.config import VmConfig
+from tests.settings import vm_settings
 
 pytestmark = pytest.mark.e2e
 
@@ -53,7 +53,7 @@ def pause(guest: VmGuest) -> None:
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[VmProvider]:
-    given = VmProvider(VmConfig(), find_target("avshs", Config()))
+    given = VmProvider(vm_settings(), find_target("avshs", Config()))
     yield given
     given.close()
 

@@ -18,13 +18,14 @@ import pytest
 
 from tests.e2e import windows_shaped
 from tests.e2e.command import command_line, environment
+from tests.settings import vm_settings
 from vm import lease as plain
 from vm import reaper
 from vm.config import VmConfig
 from vm.domain import Domain
 from vm.files import remove_tree
 from vm.hypervisor import Hypervisor
-from vm.ssh import Shell
+from vm.shell import Shell
 from vm.template import Layer
 from vm.windows import lease, ways
 from vm.windows.profile import Way, WindowsProfile
@@ -67,7 +68,7 @@ def hypervisor(config: VmConfig) -> Iterator[Hypervisor]:
 
 def guest(config: VmConfig, name: str, **settings: Any) -> Any:
     profile = WindowsProfile.model_validate({"name": name, "cpus": 1, "memory_mib": 2048, **settings})
-    return windows_shaped.seal(config, VmConfig(), profile)
+    return windows_shaped.seal(config, vm_settings(), profile)
 
 
 class Told:

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from tests.e2e.setup_double import build as double
 from vm import image, initrd
+from vm.commands import require
 from vm.config import VmConfig
 from vm.files import digest_of, private_directory, remove_tree, write_json
 from vm.windows import sealed, tpm
@@ -70,6 +71,7 @@ def disk(config: VmConfig) -> tuple[Path, image.Image]:
         if not target.exists():
             for old in folder.glob("*.raw"):
                 remove_tree(old)
+            remove_tree(folder / "work")  # of a run that failed in between
             work = private_directory(folder / "work")
             _write(double._kernel_tree(config, package), package, wine.disk, work)
             (work / "disk").rename(target)
@@ -84,8 +86,8 @@ def _write(tree: Path, package: str, root: Path, work: Path) -> None:
     here = work / "tree/usr"
     (here / "lib").mkdir(parents=True)
     (here / "bin").mkdir()
-    (here / "lib/modules").symlink_to(tree / "lib/modules")
-    (here / "bin/busybox").symlink_to("/bin/busybox")
+    (here / "lib/modules").symlink_to(initrd.modules_directory(tree, release).parent)
+    (here / "bin/busybox").symlink_to(require("busybox"))
     archive = work / "initrd"
     archive.write_bytes(initrd.build(work / "tree", release, _MODULES, work / "init", work))
     loader = double._grub("x86_64-efi", work / "grub.cfg", double._UEFI, work / "loader.efi")
@@ -99,7 +101,7 @@ def _write(tree: Path, package: str, root: Path, work: Path) -> None:
     with target.open("wb") as file:
         file.truncate(root.stat().st_size + ((_ESP_MIB + 2) << 20))
     layout = f"label: gpt\nfirst-lba: 2048\nsize={_ESP_MIB}MiB, type=U\ntype=L\n"
-    subprocess.run(["sfdisk", "--quiet", str(target)], input=layout.encode(), check=True)
+    subprocess.run([require("sfdisk"), "--quiet", str(target)], input=layout.encode(), check=True)
     for source, at in ((esp, 1), (root, 1 + _ESP_MIB)):
         subprocess.run(
             ["dd", f"if={source}", f"of={target}", "bs=1M", f"seek={at}", "conv=sparse,notrunc"],

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from drivers.abi import load
-from drivers.build import ROOT
+from drivers.components import ROOT
 from harness.agent.journal import Journal
 from harness.contract import capabilities
 from harness.language import scenario_file

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.build import ROOT
+from drivers.components import ROOT
 
 TABLE = Path(__file__).with_name("defects.toml")
 PAGE = ROOT.parent / "docs" / "seeded-defects.md"

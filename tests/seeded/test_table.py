@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.build import ROOT
+from drivers.components import ROOT
 from harness.language import scenario_file
 from harness.language.model import Rule
 from tests.seeded.table import PAGE, Defect, catchers, defects, not_shown

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from vm import accel, doctor
+from vm import accel
 from vm.commands import require
 from vm.config import VmConfig
 from vm.errors import VmError
@@ -25,12 +24,14 @@ def host(tmp_path: Path, flags: str) -> tuple[Path, Path]:
     return device, cpuinfo
 
 
+@pytest.mark.component
 def test_the_trial_guest_runs_to_its_end_under_tcg(config: VmConfig) -> None:
     trial = accel.trial(accel.assemble(config), "tcg", require(config.qemu), seconds=20)
     assert trial.passed, trial.complaint
     assert trial.reached == "the end"
 
 
+@pytest.mark.component
 def test_a_guest_that_stops_on_the_way_does_not_pass(config: VmConfig) -> None:
     """The ROM with its jump to long mode replaced by a halt: what a lying accelerator looks like."""
     rom = accel.assemble(config)
@@ -50,6 +51,7 @@ def test_a_device_without_processor_flags_is_not_believed(config: VmConfig, tmp_
     assert accel._detect(config, tmp_path / "none").reason == f"there is no {tmp_path / 'none'}"
 
 
+@pytest.mark.component
 def test_with_flags_the_trial_decides_and_is_remembered(
     config: VmConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,23 +81,3 @@ def test_the_configuration_can_demand_one(config: VmConfig, monkeypatch: pytest.
     monkeypatch.setattr(accel, "_detect", lambda _config: accel.Accelerator("tcg", "no flags"))
     with pytest.raises(VmError, match="KVM is demanded and does not work: no flags"):
         accel.probe(config.model_copy(update={"accelerator": "kvm"}))
-
-
-def test_the_doctor_names_what_is_missing(config: VmConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    sources = config.cache_dir.parent / "sources"
-    sources.write_text("deb http://mirror.example bookworm main\n")
-    config = config.model_copy(update={"apt_sources": sources})
-    good = {check.name: check for check in doctor.checks(config)}
-    assert good["package mirror"].detail == "bookworm from http://mirror.example"
-    assert good["image"].ok
-    monkeypatch.setattr(doctor, "find", lambda name: None if name == "mmdebstrap" else f"/usr/bin/{name}")
-    monkeypatch.setattr(doctor, "DISK_BYTES", 1 << 80)
-    if os.getuid() == 0:
-        monkeypatch.setattr(doctor, "QEMU_USER", "nobody-by-this-name")
-    sources.write_text("")
-    bad = {check.name: check for check in doctor.checks(config) if not check.ok}
-    assert bad["mmdebstrap"].fix == "apt-get install -y mmdebstrap"
-    assert "kshs clean" in bad["disk space"].fix
-    assert "apt_sources" in bad["package mirror"].fix
-    if os.getuid() == 0:
-        assert bad["libvirt's user"].fix.startswith("useradd")

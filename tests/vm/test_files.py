@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -143,3 +145,113 @@ def test_a_use_mark_is_shared_and_seen_by_others(tmp_path: Path) -> None:
     assert not UseMark.is_held(path)
     assert UseMark.remove_unused(path.parent, path)
     assert not path.parent.exists()
+
+
+def test_a_mark_that_was_removed_while_one_waited_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process prunes between the opening and the lock: the lock is then of a file that is gone."""
+    path = tmp_path / "tree" / "in-use"
+    path.parent.mkdir()
+    path.touch()
+    lock = fcntl.flock
+
+    def pruned(descriptor: int, how: int) -> None:
+        remove_tree(path.parent)
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", pruned)
+    with pytest.raises(FileNotFoundError):
+        UseMark(path)
+
+
+def test_a_mark_that_was_made_anew_while_one_waited_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tree" / "in-use"
+    path.parent.mkdir()
+    path.touch()
+    lock, made = fcntl.flock, []
+
+    def replaced(descriptor: int, how: int) -> None:
+        if not made:
+            made.append(path)
+            remove_tree(path.parent)
+            path.parent.mkdir()
+            path.touch()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    mark = UseMark(path)
+    monkeypatch.undo()
+    assert UseMark.is_held(path), "the lock is of the file that was removed"
+    mark.close()
+
+
+def test_what_was_made_anew_is_not_removed_for_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two prune, one makes the same again: the slower one must not remove what is new and in use."""
+    path = tmp_path / "tree" / "in-use"
+    path.parent.mkdir()
+    path.touch()
+    lock = fcntl.flock
+
+    def replaced(descriptor: int, how: int) -> None:
+        remove_tree(path.parent)
+        path.parent.mkdir()
+        path.touch()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    assert not UseMark.remove_unused(path.parent, path)
+    assert path.exists()
+
+
+CLOSED = """
+import os, sys
+from pathlib import Path
+from vm.files import remove_tree
+tree = Path(sys.argv[1])
+(tree / "a" / "closed").mkdir(parents=True)
+(tree / "a" / "closed" / "file").touch()
+(tree / "b").mkdir()
+(tree / "a" / "closed").chmod(0)
+(tree / "a").chmod(0)
+(tree / "b").chmod(0)
+tree.chmod(0o500)
+try:
+    os.scandir(tree / "b")
+    sys.exit("this process may read everything")
+except PermissionError:
+    pass
+assert remove_tree(tree)
+assert not tree.exists()
+"""
+
+
+def test_directories_of_mode_0_are_removed(tmp_path: Path) -> None:
+    """By a user: root, whom modes do not stop, gives up that right first."""
+    prefix = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    command = [*(prefix if os.getuid() == 0 else []), sys.executable, "-c", CLOSED, str(tmp_path / "tree")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_may_remove_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tmp_path / "tree"
+    for number in range(3):
+        (tree / f"{number}").mkdir(parents=True)
+        (tree / f"{number}" / "file").touch()
+    unlink, gone = os.unlink, []
+
+    def first(name: str, *, dir_fd: int | None = None) -> None:
+        """The other one was quicker, with every file."""
+        gone.append(name)
+        unlink(name, dir_fd=dir_fd)
+        unlink(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", first)
+    assert remove_tree(tree)
+    assert len(gone) == 3
+    assert not tree.exists()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ import pytest
 from vm import image, reaper
 from vm.config import VmConfig
 from vm.errors import VmError
-from vm.initrd import module_order
+from vm.failures import Failures
+from vm.files import private_directory, try_lock
+from vm.initrd import kernel_release, module_order, modules_directory, write_modules
+from vm.progress import Silent
 from vm.recipe import Stage, Work
 
 
@@ -51,6 +56,7 @@ class Paper:
 def paper(monkeypatch: pytest.MonkeyPatch) -> Paper:
     recipe = Paper()
     monkeypatch.setattr(image, "RECIPES", {"paper": recipe})
+    monkeypatch.setattr(image, "failures", Failures())
     return recipe
 
 
@@ -63,6 +69,7 @@ def test_an_interrupted_build_goes_on_where_it_was(paper: Paper, config: VmConfi
     paper.fails_at = "second"
     with pytest.raises(VmError, match="out of paper"):
         image.ensure(config, "paper")
+    image.failures.forget()  # the next run is another process
     paper.fails_at = ""
     made = image.ensure(config, "paper")
     assert paper.ran == ["first", "second", "second", "third"]
@@ -71,6 +78,59 @@ def test_an_interrupted_build_goes_on_where_it_was(paper: Paper, config: VmConfi
     assert image.ensure(config, "paper") == made
     assert paper.ran == ["first", "second", "second", "third"]
     assert made.path.stat().st_mode & 0o077 == 0
+
+
+def test_what_failed_is_not_tried_again_in_this_process(paper: Paper, config: VmConfig) -> None:
+    paper.fails_at = "second"
+    said = set()
+    for _ in range(3):
+        with pytest.raises(VmError) as caught:
+            image.ensure(config, "paper")
+        said.add(str(caught.value))
+    assert said == {"out of paper"}
+    assert paper.ran == ["first", "second"]
+    paper.text = "another"
+    with pytest.raises(VmError):
+        image.ensure(config, "paper")
+    assert paper.ran == ["first", "second"] * 2, "what has other inputs may be built"
+
+
+def test_who_waited_for_a_build_that_failed_does_not_build(paper: Paper, config: VmConfig) -> None:
+    """Four workers and a refused package source: it is asked once."""
+    paper.fails_at = "second"
+    path, _ = image.locate(config, "paper")
+    said: list[str] = []
+    private_directory(config.cache_dir)
+    private_directory(config.images_dir)
+    lock = try_lock(path.with_suffix(".lock"))
+    assert lock is not None
+
+    class Waits(Silent):
+        """Another process fails while this one waits."""
+
+        def step(self, text: str, fraction: float | None = None) -> None:
+            said.append(text)
+            other = Failures()
+            other.remember(
+                image.locate(config, "paper")[1], path.with_suffix(".failed"), VmError("no ink", "x")
+            )
+            lock.release()
+
+    with pytest.raises(VmError, match="x: no ink"):
+        image.ensure(config, "paper", Waits())
+    assert said == ["waiting for another run that builds the image"]
+    assert paper.ran == []
+
+
+def test_an_old_failure_of_another_run_is_tried_again(paper: Paper, config: VmConfig) -> None:
+    paper.fails_at = "second"
+    with pytest.raises(VmError):
+        image.ensure(config, "paper")
+    image.failures.forget()
+    paper.fails_at = ""
+    made = image.ensure(config, "paper")
+    assert made.path.is_dir()
+    assert not list(config.images_dir.glob("*.failed"))
 
 
 def test_other_inputs_are_another_image(paper: Paper, config: VmConfig) -> None:
@@ -116,13 +176,51 @@ def test_clean_removes_images(paper: Paper, config: VmConfig) -> None:
     assert not made.path.exists()
 
 
-def test_modules_come_after_what_they_need(tmp_path: Path) -> None:
-    drivers = tmp_path / "kernel" / "drivers"
+PACKERS: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".xz": lzma.compress, ".gz": gzip.compress}
+
+
+def kernel_tree(root: Path, suffix: str, place: str = "usr/lib/modules") -> Path:
+    """Modules as a distribution stores them: plain in Debian 12, .ko.xz in Debian 13."""
+    modules = root / place / "6.12.1-amd64"
+    drivers = modules / "kernel" / "drivers"
     drivers.mkdir(parents=True)
     for name, needs in {"net-pci": "net_core,ring", "net_core": "", "ring": "net_core", "loose": ""}.items():
-        (drivers / f"{name}.ko").write_bytes(b"\x7fELF\0license=GPL\0depends=" + needs.encode() + b"\0x=y\0")
-    (tmp_path / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\n")
-    order = [path.stem for path in module_order(tmp_path, ["net_pci", "ext4", "ring"])]
-    assert order == ["net_core", "ring", "net-pci"]
+        content = b"\x7fELF\0license=GPL\0depends=" + needs.encode() + b"\0x=y\0"
+        (drivers / f"{name}.ko{suffix}").write_bytes(PACKERS[suffix](content))
+    (modules / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\n")
+    return modules
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_modules_come_after_what_they_need(tmp_path: Path, suffix: str) -> None:
+    modules = kernel_tree(tmp_path, suffix)
+    order = module_order(modules, ["net_pci", "ext4", "ring"])
+    assert [path.name for path in order] == [f"{name}.ko{suffix}" for name in ("net_core", "ring", "net-pci")]
     with pytest.raises(VmError, match="no module floppy"):
-        module_order(tmp_path, ["floppy"])
+        module_order(modules, ["floppy"])
+
+
+@pytest.mark.parametrize("suffix", PACKERS)
+def test_modules_are_unpacked_for_insmod_of_busybox(tmp_path: Path, suffix: str) -> None:
+    order = module_order(kernel_tree(tmp_path, suffix), ["net_pci"])
+    target = tmp_path / "modules"
+    target.mkdir()
+    write_modules(order, target)
+    assert (target / "order").read_text().split() == ["net_core.ko", "ring.ko", "net_pci.ko"]
+    assert all((target / name).read_bytes().startswith(b"\x7fELF") for name in ("ring.ko", "net_pci.ko"))
+
+
+def test_a_damaged_module_is_named(tmp_path: Path) -> None:
+    modules = kernel_tree(tmp_path, ".xz")
+    (modules / "kernel/drivers/ring.ko.xz").write_bytes(b"no xz")
+    with pytest.raises(VmError, match=r"ring\.ko\.xz: cannot be unpacked"):
+        module_order(modules, ["ring"])
+
+
+@pytest.mark.parametrize("place", ["usr/lib/modules", "lib/modules"])
+def test_modules_are_found_with_and_without_a_merged_usr(tmp_path: Path, place: str) -> None:
+    modules = kernel_tree(tmp_path, "", place)
+    assert kernel_release(tmp_path) == "6.12.1-amd64"
+    assert modules_directory(tmp_path, "6.12.1-amd64") == modules
+    with pytest.raises(VmError, match="no modules of the kernel 5"):
+        modules_directory(tmp_path, "5")

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,12 +21,15 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VmConfig]:
     slots.remove_tree(root)
 
 
-def machine(directory: Path, name: str, tmp_path: Path) -> subprocess.Popen[bytes]:
-    """A process that looks like a guest of ``directory``."""
+def machine(
+    directory: Path, name: str, tmp_path: Path, before: str = "pass", prefix: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """A process that looks like a guest of ``directory``; it executes ``before`` first."""
     program = tmp_path / "qemu-system-x86_64"
     if not program.is_symlink():
         program.symlink_to(sys.executable)
-    arguments = [str(program), "-c", "import time; print(1, flush=True); time.sleep(300)"]
+    code = f"import os, time; {before}; print(1, flush=True); time.sleep(300)"
+    arguments = [*prefix, str(program), "-c", code]
     arguments += ["-name", f"guest={name},debug-threads=on", "-drive", f"file={directory}/leases/{name}/disk"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -57,6 +61,22 @@ def test_a_dead_runs_slot_is_emptied_and_no_other(config: VmConfig, tmp_path: Pa
             process.kill()
             process.wait()
         live.release()
+
+
+def test_a_guest_below_another_root_directory_is_not_ours(config: VmConfig, tmp_path: Path) -> None:
+    """A run in a chroot has the same paths, and its guests are no matter of a run outside."""
+    place = config.runtime_dir / "r1"
+    place.mkdir(parents=True)
+    prefix = [] if os.getuid() == 0 else ["unshare", "--map-root-user"]
+    other = machine(place, "other", tmp_path, f"os.chroot({str(tmp_path)!r})", prefix)
+    try:
+        assert list(slots.machines(place)) == []
+        assert slots.find_process("guest=other,debug-threads=on") is None
+        assert slots.empty(place) == []
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_slots_are_reused(config: VmConfig) -> None:

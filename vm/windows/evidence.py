@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vm.files import private_directory, write_whole
-from vm.ssh import Endpoint, Shell, connect
+from vm.shell import Shell
+from vm.ssh import Endpoint, connect
 from vm.windows.machine import Machine
 
 GUEST_LOG = r"C:\kshs\provision.log"

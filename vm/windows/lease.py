@@ -28,7 +28,8 @@ from vm.files import digest_of, locked, private_directory, remove_tree, write_js
 from vm.hypervisor import Hypervisor
 from vm.lease import Lease
 from vm.progress import WARNING, Progress, Silent
-from vm.ssh import Endpoint, Shell, connect
+from vm.shell import Shell
+from vm.ssh import Endpoint, connect
 from vm.template import Layer, Template, claim, overlay, prune
 from vm.windows import tpm, ways
 from vm.windows.machine import Hardware, Machine

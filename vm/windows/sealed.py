@@ -18,7 +18,8 @@ from vm.family import Family, family
 from vm.files import read_json
 from vm.image import Image, VerifierSettings
 from vm.progress import WARNING
-from vm.ssh import Endpoint, Shell
+from vm.shell import Shell
+from vm.ssh import Endpoint
 from vm.windows import payload
 from vm.windows.answer_file import ACCOUNT
 from vm.windows.plan import Keys

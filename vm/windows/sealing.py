@@ -17,7 +17,8 @@ from vm.commands import run
 from vm.errors import GuestLost, GuestTimeout, VmError
 from vm.files import private_directory, remove_tree, write_json
 from vm.hypervisor import Hypervisor
-from vm.ssh import Shell, connect
+from vm.shell import Shell
+from vm.ssh import connect
 from vm.template import overlay
 from vm.windows import domain, plan, sealed, tpm
 from vm.windows.machine import Hardware, Machine

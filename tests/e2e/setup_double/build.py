@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from tests.component import standins
 from vm import image, initrd
+from vm.commands import require
 from vm.config import VmConfig
 from vm.files import digest_of, private_directory, remove_tree
 from vm.windows.domain import firmware_pair
@@ -147,7 +148,7 @@ def _contents(config: VmConfig, wine: image.Image, package: str, work: Path) -> 
     tree = _kernel_tree(config, package)
     release = package.removeprefix("linux-image-")
     kernel = tree / "boot" / f"vmlinuz-{release}"
-    archive = _initrd(tree / "lib/modules" / release, work)
+    archive = _initrd(initrd.modules_directory(tree, release), work)
     find = HERE / "grub-find.cfg"
     # What is built into the image is read by GRUB's simplest parser, which has no `if`.
     text = (HERE / "grub-disk.cfg").read_text()
@@ -197,7 +198,7 @@ def _fat(target: Path, mib: int, files: Mapping[str, Path]) -> Path:
         file.truncate(mib << 20)
     width = ["-F", "32"] if mib >= 64 else []
     subprocess.run(
-        ["/usr/sbin/mkfs.vfat", *width, "-n", "SYSTEM", str(target)], check=True, capture_output=True
+        [require("mkfs.vfat"), *width, "-n", "SYSTEM", str(target)], check=True, capture_output=True
     )
     made: set[str] = set()
     for name, path in files.items():
@@ -215,19 +216,17 @@ def _initrd(modules: Path, work: Path) -> Path:
     tree = work / "initrd.tree"
     for name in ("bin", "sbin", "modules", "double", "proc", "sys", "dev", "root", "cd", "tmp", "lib64"):
         (tree / name).mkdir(parents=True)
-    busybox = Path("/bin/busybox")
+    busybox = Path(require("busybox"))
     shutil.copy(busybox, tree / "bin/busybox")
     for applet in _output(str(busybox), "--list").split():
         if not (tree / "bin" / applet).exists():
             (tree / "bin" / applet).symlink_to("busybox")
-    for path in [Path("/sbin/sfdisk"), *_libraries(Path("/sbin/sfdisk"))]:
-        target = tree / path.relative_to("/")
+    sfdisk = Path(require("sfdisk"))
+    for path in [sfdisk, *_libraries(sfdisk)]:
+        target = tree / ("sbin/sfdisk" if path == sfdisk else path.relative_to("/"))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    order = initrd.module_order(modules, _MODULES)
-    for path in order:
-        shutil.copyfile(path, tree / "modules" / path.name)
-    (tree / "modules/order").write_text("".join(f"{path.name}\n" for path in order))
+    initrd.write_modules(initrd.module_order(modules, _MODULES), tree / "modules")
     for path in sorted(HERE.iterdir()):
         if path.suffix not in (".py", ".cfg") and path.is_file():
             shutil.copy(path, tree / "double" / path.name)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vm.family import Wine
-from vm.ssh import Completed
+from vm.shell import Completed
 from vm.windows import sealing
 
 

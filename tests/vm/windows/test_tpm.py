@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from vm import commands, doctor, slots
-from vm.config import VmConfig
 from vm.errors import VmError
 from vm.windows import tpm
 
@@ -110,5 +109,5 @@ def test_a_host_without_swtpm_is_told_how_to_get_it(
     with pytest.raises(VmError, match="swtpm is not installed"):
         tpm.Tpm(tmp_path, slot)
     monkeypatch.setattr(doctor, "find", lambda name: None if "swtpm" in name else there(name))
-    (check,) = [check for check in doctor.checks(VmConfig()) if check.name == "TPM"]
+    check = doctor._tpm()
     assert check.ok and "apt-get install -y swtpm swtpm-tools" in check.detail

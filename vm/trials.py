@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trials of what guests need of this host, each of a second or so: what works is tried, not looked up.
+
+Each answers a line for people and raises `VmError` where it does not work.
+"""
+
+from __future__ import annotations
+
+import re
+
+from vm import accel, apt
+from vm.commands import require
+from vm.config import VmConfig
+from vm.errors import VmError
+from vm.hypervisor import Hypervisor
+
+
+def mirror(config: VmConfig) -> str:
+    """The mirror has the release, and its signature is accepted."""
+    stanzas = apt.sources(config.suite, config.apt_sources)
+    apt.reach(stanzas)
+    mirrors = re.findall(r"^URIs: (.+)$", stanzas, re.MULTILINE)
+    return f"{config.suite} from {', '.join(dict.fromkeys(mirrors))}"
+
+
+def accelerator(config: VmConfig) -> str:
+    """QEMU runs a guest of 64 KiB to its end, under the accelerator that guests will have."""
+    found = accel.probe(config)
+    done = accel.trial(accel.assemble(config), found.kind, require(config.qemu), 10 * accel.TRIAL_SECONDS)
+    if not done.passed:
+        raise VmError(
+            f"a trial guest under {found.kind} got no further than {done.reached}: {done.complaint}"
+        )
+    return f"{found.kind}: {found.reason}; a trial guest ran in {done.seconds:.2f} s"
+
+
+def hypervisor(config: VmConfig) -> str:
+    """The connection can be opened, and its driver answers."""
+    with Hypervisor(config) as opened:
+        return f"{config.uri} answers, QEMU {opened.qemu_version}"
