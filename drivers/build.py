@@ -175,6 +175,10 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
             cat=package / "avshs.cat",
             certificates=[package / "kshs-root.cer", package / "kshs-signing.cer"],
             digest=digest_files(inside),
+            files={
+                name: package / name
+                for name in ("avshs.cat", "avshs.inf", "avshs.sys", "kshs-root.cer", "kshs-signing.cer")
+            },
         ),
         digest=digest_files(
             {name: digest for name, digest in files.items() if not name.startswith("symbols/")}

@@ -16,7 +16,7 @@ from harness.guests.kshsctl import DIRECTORY
 if TYPE_CHECKING:
     from drivers.inf import System
     from drivers.package import Package
-    from vm.ssh import Shell
+    from vm.shell import Shell
 
 #: Where the package lies in the guest.
 FOLDER = DIRECTORY + r"\target"

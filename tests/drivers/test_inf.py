@@ -88,7 +88,7 @@ def parsed(text: str = TEXT, encoding: str = "utf-8") -> inf.Inf:
 
 def made(*changes: tuple[str, str]) -> inf.Inf:
     """The sample's INF with some of its text replaced."""
-    text = (build.ROOT / "avshs" / "avshs.inf").read_text(encoding="utf-8")
+    text = (ROOT / "avshs" / "avshs.inf").read_text(encoding="utf-8")
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
@@ -334,7 +334,7 @@ def test_what_windows_reads_is_read(name: str) -> None:
 
 
 def test_a_comment_of_c_above_the_first_section() -> None:
-    text = (build.ROOT / "avshs" / "avshs.inf").read_text(encoding="utf-8")
+    text = (ROOT / "avshs" / "avshs.inf").read_text(encoding="utf-8")
     for comment in ("/*++\n[no section\n--*/\n", "; one\n\n /* two */ /* three\n*/ [Unused]\n", "/**/\r\n"):
         assert inf.parse((comment + text).encode(), "x.inf").files() == ["avshs.sys"]
     with pytest.raises(PackageError, match=r"line 2: the comment that begins there does not end with \*/"):
