@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The copy of an INF that Wine's setupapi understands as Windows understands the original.
 
-Measured on Wine 8.0 and 10.0: of the models it takes exactly ``NTamd64`` or undecorated ones; Include and
-Needs are ignored; files are looked for by the undecorated [SourceDisksFiles] and the folder of the disk
-alone; text above the first section is refused.  Where an INF relies on more, the driver is installed from a
-copy that says the same in these words, and the record of the deployment says so.
+Measured on Wine 8.0: of the models it takes exactly ``NTamd64`` or undecorated ones; Include and Needs are
+ignored; files are looked for by the undecorated [SourceDisksFiles] and the folder of the disk alone; text
+above the first section is refused.  The setupapi.dll of 8.0 and 10.0 does not know AddComponent.  Where an
+INF relies on more, the driver is installed from a copy that says the same in Wine's words, and the record of
+the deployment says so.
 """
 
 from __future__ import annotations
@@ -67,12 +68,23 @@ def for_wine(inf: Inf, hardware_id: str, system: System) -> WineCopy:
     left = inf.needs_of_the_system(f"{name}{part}" for name in installs for part in _PARTS)
     if left:
         notes.append(f"Wine ignores Include and Needs: {', '.join(left)} of the system's INFs is not applied")
+    notes += _effects(inf, hardware_id)
     if not reasons:
         return WineCopy(None, tuple(notes))
     notes.insert(
         0, f"on Wine the driver is installed from a rewritten copy of {inf.name}: {'; '.join(reasons)}"
     )
     return WineCopy(_write(inf, system, needing, copied), tuple(notes))
+
+
+def _effects(inf: Inf, hardware_id: str) -> list[str]:
+    """What of the installation does not happen on Wine, and what of it runs code."""
+    said = []
+    if components := inf.components(hardware_id):
+        said.append(f"Wine does not know AddComponent: {', '.join(components)} is not installed")
+    if registered := inf.registered(hardware_id):
+        said.append(f"RegisterDlls runs code of {', '.join(registered)} while the driver is installed")
+    return said
 
 
 def _decorated(inf: Inf, system: System) -> list[str]:

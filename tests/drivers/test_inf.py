@@ -369,6 +369,10 @@ def test_services_components_and_registered_files() -> None:
     assert read.services("Root\\KshsAvshs") == ["avshs", "helper"]
     assert read.components("Root\\KshsAvshs") == ["Panel"]
     assert read.registered("Root\\KshsAvshs") == ["panel.dll"]
+    assert for_wine(read, "Root\\KshsAvshs", WINDOWS_11).notes[-2:] == (
+        "Wine does not know AddComponent: Panel is not installed",
+        "RegisterDlls runs code of panel.dll while the driver is installed",
+    )
 
 
 def test_processors_without_guests_are_told_apart() -> None:
@@ -455,3 +459,35 @@ def test_sections_of_any_content_are_answered(sections: list[tuple[str, list[str
     except PackageError as error:
         assert str(error).startswith(("x.inf: ", "copy.inf: "))
         assert "\n" not in str(error)
+
+
+def test_what_wine_can_read_is_not_copied() -> None:
+    for changes in ([], [("Models,NTamd64", "Models,NTx86,NTAMD64")]):
+        copy = for_wine(made(*changes), "Root\\KshsAvshs", WINDOWS_11)
+        assert copy.data is None
+        assert [note[:30] for note in copy.notes] == ["Wine ignores Include and Needs"]
+
+
+def test_the_copy_for_wine_says_the_same_in_its_words() -> None:
+    read = made(
+        *BUILD,
+        ("KS.Registration", "Common, KS.Registration"),
+        ("[Strings]", "[Common.NT]\nAddReg = Avshs.Interface.AddReg\n[Strings]"),
+        ("avshs.sys = 1,,", "avshs.sys = 1,x64"),
+    )
+    copy = for_wine(read, "root\\kshsavshs", WINDOWS_11)
+    assert copy.data is not None
+    again = inf.parse(copy.data, "copy.inf")
+    assert [(model.decoration, model.ids) for model in again.models()] == [("NTamd64", ("Root\\KshsAvshs",))]
+    assert again.files() == ["x64/avshs.sys"]
+    assert [line.values[3:] for line in again.section("SourceDisksNames")] == [("\\x64",)]
+    assert [line.key for line in again.section("Avshs.Device.NTamd64")] == ["CopyFiles", "AddReg"]
+    assert again.section("Avshs.Interface.AddReg") != []
+    assert again.services("Root\\KshsAvshs") == ["avshs"]
+    assert again.section("Manufacturer")[0].key == "kshs"
+    assert copy.notes == (
+        "on Wine the driver is installed from a rewritten copy of x.inf:"
+        " the models of NTamd64.10.0...16299 are called NTamd64; Needs of [avshs.device.ntamd64] is followed;"
+        " the folders of its files are said as Wine reads them",
+        "Wine ignores Include and Needs: KS.Registration of the system's INFs is not applied",
+    )
