@@ -99,6 +99,7 @@ class AgentFacts(GuestModel):
     """The agent itself; `pointer_size` in bytes."""
 
     version: Text = None
+    abi: Number = None
     pointer_size: Number = None
 
 
@@ -106,6 +107,13 @@ class Client(GuestModel):
     """ksclient.sys."""
 
     loaded: Truth = None
+    abi: Number = None
+
+
+class WineFacts(GuestModel):
+    """Wine, where the kernel is its own."""
+
+    version: Text = None
 
 
 class Ks(GuestModel):
@@ -164,6 +172,7 @@ class GuestInfo(GuestModel):
     """The answer of `kshsctl info`."""
 
     family: Text = None
+    wine: Annotated[WineFacts, Table] = WineFacts()
     kernel: Annotated[Kernel, Table] = Kernel()
     agent: Annotated[AgentFacts, Table] = AgentFacts()
     client: Annotated[Client, Table] = Client()
