@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from harness.planning.planned import Plan, PlannedStep
+from harness.planning.planned import Answer, Plan, PlannedStep
 from harness.results.record import StepResult
 from harness.verdict import Verdict
 
@@ -79,7 +79,9 @@ class Hangs:
             hung: the step that hung, if one did.
         """
         for step, result in zip(planned.steps, results, strict=False):
-            if result.verdict in _ANSWERED and step is not hung:
+            # That a request was started is no answer to it.
+            answered = result.verdict in _ANSWERED and step.answer is not Answer.STARTED
+            if answered and step is not hung:
                 for name in self._names((step,)):
                     self._rows.pop(name, None)
         if hung is not None:

@@ -218,11 +218,28 @@ def test_scenarios_from_elsewhere_are_scenarios(project: Project, workers: tuple
     """Their node ids name no file: pytest gives the path of what lies below its rootdir alone."""
     elsewhere = project.path / "elsewhere"
     elsewhere.mkdir()
-    done = kshs(elsewhere, "run", str(project.path / "scenarios"), "--out", str(project.path / "o"), *workers)
+    # Else the conftest.py there would not be read, and real guests be made.
+    words = (*workers, "--", f"--confcutdir={project.path}")
+    done = kshs(elsewhere, "run", str(project.path / "scenarios"), "--out", str(project.path / "o"), *words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(project.verdicts()) == 4
     assert project.records("test") == []
     assert "tests in Python" not in done.stdout
+
+
+@pytest.mark.parametrize("named", ["scenarios", "scenarios/basic.toml"])
+def test_what_fails_elsewhere_is_named_with_its_path(project: Project, named: str) -> None:
+    project.conftest(WRONG_SIZE)
+    elsewhere = project.path / "elsewhere"
+    elsewhere.mkdir()
+    file = project.path / "scenarios" / "basic.toml"
+    words = ("--out", str(project.path / "o"), "--", f"--confcutdir={project.path}")
+    done = kshs(elsewhere, "run", str(project.path / named), *words)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"FAILED {file}::h4.short" in done.stdout
+    assert {record["file"] for record in project.records("scenario")} == {str(file)}
+    one = kshs(elsewhere, "run", f"{file}::h4.short", *words)
+    assert one.returncode == 1 and "1 failed" in one.stdout, "what is named can be run again"
 
 
 def test_two_runs_do_not_share_a_folder(project: Project) -> None:

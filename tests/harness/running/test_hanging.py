@@ -87,6 +87,15 @@ def test_cleaning_up_that_hangs_counts_too(make_runner: MakeRunner) -> None:
     assert [r.verdict for r in results] == [Verdict.HUNG] * hanging.IN_A_ROW + [Verdict.SKIPPED] * 2
 
 
+def test_what_is_only_started_is_no_answer(make_runner: MakeRunner) -> None:
+    def bend(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        started = Answer(record={"outcome": C["KSHS_OUTCOME_STARTED"]})
+        return {"REQUEST": started, "WAIT": HUNG}.get(OPS[int(step.op)])
+
+    results = many(make_runner(FakeProvider(bend=bend)), 5, {**STEP, "threads": 2, "route": "irp"})
+    assert [r.verdict for r in results] == [Verdict.HUNG] * hanging.IN_A_ROW + [Verdict.SKIPPED] * 2
+
+
 def test_a_crash_in_between_is_no_hang(make_runner: MakeRunner) -> None:
     def bend(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
         if OPS[int(step.op)] != "REQUEST":
