@@ -105,6 +105,7 @@ class AgentFacts(GuestModel):
     """The agent itself; `pointer_size` in bytes."""
 
     version: Text = None
+    abi: Number = None
     pointer_size: Number = None
 
 
@@ -112,6 +113,7 @@ class Client(GuestModel):
     """ksclient.sys."""
 
     loaded: Truth = None
+    abi: Number = None
 
 
 class Ks(GuestModel):
@@ -170,8 +172,8 @@ class GuestInfo(GuestModel):
     """The answer of `kshsctl info`."""
 
     family: Text = None
-    kernel: Annotated[Kernel, Table] = Kernel()
     wine: Annotated[WineFacts, Table] = WineFacts()
+    kernel: Annotated[Kernel, Table] = Kernel()
     agent: Annotated[AgentFacts, Table] = AgentFacts()
     client: Annotated[Client, Table] = Client()
     ks: Annotated[Ks, Table] = Ks()

@@ -31,18 +31,27 @@ class Verdict(StrEnum):
         """Whether the verdict speaks against the driver or its class driver."""
         return self in {Verdict.FAILED, Verdict.CRASHED, Verdict.HUNG}
 
-    @property
-    def is_good(self) -> bool:
-        """Whether a run with only such verdicts exits with 0."""
-        return self in {Verdict.PASSED, Verdict.SKIPPED}
 
-
-_WEIGHT = (Verdict.SKIPPED, Verdict.PASSED, Verdict.FAILED, Verdict.HUNG, Verdict.CRASHED, Verdict.ERROR)
+#: From what says least to what outranks all else.  What is known of a driver stays known whatever else went
+#: wrong, so its faults stand above ours; a whole of which one part passed has passed, whatever was skipped.
+SEVERITY = (
+    Verdict.SKIPPED,
+    Verdict.PASSED,
+    Verdict.ERROR,
+    Verdict.FAILED,
+    Verdict.HUNG,
+    Verdict.CRASHED,
+)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict of a whole from those of its parts; `PASSED` for no parts.
+    """The verdict of a whole from those of its parts; `SKIPPED` for no parts, which show nothing."""
+    return max(verdicts, key=SEVERITY.index, default=Verdict.SKIPPED)
 
-    `ERROR` outweighs all: once the harness has failed, what it says of the driver is not evidence.
+
+def after_retry(first: Verdict, again: Verdict) -> Verdict:
+    """What stands once the same thing was tried again.
+
+    What spoke against the driver still does, whatever came after it; a fault of ours may have been mended.
     """
-    return max(verdicts, key=_WEIGHT.index, default=Verdict.PASSED)
+    return worst((first, again)) if first.is_driver_fault else again

@@ -31,11 +31,12 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A scenario that was begun and never ended, and the last steps that were sent for it."""
+    """A scenario that was begun and never ended, its file, and the last steps that were sent for it."""
 
     scenario: str
     lease: str
     sent: tuple[Intent, ...]
+    file: str = ""
 
 
 class Journal:
@@ -46,18 +47,18 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-    def begin(self, scenario: str, lease: str) -> None:
-        """A scenario is about to run on a lease; durable with the first steps that follow."""
-        self._append([{"event": "scenario", "scenario": scenario, "lease": lease}])
+    def begin(self, scenario: str, lease: str, file: str = "") -> None:
+        """A scenario of a file is about to run on a lease; durable with the first steps that follow."""
+        self._append([{"event": "scenario", "scenario": scenario, "file": file, "lease": lease}])
 
     def sending(self, intents: Sequence[Intent]) -> None:
         """These steps are about to be sent.  Returns when the disk has them."""
         self._append([{"event": "send", "seq": i.seq, "what": i.what} for i in intents])
         os.fsync(self._fd)
 
-    def end(self, scenario: str, verdict: str) -> None:
+    def end(self, scenario: str, verdict: str, file: str = "") -> None:
         """The scenario has its verdict."""
-        self._append([{"event": "end", "scenario": scenario, "verdict": verdict}])
+        self._append([{"event": "end", "scenario": scenario, "file": file, "verdict": verdict}])
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
@@ -86,7 +87,7 @@ def unfinished(path: Path) -> Unfinished | None:
 
     While one is cleaned up after, the next may have been sent already: the older one is in flight then.
     """
-    begun: dict[str, tuple[str, list[Intent]]] = {}
+    begun: dict[tuple[str, str], tuple[str, list[Intent]]] = {}
     latest: list[Intent] = []
     if not path.exists():
         return None
@@ -98,11 +99,16 @@ def unfinished(path: Path) -> Unfinished | None:
         kind = event.get("event") if isinstance(event, dict) else None
         if kind == "scenario":
             latest = []
-            begun[str(event["scenario"])] = (str(event["lease"]), latest)
+            begun[_place(event)] = (str(event["lease"]), latest)
         elif kind == "send":
             latest.append(Intent(int(event["seq"]), str(event["what"])))
         elif kind == "end":
-            begun.pop(str(event["scenario"]), None)
-    for scenario, (lease, sent) in begun.items():
-        return Unfinished(scenario, lease, tuple(sent))
+            begun.pop(_place(event), None)
+    for (file, scenario), (lease, sent) in begun.items():
+        return Unfinished(scenario, lease, tuple(sent), file)
     return None
+
+
+def _place(event: dict[str, Any]) -> tuple[str, str]:
+    """Two files may have scenarios of one name."""
+    return str(event.get("file", "")), str(event["scenario"])

@@ -5,10 +5,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
+
+from harness.errors import AgentError
 
 if TYPE_CHECKING:
     from harness.agent.frames import Record
+
+#: Seconds between two looks of those who wait for a record.
+LOOK = 0.5
+#: Looks in a row at which nobody looked after the step, after which it is lost.
+GRACE_LOOKS = 10
 
 
 class Channel(Protocol):
@@ -35,9 +43,27 @@ class Channel(Protocol):
 
 
 class Pending:
-    """One step on its way; `result` waits for its record."""
+    """One step on its way; `result` waits for its record.
 
-    def __init__(self, seq: int, what: str, timeout: float, size: int, op: int) -> None:
+    Args:
+        seq: its number in the session.
+        what: it is, for people.
+        timeout: seconds that it may take in the guest.
+        size: in bytes.
+        op: which its record must repeat.
+        watched: whether somebody still looks after it; see `is_forgotten`.
+    """
+
+    def __init__(
+        self,
+        seq: int,
+        what: str,
+        timeout: float,
+        size: int,
+        op: int,
+        *,
+        watched: Callable[[Pending], bool] = lambda pending: True,
+    ) -> None:
         self.seq = seq
         self.what = what
         self.timeout = timeout
@@ -46,6 +72,8 @@ class Pending:
         self.begun_at: float | None = None
         self.head_at: float | None = None
         self.ended_at: float | None = None
+        self._watched = watched
+        self._missed = 0
         self._done = threading.Event()
         self._record: Record | None = None
         self._error: Exception | None = None
@@ -63,19 +91,30 @@ class Pending:
         return self._done.is_set()
 
     def result(self) -> Record:
-        """Waits for the record; the session's watchdog bounds the wait.
+        """Waits for the record; the session's watchdog bounds the wait, and this one does should it fail.
 
         Raises:
             StepHungError: this step was in flight and no record came in time.
             AgentLostError: the channel ended while this step was in flight.
             StepNotReachedError: an earlier step ended the session.
-            AgentError: the agent broke the protocol, or reported an error about this step.
+            AgentError: the agent broke the protocol, reported an error about this step, or the session has
+                lost the step: its record was taken and never given out.
         """
-        self._done.wait()
+        while not self._done.wait(LOOK):
+            if self.is_forgotten(self._watched):
+                self.fail(forgotten(self))
         if self._error is not None:
             raise self._error
         assert self._record is not None
         return self._record
+
+    def is_forgotten(self, watched: Callable[[Pending], bool]) -> bool:
+        """Whether nobody has been looking after it for several looks.
+
+        Looks are counted and not seconds: a process that was stopped has missed none of them.
+        """
+        self._missed = 0 if watched(self) else self._missed + 1
+        return self._missed > GRACE_LOOKS
 
     def resolve(self, record: Record) -> None:
         """For the session: the record is here."""
@@ -87,3 +126,8 @@ class Pending:
         """For the session: there will be no record."""
         self._error = error
         self._done.set()
+
+
+def forgotten(pending: Pending) -> AgentError:
+    """What is said of a step that the session no longer has and that never got its record."""
+    return AgentError("the session has lost this step: its record was never given out", where=pending.what)

@@ -18,16 +18,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from harness.agent.frames import Begin, Fault, Frame, FrameParser, FrameWriter, Hello, Log, Record
+from harness.agent.frames import Begin, Fault, Frame, FrameParser, FrameWriter, Log, Record
+from harness.agent.greeting import Greeting, reported
 from harness.agent.journal import Intent
-from harness.agent.pending import Channel, Pending
-from harness.errors import (
-    AbiMismatchError,
-    AgentError,
-    AgentLostError,
-    StepHungError,
-    StepNotReachedError,
-)
+from harness.agent.pending import LOOK, Channel, Pending, forgotten
+from harness.errors import AgentError, AgentLostError, StepHungError, StepNotReachedError
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
@@ -100,9 +95,9 @@ class AgentSession:
         self._failure: Exception | None = None
         self._in_flight: Pending | None = None
         self._unwritable_since: float | None = None
-        self._early: list[Frame] = []
         self.log: deque[str] = deque(maxlen=_KEEP_LOG_LINES)
-        self.hello = self._greet(hello_timeout)
+        greeting = Greeting(channel, self._parser, abi, note=self._note, lost=self._lost)
+        self.hello, self._early = greeting.exchange(self._writer.hello(), hello_timeout)
         self._threads = [
             threading.Thread(target=self._read_loop, name="kshs-agent-reader", daemon=True),
             threading.Thread(target=self._write_loop, name="kshs-agent-writer", daemon=True),
@@ -140,10 +135,12 @@ class AgentSession:
         allowed = DEFAULT_STEP_TIMEOUT if timeout is None else timeout
         with self._lock:
             while self._failure is None and not self._fits(len(step)):
-                self._lock.wait()
+                # Whoever waits for the oldest one looks after it; here nobody may be waiting yet.
+                if not self._lock.wait(LOOK) and self._open[0].is_forgotten(self._watched):
+                    self._forget(self._open[0])
             self._seq += 1
             op = int.from_bytes(step[_OP], "little")
-            pending = Pending(self._seq, what, allowed, len(step), op)
+            pending = Pending(self._seq, what, allowed, len(step), op, watched=self._watched)
             if self._failure is not None or self._closing:
                 pending.fail(StepNotReachedError("the session is over", where=what))
                 return pending
@@ -198,69 +195,31 @@ class AgentSession:
     ) -> None:
         self.close()
 
-    # ---- HELLO ------------------------------------------------------------
+    # ---- who waits for whom -----------------------------------------------
 
-    def _greet(self, timeout: float) -> Hello:
-        deadline = time.monotonic() + timeout
-        try:
-            self._channel.write(self._writer.hello())
-        except (OSError, EOFError) as error:
-            raise self._lost(f"it does not take our HELLO: {error}") from None
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise AgentError(
-                    f"no HELLO within {timeout:.0f} s", where="agent", hint=self.evidence() or None
-                )
-            try:
-                data = self._channel.read(_READ_SIZE, timeout=min(left, _POLL))
-            except TimeoutError:
-                continue
-            except OSError as error:
-                raise self._lost(str(error)) from None
-            if not data:
-                raise self._lost("the channel ended before its HELLO")
-            hello = self._find_hello(data)
-            if hello is not None:
-                return hello
+    def _watched(self, pending: Pending) -> bool:
+        """Whether a step without a record is still in somebody's hands.
 
-    def _find_hello(self, data: bytes) -> Hello | None:
-        hello: Hello | None = None
-        for frame in self._parser.feed(data):
-            if hello is not None:
-                self._early.append(frame)
-            elif isinstance(frame, Hello):
-                hello = frame
-                self._check_abi(hello)
-            elif isinstance(frame, Log):
-                self._note(frame.text)
-            elif isinstance(frame, Fault):
-                raise self._reported(frame)
-            else:
-                raise AgentError(f"{type(frame).__name__} came before HELLO", where="agent")
-        return hello
+        Asked by those who wait for it: should our threads have lost it, the wait ends all the same.
+        """
+        with self._lock:
+            if pending.done:
+                return True
+            if self._failure is not None or not self._threads[0].is_alive():
+                return False
+            if self._open and self._open[0] is pending:
+                return self._overdue(pending, time.monotonic()) is None
+            return pending in self._open
 
-    def _check_abi(self, hello: Hello) -> None:
-        if hello.abi_version != self._abi.version:
-            raise AbiMismatchError(
-                f"the agent speaks ABI version {hello.abi_version}, this harness {self._abi.version}",
-                where="agent",
-                hint="rebuild with: kshs build",
-            )
-        difference = self._abi.difference(hello.layout)
-        if difference is not None:
-            raise AbiMismatchError(
-                f"the agent sees the ABI otherwise: {difference}",
-                where="agent",
-                hint="rebuild with: kshs build",
-            )
-        expected = {4: 24, 8: 32}.get(hello.pointer_size)
-        if expected is None or hello.handshake_size != expected:
-            raise AbiMismatchError(
-                f"pointers of {hello.pointer_size} bytes and a KSHANDSHAKE of {hello.handshake_size} bytes"
-                " do not go together (rule H2: 24 on 32-bit, 32 on 64-bit)",
-                where="agent",
-            )
+    def _forget(self, pending: Pending) -> None:
+        """Ends the session over a step that the threads have lost."""
+        pending.fail(forgotten(pending))
+        self._end(forgotten(pending))
+
+    def _overdue(self, head: Pending, now: float) -> float | None:
+        """The seconds that the oldest step has taken, where they are more than it has."""
+        since = head.begun_at or head.head_at or now
+        return now - since if now - since > head.timeout + self._margin else None
 
     # ---- threads ----------------------------------------------------------
 
@@ -341,11 +300,11 @@ class AgentSession:
             head.resolve(frame)
         elif isinstance(frame, Fault):
             if frame.seq == 0:
-                raise self._reported(frame)
+                raise reported(self._abi, frame)
             with self._lock:
                 head = self._head(frame.seq, "ERROR")
                 self._pop()
-            head.fail(self._reported(frame, head.what))
+            head.fail(reported(self._abi, frame, head.what))
         else:
             raise AgentError("a second HELLO", where="agent")
 
@@ -388,10 +347,10 @@ class AgentSession:
             if not self._open:
                 return False
             head = self._open[0]
-            since = head.begun_at or head.head_at or now
-            if now - since <= head.timeout + self._margin:
+            waited = self._overdue(head, now)
+            if waited is None:
                 return False
-            hung = StepHungError(head.seq, begun=head.begun_at is not None, waited=now - since)
+            hung = StepHungError(head.seq, begun=head.begun_at is not None, waited=waited)
         self._end(hung)
         return True
 
@@ -439,13 +398,3 @@ class AgentSession:
     def _lost(self, why: str) -> AgentLostError:
         tail = self.evidence().strip().splitlines()
         return AgentLostError(f"the agent is gone: {why}", hint=" | ".join(tail[-3:]) or None)
-
-    def _reported(self, fault: Fault, what: str | None = None) -> AgentError:
-        names = {
-            self._abi.constants[name]: name for name in self._abi.constants if name.startswith("KSHS_ERROR_")
-        }
-        name = names.get(fault.code, f"error {fault.code}")
-        win32 = f", Win32 error {fault.win32}" if fault.win32 else ""
-        text = f": {fault.text}" if fault.text else ""
-        kind = AbiMismatchError if name == "KSHS_ERROR_ABI" else AgentError
-        return kind(f"the agent reports {name}{win32}{text}", where=what or "agent")

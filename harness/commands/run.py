@@ -16,9 +16,13 @@ from harness import config as settings
 from harness.errors import HarnessError, UsageError
 from harness.guests.package import find_target
 from harness.language.scenario_file import CATALOGUE
-from harness.results.folder import RESULTS, claim, release
+from harness.plugin.observation import NAME as OBSERVER
+from harness.plugin.observation import Observer
+from harness.results.folder import JUNIT, claim, release
+from harness.verdict import Verdict, worst
 
 DONE, DRIVER, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
+_GOOD = (Verdict.PASSED, Verdict.SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -52,33 +56,6 @@ class Selection:
         return shlex.join([*words, *(["--", *self.pytest_args] if self.pytest_args else [])])
 
 
-class Tally:
-    """Counts outcomes as a plugin of the session, also those of tests in Python."""
-
-    def __init__(self) -> None:
-        self.passed = 0
-        self.failed = 0
-        self.errors = 0
-        self.skipped = 0
-        self.uncollected = 0
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """One phase of one item; xdist's controller gets those of its workers."""
-        if report.failed and report.when == "call":
-            self.failed += 1
-        elif report.failed:
-            self.errors += 1
-        elif report.skipped:
-            self.skipped += 1
-        elif report.when == "call":
-            self.passed += 1
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that could not be read."""
-        if report.failed:
-            self.uncollected += 1
-
-
 def run(selection: Selection) -> int:
     """Runs it; the exit code of ``kshs run``.
 
@@ -90,15 +67,15 @@ def run(selection: Selection) -> int:
     find_target(selection.target or config.run.target, config)
     words = arguments(selection, config)
     directory = (selection.out or config.run.out).absolute()
-    claim(directory, ("junit.xml", *RESULTS))
-    tally = Tally()
+    claim(directory)
+    observer = Observer()
     try:
-        code = pytest.main(words, plugins=[tally])
+        code = pytest.main(words, plugins=[_Named(observer)])
     except BrokenPipeError:
         raise
     except OSError as error:  # junit.xml is pytest's to write
         lost = HarnessError(f"not all results could be written: {error}", str(directory), "is the disk full?")
-        if not tally.failed:
+        if not worst(observer.verdicts).is_driver_fault:
             raise lost from None
         print(f"kshs: {lost}", file=sys.stderr)
         return DRIVER
@@ -106,7 +83,22 @@ def run(selection: Selection) -> int:
         release(directory)
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise UsageError("nothing was selected", hint="look at -k and the paths; docs/pytest.md")
-    return exit_code(int(code), tally)
+    doubt = disagreement(int(code), observer)
+    if doubt is not None:
+        print(f"kshs: {doubt}", file=sys.stderr)
+    return exit_code(int(code), observer)
+
+
+class _Named:
+    """Brings the observer into the session under its name, before the plugin looks for it there."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """The session begins."""
+        config.pluginmanager.register(self._observer, OBSERVER)
 
 
 def arguments(selection: Selection, config: settings.Config) -> list[str]:
@@ -121,7 +113,7 @@ def arguments(selection: Selection, config: settings.Config) -> list[str]:
     chosen += [
         f"--rootdir={Path.cwd()}",
         "--tb=short",
-        f"--junitxml={directory / 'junit.xml'}",
+        f"--junitxml={directory / JUNIT}",
         "-o",
         "junit_family=xunit1",
         f"--kshs-out={directory}",
@@ -147,16 +139,36 @@ def installed() -> bool:
     return any(entry.name == "kshs" for entry in metadata.entry_points(group="pytest11"))
 
 
-def exit_code(code: int, tally: Tally) -> int:
-    """Ours from pytest's and from what has run.
+def exit_code(code: int, observer: Observer) -> int:
+    """Ours from pytest's, from what it reported, and from what was read back from the results.
 
-    A driver that failed outranks an infrastructure that did: what is known stays known.  Nothing that
-    did not run is passed over: without a single pass the run has shown nothing.
+    The worst of them counts.  A driver that failed outranks an infrastructure that did: what is known stays
+    known.  Nothing that did not run is passed over: without a single pass the run has shown nothing.
     """
-    if tally.uncollected or code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
+    if observer.uncollected or code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
         return USAGE
-    if tally.failed:
+    if not observer.ran:  # it was only to show what there is
+        return DONE if code == pytest.ExitCode.OK else INFRASTRUCTURE
+    verdicts = {*observer.verdicts, *_recorded(observer)}
+    if worst(verdicts).is_driver_fault:
         return DRIVER
-    if tally.errors or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        return INFRASTRUCTURE
-    return DONE if tally.passed else INFRASTRUCTURE
+    sound = code == pytest.ExitCode.OK and observer.problem is None and Verdict.ERROR not in verdicts
+    return DONE if sound and Verdict.PASSED in verdicts else INFRASTRUCTURE
+
+
+def disagreement(code: int, observer: Observer) -> str | None:
+    """Where pytest's exit code is not what its reports and the results say; None where all three agree."""
+    if not observer.ran or code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return None
+    bad = [verdict for verdict in (*observer.verdicts, *_recorded(observer)) if verdict not in _GOOD]
+    if code == pytest.ExitCode.OK and bad:
+        what = f"one of the verdicts is {worst(bad).value}"
+        return f"pytest ended with 0, but {what}: the worse of the two counts"
+    if code == pytest.ExitCode.TESTS_FAILED and not bad:
+        return "pytest ended with 1, but nothing is on record that failed: nothing is known of the driver"
+    return None
+
+
+def _recorded(observer: Observer) -> set[Verdict]:
+    kept = observer.recorded
+    return {verdict for verdict in Verdict if kept is not None and kept[verdict.value]}

@@ -211,6 +211,12 @@ def _from_callback(callback: Callback, size: int, pointer_size: int) -> Predicti
                 "the pin's callback declines the protocol",
                 PredictedField("answer", ntstatus.INVALID_DEVICE_REQUEST, Rule.H9),
             )
+        case CallbackKind.OTHER if callback.status == ntstatus.SUCCESS:
+            return _characteristic(
+                "the callback returns STATUS_SUCCESS and writes no output, and the contract does not say what"
+                " the output then holds",
+                Rule.H9,
+            )
         case CallbackKind.REFUSES | CallbackKind.OTHER:
             what = (
                 f"returns {ntstatus.name(callback.status)}" if callback.status is not None else "misbehaves"

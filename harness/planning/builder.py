@@ -58,6 +58,7 @@ class PlanBuilder:
         slack_ms: int = 0,
         doubtful: tuple[str, ...] = (),
         members: Mapping[str, int] | None = None,
+        premise: bool = False,
         **more: int,
     ) -> None:
         """One more step; `members` and `more` are members of `kshs_step` by name.
@@ -95,6 +96,7 @@ class PlanBuilder:
                 prediction=prediction,
                 pointer_size=self.sizes.of(side),
                 doubtful=doubtful,
+                premise=premise,
             )
         )
 

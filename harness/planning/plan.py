@@ -23,6 +23,7 @@ from harness.language.model import (
     PropertyGet,
     PropertySet,
     Reset,
+    Rule,
     Scenario,
     Seen,
     SetState,
@@ -48,6 +49,8 @@ _PLAIN_TIMEOUT_MS = 30_000
 #: Milliseconds for one question to the target, after which it hangs.
 _QUESTION_MS = 10_000
 
+#: What a pin's callback must have seen nothing of once the pin was reset.
+_ZERO_AFTER_RESET = ("count", "finished", "overlapped", "after_close")
 #: Behaviours after which a guest cannot be trusted any more.
 _SPOILING = frozenset({"fault", "hang", "corrupt_pool", "bugcheck", "pending"})
 
@@ -88,6 +91,12 @@ class _Planner(ConnectedPlanner):
         if self.target.behaviour:
             for pin in self._touched.values():
                 self._add_reset(pin, f"reset {pin.name} before the scenario")
+                self._add_seen(
+                    f"see that {pin.name} is as after a reset",
+                    pin,
+                    wants=tuple(Want(name, (0,), Rule.SETUP) for name in _ZERO_AFTER_RESET),
+                    premise=True,
+                )
         for text in self.scenario.open:
             self.open_shorthand(text)
         for index, step in enumerate(self.scenario.steps):
@@ -233,13 +242,19 @@ class _Planner(ConnectedPlanner):
 
     def _seen(self, step: Seen) -> None:
         pin = self.names.pin(step.pin)
+        self._add_seen(
+            f"read what the callback of {pin.name} saw", pin, wants=self.wants.of(step.expect, pin)
+        )
+
+    def _add_seen(self, what: str, pin: Pin, *, wants: tuple[Want, ...], premise: bool = False) -> None:
         self.add(
-            f"read what the callback of {pin.name} saw",
+            what,
             "PROPERTY",
             data=pin.id.to_bytes(4, "little"),
             guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
             answer=Answer.SEEN,
-            wants=success() + self.wants.of(step.expect, pin),
+            wants=success() + wants,
+            premise=premise,
             slot=self._control_filter().slot,
             value=self.encoder.constant("PROP_SEEN"),
             value2=encode.PROPERTY_GET,

@@ -61,7 +61,8 @@ class PlannedStep:
     of one request where it repeats one; `step` the step of the scenario and `index` its place there, None
     for what the harness adds; `request` and `prediction` are there for handshakes (for one that was
     started: with its wait step); `doubtful` are the places in the user's target file by which the step
-    goes, and which may be wrong when it fails.
+    goes, and which may be wrong when it fails.  A `premise` is what a scenario must find: where it does not
+    hold, the guest was not made ready, and that says nothing of the driver.
     """
 
     what: str
@@ -76,6 +77,7 @@ class PlannedStep:
     pointer_size: int = 8
     doubtful: tuple[str, ...] = ()
     each: float = 0.0
+    premise: bool = False
 
     @property
     def crowded(self) -> bool:

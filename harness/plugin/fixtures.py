@@ -64,19 +64,29 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 
 @pytest.fixture
-def handshake(request: pytest.FixtureRequest, kshs_runner: Runner) -> HandshakeFixture:
+def handshake(request: pytest.FixtureRequest) -> HandshakeFixture:
     """Sends one handshake and gives a `StatusBlock`; crashes and hangs fail the test, a wrong call errs."""
+    state = request.config.stash[STATE]
 
     def send(*args: object, **fields: Any) -> StatusBlock:
         # A skip is then shown at the line of the test that called, not at one of this file.
         __tracebackhide__ = True
         where = place_of(sys._getframe(1), request.config.rootpath)
         try:
-            driver = kshs_runner.provider.target()
-            scenario = scenario_of(request.node.name, args, fields, driver, where)
-            answers = kshs_runner.answer(scenario)
+            # What is wrong with the call is told before a guest is made for it.
+            scenario = scenario_of(request.node.name, args, fields, state.provider.target(), where)
+            answers = state.runner().answer(scenario)
         except NotApplicable as why:
             pytest.skip(str(why))
         return answers[-1][1]
 
     return send
+
+
+#: Fixtures behind which there is a guest.
+_OF_A_GUEST = frozenset({"kshs_runner", "guest", "agent", "handshake"})
+
+
+def uses_guest(item: pytest.Item) -> bool:
+    """Whether a test in Python asks for a guest."""
+    return not _OF_A_GUEST.isdisjoint(getattr(item, "fixturenames", ()))

@@ -8,23 +8,25 @@ failure of our own infrastructure, is a pytest *error*: never a failure of the d
 from __future__ import annotations
 
 import gc
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import UsageError
 from harness.plugin import hookspecs as plugin_hooks
-from harness.plugin.fixtures import agent, guest, handshake, kshs_runner, target
-from harness.plugin.items import ScenarioFailed, ScenarioFile, ScenarioItem, is_scenario_file
-from harness.plugin.python_tests import is_scenario, is_scenario_id
+from harness.plugin.finishing import finish, told_at_the_end
+from harness.plugin.fixtures import agent, guest, handshake, kshs_runner, target, uses_guest
+from harness.plugin.items import ScenarioFile, ScenarioItem, is_scenario_file
+from harness.plugin.junit_file import JunitFile
+from harness.plugin.observation import NAME as OBSERVER
+from harness.plugin.report_words import is_scenario
+from harness.plugin.reports import error_report, guest_test_report, scenario_report
 from harness.plugin.state import INFRASTRUCTURE, STATE, PluginState, usage
+from harness.plugin.workers import XdistHooks, bound_restarts, tell_lost_groups
 from harness.progress import Progress
-from harness.results import report
-from harness.results.folder import RESULTS, claim, release
+from harness.results.folder import claim, release
 from harness.results.summary import lines as summary_lines
 from harness.verdict import Verdict
 
@@ -65,24 +67,23 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.getoption("kshs_target", default=None):
             state.provider.target()
         if config.getoption("kshs_guest", default=None):
-            state.check_guest()
+            state.guests.check_guest()
     except UsageError as error:
         raise usage(error) from None
-    if not state.is_worker:
-        config.pluginmanager.register(state.python_tests, "kshs-python-tests")
-        config.pluginmanager.register(state.what_ran, "kshs-what-ran")
+    if not state.is_worker and not config.pluginmanager.hasplugin(OBSERVER):
+        config.pluginmanager.register(state.observer, OBSERVER)
     if config.pluginmanager.hasplugin("xdist"):
-        config.pluginmanager.register(_XdistHooks(), "kshs-xdist")
+        config.pluginmanager.register(XdistHooks(_prepare), "kshs-xdist")
+        bound_restarts(config)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """A folder of earlier results is ours from here on; ``kshs run`` has claimed it already."""
+    """A folder of earlier results is held from here on; ``kshs run`` has claimed it already."""
     state = session.config.stash[STATE]
-    anew = not state.is_worker and not session.config.option.collectonly
-    if anew and state.out is not None and state.out.is_dir():
+    if not state.is_worker and not state.options.only_lists and state.out is not None and state.out.is_dir():
         try:
-            claim(state.out, RESULTS)
+            claim(state.out)
         except UsageError as error:
             raise usage(error) from None
 
@@ -101,7 +102,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFi
     session = parent.session
     chosen, named = session.isinitpath(file_path), session.isinitpath(file_path.parent)
     if is_scenario_file(file_path, chosen=chosen, named=named):
-        return ScenarioFile.from_parent(parent, path=file_path)
+        return ScenarioFile.of(parent, file_path)
     return None
 
 
@@ -115,6 +116,7 @@ def pytest_collection_modifyitems(
             item.order = order
     yield
     config.stash[STATE].selected = True
+    tell_lost_groups(config, items)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -129,39 +131,35 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if wanted:
         # Items live to the end: the collector, which pefile and pytest call in full, may pass them over.
         gc.freeze()
-    if wanted and not state.is_worker and not session.config.option.collectonly:
+    if wanted and not state.is_worker and not state.options.only_lists:
         _prepare(session.config)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Tells a scenario which one comes after it, so that it can be sent ahead."""
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """What needs a guest runs once, and only while there are guests.
+
+    Tells a scenario which one comes after it, so that it can be sent ahead.
+    """
+    scenario = isinstance(item, ScenarioItem)
+    state = item.config.stash[STATE]
+    if not (scenario or uses_guest(item)) or state.options.only_lists:
+        return None
+    if not state.may_run(item.nodeid):
+        return True
     if isinstance(item, ScenarioItem):
         item.upcoming = nextitem if isinstance(nextitem, ScenarioItem) else None
+        item.begin()
+    return None
 
 
 def _prepare(config: pytest.Config) -> None:
     state = config.stash[STATE]
     try:
         with Progress() as progress:
-            state.prepare(progress.say)
+            state.guests.prepare(progress.say)
     except UsageError as error:
         raise usage(error) from None
-
-
-class _XdistHooks:
-    """What xdist's controller does for its workers."""
-
-    def pytest_configure_node(self, node: Any) -> None:
-        """Tells a worker where its parts of the results go."""
-        state = node.config.stash[STATE]
-        node.workerinput["kshs_parts"] = str(state.parts)
-        node.workerinput["kshs_run"] = state.run_id
-
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        """Nothing is given to workers before this returns, so the long work is done here, once."""
-        if any(map(is_scenario_id, ids)) and not node.config.option.collectonly:
-            _prepare(node.config)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -174,46 +172,10 @@ def pytest_runtest_makereport(
     """
     made = yield
     if isinstance(item, ScenarioItem):
-        return _of_scenario(item, call, made)
-    if call.excinfo is None or not isinstance(call.excinfo.value, INFRASTRUCTURE):
-        return made
-    return _error(made, str(call.excinfo.value))
-
-
-def _of_scenario(
-    item: ScenarioItem, call: pytest.CallInfo[None], made: pytest.TestReport
-) -> pytest.TestReport:
-    """A scenario fails by its verdict alone: whatever else is raised is no driver's doing."""
-    raised = call.excinfo.value if call.excinfo is not None else None
-    made.__dict__.pop("wasxfail", None)
-    if raised is None:
-        made.outcome, made.longrepr = "passed", None
-    elif isinstance(raised, pytest.skip.Exception | pytest.xfail.Exception):
-        # The scenario's own verdict, or a mark's: that one is put on record.
-        item.put_on_record(Verdict.SKIPPED, raised.msg or "no reason given")
-        made.outcome = "skipped"
-        if not isinstance(made.longrepr, tuple):
-            made.longrepr = (str(item.path), item.line, raised.msg or "")
-    elif isinstance(raised, ScenarioFailed):
-        made.outcome = "failed"
-    else:
-        ours = isinstance(raised, INFRASTRUCTURE)
-        text = str(raised) if ours else f"{type(raised).__name__}: {raised}"
-        item.put_on_record(Verdict.ERROR, text)
-        _error(made, text)
-    made.user_properties = list(item.user_properties)
-    return made
-
-
-def _error(made: pytest.TestReport, text: str) -> pytest.TestReport:
-    """One line: where in pytest or in kshs it came from helps nobody mend a host."""
-    made.__dict__.pop("wasxfail", None)
-    made.outcome = "failed"
-    made.longrepr = text
-    if made.when == "call":
-        # pytest, JUnit and xdist call a failure outside of the call phase an error.
-        made.when = "setup"
-    return made
+        return scenario_report(item, call, made)
+    if call.excinfo is not None and isinstance(call.excinfo.value, INFRASTRUCTURE):
+        return error_report(made, str(call.excinfo.value))
+    return guest_test_report(item, made) if uses_guest(item) else made
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -229,49 +191,31 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
     return "failed", letter, word
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
-    """Closes the lease; the controller then merges what all processes left."""
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(
+    session: pytest.Session, exitstatus: int | pytest.ExitCode
+) -> Generator[None, None, None]:
+    """Closes the lease; the controller merges what all processes left, and sees that all of it agrees."""
     state = session.config.stash[STATE]
     if state.is_worker:
+        yield
         state.close()
         return
-    records = None
-    state.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-    state.shortfall = state.what_ran.shortfall(session)
-    if state.shortfall and exitstatus == pytest.ExitCode.OK and state.what_ran.scenarios_ended:
-        session.exitstatus = pytest.ExitCode.INTERRUPTED  # pytest.exit() may say 0
-    with _forgiving(session):
-        records = state.merge()
-    # Ending the guest is mostly waiting for the hypervisor, and the report needs no guest.
-    closing = threading.Thread(target=state.close, name="kshs-close")
-    closing.start()
-    try:
-        if records is not None and state.out is not None:
-            with _forgiving(session):
-                report.write(records, state.out / "report.html")
-    finally:
-        closing.join()
-
-
-@contextmanager
-def _forgiving(session: pytest.Session) -> Iterator[None]:
-    """Results that cannot be written make the run an error, and hide nothing that is known."""
+    junit = JunitFile(session.config, state.out)
+    junit.set_aside()
     try:
         yield
-    except Exception as error:  # whatever it is, what is known of the drivers is shown all the same
-        state = session.config.stash[STATE]
-        state.problem = f"the results cannot be written: {error}"
-        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+    finally:
+        # Inside of the terminal's wrapper: it shows what comes of this.
+        finish(session)
+        junit.put_in_place(ran=state.observer.ran and bool(state.observer.items))
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     """Counts by verdict, rule and route, reasons of skips, where the report is."""
     state = config.stash[STATE]
-    if state.problem is not None:
-        terminalreporter.write_line(f"kshs: {state.problem}", red=True)
-    if state.shortfall is not None and state.records:
-        terminalreporter.write_line(f"kshs: {state.shortfall}", red=True)
+    for text in told_at_the_end(state):
+        terminalreporter.write_line(f"kshs: {text}", red=True)
     if not state.records:
         return
     terminalreporter.section("kshs")

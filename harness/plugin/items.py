@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tomllib
@@ -13,21 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.language.scenario_file import ScenarioError, load_located
-from harness.planning.misspelt import misspelt
-from harness.plugin.observation import UNRECORDED
+from harness.planning.misspelt import is_portable, misspelt
+from harness.plugin.report_words import Told
 from harness.plugin.state import INFRASTRUCTURE, STATE
 from harness.results.record import ScenarioResult, StepResult
 from harness.rules import CLAUSES
-from harness.verdict import Verdict
+from harness.verdict import Verdict, after_retry
 
 if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr
 
     from harness.language.scenario_file import LocatedScenario
-
-RESULT = pytest.StashKey[ScenarioResult]()
 
 #: Directories whose TOML files are scenario files.
 DIRECTORIES = frozenset({"catalogue", "scenarios"})
@@ -93,16 +92,48 @@ def _has_scenarios(path: Path) -> bool:
 class ScenarioFile(pytest.File):
     """One TOML file of scenarios."""
 
+    @classmethod
+    def of(cls, parent: pytest.Collector, path: Path) -> ScenarioFile:
+        """The collector of a file; its node id is a path also where the file lies outside of the rootdir."""
+        outside = not path.is_relative_to(parent.config.rootpath)
+        more: dict[str, Any] = {"nodeid": str(path)} if outside else {}
+        made: ScenarioFile = cls.from_parent(parent, path=path, **more)
+        return made
+
+    @property
+    def shown(self) -> str:
+        """Its path as messages and records have it: below the rootdir relative to it."""
+        root = self.config.rootpath
+        return str(self.path.relative_to(root) if self.path.is_relative_to(root) else self.path)
+
     def collect(self) -> Iterator[ScenarioItem]:
-        """Its scenarios, cases and matrices worked out."""
-        for located in load_located(self.path):
+        """Its scenarios, cases and matrices worked out, and their names compared with the target's."""
+        found = load_located(self.path)
+        slips = list(self._slips(found))
+        if slips:
+            raise MisspeltError("\n".join(slips))
+        for located in found:
             yield ScenarioItem.from_parent(self, name=located.scenario.id, located=located)
+
+    def _slips(self, found: list[LocatedScenario]) -> Iterator[str]:
+        """What the target of this session nearly has: told before any guest is made."""
+        if all(map(is_portable, found)):
+            return
+        target = self.config.stash[STATE].provider.target()
+        for located in found:
+            slip = misspelt(located, target, self.shown)
+            if slip is not None:
+                yield slip
 
     def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         """A wrong file in its own words: file, line, key."""
-        if isinstance(excinfo.value, ScenarioError):
+        if isinstance(excinfo.value, (ScenarioError, UsageError)):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
+
+
+class MisspeltError(UsageError):
+    """Names in a scenario file that the target has not, but nearly."""
 
 
 class ScenarioItem(pytest.Item):
@@ -112,77 +143,115 @@ class ScenarioItem(pytest.Item):
         super().__init__(**more)
         self.scenario = located.scenario
         self.line = located.line
-        self.located = located
         self.order = 0
         self.upcoming: ScenarioItem | None = None
+        #: What became of each attempt; plugins may make several.
+        self.attempts: list[ScenarioResult] = []
+        self._this: ScenarioResult | None = None
+        self._unwritten: str | None = None
         words = [*(rule.value for rule in self.scenario.rules), *self.scenario.tags]
         routes = [step.route.value for step in self.scenario.steps if step.do == "handshake"]
         self.extra_keyword_matches.update([*words, *routes])
 
+    @property
+    def file(self) -> str:
+        """The path of its file, as messages and records have it."""
+        parent = self.parent
+        return parent.shown if isinstance(parent, ScenarioFile) else str(self.path)
+
+    def begin(self) -> None:
+        """It is about to run: written down, so that it is missed should nothing more come of it."""
+        with contextlib.suppress(OSError):  # a full disk is told with its result
+            self.config.stash[STATE].begin(self._result(Verdict.ERROR, ""), self.order)
+
     def setup(self) -> None:
         """A guest at hand; what fails here is ours, and pytest's error."""
-        self.config.stash[STATE].runner()
+        self.user_properties.clear()  # an earlier attempt's
+        self._this = None
+        if not self.config.stash[STATE].options.only_lists:
+            self.config.stash[STATE].runner()
 
     def runtest(self) -> None:
         """Runs it and says what pytest understands."""
-        state = self.config.stash[STATE]
-        try:
-            following = self.upcoming.scenario if self.upcoming is not None else None
-            result = state.runner().run(self.scenario, file=self._file(), line=self.line, upcoming=following)
-        except INFRASTRUCTURE as error:
-            state.latch(error)
-            raise
-        if result.verdict is Verdict.SKIPPED:
-            slip = misspelt(self.located, state.provider.target(), self._file())
-            if slip is not None:
-                result = replace(result, verdict=Verdict.ERROR, reason=slip)
-        self.stash[RESULT] = result
-        unwritten = self._write(result)
-        self._describe(result)
-        match result.verdict:
-            case Verdict.PASSED | Verdict.SKIPPED if unwritten is not None:
-                raise unwritten
+        following = self.upcoming
+        result = (
+            self.config.stash[STATE]
+            .runner()
+            .run(
+                self.scenario,
+                file=self.file,
+                line=self.line,
+                upcoming=following.scenario if following is not None else None,
+                upcoming_file=following.file if following is not None else None,
+            )
+        )
+        self._record(result)
+        stands = self.stands
+        match stands.verdict:
+            case Verdict.PASSED | Verdict.SKIPPED if self._unwritten is not None:
+                raise HarnessError(self._unwritten, hint="is the disk full?")
             case Verdict.PASSED:
                 return
             case Verdict.SKIPPED:
-                raise pytest.skip.Exception(result.reason or "no reason given", _use_item_location=True)
+                raise pytest.skip.Exception(stands.reason or "no reason given", _use_item_location=True)
             case Verdict.ERROR:
-                raise ScenarioBroken(result)
+                raise ScenarioBroken(stands)
             case _:
-                raise ScenarioFailed(result)
+                raise ScenarioFailed(stands)
+
+    @property
+    def stands(self) -> ScenarioResult:
+        """What stands after all attempts: what spoke against the driver once still does."""
+        first, *others = self.attempts
+        kept = first
+        for result in others:
+            if after_retry(kept.verdict, result.verdict) is result.verdict:
+                kept = result
+        if len(self.attempts) == 1 or kept is self.attempts[-1]:
+            return kept
+        tries = ", ".join(result.verdict.value for result in self.attempts)
+        return replace(kept, reason=f"{kept.reason} (in {len(self.attempts)} attempts: {tries})")
 
     def put_on_record(self, verdict: Verdict, reason: str) -> None:
-        """Writes a result for a scenario that has none: it never ran, or not to its end."""
-        if RESULT in self.stash:
-            return
-        result = ScenarioResult(
+        """Writes a result for an attempt that has none: it never ran, or not to its end."""
+        if self._this is None:
+            self._record(self._result(verdict, reason))
+
+    @property
+    def told(self) -> Told | None:
+        """What goes to the controller with each report; None before anything is known."""
+        if not self.attempts:
+            return None
+        stands = self.stands
+        return Told(
+            key=f"{self.file}::{self.scenario.id}",
+            verdict=stands.verdict,
+            steps=len(stands.steps),
+            reason=stands.reason,
+            unrecorded=self._unwritten,
+        )
+
+    def _result(self, verdict: Verdict, reason: str) -> ScenarioResult:
+        return ScenarioResult(
             id=self.scenario.id,
             title=self.scenario.title,
             rules=tuple(rule.value for rule in self.scenario.rules),
             verdict=verdict,
-            file=self._file(),
+            file=self.file,
             line=self.line,
             tags=tuple(self.scenario.tags),
             reason=reason,
         )
-        self.stash[RESULT] = result
-        self._write(result)
-        self._describe(result)
 
-    def _write(self, result: ScenarioResult) -> HarnessError | None:
-        """Its lines; what cannot be written goes to the controller with the report."""
+    def _record(self, result: ScenarioResult) -> None:
+        """One attempt's lines; what cannot be written goes to the controller with the report."""
+        self._this = result
+        self.attempts.append(result)
         try:
             self.config.stash[STATE].write(result, self.order)
         except OSError as error:
-            self.user_properties.append((UNRECORDED, f"its result cannot be written: {error}"))
-            return HarnessError(f"the result cannot be written: {error}", hint="is the disk full?")
-        return None
-
-    def _file(self) -> str:
-        try:
-            return str(self.path.relative_to(self.config.rootpath))
-        except ValueError:
-            return str(self.path)
+            self._unwritten = f"its result cannot be written: {error}"
+        self._describe(self.stands)
 
     def _describe(self, result: ScenarioResult) -> None:
         """Report sections and JUnit properties."""
@@ -192,7 +261,7 @@ class ScenarioItem(pytest.Item):
         self.user_properties.append(("verdict", result.verdict.value))
         if result.reason:
             self.user_properties.append(("reason", result.reason))
-        self.user_properties += list(state.junit_properties())
+        self.user_properties += list(state.guests.junit_properties())
         for step in result.steps:
             if step.status_block is not None and step.do != "setup":
                 block = json.dumps({"step": step.name, **step.status_block}, separators=(",", ":"))

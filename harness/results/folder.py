@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory of a run's results: emptied of an earlier run's, and held by one run at a time."""
+"""The directory of a run's results: held by one run at a time, and kept until it has new ones."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from harness.errors import UsageError
 PARTS = ".parts-"
 #: Of a run's files those that our plugin writes; pytest writes junit.xml where it is told to.
 RESULTS = ("results.jsonl", "report.html")
+JUNIT = "junit.xml"
 
 _held: dict[Path, int] = {}
 
 
-def claim(directory: Path, names: tuple[str, ...]) -> bool:
-    """Makes the directory, holds it for this process, and removes what an earlier run left there.
+def claim(directory: Path) -> bool:
+    """Makes the directory and holds it for this process.
 
-    A run whose results cannot be kept is not begun; one that ends early must not leave its predecessor's
-    verdict; and two at once would each remove what the other has gathered.  The lock ends with the process,
-    however it ends.
+    A run whose results cannot be kept is not begun, and two at once would write over each other's.  Nothing
+    is removed: what an earlier run has left is replaced when this one has something of its own.  The lock
+    ends with the process, however it ends.
 
     Args:
         directory: absolute.
-        names: of the files to remove.
 
     Returns:
         False where this process holds it already: nothing is done then.
@@ -45,10 +45,6 @@ def claim(directory: Path, names: tuple[str, ...]) -> bool:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with tempfile.TemporaryFile(dir=directory):
                 pass
-            for name in names:
-                (directory / name).unlink(missing_ok=True)
-            for left in directory.glob(f"{PARTS}*"):
-                shutil.rmtree(left, ignore_errors=True)
         except BaseException:
             os.close(lock)
             raise
@@ -69,3 +65,15 @@ def release(directory: Path) -> None:
     lock = _held.pop(directory, None)
     if lock is not None:
         os.close(lock)
+
+
+def remove_left(directory: Path, keep: Path | None = None) -> None:
+    """Removes what runs that were killed have gathered there; never raises.
+
+    Args:
+        directory: which this process holds.
+        keep: the folder of this run.
+    """
+    for left in directory.glob(f"{PARTS}*"):
+        if left != keep:
+            shutil.rmtree(left, ignore_errors=True)

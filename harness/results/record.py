@@ -86,6 +86,38 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+#: In a part only: a scenario that is about to run.
+BEGUN = "begun"
+
+
+def begun_record(result: ScenarioResult, *, order: int, worker: str) -> dict[str, Any]:
+    """The line that says that a scenario is about to run, with what is known of it by then."""
+    known = ("id", "title", "rules", "file", "line", "tags")
+    return {
+        "kind": BEGUN,
+        "order": order,
+        "worker": worker,
+        **_plain({name: getattr(result, name) for name in known}),
+    }
+
+
+def result_of_begun(
+    record: Mapping[str, Any], verdict: Verdict, reason: str, lease: str | None
+) -> ScenarioResult:
+    """What is said of a scenario of which nothing but its begin is on record."""
+    return ScenarioResult(
+        id=str(record["id"]),
+        title=str(record["title"]),
+        rules=tuple(record["rules"]),
+        verdict=verdict,
+        file=str(record["file"]),
+        line=record["line"],
+        tags=tuple(record["tags"]),
+        reason=reason,
+        lease=lease,
+    )
+
+
 def scenario_records(result: ScenarioResult, *, order: int, worker: str) -> Iterator[dict[str, Any]]:
     """The lines of one scenario: its verdict, then one a step."""
     shallow = {f.name: getattr(result, f.name) for f in dataclasses.fields(result) if f.name != "steps"}

@@ -36,7 +36,7 @@ from harness.results.attachments import attachments
 from harness.results.cause import LOUD, grouped
 from harness.results.rule_outcome import RECORDED, RECORDED_WORDS, standing
 from harness.rules import CLAUSES
-from harness.verdict import Verdict
+from harness.verdict import Verdict, worst
 
 #: The order of routes as columns; others follow in the order of the alphabet.
 ROUTES = ("call", "irp", "sync", "event", "port", "apc")
@@ -267,12 +267,8 @@ def _bar(totals: Counter[str]) -> list[dict[str, str]]:
 
 def _overall(totals: Counter[str], problem: str | None) -> str:
     """One word for the run: never better than its exit code."""
-    for verdict in (Verdict.CRASHED, Verdict.HUNG, Verdict.FAILED, Verdict.ERROR):
-        if totals[verdict.value]:
-            return verdict.value
-    if problem:
-        return Verdict.ERROR.value
-    return Verdict.PASSED.value if totals[Verdict.PASSED.value] else Verdict.SKIPPED.value
+    known = [verdict for verdict in Verdict if totals[verdict.value]]
+    return worst([*known, *([Verdict.ERROR] if problem else [])]).value
 
 
 def _characteristics(scenarios: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,12 +7,12 @@ came back while nothing crashed is a hang, and everything else is an error of th
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import AgentError, StepHungError
+from harness.guest_text import GuestJsonError, load, one_line
 from harness.guests import Evidence
 from harness.guests.crash_record import crash_sentence
 from harness.verdict import Verdict
@@ -26,17 +26,20 @@ if TYPE_CHECKING:
 #: Seconds that a crash record may come after the crash: the recorder is a process of its own.
 _RECORDER_TIME = 6.0
 _RECORDER_POLL = 0.5
+#: Characters that are shown of a record that cannot be read.
+_SHOWN = 200
 #: Kinds of steps that the agent carries out without any driver: their hanging is no driver's.
 _AGENT_KINDS = frozenset({"sleep"})
 
 
 @dataclass
 class Ended:
-    """What ended the answers of a scenario before its last step."""
+    """What ended the answers of a scenario before its last step, and at which step."""
 
     verdict: Verdict
     reason: str
     evidence: tuple[str, ...] = ()
+    step: PlannedStep | None = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,9 @@ class Attribution:
         while True:
             try:
                 record = self.session.run(self.crashes, what="crashes", timeout=10.0)
-                found = json.loads(record.data or b"[]")
-            except (AgentError, StepHungError, ValueError):
+            except (AgentError, StepHungError):
                 return ()
-            lines = tuple(crash_sentence(item) for item in found if isinstance(item, dict))
+            lines = _crashes_of(record.data)
             if lines or time.monotonic() > deadline:
                 return lines
             time.sleep(_RECORDER_POLL)
@@ -108,11 +110,31 @@ class Attribution:
         """The guest's evidence; given time to appear where a crash is likely."""
         deadline = time.monotonic() + (_RECORDER_TIME if wait else 0.0)
         while True:
-            evidence = self.guest.evidence()
+            evidence = self._ask_guest()
             known = evidence.driver or evidence.gone or evidence.other or evidence.standstill
             if known or time.monotonic() >= deadline:
                 return evidence
             time.sleep(_RECORDER_POLL)
+
+    def _ask_guest(self) -> Evidence:
+        try:
+            return self.guest.evidence()
+        except Exception as error:  # a guest's words that nobody can read must not cost a verdict
+            return Evidence(other=(f"the guest's evidence cannot be read: {type(error).__name__}: {error}",))
+
+
+def _crashes_of(data: bytes) -> tuple[str, ...]:
+    """The crash recorder's records in words; what is no such record is evidence all the same."""
+    try:
+        found = load(data or b"[]")
+    except GuestJsonError as error:
+        return (f"a crash record that cannot be read: {error}",)
+    items = found if isinstance(found, list) else [found]
+    return tuple(crash_sentence(item) if isinstance(item, dict) else _unread(item) for item in items)
+
+
+def _unread(record: object) -> str:
+    return f"a crash record that cannot be read: {one_line(str(record), _SHOWN)}"
 
 
 def _overdue(step: PlannedStep, result: StepResult, seconds: float, evidence: Evidence) -> Ended:

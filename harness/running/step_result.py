@@ -51,7 +51,13 @@ def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepRe
             )
         case _:
             verdict = Verdict.FAILED if wrong else Verdict.PASSED
-            if wrong:
+            if wrong and step.premise:
+                verdict = Verdict.ERROR
+                reason = (
+                    f"{step.what}: {wrong[0].field} is {wrong[0].got}, expected {wrong[0].expected}:"
+                    " this guest was not made ready, and nothing is known about the driver"
+                )
+            elif wrong:
                 first = wrong[0]
                 reason = f"{first.rule}: {first.field} is {first.got}, expected {first.expected}"
                 reason += _or_the_file(step, first.rule in _BY_THE_FILE)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.verdict import Verdict
 from tests.seeded.hunt import catalogue, hunt, ordered, run
 from tests.seeded.local_guest import LocalProvider
 from tests.seeded.table import Defect, catchers, defects
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.component
 
 def test_the_sound_sources_pass_all(tmp_path: Path) -> None:
     results = list(run(LocalProvider(), catalogue(), tmp_path))
-    assert {result.id: result.reason for result in results if not result.verdict.is_good} == {}
+    good = (Verdict.PASSED, Verdict.SKIPPED)
+    assert {result.id: result.reason for result in results if result.verdict not in good} == {}
     assert sum(result.verdict.value == "passed" for result in results) >= 150
 
 

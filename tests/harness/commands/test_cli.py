@@ -6,16 +6,19 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from harness import cli
 from harness.commands import run
-from harness.commands.run import Selection, Tally, arguments, exit_code
+from harness.commands.run import Selection, arguments, disagreement, exit_code
 from harness.config import Config
 from harness.errors import UsageError
+from harness.plugin.observation import Item, Observer
 from harness.results import parts
+from harness.verdict import Verdict
 from tests.harness.plugin.test_plugin import CONFTEST, CRASH, HANG, KILL, SCENARIOS, WRONG_SIZE
 from tests.harness.results.test_report import make
 from vm.doctor import Check
@@ -61,7 +64,7 @@ def test_exit_codes_of_run(project: Path, options: str, words: tuple[str, ...], 
     done = kshs(project, "run", "scenarios", "--out", "o", *words)
     assert (done.returncode, says in done.stdout) == (code, True), done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert (project / "o" / "junit.xml").exists()
+    assert (project / "o" / "junit.xml").exists() is (code != 2), "what runs nothing writes nothing"
 
 
 def test_run_leaves_three_files_and_takes_pytest_arguments(project: Path) -> None:
@@ -240,30 +243,50 @@ def test_a_node_id_is_a_path(tmp_path: Path) -> None:
         arguments(Selection(paths=(tmp_path / "y.toml",)), Config())
 
 
+def heard(*verdicts: str, recorded: str = "", uncollected: int = 0, ran: bool = True) -> Observer:
+    """An observer that has heard of scenarios with these verdicts, and read others back from the results."""
+    items = {name: Item(name, scenario=True, now=Verdict(name)) for name in verdicts}
+    kept = Counter(recorded.split()) if recorded else None
+    return Observer(items=items, uncollected=uncollected, ran=ran, recorded=kept)
+
+
 @pytest.mark.parametrize(
-    ("code", "counts", "expected"),
+    ("code", "observer", "expected"),
     [
-        (0, {"passed": 3, "skipped": 1}, run.DONE),
-        (1, {"passed": 3, "failed": 1, "errors": 1}, run.DRIVER),
-        (1, {"passed": 3, "errors": 1}, run.INFRASTRUCTURE),
-        (0, {"skipped": 4}, run.INFRASTRUCTURE),
-        (5, {}, run.USAGE),
-        (4, {}, run.USAGE),
-        (2, {"uncollected": 1}, run.USAGE),
-        (2, {"passed": 1}, run.INFRASTRUCTURE),
-        (3, {"passed": 1}, run.INFRASTRUCTURE),
-        (0, {}, run.INFRASTRUCTURE),
+        (0, heard("passed", "skipped"), run.DONE),
+        (1, heard("passed", "failed", "error"), run.DRIVER),
+        (1, heard("passed", "crashed"), run.DRIVER),
+        (1, heard("passed", "error"), run.INFRASTRUCTURE),
+        (0, heard("skipped"), run.INFRASTRUCTURE),
+        (5, heard(), run.USAGE),
+        (4, heard(), run.USAGE),
+        (2, heard(uncollected=1), run.USAGE),
+        (2, heard("passed"), run.INFRASTRUCTURE),
+        (3, heard("passed"), run.INFRASTRUCTURE),
+        (0, heard(), run.INFRASTRUCTURE),
+        # What was read back from the results counts as much as what pytest says, and the worse of the two.
+        (0, heard("passed", recorded="passed error"), run.INFRASTRUCTURE),
+        (0, heard("passed", recorded="passed failed"), run.DRIVER),
+        (1, heard("passed", "failed", recorded="passed"), run.DRIVER),
+        (1, heard("passed", recorded="passed"), run.INFRASTRUCTURE),
+        (0, heard(ran=False), run.DONE),
+        (2, heard(ran=False), run.INFRASTRUCTURE),
     ],
 )
-def test_nothing_that_did_not_run_is_passed(code: int, counts: dict[str, int], expected: int) -> None:
-    tally = Tally()
-    for name, value in counts.items():
-        setattr(tally, name, value)
-    assert exit_code(code, tally) == expected
+def test_nothing_that_did_not_run_is_passed(code: int, observer: Observer, expected: int) -> None:
+    assert exit_code(code, observer) == expected
 
 
-def test_what_an_earlier_run_left_is_gone_before_anything_else(tmp_path: Path) -> None:
-    """A run that ends early, here for a broken scenario, must not leave its predecessor's verdict."""
+def test_an_exit_code_that_is_not_what_was_seen_is_said() -> None:
+    said = disagreement(0, heard("passed", recorded="passed error"))
+    assert said == "pytest ended with 0, but one of the verdicts is error: the worse of the two counts"
+    assert "nothing is on record that failed" in (disagreement(1, heard("passed")) or "")
+    assert disagreement(0, heard("passed", recorded="passed")) is None
+    assert disagreement(1, heard("failed")) is None
+
+
+def test_what_an_earlier_run_left_stays_until_something_has_run(tmp_path: Path) -> None:
+    """Here nothing runs, for a broken scenario; the exit code says so, and nothing else is touched."""
     out = tmp_path / "out"
     (out / ".parts-dead").mkdir(parents=True)
     for name in ("junit.xml", "results.jsonl", "report.html", "notes.txt"):
@@ -272,9 +295,9 @@ def test_what_an_earlier_run_left_is_gone_before_anything_else(tmp_path: Path) -
     broken.write_text("[[scenario]]\nid = 1\n")
     done = kshs(tmp_path, "run", str(broken), "--out", str(out))
     assert done.returncode == 2, done
-    assert {path.name for path in out.iterdir()} <= {"junit.xml", "notes.txt"}
-    assert (out / "notes.txt").read_text() == "old", "what is not a run's stays"
-    assert not (out / "junit.xml").exists() or (out / "junit.xml").read_text() != "old"
+    assert {path.name: path.read_text() for path in out.iterdir() if path.is_file()} == {
+        "junit.xml": "old", "results.jsonl": "old", "report.html": "old", "notes.txt": "old",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "a CI that cancels"])

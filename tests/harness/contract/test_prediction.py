@@ -116,6 +116,15 @@ def test_what_h8_and_h9_do_not_provide_for_is_a_characteristic(callback: Callbac
     assert predict(request(), Circumstances(callback=callback)).kind is PredictionKind.CHARACTERISTIC
 
 
+def test_a_success_without_output_is_told_as_that_and_not_as_a_wrong_status() -> None:
+    silent = Callback(CallbackKind.OTHER, ntstatus.SUCCESS)
+    made = predict(request(), Circumstances(callback=silent))
+    assert made.kind is PredictionKind.CHARACTERISTIC
+    assert made.reason.startswith("the callback returns STATUS_SUCCESS and writes no output")
+    pending = predict(request(), Circumstances(callback=OTHER))
+    assert "returns STATUS_PENDING (0x00000103), which H9 does not provide for" in pending.reason
+
+
 @pytest.mark.parametrize(
     "circumstances",
     [

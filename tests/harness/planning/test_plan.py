@@ -53,11 +53,12 @@ def test_a_plan_resets_opens_sends_and_cleans_up() -> None:
     assert [item.what for item in made.steps] == [
         "open filter of avshs as @control by the kernel side",
         "reset source before the scenario",
+        "see that source is as after a reset",
         "open filter of avshs as @filter.kernel by the kernel side",
         "open pin source by the kernel side",
         "handshake source by call from kernel mode",
     ]
-    assert [item.index for item in made.steps] == [None, None, None, None, 0]
+    assert [item.index for item in made.steps] == [None, None, None, None, None, 0]
     assert [item.what for item in made.cleanup] == [
         "reset source after the scenario",
         "close everything on the kernel side",
@@ -308,7 +309,7 @@ def test_properties_states_and_devices_are_encoded() -> None:
         {"do": "property_get", "on": "source", "set": str(CONNECTION_PROPERTY_SET), "id": 0, "length": 4},
         {"do": "device", "action": "restart"},
     )
-    state, got = (sent(item) for item in of_kind(made, "PROPERTY")[1:])
+    state, got = (sent(item) for item in of_kind(made, "PROPERTY")[2:])
     assert (state.value, state.value2, state.out_length, state.in_length) == (0, 2, 4, 0)
     assert (got.value2, got.out_length) == (1, 4)
     (device,) = of_kind(made, "DEVICE")

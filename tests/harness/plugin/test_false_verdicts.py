@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
 from harness.errors import UsageError
 from harness.results.folder import claim, release
 from tests.harness.commands.test_cli import ROOT, kshs
-from tests.harness.plugin.test_plugin import CONFTEST, INSTALLED, SCENARIOS, WRONG_SIZE
+from tests.harness.plugin.project import Project
+from tests.harness.plugin.test_plugin import INSTALLED, SCENARIOS, WRONG_SIZE
 
 PLUGIN = () if INSTALLED else ("-p", "harness.plugin.hooks")
 DISK_FULL = """
@@ -44,42 +42,6 @@ def pytest_collection_modifyitems(items):
         if item.name == {name!r}:
             item.add_marker(pytest.mark.{mark})
 """
-
-
-class Project:
-    """A folder with scenarios, in which ``kshs run`` is called."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        (path / "scenarios").mkdir()
-        (path / "scenarios" / "basic.toml").write_text(SCENARIOS)
-        self.conftest()
-
-    def conftest(self, options: str = "", more: str = "") -> None:
-        (self.path / "conftest.py").write_text(CONFTEST.format(root=str(ROOT), options=options) + more)
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return kshs(self.path, "run", "scenarios", "--out", "o", *words)
-
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        lines = (self.path / "o" / "results.jsonl").read_text().splitlines()
-        return [record for record in map(json.loads, lines) if record["kind"] == kind]
-
-    def verdicts(self, kind: str = "scenario") -> dict[str, str]:
-        return {record["id"].rpartition("::")[2]: record["verdict"] for record in self.records(kind)}
-
-    def headline(self) -> str:
-        page = (self.path / "o" / "report.html").read_text()
-        return page.partition("<title>kshs: ")[2].partition("<")[0].split()[0].rstrip(",")
-
-    def junit(self) -> dict[str, str]:
-        """By name: the tag that JUnit readers look for, or passed."""
-        cases = ElementTree.parse(self.path / "o" / "junit.xml").iter("testcase")
-        tags = ("failure", "error", "skipped")
-        return {
-            str(case.get("name")): next((tag for tag in tags if case.find(tag) is not None), "passed")
-            for case in cases
-        }
 
 
 @pytest.fixture
@@ -256,16 +218,33 @@ def test_scenarios_from_elsewhere_are_scenarios(project: Project, workers: tuple
     """Their node ids name no file: pytest gives the path of what lies below its rootdir alone."""
     elsewhere = project.path / "elsewhere"
     elsewhere.mkdir()
-    done = kshs(elsewhere, "run", str(project.path / "scenarios"), "--out", str(project.path / "o"), *workers)
+    # Else the conftest.py there would not be read, and real guests be made.
+    words = (*workers, "--", f"--confcutdir={project.path}")
+    done = kshs(elsewhere, "run", str(project.path / "scenarios"), "--out", str(project.path / "o"), *words)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(project.verdicts()) == 4
     assert project.records("test") == []
     assert "tests in Python" not in done.stdout
 
 
+@pytest.mark.parametrize("named", ["scenarios", "scenarios/basic.toml"])
+def test_what_fails_elsewhere_is_named_with_its_path(project: Project, named: str) -> None:
+    project.conftest(WRONG_SIZE)
+    elsewhere = project.path / "elsewhere"
+    elsewhere.mkdir()
+    file = project.path / "scenarios" / "basic.toml"
+    words = ("--out", str(project.path / "o"), "--", f"--confcutdir={project.path}")
+    done = kshs(elsewhere, "run", str(project.path / named), *words)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"FAILED {file}::h4.short" in done.stdout
+    assert {record["file"] for record in project.records("scenario")} == {str(file)}
+    one = kshs(elsewhere, "run", f"{file}::h4.short", *words)
+    assert one.returncode == 1 and "1 failed" in one.stdout, "what is named can be run again"
+
+
 def test_two_runs_do_not_share_a_folder(project: Project) -> None:
     folder = project.path / "o"
-    assert claim(folder, ())
+    assert claim(folder)
     try:
         done = project.run()
         assert done.returncode == 2, done.stdout + done.stderr
@@ -273,14 +252,15 @@ def test_two_runs_do_not_share_a_folder(project: Project) -> None:
             done.stderr
             == f"kshs: {folder}: another run is writing its results there (give each its own --out)\n"
         )
-        assert not claim(folder, ()), "this process has it already"
+        assert not claim(folder), "this process has it already"
     finally:
         release(folder)
     assert project.run().returncode == 0
 
 
-def test_plain_pytest_leaves_no_earlier_verdict_and_shares_no_folder(project: Project) -> None:
+def test_plain_pytest_keeps_what_it_has_nothing_for_and_shares_no_folder(project: Project) -> None:
     assert project.run().returncode == 0
+    kept = (project.path / "o" / "results.jsonl").read_bytes()
     (project.path / "scenarios" / "basic.toml").write_text(SCENARIOS.replace('"H5"', '"H55"'))
     words = [sys.executable, "-m", "pytest", *PLUGIN, "--kshs-out=o", "scenarios"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
@@ -291,8 +271,8 @@ def test_plain_pytest_leaves_no_earlier_verdict_and_shares_no_folder(project: Pr
         )
 
     assert plain().returncode == 2
-    assert not (project.path / "o" / "results.jsonl").exists()
-    claim(project.path / "o", ())
+    assert (project.path / "o" / "results.jsonl").read_bytes() == kept
+    claim(project.path / "o")
     try:
         assert "another run is writing its results there" in plain().stderr
     finally:
@@ -302,8 +282,8 @@ def test_plain_pytest_leaves_no_earlier_verdict_and_shares_no_folder(project: Pr
 def test_a_claim_that_fails_leaves_nothing_held(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="results cannot be written there"):
-        claim(tmp_path / "file", ())
-    assert claim(tmp_path, ())
+        claim(tmp_path / "file")
+    assert claim(tmp_path)
     release(tmp_path)
     release(tmp_path)
 

@@ -188,20 +188,19 @@ def test_a_guest_that_cannot_be_had_is_said_once_and_latched(pytester: pytest.Py
         options='fail="no space for the template"',
         test_it="def test_it(handshake): handshake()",
     )
-    result.assert_outcomes(errors=5)
+    result.assert_outcomes(errors=1)
     text = "no space for the template (kshs doctor)"
     rows = [r for r in records(pytester) if r["kind"] == "scenario"]
-    assert [r["verdict"] for r in rows] == ["error"] * 4
-    assert {r["reason"] for r in rows} == {text}
+    assert [(r["verdict"], r["reason"]) for r in rows] == [("error", text)]
     assert "Traceback" not in result.stdout.str()
-    result.stdout.fnmatch_lines(["4 scenarios: 4 error"])
+    result.stdout.fnmatch_lines(["kshs: 4 of 5 that were selected did not run", "1 scenario: 1 error"])
     assert "pluggy" not in result.stdout.str().split("ERRORS")[1], "one line each, no stack"
     assert records(pytester)[0]["problem"] == text
 
 
 def test_what_a_failed_deployment_left_lies_in_the_runs_folder(pytester: pytest.Pytester, run: Run) -> None:
     options = 'fail="not signed", artefacts={"setupapi.dev.log": "!!!  sto: no\\n"}'
-    run("--kshs-out=out", options=options).assert_outcomes(errors=4)
+    run("--kshs-out=out", options=options).assert_outcomes(errors=1)
     log = pytester.path / "out" / "setupapi.dev.log"
     assert log.read_text() == "!!!  sto: no\n"
     said = f"deploy: install-device: not signed; all of it: {log}"
@@ -210,10 +209,10 @@ def test_what_a_failed_deployment_left_lies_in_the_runs_folder(pytester: pytest.
 
 def test_the_latch_holds_after_the_first_lease_too(pytester: pytest.Pytester, run: Run) -> None:
     options = KILL + ', fail="no more guests", fail_from=1'
-    run("--kshs-out=out", options=options).assert_outcomes(errors=4)
+    run("--kshs-out=out", options=options).assert_outcomes(errors=2)
     assert [r["reason"] for r in records(pytester) if r["kind"] == "scenario"][1:] == [
         "no more guests (kshs doctor)"
-    ] * 3
+    ]
 
 
 def junit(pytester: pytest.Pytester, name: str = "junit.xml") -> list[ElementTree.Element]:
@@ -294,7 +293,9 @@ def test_two_workers_have_a_lease_each_and_one_result(pytester: pytest.Pytester,
 
 def test_the_latch_reaches_both_workers(pytester: pytest.Pytester, run: Run) -> None:
     pytest.importorskip("xdist")
-    run("-n2", "--kshs-out=out", options='fail="no template"').assert_outcomes(errors=4)
+    result = run("-n2", "--kshs-out=out", options='fail="no template"')
+    assert 1 <= result.parseoutcomes()["errors"] <= 2, "each worker finds it out at most once"
+    result.stdout.fnmatch_lines(["kshs: [23] of 4 that were selected did not run"])
     assert {r["reason"] for r in records(pytester) if r["kind"] == "scenario"} == {
         "no template (kshs doctor)"
     }
@@ -477,19 +478,20 @@ steps = [{ do = "handshake", on = "source" }]
 """
 
 
-def test_a_misspelt_name_in_a_scenario_of_ones_own_is_an_error(pytester: pytest.Pytester, run: Run) -> None:
-    result = run("--kshs-out=out", scenarios=SLIPS)
-    result.assert_outcomes(passed=1, skipped=1, errors=2)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert verdicts(pytester) == {
-        "own.pin": "error", "own.protocol": "error", "own.lack": "skipped", "own.good": "passed",
-    }  # fmt: skip
+def test_a_misspelt_name_in_a_scenario_of_ones_own_is_told_at_collection(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    """Before any guest is made: with a name that is wrong nobody knows what would have been shown."""
+    result = run("--kshs-out=out", scenarios=SLIPS, options='fail="a guest was made"')
+    result.assert_outcomes(errors=1)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
     pin = "scenarios/basic.toml:8: own.pin, open[0]: target sim has no pin sorce (did you mean 'source'?)"
-    result.stdout.fnmatch_lines([glob.escape(pin)])
-    reasons = [r["reason"] for r in records(pytester) if r["kind"] == "scenario"]
-    assert reasons[0] == pin
-    assert reasons[1].startswith("scenarios/basic.toml:17: own.protocol, steps[0].protocol: ")
-    assert "Traceback" not in result.stdout.str()
+    protocol = (
+        "scenarios/basic.toml:17: own.protocol, steps[0].protocol: target sim has no protocol 'acepted'"
+    )
+    result.stdout.fnmatch_lines([glob.escape(pin), f"{glob.escape(protocol)}*"])
+    assert "Traceback" not in result.stdout.str() and "preparing nothing" not in result.stdout.str()
+    assert not (pytester.path / "out").exists()
 
 
 def test_in_the_catalogue_a_name_that_is_nearly_another_is_skipped(

@@ -204,14 +204,6 @@ def test_merging_changes_no_line_of_a_worker(tmp_path: Path) -> None:
     assert {line for line in merged if '"kind":"run"' not in line} == written
 
 
-def test_the_first_guest_that_was_described_is_found_without_the_rest(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text('{"kind":"scenario"}\n{"kind":"sc')
-    (tmp_path / "b").write_text('{"kind":"environment","host":"b"}\nrubbish\nrubbish\n')
-    (tmp_path / "c").write_text("")
-    assert parts.environment_of([tmp_path / name for name in "cab"]) == {"kind": "environment", "host": "b"}
-    assert parts.environment_of([tmp_path / "a", tmp_path / "c"]) is None
-
-
 def test_the_matrix_counts_a_scenario_in_each_of_its_rules_and_routes(tmp_path: Path) -> None:
     matrix = tally.matrix(make(tmp_path))
     assert list(matrix) == ["H3", "H4", "H5", "H6", "H8", "H9", "H10"]

@@ -80,8 +80,8 @@ def test_the_next_one_is_sent_before_this_one_is_cleaned_up_after(make: Make) ->
     runner = make(FakeProvider(bend=bend_op("RELEASE_ALL", 0, wait)))
     begin = runner.journal.begin
 
-    def begun(name: str, lease: str) -> None:
-        begin(name, lease)
+    def begun(name: str, lease: str, file: str = "") -> None:
+        begin(name, lease, file)
         if name == "t.second":
             sent.set()
 

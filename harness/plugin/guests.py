@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests for one process of a session: the provider, the runner, and the latch when there are none."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from drivers.errors import BuildError
+from harness.agent.missing_calls import ask as ask_missing_calls
+from harness.errors import DeployError, HarnessError, UsageError
+from harness.guests import GuestProvider
+from harness.guests.package import find_target
+from harness.guests.provider import VmProvider
+from harness.guests.source import find_guest
+from harness.plugin.guest_words import describe_guest
+from harness.plugin.options import Options
+from harness.plugin.session_folder import SessionFolder
+from harness.results import missing_calls
+from harness.running.runner import Runner
+from vm.errors import InputError, VmError
+from vm.files import write_whole
+
+#: Failures of our own: pytest errors, never failures.
+INFRASTRUCTURE = (HarnessError, VmError, BuildError)
+
+
+class LatchedError(HarnessError):
+    """The guest could not be provided once; said again, in the same words, without another try."""
+
+
+class Guests:
+    """Gives the runner with a guest at hand; what cannot be provided once is not tried again.
+
+    Args:
+        config: of pytest.
+        options: of the plugin.
+        folder: of the session.
+    """
+
+    def __init__(self, config: pytest.Config, options: Options, folder: SessionFolder) -> None:
+        self._config = config
+        self._options = options
+        self._folder = folder
+        self._provider: GuestProvider | None = None
+        self._runner: Runner | None = None
+        self._environment_written = False
+        self._prepared = False
+
+    @property
+    def provider(self) -> GuestProvider:
+        """From the hook `pytest_kshs_provider`, else real guests."""
+        if self._provider is None:
+            given: GuestProvider | None = self._config.hook.pytest_kshs_provider(config=self._config)
+            settings = self._options.settings
+            self._provider = given or VmProvider(
+                settings.vm,
+                find_target(self._options.target_name, settings),
+                self._options.guest_name,
+                source=self._options.drivers(),
+                way=settings.leases_of(self._options.guest_name),
+            )
+        return self._provider
+
+    def check_guest(self) -> None:
+        """That there is a guest of this name; another provider than ours knows its own names.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if isinstance(self.provider, VmProvider):
+            find_guest(self._options.settings.vm, self._options.guest_name)
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Makes guests possible: builds, image, template.  A failure is latched for all processes.
+
+        Raises:
+            UsageError: the target cannot run on such guests; there is no use in trying any scenario.
+        """
+        if self._prepared or self._folder.latched is not None:
+            return
+        try:
+            self.provider.prepare(say)
+            self._prepared = True
+        except UsageError:
+            raise
+        except InputError as error:
+            raise UsageError(str(error)) from None
+        except Exception as error:
+            self.latch(error)
+
+    def runner(self) -> Runner:
+        """The runner with a guest at hand.
+
+        Raises:
+            LatchedError: a guest cannot be provided; the first failure, in its own words.
+        """
+        latched = self._folder.latched
+        if latched is not None:
+            raise LatchedError(latched)
+        try:
+            if self._runner is None:
+                from drivers import abi
+                from harness.contract.capabilities import missing
+
+                self._runner = Runner(self.provider, abi.load(), self._folder.journal, fits=missing)
+            self._runner.ready()
+        except Exception as error:  # whatever a provider raises: no guest is no guest
+            self.latch(error)
+            raise LatchedError(self._folder.latched or str(error)) from None
+        self._write_environment(self._runner.info)
+        return self._runner
+
+    def latch(self, error: Exception) -> None:
+        """No guest can be had from now on, here and in the other workers: nobody tries again."""
+        expected = isinstance(error, INFRASTRUCTURE)
+        text = str(error) if expected else f"unexpected {type(error).__name__}: {error}"
+        self._folder.latch(" ".join(text.split()) + self._keep(error))
+
+    def _keep(self, error: Exception) -> str:
+        """Writes what an error brought along into the run's folder; says where."""
+        out = self._options.out
+        if out is None or not isinstance(error, DeployError):
+            return ""
+        kept = []
+        for name, text in error.artefacts.items():
+            with contextlib.suppress(OSError):
+                out.mkdir(parents=True, exist_ok=True)
+                write_whole(out / name, text)
+                kept.append(str(out / name))
+        return f"; all of it: {', '.join(kept)}" if kept else ""
+
+    # ---- what is known of them ---------------------------------------------
+
+    def _write_environment(self, info: Mapping[str, Any]) -> None:
+        if self._environment_written:
+            return
+        self._environment_written = True
+        self._folder.write(
+            {
+                "kind": "environment",
+                "guest": describe_guest(info),
+                "info": info,
+                "host": dict(self.provider.host()),
+                "target_digest": self.provider.target_digest(),
+            }
+        )
+
+    def missing_calls(self) -> list[str]:
+        """What the last guest's class driver was asked for in vain, where there is such a guest.
+
+        Raises:
+            AgentError, StepHungError: the guest does not answer.
+        """
+        if self._runner is None or self._runner.lease is None:
+            return []
+        return ask_missing_calls(self._runner.ready())
+
+    def write_missing_calls(self) -> None:
+        """Leaves them in this process's part of the results."""
+        names = self.missing_calls()
+        if names:
+            self._folder.write({"kind": missing_calls.KIND, "names": names})
+
+    def junit_properties(self) -> Iterator[tuple[str, str]]:
+        """What every scenario's JUnit entry carries besides its own."""
+        info = self._runner.known_info if self._runner is not None else None
+        if info is not None:
+            guest = describe_guest(info)
+            yield "guest", f"{self._options.guest_name}: {guest['kernel']}"
+            yield "kernel_build", str(guest["kernel_build"])
+        yield "target", self.provider.target().name
+        with contextlib.suppress(*INFRASTRUCTURE):
+            yield "target_digest", self.provider.target_digest()
+
+    def target_record(self) -> dict[str, Any]:
+        """The target in the record of the run."""
+        try:
+            model = self.provider.target()
+        except INFRASTRUCTURE:
+            return {"name": self._options.target_name, "title": None}
+        return {
+            "name": model.name,
+            "title": model.title,
+            "hardware_id": model.hardware_id,
+            "service": model.service,
+        }
+
+    def close(self) -> None:
+        """Gives everything back; never raises."""
+        if self._runner is not None:
+            with contextlib.suppress(Exception):
+                self._runner.close()
+        elif self._provider is not None:
+            with contextlib.suppress(Exception):
+                self._provider.close()
+        self._runner = None
+        self._provider = None

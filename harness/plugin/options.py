@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line and kshs.toml say to the plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import config as settings
+from harness.errors import UsageError
+
+
+class Options:
+    """The plugin's options in one process of a session.
+
+    Raises:
+        UsageError: kshs.toml is wrong.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        path = self._option("kshs_config")
+        self.settings = settings.load(Path(path) if path else None)
+        out = self._option("kshs_out")
+        self.out = Path(out).absolute() if out else None
+
+    def _option(self, name: str) -> Any:
+        return self._config.getoption(name, default=None)
+
+    @property
+    def guest_name(self) -> str:
+        """Recipe of the guest."""
+        return self._option("kshs_guest") or self.settings.run.guest
+
+    @property
+    def target_name(self) -> str:
+        """As the user said it."""
+        return self._option("kshs_target") or self.settings.run.target
+
+    @property
+    def command(self) -> str | None:
+        """The command line for the report; None where pytest was called by itself."""
+        command: str | None = self._option("kshs_command")
+        return command
+
+    @property
+    def selection(self) -> str | None:
+        """The expression of -k, if there is one."""
+        expression: str = self._option("keyword")
+        return expression or None
+
+    @property
+    def only_lists(self) -> bool:
+        """Whether pytest is to show what there is, and to run none of it."""
+        names = ("collectonly", "setuponly", "setupplan")
+        return any(self._option(name) for name in names)
+
+    def drivers(self) -> Path | None:
+        """Another tree of C sources than the installed one.
+
+        Raises:
+            UsageError: there is none at the place that was given.
+        """
+        given = self._option("kshs_drivers")
+        source = Path(given).absolute() if given else self.settings.run.drivers
+        if source is not None and not (source / "abi" / "kshs_abi.h").is_file():
+            raise UsageError(
+                "holds no drivers: abi/kshs_abi.h is missing",
+                where=str(source),
+                hint="give a copy of the project's drivers/ folder",
+            )
+        return source

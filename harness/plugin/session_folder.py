@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder in which the processes of one session leave their parts of the results, and what they share."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.agent.journal import Journal
+from harness.results.folder import PARTS, claim
+from harness.results.parts import PartWriter
+from vm.files import write_whole
+
+_BROKEN = "broken"
+_TAKEN = "taken"
+
+
+class SessionFolder:
+    """One in each process; all of a session speak of the same folder.
+
+    Nothing is made before something is to be left there: a project that merely has kshs installed pays
+    nothing for it.
+
+    Args:
+        out: the directory of the run's results, None where they are kept nowhere.
+        worker: names this process.
+        shared: the folder, where another process has made it.
+    """
+
+    def __init__(self, out: Path | None, worker: str, shared: Path | None = None) -> None:
+        self._out = out
+        self._worker = worker
+        self._alone = shared is None
+        self._path = shared
+        self._writer: PartWriter | None = None
+        self._journal: Journal | None = None
+        self._latch: str | None = None
+        self._here: set[str] = set()
+
+    def make(self) -> Path:
+        """The folder, made where it is not there yet."""
+        if self._path is None:
+            if self._out is not None:
+                claim(self._out)
+                self._path = Path(tempfile.mkdtemp(prefix=PARTS, dir=self._out))
+            else:
+                self._path = Path(tempfile.mkdtemp(prefix="kshs-parts-"))
+        return self._path
+
+    def share(self) -> Path:
+        """The folder, for further processes: from now on they are asked, too."""
+        self._alone = False
+        return self.make()
+
+    @property
+    def parts(self) -> list[Path]:
+        """The parts of the results that there are."""
+        return sorted(self._path.glob("results-*.jsonl")) if self._path is not None else []
+
+    @property
+    def journals(self) -> list[Path]:
+        """What each process was about to send."""
+        return sorted(self._path.glob("journal-*.jsonl")) if self._path is not None else []
+
+    @property
+    def writer(self) -> PartWriter:
+        """This process's part of the results."""
+        if self._writer is None:
+            self._writer = PartWriter(self.make() / f"results-{self._worker}.jsonl")
+        return self._writer
+
+    @property
+    def journal(self) -> Journal:
+        """This process's journal."""
+        if self._journal is None:
+            self._journal = Journal(self.make() / f"journal-{self._worker}.jsonl")
+        return self._journal
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """One more record of this process."""
+        self.writer.write(record)
+
+    # ---- what all processes know ------------------------------------------
+
+    def take(self, nodeid: str) -> bool:
+        """Takes an item for this process; False where one has taken it before.
+
+        Several ways of handing items to workers give one out again when it has killed its worker, or give
+        each to all of them.
+        """
+        if nodeid in self._here:
+            return False
+        self._here.add(nodeid)
+        if self._alone:
+            return True
+        taken = self.make() / _TAKEN
+        taken.mkdir(exist_ok=True)
+        name = hashlib.sha256(nodeid.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
+        try:
+            os.close(os.open(taken / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return False
+        return True
+
+    def latch(self, text: str) -> None:
+        """From now on no guest can be had, here and in the other processes; the first reason stays."""
+        if self.latched is not None:
+            return
+        self._latch = text
+        with contextlib.suppress(OSError):
+            write_whole(self.make() / _BROKEN, text)  # another worker may be reading
+
+    @property
+    def latched(self) -> str | None:
+        """Why no guest can be had; None where it can, or nobody has tried."""
+        if self._latch is None and self._path is not None and not self._alone:
+            with contextlib.suppress(OSError):
+                self._latch = (self._path / _BROKEN).read_text(encoding="utf-8")
+        return self._latch
+
+    # ---- the end -----------------------------------------------------------
+
+    def close(self) -> None:
+        """Closes what this process writes; never raises."""
+        for thing in (self._writer, self._journal):
+            if thing is not None:
+                with contextlib.suppress(Exception):
+                    thing.close()
+        self._writer = self._journal = None
+
+    def remove(self) -> None:
+        """The folder goes; the latch stays known to this process."""
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+            self._path = None

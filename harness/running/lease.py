@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lease in use: taken when it is needed, thrown away after anything that spoiled it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.agent.encode import Encoder
+from harness.agent.frames import info_of
+from harness.agent.journal import Journal
+from harness.agent.session import AgentSession
+from harness.errors import AgentError, HarnessError, StepHungError
+from harness.guests import ChecksGuests, Guest, GuestProvider
+from harness.planning.planned import Sizes
+
+if TYPE_CHECKING:
+    from drivers.abi import Abi
+
+#: Seconds for INFO: it computes digests of drivers.
+_INFO_TIMEOUT = 60.0
+
+
+class LeaseInUse:
+    """One guest at a time, and the session with its agent.
+
+    Args:
+        provider: of guests.
+        abi: of this harness.
+        journal: of what is about to be sent.
+        margin: seconds beyond a step's own time after which it is overdue.
+    """
+
+    def __init__(self, provider: GuestProvider, abi: Abi, journal: Journal, margin: float) -> None:
+        self._provider = provider
+        self._abi = abi
+        self._journal = journal
+        self._margin = margin
+        self._encoder = Encoder(abi)
+        self._guest: Guest | None = None
+        self._session: AgentSession | None = None
+        self._info: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str | None:
+        """Names the lease; None where there is none."""
+        return self._guest.id if self._guest else None
+
+    @property
+    def known_info(self) -> Mapping[str, Any] | None:
+        """What some guest has said of itself; asks nobody."""
+        return self._info
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the guest says of itself (`kshsctl info`); the same for every fork of a template."""
+        if self._info is None:
+            self.ready()
+        if self._info is None:
+            raise HarnessError("the guest has not said what it is")
+        return self._info
+
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the session with the agent, if anything did."""
+        return self._session.failure if self._session is not None else None
+
+    @property
+    def guest(self) -> Guest:
+        """The guest, the present one or a fresh one."""
+        self.ready()
+        if self._guest is None:
+            raise HarnessError("the guest was thrown away while it was being made ready")
+        return self._guest
+
+    @property
+    def held(self) -> Guest:
+        """The guest that something was sent to, whatever has become of it.
+
+        Raises:
+            HarnessError: there is none any more.
+        """
+        if self._guest is None:
+            raise HarnessError("the guest was thrown away while its answers were waited for")
+        return self._guest
+
+    def sizes(self) -> Sizes:
+        """Pointer sizes of the guest's two sides; both are the agent's on the guests there are."""
+        size = self.ready().hello.pointer_size
+        return Sizes(kernel=size, user=size)
+
+    def ready(self) -> AgentSession:
+        """A session on a lease, the present one or a fresh one.
+
+        Raises:
+            HarnessError, VmError, BuildError: the guest cannot be provided.
+        """
+        if self._session is not None and self._session.failure is None:
+            return self._session
+        self.discard()
+        self._guest = self._provider.acquire()
+        try:
+            self._session = AgentSession(
+                self._guest.open_agent(), self._abi, journal=self._journal.sending, margin=self._margin
+            )
+            if self._info is None:
+                info = self._ask_info(self._session)
+                if isinstance(self._provider, ChecksGuests):
+                    self._provider.check_guest(info)
+                self._info = info
+        except BaseException:
+            self.discard()
+            raise
+        return self._session
+
+    def release(self) -> None:
+        """Closes everything that steps of a test's own left open, or throws the lease away."""
+        session = self._session
+        if session is None:
+            return
+        try:
+            for side in ("KERNEL", "USER"):
+                step = self._encoder.step("RELEASE_ALL", side=self._encoder.constant(f"SIDE_{side}"))
+                record = session.run(step, what=f"release all of the {side.lower()} side")
+                if record.outcome != self._encoder.constant("OUTCOME_DONE"):
+                    self.discard()
+                    return
+        except (AgentError, StepHungError):
+            self.discard()
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Throws the lease away; the next use gets a fresh one."""
+        session, self._session = self._session, None
+        guest, self._guest = self._guest, None
+        try:
+            if session is not None:
+                session.close(timeout=1.0, polite=False)
+        finally:
+            if guest is not None:
+                guest.close()
+
+    def _ask_info(self, session: AgentSession) -> Mapping[str, Any]:
+        record = session.run(self._encoder.step("INFO"), what="info", timeout=_INFO_TIMEOUT)
+        return info_of(record)
