@@ -52,7 +52,10 @@ def provision(
         Path | None, typer.Option("--config", metavar="FILE", help="Settings; kshs.toml by default.")
     ] = None,
 ) -> None:
-    """Makes a Windows guest from an evaluation medium: unattended, offline, sealed."""
+    """Makes a Windows guest from an evaluation medium.
+
+    Unattended, offline, to a sealed image (docs/windows.md).
+    """
     loaded = settings.load(config)
     profile = find_profile(name, loaded)
     limits = time_limits(limit or [])
