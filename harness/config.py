@@ -104,6 +104,8 @@ class Config(BaseModel):
             return value
         named = {}
         for name, given in value.items():
+            if isinstance(given, dict) and "name" in given:
+                raise ValueError(f"{name}.name: there is no such key; the guest is called as its table is")
             base = BUILTIN[name].model_dump(exclude_defaults=True) if name in BUILTIN else {}
             named[name] = {**base, **given, "name": name} if isinstance(given, dict) else given
         return named
