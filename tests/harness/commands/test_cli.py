@@ -221,6 +221,7 @@ def test_a_report_of_broken_results_is_2(tmp_path: Path, content: bytes, says: s
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.component
 def test_sources_that_do_not_compile_are_2(tmp_path: Path) -> None:
     source = Path(ROOT / "drivers/avshs")
     for path in source.iterdir():
