@@ -51,6 +51,9 @@ def places(config: VmConfig) -> list[str]:
             "removed by hand only (docs/signing.md)",
         ),
     ]
+    named = {path for path, _, _ in kept}
+    rest = sorted(path for path in config.cache_dir.glob("*") if path not in named)
+    kept += [(path, "of the project's own tests", "remove it by hand") for path in rest]
     rows = [(str(path), _mib(path), what, way) for path, what, way in kept if path.is_dir()]
     if not rows:
         return [f"nothing yet; images and templates will go to {config.cache_dir}"]

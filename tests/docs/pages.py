@@ -104,5 +104,5 @@ def _commands_of(line: str, language: str) -> Iterator[tuple[str, ...]]:
 
 def _usage(text: str) -> list[str]:
     """``kshs run [-n N] [--target NAME\\|FILE]`` as somebody would type it."""
-    words = re.sub(r"[\[\]]", "", text.replace(r"\|", "|")).replace("...", "").split()
+    words = re.sub(r"[\[\]]", "", text.replace(r"\|", "|")).replace("PATHS", "").split()
     return ["2" if word == "N" else word.partition("|")[0] for word in words]

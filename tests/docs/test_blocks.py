@@ -180,8 +180,11 @@ def parse(words: list[str]) -> None:
     """Lets the real command line read them; nothing is run."""
     ours, theirs = cli.split_arguments(words)
     assert not theirs or ours[0] == "run"
+    ours = [word for word in ours if word != "--help"]  # it ends everything, and every command has it
     group: Any = typer.main.get_command(cli.app)
-    context = group.make_context("kshs", list(ours) if ours[:1] != ["--version"] else ["version"])
+    context = group.make_context("kshs", ["version"] if ours in ([], ["--version"]) else ours)
+    if not ours:
+        return
     name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
     command.make_context(name, list(rest), parent=context)
 
