@@ -94,7 +94,8 @@ def cmd(lease: Lease) -> list[str]:
     """What is asked of the guest's SSH server so that it opens cmd; Windows' own does so by itself."""
     if lease.family != "wine":
         return []
-    return [lease.shell.wine(["cmd.exe", "/k", f"cd /d {DIRECTORY}"])]
+    # Enter is a carriage return, of which a terminal makes a line feed; that is Ctrl-J to Wine's console.
+    return [f"stty raw -echo; {lease.shell.wine(['cmd.exe', '/k', f'cd /d {DIRECTORY}'])}"]
 
 
 def _ssh(program: str, lease: Lease, remote: list[str]) -> int:

@@ -52,7 +52,7 @@ def test_for_programs_it_is_json(project: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("command", [("list",), ("run", "--out", "o"), ("run", "--out", "o", "-n", "2")])
+@pytest.mark.parametrize("command", [("list",), ("run", "--out", "o")], ids=["list", "run"])
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -68,6 +68,13 @@ def test_list_and_run_say_alike_what_is_wrong(
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.startswith(says), done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    assert "preparing nothing" not in done.stdout
+
+
+def test_workers_say_once_what_is_wrong(project: Path) -> None:
+    done = kshs(project, "run", "scenarios", "--out", "o", "-n", "2", "--tag", "mods")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr == "kshs: --tag: none of the 4 items there has mods (did you mean modes?)\n"
     assert "preparing nothing" not in done.stdout
 
 
