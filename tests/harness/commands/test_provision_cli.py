@@ -153,6 +153,7 @@ def test_what_the_files_hold_is_told_in_one_line(kshs, medium: Path, tmp_path: P
         assert err.startswith(f"kshs: {path}: {said}") and len(err.splitlines()) == 1, err
 
 
+@pytest.mark.component  # the agent is built
 def test_a_medium_that_will_not_do_ends_with_one_line_and_exit_code_2(  # type: ignore[no-untyped-def]
     kshs, medium: Path, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_medium_that_will_not_do_ends_with_one_line_and_exit_code_2(  # type: 
         assert (code, said in err, len(lines)) == (2, True, 1), err
 
 
+@pytest.mark.component  # the agent is built
 def test_a_server_under_any_name_gets_a_servers_answer_file(kshs, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     iso = make_disc(tmp_path / "m.iso", {"SOURCES/INSTALL.WIM": make_wim(tmp_path, (Image("Server"),))})
     (tmp_path / "kshs.toml").write_text("[guests.lab]\nevaluation_days = 180\n[guests.server-x]\n")
