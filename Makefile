@@ -11,7 +11,7 @@ help:
 	               'make test   everything: lint, unit, component (Wine on this host) and end-to-end tests (QEMU)' \
 	               'make bench  measure leases, requests and the catalogue: out/bench.json and a table' \
 	               'make test-setup-double   of these, a Windows installation played by a double' \
-	               'make unit   the tests that need no guest, in seconds' \
+	               'make unit   the tests that need no guest, compiler, Wine or network' \
 	               'make lint   ruff, mypy --strict, import-linter, clang warnings as errors' \
 	               'make clean  remove images, templates, builds and what dead runs left'
 
@@ -37,7 +37,7 @@ test-setup-double:
 
 unit:
 	@scripts/setup.sh test
-	$(BIN)/python -m pytest -m "not component and not e2e"
+	$(BIN)/python -m pytest -m "not component and not e2e" -n $(N)
 
 lint:
 	@scripts/setup.sh test

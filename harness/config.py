@@ -19,24 +19,31 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     [guests.lab]                # a Windows guest of your own, docs/windows.md
     edition = "ServerStandardEval"
 
-Paths in the file are relative to the file; a `target` with a slash or with the suffix .toml is a path.
+docs/configuration.md has every key.  Paths in the file are relative to the file, or begin with ``~``; a
+`target` with a slash or with the suffix .toml is a path.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from harness.errors import UsageError
-from vm.config import VmConfig
+from harness.text_file import SAVE_AS, NotTextError, decode
+from vm.config import VARIABLES, VmConfig
 from vm.windows.profile import BUILTIN, Way, WindowsProfile
 
 FILE = "kshs.toml"
+SEE = "check --config"
+#: Paths of [vm], which are made absolute before anything looks at them.
+_PATHS = ("cache_dir", "runtime_dir", "apt_sources")
 
 
 class RunConfig(BaseModel):
@@ -97,6 +104,8 @@ class Config(BaseModel):
             return value
         named = {}
         for name, given in value.items():
+            if isinstance(given, dict) and "name" in given:
+                raise ValueError(f"{name}.name: there is no such key; the guest is called as its table is")
             base = BUILTIN[name].model_dump(exclude_defaults=True) if name in BUILTIN else {}
             named[name] = {**base, **given, "name": name} if isinstance(given, dict) else given
         return named
@@ -106,50 +115,93 @@ def load(path: Path | None = None) -> Config:
     """The settings of a file, of ``kshs.toml`` in the working directory, or the defaults.
 
     Raises:
-        UsageError: no such file, no TOML, an unknown key or a wrong value, with its place and a hint.
+        UsageError: no such file, no TOML, an unknown key or a wrong value, with its place and a hint; or a
+            variable of the environment that is wrong, with its name.
     """
+    path = path or _of_working_directory()
     if path is None:
-        path = Path(FILE)
-        if not path.exists():
-            return Config()
+        return _validated({}, None)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise UsageError(f"cannot be read: {why}", where=str(path)) from None
-    try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(decode(path.read_bytes()))
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path), hint=SEE) from None
+    except NotTextError as error:
+        raise UsageError(str(error), where=f"{path}:{error.line}", hint=SAVE_AS) from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"is not TOML: {error}", where=str(path)) from None
+    except RecursionError:
+        raise UsageError("is nested too deeply", where=str(path)) from None
     if "file" in data:
         raise UsageError("file: there is no such key", where=str(path))
+    base = path.absolute().parent
+    if isinstance(data.get("vm"), dict):
+        paths = {key: _anchor(base, data["vm"][key]) for key in _PATHS if key in data["vm"]}
+        data["vm"] = {**data["vm"], **paths}
+    return _anchored(_validated(data, path), path)
+
+
+def _of_working_directory() -> Path | None:
+    """``kshs.toml``; else the one whose name is spelt in capitals, as other systems do."""
+    path = Path(FILE)
+    if path.exists():
+        return path
+    return next((found for found in sorted(Path().iterdir()) if found.name.lower() == FILE), None)
+
+
+def _validated(data: dict[str, Any], path: Path | None) -> Config:
     try:
-        config = Config.model_validate(data)
+        return Config.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(_sentence(first), where=str(path), hint=_hint(first)) from None
-    return _anchored(config, path)
+    variable = _variable_of(first, data)
+    if variable is not None:
+        raise UsageError(
+            f"{_sentence(first).partition(': ')[2]}: {os.environ[variable]}",
+            where=f"environment variable {variable}",
+            hint="unset it, or choose another",
+        )
+    raise UsageError(_sentence(first), where=str(path), hint=_hint(first))
+
+
+def _variable_of(error: ErrorDetails, data: dict[str, Any]) -> str | None:
+    """The variable from which a wrong value came; None where the file said it."""
+    place = error["loc"]
+    said = data.get("vm", {})
+    if not place or place[0] not in ("vm", *VARIABLES) or (isinstance(said, dict) and place[-1] in said):
+        return None
+    variable = VARIABLES.get(str(place[-1]))
+    return variable if variable in os.environ else None
+
+
+def _anchor(base: Path, value: Any) -> Any:
+    """A path of the file, which is relative to it or to a home; whatever else is there instead."""
+    if not isinstance(value, str | Path) or not str(value):
+        return value
+    with contextlib.suppress(RuntimeError):  # no such user: what it names is then not there
+        value = Path(value).expanduser()
+    return base / value
 
 
 def _anchored(config: Config, path: Path) -> Config:
     base = path.absolute().parent
+    run = config.run
     update: dict[str, Any] = {
-        "out": base / config.run.out,
-        "drivers": None if config.run.drivers is None else base / config.run.drivers,
-        "scenarios": None
-        if config.run.scenarios is None
-        else [base / scenario for scenario in config.run.scenarios],
+        "out": _anchor(base, run.out),
+        "drivers": _anchor(base, run.drivers),
+        "scenarios": run.scenarios and [_anchor(base, scenario) for scenario in run.scenarios],
     }
-    target = config.run.target
-    if target not in config.targets and ("/" in target or target.endswith(".toml")):
-        update["target"] = str(base / target)
-    run = config.run.model_copy(update=update)
-    targets = {name: base / target for name, target in config.targets.items()}
+    target = run.target
+    if target not in config.targets and ("/" in target or target.lower().endswith(".toml")):
+        update["target"] = str(_anchor(base, target))
+    targets = {name: _anchor(base, target) for name, target in config.targets.items()}
     guests = {
-        name: guest.model_copy(update={"files": {key: base / file for key, file in guest.files.items()}})
+        name: guest.model_copy(
+            update={"files": {key: _anchor(base, file) for key, file in guest.files.items()}}
+        )
         for name, guest in config.guests.items()
     }
-    return config.model_copy(update={"run": run, "targets": targets, "guests": guests, "file": path})
+    anchored = {"run": run.model_copy(update=update), "targets": targets, "guests": guests}
+    return config.model_copy(update={**anchored, "file": path})
 
 
 def _key(error: ErrorDetails) -> str:
@@ -167,11 +219,15 @@ def _hint(error: ErrorDetails) -> str | None:
     if error["type"] != "extra_forbidden":
         return None
     model: type[BaseModel] = Config
-    for part in error["loc"][:-1]:
+    parts = iter(error["loc"][:-1])
+    for part in parts:
         found: Any = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if get_origin(found) is dict:  # a table of tables that users name
+            found = get_args(found)[1]
+            next(parts, None)
         if not (isinstance(found, type) and issubclass(found, BaseModel)):
             return None
         model = found
     known = [name for name in model.model_fields if name != "file"]
-    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+    near = difflib.get_close_matches(str(error["loc"][-1]).lower(), known, n=1)
     return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"

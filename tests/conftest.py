@@ -1,61 +1,96 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A unit test takes milliseconds: it starts no guest, no Wine, no compiler, and asks no network.
-
-What does is marked `component` or `e2e`; a test that is not and does it all the same fails here, so that
-`make unit` stays what it says.
-"""
+"""A test without the mark `component` or `e2e` starts no compiler, no Wine, no guest, and asks no network."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
-import sys
-from collections.abc import Iterator
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-_HEAVY = ("clang", "ld.lld", "lld", "llvm-rc", "llvm-dlltool", "mmdebstrap", "apt-get", "wine", "wine64")
-_running: list[str] = []
-"""The unit test that runs now, if one does."""
+#: Programs by the beginning of their names.
+REFUSED = (
+    "apt-get",
+    "clang",
+    "debootstrap",
+    "dpkg-deb",
+    "lld",
+    "ld.lld",
+    "llvm-",
+    "mmdebstrap",
+    "qemu-system",
+    "wine",
+    "x86_64-w64-",
+)
+_DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
-def _is_heavy(argument: object) -> bool:
-    if not isinstance(argument, str | bytes | os.PathLike):
-        return False
-    given = os.fsdecode(argument)
-    # A stand-in is a link to something else; a name without a folder is looked up in PATH.
-    name = Path(given).resolve().name if "/" in given else given
-    return name.startswith("qemu-system-") or name.rpartition("-")[0] in _HEAVY or name in _HEAVY
+_CALLED = pytest.StashKey[Path]()
 
 
-def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _running:
-        return
-    if event == "subprocess.Popen":
-        command = arguments[1] if isinstance(arguments[1], list | tuple) else [arguments[0]]
-        # `setpriv ... -- program arguments`: the program is the first word behind the dashes.
-        words = list(command)
-        words = words[words.index("--") + 1 :] if "--" in words else words
-        if words and _is_heavy(words[0]):
-            raise RuntimeError(f"{_running[-1]} starts {words[0]}: mark it component or e2e")
-    elif event == "socket.connect":
-        address = arguments[1]
-        if isinstance(address, tuple) and not ipaddress.ip_address(address[0]).is_loopback:
-            raise RuntimeError(f"{_running[-1]} connects to {address[0]}: mark it component or e2e")
+def _is_unit(item: pytest.Item) -> bool:
+    return not any(item.get_closest_marker(mark) for mark in ("component", "e2e"))
 
 
-sys.addaudithook(_watch)
+def _stubs(config: pytest.Config) -> Path:
+    """A directory in which each of these programs notes that it was called, and fails."""
+    if _CALLED not in config.stash:
+        directory = Path(tempfile.mkdtemp(prefix="kshs-refused-"))
+        config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+        text = f'#!/bin/sh\nprintf "%s\\n" "${{0##*/}} $*" >>"{directory}/.called"\nexit 97\n'
+        for folder in map(Path, _DIRECTORIES):
+            for program in folder.iterdir() if folder.is_dir() else ():
+                if program.name.startswith(REFUSED):
+                    (directory / program.name).write_text(text)
+                    (directory / program.name).chmod(0o755)
+        config.stash[_CALLED] = directory / ".called"
+    return config.stash[_CALLED].parent
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Around fixtures of every scope, too."""
+    if not _is_unit(item):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        _guard(patch, _stubs(item.config))
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Watches from a unit test's first fixture to its last."""
-    if item.get_closest_marker("component") or item.get_closest_marker("e2e"):
-        return (yield)  # type: ignore[return-value]
-    _running.append(item.nodeid)
-    try:
-        return (yield)  # type: ignore[return-value]
-    finally:
-        _running.pop()
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """What another process started, by its name, is told of the test that started that process."""
+    yield
+    called = item.config.stash.get(_CALLED, None)
+    if called is not None and called.exists():
+        first = called.read_text().splitlines()[0]
+        called.unlink()
+        if _is_unit(item):
+            pytest.fail(f"a unit test starts, by another process: {first}")
+
+
+def _guard(patch: pytest.MonkeyPatch, stubs: Path) -> None:
+    begin, connect = subprocess.Popen.__init__, socket.socket.connect
+
+    def started(self: Any, args: Any, *more: Any, **options: Any) -> None:
+        program = Path(os.fspath(args if isinstance(args, str | os.PathLike) else next(iter(args))))
+        installed = str(program.parent) == "." or program.is_relative_to("/usr")
+        if program.name.startswith(REFUSED) and installed:
+            pytest.fail(f"a unit test starts {program.name}: mark it component or e2e, or give it a fake")
+        begin(self, args, *more, **options)
+
+    def connected(self: socket.socket, address: Any) -> None:
+        inet = self.family in (socket.AF_INET, socket.AF_INET6)
+        if inet and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            pytest.fail(f"a unit test asks the network for {address[0]}")
+        connect(self, address)
+
+    patch.setenv("PATH", f"{stubs}{os.pathsep}{os.environ['PATH']}")
+    patch.setattr(subprocess.Popen, "__init__", started)
+    patch.setattr(socket.socket, "connect", connected)

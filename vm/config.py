@@ -18,13 +18,17 @@ SOCKET_PATH_LIMIT = 107
 _LONGEST_SOCKET = len("/r99/lib/qemu/domain-9999-abcdefghijklmnopqrst/monitor.sock")
 
 
+VARIABLES = {"cache_dir": "KSHS_CACHE_DIR", "runtime_dir": "KSHS_RUNTIME_DIR"}
+"""Variables of the environment from which a setting's default comes."""
+
+
 def _default_cache_dir() -> Path:
-    override = os.environ.get("KSHS_CACHE_DIR")
+    override = os.environ.get(VARIABLES["cache_dir"])
     return Path(override) if override else user_cache_path("kshs")
 
 
 def _default_runtime_dir() -> Path:
-    override = os.environ.get("KSHS_RUNTIME_DIR")
+    override = os.environ.get(VARIABLES["runtime_dir"])
     return Path(override) if override else Path(f"/tmp/kshs-{os.getuid()}")  # noqa: S108 - owner is checked
 
 
@@ -68,7 +72,14 @@ class VmConfig(BaseModel):
     @field_validator("cache_dir", "runtime_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        try:
+            path = value.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError(f"there is no user whose home {value.parts[0]} would be") from None
+        there = next(above for above in (path, *path.parents) if os.path.lexists(above))
+        if not there.is_dir():
+            raise ValueError(f"{there} is no directory")
+        return path
 
     @field_validator("runtime_dir")
     @classmethod

@@ -32,7 +32,10 @@ def bench(
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings.")] = None,
 ) -> None:
-    """Measures leases, requests and the whole catalogue; says which goals are met."""
+    """Measures leases, requests and the catalogue.
+
+    Says which goals are met (docs/performance.md).
+    """
     from harness.bench import measure as work
     from harness.bench import plot as bench_plot
 

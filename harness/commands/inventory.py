@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -36,9 +37,47 @@ def inventory(config: VmConfig) -> dict[str, list[str]]:
     return {"images": images, "Windows guests": windows, "templates": templates, "live guests": leases}
 
 
+def places(config: VmConfig) -> list[str]:
+    """Every place outside of a project where kshs keeps something: path, MiB, what it is, what removes it."""
+    kept = [
+        (config.images_dir, "images", "kshs clean --all"),
+        (config.templates_dir, "templates", "kshs clean --all"),
+        (config.cache_dir / "windows", "Windows guests", "kshs clean --guest NAME"),
+        (_builds(), "builds of drivers", "kshs clean --all"),
+        (config.runtime_dir, "live guests", "kshs clean"),
+        (
+            platformdirs.user_data_path("kshs") / "signing",
+            "your test certificate and its key",
+            "removed by hand only (docs/signing.md)",
+        ),
+    ]
+    named = {path for path, _, _ in kept}
+    rest = sorted(path for path in config.cache_dir.glob("*") if path not in named)
+    kept += [(path, "of the project's own tests", "remove it by hand") for path in rest]
+    rows = [(str(path), _mib(path), what, way) for path, what, way in kept if path.is_dir()]
+    if not rows:
+        return [f"nothing yet; images and templates will go to {config.cache_dir}"]
+    width = max(len(row[0]) for row in rows)
+    lines = [f"{path:{width}}  {mib:>7,.0f} MiB  {what}: {way}" for path, mib, what, way in rows]
+    return [*lines, f"{'in all':{width}}  {sum(row[1] for row in rows):>7,.0f} MiB"]
+
+
+def _builds() -> Path:
+    return platformdirs.user_cache_path("kshs") / "drivers"
+
+
+def _mib(directory: Path) -> float:
+    """Room that the files take: blocks and not lengths, since the memory of a template is a sparse file."""
+    size = 0
+    for file in directory.rglob("*"):
+        with contextlib.suppress(OSError):  # removed meanwhile
+            size += file.lstat().st_blocks * 512
+    return size / (1 << 20)
+
+
 def remove_builds() -> list[str]:
     """Removes the cached builds of our drivers; keys stay."""
-    builds = platformdirs.user_cache_path("kshs") / "drivers"
+    builds = _builds()
     if not builds.exists():
         return []
     shutil.rmtree(builds)
@@ -51,10 +90,8 @@ def _sealed(directory: Path) -> list[Path]:
 
 
 def _entry(path: Path) -> str:
-    # Blocks and not lengths: the memory of a template is a sparse file.
-    size = sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
     age = max(0.0, time.time() - (path / "manifest.json").stat().st_mtime)
-    return f"{path.name}  {size / (1 << 20):,.0f} MiB on disk, made {_ago(age)} ago"
+    return f"{path.name}  {_mib(path):,.0f} MiB on disk, made {_ago(age)} ago"
 
 
 def _ago(seconds: float) -> str:

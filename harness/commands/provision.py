@@ -52,8 +52,12 @@ def provision(
         Path | None, typer.Option("--config", metavar="FILE", help="Settings; kshs.toml by default.")
     ] = None,
 ) -> None:
-    """Makes a Windows guest from an evaluation medium: unattended, offline, sealed."""
+    """Makes a Windows guest from an evaluation medium.
+
+    Unattended, offline, to a sealed image (docs/windows.md).
+    """
     loaded = settings.load(config)
+    sha256 = sha256 if sha256 is None else sha256.strip()
     profile = find_profile(name, loaded)
     limits = time_limits(limit or [])
     for file, option in ((iso, "--iso"), (openssh, "--openssh"), (virtio_win, "--virtio-win")):

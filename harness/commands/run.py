@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness import config as settings
+from harness.commands.exit_codes import DONE, DRIVER, INFRASTRUCTURE, USAGE
+from harness.commands.front import call_pytest
 from harness.errors import HarnessError, UsageError
 from harness.guests.package import find_target
 from harness.language.scenario_file import CATALOGUE
@@ -21,7 +23,6 @@ from harness.plugin.observation import Observer
 from harness.results.folder import JUNIT, claim, release
 from harness.verdict import Verdict, worst
 
-DONE, DRIVER, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
 _GOOD = (Verdict.PASSED, Verdict.SKIPPED)
 
 
@@ -31,6 +32,10 @@ class Selection:
 
     paths: tuple[Path, ...] = ()
     keyword: str | None = None
+    rules: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
     guest: str | None = None
     target: str | None = None
     workers: int = 0
@@ -39,9 +44,17 @@ class Selection:
     config: Path | None = None
     pytest_args: tuple[str, ...] = ()
 
+    @property
+    def filters(self) -> list[tuple[str, str]]:
+        """Options of the selection with their values."""
+        kinds = (("rule", self.rules), ("route", self.routes), ("tag", self.tags), ("id", self.ids))
+        return [(name, value) for name, values in kinds for value in values]
+
     def command(self) -> str:
         """As it could be typed again."""
         words = ["kshs", "run", *map(str, self.paths)]
+        for name, word in self.filters:
+            words += [f"--{name}", word]
         for option, value in (
             ("-k", self.keyword),
             ("--guest", self.guest),
@@ -70,7 +83,7 @@ def run(selection: Selection) -> int:
     claim(directory)
     observer = Observer()
     try:
-        code = pytest.main(words, plugins=[_Named(observer)])
+        code = call_pytest(words, [_Named(observer)])
     except BrokenPipeError:
         raise
     except OSError as error:  # junit.xml is pytest's to write
@@ -82,11 +95,13 @@ def run(selection: Selection) -> int:
     finally:
         release(directory)
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
-        raise UsageError("nothing was selected", hint="look at -k and the paths; docs/pytest.md")
-    doubt = disagreement(int(code), observer)
+        raise UsageError(
+            "nothing was selected", hint="look at -k and the paths; kshs list shows what there is"
+        )
+    doubt = disagreement(code, observer)
     if doubt is not None:
         print(f"kshs: {doubt}", file=sys.stderr)
-    return exit_code(int(code), observer)
+    return exit_code(code, observer)
 
 
 class _Named:
@@ -103,15 +118,8 @@ class _Named:
 
 def arguments(selection: Selection, config: settings.Config) -> list[str]:
     """What pytest is called with."""
-    paths = list(selection.paths) or list(config.run.scenarios or [CATALOGUE])
-    for path in paths:
-        # A path may be a pytest node id: file.toml::scenario
-        if not Path(str(path).split("::")[0]).exists():
-            raise UsageError("there is no such file or directory", where=str(path))
     directory = (selection.out or config.run.out).absolute()
-    chosen = ["-p", "harness.plugin.hooks"] if not installed() else []
-    chosen += [
-        f"--rootdir={Path.cwd()}",
+    chosen = [
         "--tb=short",
         f"--junitxml={directory / JUNIT}",
         "-o",
@@ -121,17 +129,34 @@ def arguments(selection: Selection, config: settings.Config) -> list[str]:
         f"--kshs-target={selection.target or config.run.target}",
         f"--kshs-guest={selection.guest or config.run.guest}",
     ]
-    if selection.config is not None:
-        chosen.append(f"--kshs-config={selection.config}")
     if selection.drivers is not None:
         chosen.append(f"--kshs-drivers={selection.drivers.absolute()}")
-    if selection.keyword is not None:
-        chosen += ["-k", selection.keyword]
     if selection.workers:
         chosen += ["-n", str(selection.workers)]
     if "CI" in os.environ:
         chosen += ["--color=no"]
-    return [*chosen, *selection.pytest_args, *map(str, paths)]
+    return [*chosen, *selection.pytest_args, *collection_arguments(selection, config)]
+
+
+def collection_arguments(selection: Selection, config: settings.Config) -> list[str]:
+    """What of it says what is selected.
+
+    Raises:
+        UsageError: a path is not there.
+    """
+    paths = list(selection.paths) or list(config.run.scenarios or [CATALOGUE])
+    for path in paths:
+        # A path may be a pytest node id: file.toml::scenario
+        if not Path(str(path).split("::")[0]).exists():
+            raise UsageError("there is no such file or directory", where=str(path))
+    chosen = ["-p", "harness.plugin"] if not installed() else []
+    chosen.append(f"--rootdir={Path.cwd()}")
+    if selection.config is not None:
+        chosen.append(f"--kshs-config={selection.config}")
+    chosen += [f"--kshs-{name}={value}" for name, value in selection.filters]
+    if selection.keyword is not None:
+        chosen += ["-k", selection.keyword]
+    return [*chosen, *map(str, paths)]
 
 
 def installed() -> bool:

@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING
 from harness.config import Config
 from harness.errors import HarnessError
 from harness.guests import SayProgress
+from harness.guests.kshsctl import DIRECTORY
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
 from harness.guests.source import usable_guest
 from harness.progress import Progress
+from vm.family import Wine
 
 if TYPE_CHECKING:
     from vm.lease import Lease
 
 
-def interact(config: Config, guest: str | None, target: str | None, *, bare: bool) -> int:
+def interact(
+    config: Config, guest: str | None, target: str | None, *, bare: bool, linux: bool = False
+) -> int:
     """Leases a guest, opens a shell in it, throws it away; the shell's exit code.
+
+    The shell is the guest's cmd; with `linux` that of the system below, in guests that have one.
 
     Raises:
         UsageError: there is no such guest.
@@ -61,15 +67,40 @@ def interact(config: Config, guest: str | None, target: str | None, *, bare: boo
             raise
     try:
         with lease:
-            print(f"guest {lease.id}; it goes when this shell ends", flush=True)
-            return _ssh(ssh, lease)
+            print("\n".join(about(lease.id, lease.family, bare=bare)), flush=True)
+            return _ssh(ssh, lease, [] if linux else cmd(lease))
     finally:
         hypervisor.__exit__(None, None, None)
 
 
-def _ssh(program: str, lease: Lease) -> int:
+def about(name: str, family: str, *, bare: bool) -> list[str]:
+    """Where things are in a guest, a line each."""
+    lines = [f"guest {name}; it goes when this shell ends"]
+    wine = family == "wine"
+    if not bare:
+        lines.append(
+            rf"{DIRECTORY}\kshsctl.exe is the agent (info, ping, device HWID: what is there); drivers are in"
+            r" C:\windows\system32\drivers"
+        )
+    if wine:
+        lines.append(
+            f"below is Linux: C: is {Wine().prefix}/drive_c, Wine's words go to {Wine().session_log};"
+            " kshs shell --linux has its shell"
+        )
+    return lines
+
+
+def cmd(lease: Lease) -> list[str]:
+    """What is asked of the guest's SSH server so that it opens cmd; Windows' own does so by itself."""
+    if lease.family != "wine":
+        return []
+    # Enter is a carriage return, of which a terminal makes a line feed; that is Ctrl-J to Wine's console.
+    return [f"stty raw -echo; {lease.shell.wine(['cmd.exe', '/k', f'cd /d {DIRECTORY}'])}"]
+
+
+def _ssh(program: str, lease: Lease, remote: list[str]) -> int:
     from vm import openssh
 
     with tempfile.TemporaryDirectory(prefix="kshs-ssh-") as directory:
-        command = openssh.command(program, lease.endpoint, Path(directory))
+        command = [*openssh.command(program, lease.endpoint, Path(directory)), *remote]
         return subprocess.run(command, env=openssh.environment(), check=False).returncode

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.language.target import check_package, find, package_directory, wrong
+from harness.language.toml_file import is_toml
 
 if TYPE_CHECKING:
     from drivers.build import Build
@@ -53,7 +54,7 @@ def find_target(name: str, config: Config) -> LoadedTarget:
     wanted = name if named is None else str(named)
     settings, key = config.said(name) or (None, "")
     said = "--target" if settings is None else f"{settings}: {key}"
-    if settings is not None and wanted.endswith(".toml") and not Path(wanted).is_file():
+    if settings is not None and is_toml(Path(wanted)) and not Path(wanted).is_file():
         raise UsageError(f"there is no target file {wanted}", said, f"paths in {settings} are relative to it")
     target, file = find(wanted, said=said, others=config.targets)
     check_package(target, file)

@@ -16,7 +16,7 @@ from harness.language.model.check import check
 from harness.language.model.problem import Problem
 from harness.language.model.scenario import Scenario
 from harness.language.needs import unknown_needs
-from harness.language.toml_file import Complaint, TomlFile, TomlFileError
+from harness.language.toml_file import Complaint, TomlFile, TomlFileError, is_toml
 from harness.language.toml_positions import Key
 from harness.language.toml_problems import nearest, validation_problems
 
@@ -86,7 +86,7 @@ def load_located(path: Path) -> list[LocatedScenario]:
 
 
 def load_all(paths: Iterable[Path]) -> list[LocatedScenario]:
-    """The scenarios of several files, or of all ``*.toml`` in directories.
+    """The scenarios of several files, or of all ``*.toml`` in directories (in upper or lower case).
 
     Raises:
         ScenarioError: the first file that is wrong, or two files that use one id.
@@ -94,7 +94,7 @@ def load_all(paths: Iterable[Path]) -> list[LocatedScenario]:
     result: list[LocatedScenario] = []
     seen: dict[str, LocatedScenario] = {}
     for path in paths:
-        for file in sorted(path.glob("*.toml")) if path.is_dir() else [path]:
+        for file in sorted(filter(is_toml, path.iterdir())) if path.is_dir() else [path]:
             for located in load_located(file):
                 name = located.scenario.id
                 if name in seen:

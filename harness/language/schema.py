@@ -1,6 +1,7 @@
-"""The JSON Schemas of scenario and target files, for editors.
+"""The JSON Schemas of scenario files, target files and kshs.toml, for editors.
 
-``python -m harness.language.schema`` writes them into `schemas/`; a test keeps them current.
+``python -m harness.language.schema`` writes them into `schemas/`, and the tables of keys into
+docs/configuration.md; a test keeps them current.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from harness.language.expansion import MAX_EXPANSION
 from harness.language.model.scenario import Scenario
 from harness.language.model.target import Target
 from harness.language.model.values import ID_PATTERN
+from harness.language.settings_schema import PAGE, config_schema, page
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "schemas"
 
@@ -101,15 +103,20 @@ def texts() -> dict[str, str]:
     """The files of `schemas/` by name, as they should be."""
     return {
         f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-        for name, schema in (("scenario", scenario_schema()), ("target", target_schema()))
+        for name, schema in (
+            ("scenario", scenario_schema()),
+            ("target", target_schema()),
+            ("kshs", config_schema()),
+        )
     }
 
 
 def write(directory: Path = DIRECTORY) -> None:
-    """Writes all of them."""
+    """Writes all of them, and the tables of the page."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in texts().items():
         (directory / name).write_text(text, "utf-8")
+    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from harness.errors import UsageError
 from harness.language.model.target import Target, check_target
-from harness.language.toml_file import TomlFile, TomlFileError
+from harness.language.toml_file import TomlFile, TomlFileError, is_toml
 from harness.language.toml_problems import nearest, validation_problems
 
 #: The target files that come with the harness.
@@ -55,7 +55,7 @@ def find(name_or_path: str, *, said: str = "--target", others: Iterable[str] = (
         TargetError: its file is wrong.
     """
     path = Path(name_or_path)
-    if path.suffix == ".toml" or path.is_file():
+    if is_toml(path) or path.is_file():
         return load(path), path
     builtin = BUILTIN / f"{name_or_path}.toml"
     if "/" not in name_or_path and builtin.is_file():

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.language.toml_positions import line_map
+from harness.text_file import SAVE_AS, NotTextError, decode
 
 _AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 _MAX_BYTES = 4 * 1024 * 1024
@@ -56,6 +57,11 @@ def key_text(key: Iterable[str | int]) -> str:
     return text
 
 
+def is_toml(path: Path) -> bool:
+    """Whether a file is called as TOML files are, be it in the capitals of another system."""
+    return path.suffix.lower() == ".toml"
+
+
 class TomlFile:
     """The text of a TOML file, its values, and the lines of its keys.
 
@@ -73,10 +79,9 @@ class TomlFile:
         if len(raw) > _MAX_BYTES:
             raise error(path, [Complaint(1, "", f"{len(raw)} bytes are too many", "split the file by topic")])
         try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError as problem:
-            line = raw.count(b"\n", 0, problem.start) + 1
-            raise error(path, [Complaint(line, "", "is not UTF-8", "save it as UTF-8")]) from None
+            text = decode(raw)
+        except NotTextError as problem:
+            raise error(path, [Complaint(problem.line, "", str(problem), SAVE_AS)]) from None
         try:
             self.data: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as problem:

@@ -41,9 +41,10 @@ def _real_key(loc: tuple[str | int, ...], data: Any) -> Key:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """``did you mean ...?`` for the known word that is most like this one."""
-    found = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {found[0]!r}?" if found else None
+    """``did you mean ...?`` for the known word that is most like this one, in upper or lower case."""
+    by_folded = {name.casefold(): name for name in known}
+    found = get_close_matches(word.casefold(), list(by_folded), n=1, cutoff=0.6)
+    return f"did you mean {by_folded[found[0]]!r}?" if found else None
 
 
 def _explain(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str | None]:

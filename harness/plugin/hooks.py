@@ -21,9 +21,10 @@ from harness.plugin.fixtures import agent, guest, handshake, kshs_runner, target
 from harness.plugin.items import ScenarioFile, ScenarioItem, is_scenario_file
 from harness.plugin.junit_file import JunitFile
 from harness.plugin.observation import NAME as OBSERVER
+from harness.plugin.refusal import refuse
 from harness.plugin.report_words import is_scenario
 from harness.plugin.reports import error_report, guest_test_report, scenario_report
-from harness.plugin.state import INFRASTRUCTURE, STATE, PluginState, usage
+from harness.plugin.state import INFRASTRUCTURE, STATE, PluginState
 from harness.plugin.workers import XdistHooks, bound_restarts, tell_lost_groups
 from harness.progress import Progress
 from harness.results.folder import claim, release
@@ -69,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.getoption("kshs_guest", default=None):
             state.guests.check_guest()
     except UsageError as error:
-        raise usage(error) from None
+        raise refuse(config, error) from None
     if not state.is_worker and not config.pluginmanager.hasplugin(OBSERVER):
         config.pluginmanager.register(state.observer, OBSERVER)
     if config.pluginmanager.hasplugin("xdist"):
@@ -85,7 +86,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         try:
             claim(state.out)
         except UsageError as error:
-            raise usage(error) from None
+            raise refuse(session.config, error) from None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -159,7 +160,7 @@ def _prepare(config: pytest.Config) -> None:
         with Progress() as progress:
             state.guests.prepare(progress.say)
     except UsageError as error:
-        raise usage(error) from None
+        raise refuse(config, error) from None
 
 
 @pytest.hookimpl(wrapper=True)

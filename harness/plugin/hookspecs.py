@@ -19,3 +19,8 @@ def pytest_kshs_provider(config: pytest.Config) -> GuestProvider | None:
     one, guests come from `vm` as kshs.toml and the command line say.  Whoever answers also says
     what the target is.
     """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_kshs_refused(message: str) -> bool | None:
+    """Told one line on what the user asked for wrongly; whoever answers True says it, and pytest does not."""

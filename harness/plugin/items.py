@@ -16,6 +16,7 @@ import pytest
 
 from harness.errors import HarnessError, UsageError
 from harness.language.scenario_file import ScenarioError, load_located
+from harness.language.toml_file import is_toml
 from harness.planning.misspelt import is_portable, misspelt
 from harness.plugin.report_words import Told
 from harness.plugin.state import INFRASTRUCTURE, STATE
@@ -59,17 +60,18 @@ def is_scenario_file(path: Path, *, chosen: bool, named: bool) -> bool:
     ``[[scenario]]`` table and lies in a directory called ``catalogue`` or ``scenarios``, or directly
     in a directory that the user named.  There a file that cannot be read as TOML, or that has a
     ``schema`` and is no target file, is collected as well, so that what is wrong with it is told.
+    Names count in upper case, too.
 
     Args:
         path: of the file.
         chosen: whether the user named the file itself: what is wrong with it is then told.
         named: whether the user named the directory in which it lies.
     """
-    if path.suffix != ".toml":
+    if not is_toml(path):
         return False
-    if chosen or path.name.endswith(SUFFIX):
+    if chosen or path.name.lower().endswith(SUFFIX):
         return True
-    if not named and path.parent.name not in DIRECTORIES:
+    if not named and path.parent.name.lower() not in DIRECTORIES:
         return False
     return _has_scenarios(path)
 
@@ -77,7 +79,7 @@ def is_scenario_file(path: Path, *, chosen: bool, named: bool) -> bool:
 def _has_scenarios(path: Path) -> bool:
     """Also of a file that was meant to have some: a misspelt or broken one must be told, not left out."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError:
         return False
     if _TABLE.search(text):

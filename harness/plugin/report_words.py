@@ -46,7 +46,7 @@ def told_of(report: pytest.TestReport) -> Told | None:
 
 def is_scenario_id(nodeid: str) -> bool:
     """Whether pytest's node id is that of a scenario of a file."""
-    return nodeid.partition("::")[0].endswith(".toml")
+    return nodeid.partition("::")[0].lower().endswith(".toml")
 
 
 def is_scenario(report: pytest.TestReport) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
 from harness.guests import GuestProvider
 from harness.plugin.guests import INFRASTRUCTURE, Guests, LatchedError
 from harness.plugin.observation import NAME, Observer
@@ -21,7 +20,7 @@ from harness.results.parts import AGAIN
 from harness.results.record import ScenarioResult
 from harness.running.runner import Runner
 
-__all__ = ["INFRASTRUCTURE", "STATE", "LatchedError", "PluginState", "usage"]
+__all__ = ["INFRASTRUCTURE", "STATE", "LatchedError", "PluginState"]
 
 STATE = pytest.StashKey["PluginState"]()
 
@@ -128,8 +127,3 @@ class PluginState:
                 self.guests.write_missing_calls()
         self.guests.close()
         self.folder.close()
-
-
-def usage(error: UsageError) -> pytest.UsageError:
-    """A mistake of the user as pytest's own kind."""
-    return pytest.UsageError(str(error))

@@ -197,7 +197,7 @@ def _line(record: Mapping[str, Any]) -> str:
 def _numbered(path: Path, *, torn: bool) -> Iterator[_Line]:
     """Records, each with its line; see `read`."""
     # Not splitlines(): to it, U+2028 and others that JSON leaves as they are end a line, too.
-    lines = path.read_bytes().decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+    lines = path.read_bytes().decode("utf-8-sig", errors="replace").removesuffix("\n").split("\n")
     if lines == [""]:
         return
     for number, line in enumerate(lines, start=1):

@@ -22,6 +22,9 @@ from drivers.errors import BuildError, CompileError, ImportRefused, ToolMissing
 from drivers.version import DRIVER_DATE, stamp_inf, version_text
 from tests.drivers.conftest import write_tree
 
+#: A compiler, and where drivers are loaded Wine, are needed.
+pytestmark = pytest.mark.component
+
 
 def contents(made: Build) -> dict[str, bytes]:
     return {

@@ -19,6 +19,9 @@ from drivers.catalogue_format import AnySet, Attribute, Attributes, Entry, Outer
 from drivers.errors import PackageError, SigningError
 from tests.drivers.second_opinion import verify
 
+#: A compiler, and where drivers are loaded Wine, are needed.
+pytestmark = pytest.mark.component
+
 EXEMPT = 0x58  # CheckSum, from the PE signature
 
 

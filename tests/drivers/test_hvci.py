@@ -11,6 +11,9 @@ import pytest
 from drivers import build, hvci
 from drivers.errors import BuildError
 
+#: A compiler, and where drivers are loaded Wine, are needed.
+pytestmark = pytest.mark.component
+
 EXECUTE = pefile.SECTION_CHARACTERISTICS["IMAGE_SCN_MEM_EXECUTE"]
 WRITE = pefile.SECTION_CHARACTERISTICS["IMAGE_SCN_MEM_WRITE"]
 IAT = pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IAT"]

@@ -12,6 +12,9 @@ from drivers import imports, toolchain
 from drivers.errors import BuildError, ImportRefused
 from drivers.imports import Exports, Offered
 
+#: A compiler, and where drivers are loaded Wine, are needed.
+pytestmark = pytest.mark.component
+
 INSTALLED = next((path for path in imports._WINE_DIRECTORIES if (path / "ntoskrnl.exe").is_file()), None)
 
 OLDEST = "8.0"

@@ -11,6 +11,9 @@ import pytest
 from drivers import toolchain
 from drivers.components import ROOT
 
+#: The header is read by the compiler's preprocessor.
+pytestmark = pytest.mark.component
+
 REFKS = ROOT / "refks"
 DOCUMENT = ROOT.parent / "docs" / "refks.md"
 

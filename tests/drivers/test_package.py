@@ -8,6 +8,9 @@ import pytest
 from drivers import catalogue, inf, package, signing
 from drivers.errors import PackageError
 
+#: A compiler, and where drivers are loaded Wine, are needed.
+pytestmark = pytest.mark.component
+
 
 def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")

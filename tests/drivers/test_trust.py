@@ -21,6 +21,9 @@ from drivers.errors import PackageError
 from tests.drivers import authority
 from tests.drivers.authority import certificate, der, key, pem
 
+#: What is signed here was built.
+pytestmark = pytest.mark.component
+
 Signed = Callable[[Sequence[x509.Certificate], rsa.RSAPrivateKey], Path]
 
 ROOT = certificate("Contoso Root", key(0), authority=True)

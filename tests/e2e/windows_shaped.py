@@ -71,11 +71,13 @@ def disk(config: VmConfig) -> tuple[Path, image.Image]:
         if not target.exists():
             for old in folder.glob("*.raw"):
                 remove_tree(old)
-            remove_tree(folder / "work")  # of a run that failed in between
+            remove_tree(folder / "work")  # of a process that was killed
             work = private_directory(folder / "work")
-            _write(double._kernel_tree(config, package), package, wine.disk, work)
-            (work / "disk").rename(target)
-            remove_tree(work)
+            try:
+                _write(double._kernel_tree(config, package), package, wine.disk, work)
+                (work / "disk").rename(target)
+            finally:
+                remove_tree(work)
     return target, wine
 
 

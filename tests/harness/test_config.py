@@ -101,6 +101,7 @@ def test_a_target_of_the_command_line_is_told_as_such(tmp_path: Path) -> None:
         ("[runn]\n", r"runn: there is no such key \(did you mean run\?\)"),
         ("xyz = 1\n", r"xyz: there is no such key \(known here: run, targets, vm, guests\)"),
         ("file = 'x'\n", "file: there is no such key"),
+        ("[guests.lab]\nname = 'x'\n", r"guests: lab\.name: there is no such key; the guest is called"),
         ("[run\n", "is not TOML"),
         ("[run]\nguest = 3\n", r"run\.guest: input should be a valid string"),
     ],
@@ -116,3 +117,86 @@ def test_errors_name_file_key_and_way_out(tmp_path: Path, text: str, says: str) 
 def test_a_file_that_is_named_must_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         config.load(tmp_path / "none.toml")
+
+
+TEXT = '[run]\nguest = "lab"\n'
+
+
+@pytest.mark.parametrize(
+    "raw", [TEXT.encode(), b"\xef\xbb\xbf" + TEXT.encode(), TEXT.replace("\n", "\r\n").encode()], ids=len
+)
+def test_files_are_taken_as_editors_save_them(tmp_path: Path, raw: bytes) -> None:
+    (tmp_path / "kshs.toml").write_bytes(raw)
+    assert config.load(tmp_path / "kshs.toml").run.guest == "lab"
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (TEXT.encode("utf-16"), r"kshs\.toml:1: is UTF-16, where UTF-8 is needed \(save it as UTF-8\)"),
+        (TEXT.encode("utf-16-le"), r"kshs\.toml:1: is UTF-16"),
+        (TEXT.encode("utf-16-be"), r"kshs\.toml:1: is UTF-16"),
+        (b"[run]\n# gr\xfc\xdfe\n", r"kshs\.toml:2: is not UTF-8 \(save it as UTF-8\)"),
+        (b"[run]\n\n\0\0\n", r"kshs\.toml:3: holds NUL bytes"),
+        (b"a = " + b"[" * 100_000, r"kshs\.toml: is n"),
+    ],
+    ids=["UTF-16", "UTF-16 without its mark", "UTF-16 big-endian", "Latin-1", "NUL", "nested"],
+)
+def test_what_is_no_text_is_told_with_its_line(tmp_path: Path, raw: bytes, says: str) -> None:
+    (tmp_path / "kshs.toml").write_bytes(raw)
+    with pytest.raises(UsageError, match=says) as caught:
+        config.load(tmp_path / "kshs.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_in_capitals_is_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "KSHS.TOML").write_text(TEXT)
+    monkeypatch.chdir(tmp_path)
+    assert config.load().run.guest == "lab"
+    write(tmp_path, '[run]\nguest = "own"\n')
+    assert config.load().run.guest == "own"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("KSHS_RUNTIME_DIR", "/tmp/" + "x" * 120, "runtime_dir must be at most 48 bytes long"),
+        ("KSHS_CACHE_DIR", "/dev/null/cache", "/dev/null is no directory"),
+        ("KSHS_CACHE_DIR", "~nobody-at-all/x", "there is no user whose home ~nobody-at-all would be"),
+    ],
+)
+@pytest.mark.parametrize("file", [None, TEXT], ids=["no file", "a file"])
+def test_a_wrong_variable_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str, file: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, value)
+    if file is not None:
+        write(tmp_path, file)
+    with pytest.raises(UsageError) as caught:
+        config.load()
+    assert str(caught.value).startswith(f"environment variable {name}: {says}"), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_path_of_the_file_is_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KSHS_CACHE_DIR", str(tmp_path))
+    with pytest.raises(UsageError, match=r"kshs\.toml: vm\.cache_dir: /dev/null is no directory"):
+        config.load(write(tmp_path, "[vm]\ncache_dir = '/dev/null/x'\n"))
+
+
+def test_paths_of_guests_are_relative_to_the_file_or_in_a_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/somebody")
+    text = "[vm]\ncache_dir = 'cache'\napt_sources = 'list'\n[run]\nout = '~/o'\ntarget = '~/t.toml'\n"
+    found = config.load(write(tmp_path, text))
+    assert (found.vm.cache_dir, found.vm.apt_sources) == (tmp_path / "cache", tmp_path / "list")
+    assert (str(found.run.out), found.run.target) == ("/somebody/o", "/somebody/t.toml")
+
+
+def test_a_misspelt_key_of_a_guest_has_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"guests\.lab\.memory: there is no such key \(did you mean memory_mib"
+    ):
+        config.load(write(tmp_path, "[guests.lab]\nmemory = 8192\n"))

@@ -38,22 +38,34 @@ while True:
 
 
 def alive(pid: int) -> bool:
+    """Whether it runs; one that has ended stays a zombie for as long as nobody collects it, or not at all."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+def at_home_in(room: Path) -> list[int]:
+    """The processes that work in this directory, also when it was removed meanwhile."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone, or another user's
+            if str(process.joinpath("cwd").readlink()).removesuffix(" (deleted)") == str(room):
+                found.append(int(process.name))
+    return [pid for pid in found if alive(pid)]
 
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "kshs room"
     yield directory
-    for name in ("holder", "agent", "hold", "relay"):
-        file = directory / name
-        if file.exists():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(int(file.read_text()), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while (left := at_home_in(directory)) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    assert not left, "processes stay behind"
 
 
 def start(room: Path, agent: str = AGENT, hold: str | None = None) -> None:
@@ -141,6 +153,14 @@ def test_the_agents_death_ends_the_channel_with_its_code_and_words(room: Path, a
     attached.link.sendall(b"die")
     assert attached.read(1) == b"", "end of stream although our side is still open"
     assert last_words(room) == ("7", "serving\ndying\n")
+
+
+def test_a_process_that_was_collected_is_as_dead_as_one_that_waits_for_it() -> None:
+    ended = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    assert not alive(ended.pid), "a zombie"
+    ended.wait()
+    assert not alive(ended.pid)
 
 
 def test_an_agent_that_is_killed_ends_the_channel(room: Path, attached: Attached) -> None:

@@ -110,6 +110,7 @@ def test_scenarios_and_out_come_from_kshs_toml(project: Path) -> None:
             ("build", "--out", "/dev/null/o"),
             "kshs: /dev/null/o: nothing can be written there: Not a directory",
         ),
+        (("build", "--out", "/dev/full"), "kshs: /dev/full: nothing can be written there: File exists"),
         (("fly",), "kshs: No such command 'fly'"),
         (("version", "--", "-x"), "kshs: only run takes arguments behind --"),
     ],
@@ -125,8 +126,8 @@ def test_bad_usage_is_one_clear_line_and_2(tmp_path: Path, words: tuple[str, ...
 @pytest.mark.parametrize(
     ("guest", "says"),
     [
-        ("nope", "ERROR: there is no guest 'nope' (recipes: wine; or kshs provision)"),
-        ("win11", "ERROR: the guest win11 is not made (run: kshs provision win11 --iso FILE)"),
+        ("nope", "kshs: there is no guest 'nope' (recipes: wine; or kshs provision)"),
+        ("win11", "kshs: the guest win11 is not made (run: kshs provision win11 --iso FILE)"),
     ],
 )
 def test_a_guest_that_is_not_there_is_told_before_any_test(tmp_path: Path, guest: str, says: str) -> None:
@@ -190,6 +191,14 @@ def test_report_is_rendered_again(tmp_path: Path) -> None:
     assert "h4.short" in (tmp_path / "report.html").read_text()
 
 
+def test_a_report_is_made_of_records_that_went_through_an_editor(tmp_path: Path) -> None:
+    make(tmp_path)
+    source = tmp_path / "results.jsonl"
+    source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes().replace(b"\n", b"\r\n"))
+    done = kshs(tmp_path, "report", ".")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -199,6 +208,8 @@ def test_report_is_rendered_again(tmp_path: Path) -> None:
         (b'{"kind": "run", "schema": 99}\n', "results.jsonl: these results have schema 99"),
         (b'{"kind": "run", "schema": 1}\n', "results.jsonl: these are not the records of a run"),
         (b'{"kind": "run"}\n{"kind": "scenario"}\n', "results.jsonl: these are not the records of a run"),
+        (b"[" * 100_000 + b"\n", "results.jsonl:1: this line is no record of a run"),
+        ('{"kind": "run"}\n'.encode("utf-16"), "results.jsonl: is UTF-16, where UTF-8 is needed (save it as"),
     ],
 )
 def test_a_report_of_broken_results_is_2(tmp_path: Path, content: bytes, says: str) -> None:
@@ -210,6 +221,7 @@ def test_a_report_of_broken_results_is_2(tmp_path: Path, content: bytes, says: s
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.component
 def test_sources_that_do_not_compile_are_2(tmp_path: Path) -> None:
     source = Path(ROOT / "drivers/avshs")
     for path in source.iterdir():
@@ -224,9 +236,22 @@ def test_sources_that_do_not_compile_are_2(tmp_path: Path) -> None:
 
 def test_help_and_version(tmp_path: Path) -> None:
     assert kshs(tmp_path).stdout.startswith("Usage: kshs")
-    done = kshs(tmp_path, "version")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert done.returncode == 0 and done.stdout.startswith(f"kshs {project['version']}, ABI ")
+    for word in ("version", "--version"):
+        done = kshs(tmp_path, word)
+        assert done.returncode == 0 and done.stdout.startswith(f"kshs {project['version']}, ABI ")
+
+
+def test_each_command_says_in_one_short_line_what_it_is_for(tmp_path: Path) -> None:
+    said = kshs(tmp_path, "--help").stdout
+    assert "..." not in said.replace("[ARGS]...", "")
+    assert "Exit codes:" in said
+
+
+def test_help_says_what_holds_where_an_option_is_left_out(tmp_path: Path) -> None:
+    said = " ".join(kshs(tmp_path, "run", "--help").stdout.split())
+    for default in ("run.guest, else wine", "run.target, else avshs", "run.out, else out/run"):
+        assert f"[default: ({default})" in said
 
 
 def test_arguments_behind_the_dashes_are_pytests() -> None:

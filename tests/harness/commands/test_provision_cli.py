@@ -42,6 +42,7 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.component  # the agent is built
 def test_dry_run_writes_what_would_be_used(kshs, medium: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, out, err = kshs("provision", "win11", "--iso", medium, "--sha256", _sha256(medium), "--dry-run")
     assert code == 0, err
@@ -69,6 +70,7 @@ def test_dry_run_writes_what_would_be_used(kshs, medium: Path, tmp_path: Path) -
     assert (folder / "provisioning.iso").stat().st_mode & 0o077 == 0, "keys and a password are in it"
 
 
+@pytest.mark.component  # the agent is built
 def test_an_unknown_medium_needs_its_hash(kshs, medium: Path) -> None:  # type: ignore[no-untyped-def]
     code, _, err = kshs("provision", "win11", "--iso", medium, "--dry-run")
     assert code == 2
@@ -93,6 +95,7 @@ def test_wrong_words_are_usage_errors(kshs, medium: Path) -> None:  # type: igno
         assert (code, said in err) == (2, True), err
 
 
+@pytest.mark.component  # the agent is built
 def test_a_guest_of_the_settings(kshs, medium: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "kshs.toml").write_text('[guests.lab]\nedition = "EnterpriseEval"\nfirmware = "bios"\n')
     code, out, err = kshs("provision", "lab", "--iso", medium, "--sha256", _sha256(medium), "--dry-run")
@@ -134,6 +137,7 @@ def test_files_that_cannot_be_read_are_told_at_once(  # type: ignore[no-untyped-
         assert out == "", "nothing was begun"
 
 
+@pytest.mark.component  # the agent is built
 def test_what_the_files_hold_is_told_in_one_line(kshs, medium: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     noise = tmp_path / "noise.iso"
     noise.write_bytes(b"no ISO" * 20_000)
@@ -149,6 +153,7 @@ def test_what_the_files_hold_is_told_in_one_line(kshs, medium: Path, tmp_path: P
         assert err.startswith(f"kshs: {path}: {said}") and len(err.splitlines()) == 1, err
 
 
+@pytest.mark.component  # the agent is built
 def test_a_medium_that_will_not_do_ends_with_one_line_and_exit_code_2(  # type: ignore[no-untyped-def]
     kshs, medium: Path, tmp_path: Path
 ) -> None:
@@ -171,6 +176,7 @@ def test_a_medium_that_will_not_do_ends_with_one_line_and_exit_code_2(  # type: 
         assert (code, said in err, len(lines)) == (2, True, 1), err
 
 
+@pytest.mark.component  # the agent is built
 def test_a_server_under_any_name_gets_a_servers_answer_file(kshs, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     iso = make_disc(tmp_path / "m.iso", {"SOURCES/INSTALL.WIM": make_wim(tmp_path, (Image("Server"),))})
     (tmp_path / "kshs.toml").write_text("[guests.lab]\nevaluation_days = 180\n[guests.server-x]\n")

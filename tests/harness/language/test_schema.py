@@ -8,7 +8,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from harness.language import scenario_file, schema, target
+from harness.config import Config
+from harness.language import scenario_file, schema, settings_schema, target
 
 FILES = sorted(scenario_file.CATALOGUE.glob("*.toml"))
 
@@ -20,7 +21,7 @@ def test_the_checked_in_schema_is_current(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("made", [schema.scenario_schema(), schema.target_schema()])
+@pytest.mark.parametrize("made", [schema.scenario_schema(), schema.target_schema(), schema.config_schema()])
 def test_it_is_a_schema(made: dict[str, object]) -> None:
     jsonschema.Draft202012Validator.check_schema(made)
 
@@ -48,3 +49,39 @@ def test_mistakes_are_seen_in_the_editor(step: dict[str, object]) -> None:
     file = {"schema": 1, "scenario": [{"id": "a", "title": "abc", "rule": "H4", "steps": [step]}]}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(file, schema.scenario_schema())
+
+
+PAGE = settings_schema.PAGE.read_text("utf-8")
+
+
+def test_the_page_of_settings_is_current() -> None:
+    assert settings_schema.page(PAGE) == PAGE, "run: python -m harness.language.schema"
+
+
+@pytest.mark.parametrize("table", sorted(settings_schema.TABLES))
+def test_every_key_of_the_models_is_on_the_page(table: str) -> None:
+    keys = set(settings_schema.TABLES[table].model_fields) - {"name"}
+    section = PAGE.partition(f"<!-- keys of {table} -->")[2].partition("<!-- end -->")[0]
+    assert keys == {line.split("`")[1] for line in section.splitlines() if line.startswith("| `")}
+
+
+def test_every_table_of_the_file_is_on_the_page() -> None:
+    named = {table.partition(".")[0] for table in settings_schema.TABLES} | {"targets"}
+    assert named == set(Config.model_fields) - {"file"}
+    assert all(f"\n## `[{table}" in PAGE for table in named)
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("[run]\nguest = 'wine'\n[targets]\nmine = 'a.toml'\n[vm]\nmemory_mib = 512\n", True),
+        ("[guests.lab]\nfirmware = 'bios'\nlegs = ['hvci']\nleases = 'boot'\n", True),
+        ("[run]\ngest = 'wine'\n", False),
+        ("[vm]\nmemory_mib = 1\n", False),
+        ("[guests.lab]\nname = 'lab'\n", False),
+        ("file = 'x'\n", False),
+    ],
+)
+def test_settings_are_checked_in_the_editor(text: str, good: bool) -> None:
+    checked = jsonschema.Draft202012Validator(schema.config_schema())
+    assert checked.is_valid(tomllib.loads(text)) is good

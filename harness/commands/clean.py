@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kshs clean``: what dead runs left; on request what can be made again, or one Windows guest."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness import config as settings
+from harness.commands.options import ConfigOption, console
+
+
+def clean(
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Templates, builds and the embedded image, too, which the next run makes anew;"
+            " Windows guests stay.",
+        ),
+    ] = False,
+    guest: Annotated[
+        str | None,
+        typer.Option(
+            "--guest", metavar="NAME", help="This Windows guest, too: its sealed image, or what is half made."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Removes what dead runs left behind."""
+    import vm.reaper
+    from harness.commands.inventory import remove_builds
+    from vm.windows import shelf
+
+    vm_config = settings.load(config).vm
+    gone = shelf.remove(vm_config, guest) if guest is not None else []
+    gone += vm.reaper.clean(vm_config) + remove_builds() if everything else vm.reaper.reap(vm_config)
+    say = console().print
+    for line in gone:
+        say(f"removed {line}")
+    if not gone:
+        say("nothing to remove")
+    if everything:
+        for item in shelf.kept(vm_config):
+            say(f"kept Windows guest {item.name} ({item.state}): kshs clean --guest {item.name}")

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kshs run`` on the command line; `harness.commands.run` does it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.options import (
+    ConfigOption,
+    GuestOption,
+    IdOption,
+    KeywordOption,
+    RouteOption,
+    RuleOption,
+    TagOption,
+    TargetOption,
+)
+from harness.errors import HarnessError
+
+
+def run(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATHS",
+            help="Scenario files, directories, Python tests.",
+            show_default="run.scenarios, else the catalogue",
+        ),
+    ] = None,
+    rule: RuleOption = None,
+    route: RouteOption = None,
+    tag: TagOption = None,
+    id_: IdOption = None,
+    keyword: KeywordOption = None,
+    guest: GuestOption = None,
+    target: TargetOption = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "-n",
+            "--workers",
+            min=0,
+            max=32,
+            metavar="N",
+            help="Guests at the same time, each with a process of its own.",
+            show_default="one, in this process",
+        ),
+    ] = 0,
+    drivers: Annotated[
+        Path | None,
+        typer.Option(
+            "--drivers",
+            metavar="DIR",
+            help="C sources to build instead of the installed ones: an altered copy of drivers/.",
+            show_default="run.drivers",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="For junit.xml, results.jsonl and report.html.",
+            show_default="run.out, else out/run",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Runs scenarios; what stands behind -- goes to pytest.
+
+    --rule, --route, --tag and --id may be given several times: one of each kind must hold.
+    """
+    from harness.commands.run import Selection
+    from harness.commands.run import run as run_pytest
+
+    selection = Selection(
+        paths=tuple(paths or ()),
+        keyword=keyword,
+        rules=tuple(rule or ()),
+        routes=tuple(route or ()),
+        tags=tuple(tag or ()),
+        ids=tuple(id_ or ()),
+        guest=guest,
+        target=target,
+        workers=workers,
+        drivers=drivers,
+        out=out,
+        config=config,
+        pytest_args=tuple(context.obj or ()),
+    )
+    try:
+        code = run_pytest(selection)
+    except BrokenPipeError:
+        # To click it would be 1, which here speaks against the driver.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise HarnessError("whoever read the output is gone, and the run ended there") from None
+    raise typer.Exit(code)
