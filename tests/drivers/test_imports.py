@@ -96,6 +96,7 @@ def test_a_module_of_ours_offers_its_exports(built_ks: Path, tmp_path: Path) -> 
     assert "does not have it" in found.reason
 
 
+@pytest.mark.component
 @pytest.mark.parametrize(
     "function", ["ExAllocatePool2", "PsGetProcessImageFileName", "KeQueryInterruptTimePrecise"]
 )
@@ -106,6 +107,7 @@ def test_a_driver_may_import_only_what_the_oldest_kernel_has(tmp_path: Path, fun
         imports.require(driver(tmp_path, "ntoskrnl.exe", function), oldest)
 
 
+@pytest.mark.component
 def test_everything_that_was_built_starts_on_the_oldest_kernel(built: object) -> None:
     """Also the agent: a newer call among its imports would keep it from saying what the guest lacks."""
     build: Any = built
@@ -171,6 +173,7 @@ def test_the_guests_wine_decides(said: str, origin: str) -> None:
     assert imports.wine(said).origin == origin
 
 
+@pytest.mark.component
 def test_what_is_a_stub_in_one_wine_works_in_the_next(tmp_path: Path) -> None:
     image = driver(tmp_path, "ntoskrnl.exe", "ExGetPreviousMode", "ExAllocatePool2")
     old, new = imports.every_wine()
@@ -184,12 +187,14 @@ def test_what_is_a_stub_in_one_wine_works_in_the_next(tmp_path: Path) -> None:
         imports.check(image, [old])
 
 
+@pytest.mark.component
 def test_a_driver_that_loads_nowhere_is_refused_for_what_it_lacks_in_the_best_case(tmp_path: Path) -> None:
     image = driver(tmp_path, "ntoskrnl.exe", "ExGetPreviousMode", "NoSuchFunction")
     with pytest.raises(ImportRefused, match=r"^crafted.sys imports NoSuchFunction from .*Wine 10.0 does not"):
         imports.check(image, imports.every_wine())
 
 
+@pytest.mark.component
 def test_zwcreatefile_loads_and_opens_on_wine(tmp_path: Path) -> None:
     image = driver(tmp_path, "ntoskrnl.exe", "ZwCreateFile")
     assert [imports.missing(image, wine) for wine in imports.every_wine()] == [[], []]
