@@ -43,6 +43,12 @@ max_core = 0
 capability_filters = [ "cpu-unavailable-features" ]
 """
 
+_ONCE_A_PROCESS = {
+    "Too many drivers": "sixteen times is all in one process: use another",
+    "already open with path": "one runtime_dir is all in one process, even when it was closed: use another",
+}
+"""What the embedded driver does not do twice, by libvirt's words."""
+
 _STOPPED = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "the guest shut down",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "destroyed",
@@ -219,8 +225,9 @@ class Hypervisor:
         except libvirt.libvirtError as error:
             said = error.get_error_message() or str(error)
             # Each opening of the embedded driver registers it anew, in a table of sixteen places.
-            often = "Too many drivers" in said
-            hint = "sixteen times is all in one process: use another" if often else "run: kshs doctor"
+            hint = next(
+                (hint for words, hint in _ONCE_A_PROCESS.items() if words in said), "run: kshs doctor"
+            )
             raise VmError(f"libvirt cannot be reached: {said}", uri, hint) from None
         return connection
 

@@ -92,7 +92,9 @@ class Abi:
 
 
 def _quote(text: str) -> str:
-    return ascii(text[:60])
+    """Words of the other side, harmless and at most 80 characters long, however they are escaped."""
+    quoted = ascii(text[:60])
+    return quoted if len(quoted) <= 80 else f"{quoted[:76]}...'"
 
 
 def _line_difference(mine: list[str], theirs: list[str]) -> str:

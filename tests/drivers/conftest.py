@@ -71,6 +71,14 @@ def write_tree(directory: Path) -> Path:
     return directory
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the built tree is no unit test: it compiles."""
+    for item in items:
+        if "built" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.component)
+
+
 @pytest.fixture(scope="session")
 def signer(tmp_path_factory: pytest.TempPathFactory) -> signing.Identity:
     """A signing identity of the test session."""

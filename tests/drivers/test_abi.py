@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from drivers import abi, toolchain
@@ -73,6 +73,7 @@ def test_missing_and_additional_structures_are_named() -> None:
     assert loaded.difference(LAYOUT + "kshs_more 4 x:0\n") == "structure 'kshs_more' exists only there"
 
 
+@example("\U0001f600" * 60)
 @given(st.text())
 def test_any_other_text_is_a_difference(text: str) -> None:
     found = abi.load().difference(text)
