@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.verdict import Verdict
+from harness.verdict import SEVERITY, Verdict
 
 #: Verdicts that somebody has to look at, worst first.
-LOUD = (Verdict.CRASHED, Verdict.HUNG, Verdict.FAILED, Verdict.ERROR)
+LOUD = tuple(v for v in reversed(SEVERITY) if v not in (Verdict.PASSED, Verdict.SKIPPED))
 
 _STATUS = re.compile(r"\b(STATUS_\w+|[A-Z]\w*) \(0x[0-9A-Fa-f]{8}\)")
 _PLACE = re.compile(r"\S+\.(?:sys|dll|exe)\+0x[0-9a-fA-F]+|bugcheck 0x[0-9a-fA-F]+")
