@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The format of every pin, before scenarios are planned: the target file's, or what the pin itself accepts."""
+"""The format of every pin before scenarios are planned: the target file's, or what the pin accepts."""
 
 from __future__ import annotations
 
@@ -84,6 +84,8 @@ def _try(
     candidates = facts.formats[:_MAX_TRIES]
     if not candidates:
         return "; ".join(["the pin offers no format that could be tried", *offer_text(facts)])
+    if facts.communication == "source":
+        return candidates[0]  # it cannot be opened unless it is connected to another pin
     statuses = []
     for candidate in candidates:
         status = _open(target, pin, candidate, session, encoder)
