@@ -12,7 +12,7 @@ from typing import Any
 from drivers.abi import Abi
 from harness.agent.structures import packed
 from harness.contract.handshake_data import HandshakeData
-from harness.language.model.target import INTERFACE_STANDARD, MEDIUM_STANDARD, Format
+from harness.language.model.format import STANDARD_INTERFACE, STANDARD_MEDIUM, Format, Identifier
 
 #: KSPROPSETID_Kshs (kshs_abi.h): the property set of targets with `behaviour`.
 KSHS_PROPERTY_SET = "KSPROPSETID_Kshs"
@@ -23,32 +23,21 @@ CONNECTION_STATE = 0
 PROPERTY_GET = 1
 PROPERTY_SET = 2
 
-#: KSPRIORITY_NORMAL of ks.h; KSINTERFACE_STANDARD_STREAMING and KSMEDIUM_TYPE_ANYINSTANCE are 0.
+#: KSPRIORITY_NORMAL of ks.h.
 _PRIORITY_NORMAL = 0x40000000
-_DATA_FORMAT_SIZE = 64
 
 
-def pin_connect(pin_id: int, data_format: Format, pointer_size: int) -> bytes:
-    """KSPIN_CONNECT and the KSDATAFORMAT behind it, with PinToHandle left to whoever opens.
-
-    Standard streaming interface, standard medium, normal priority: what a pin of an ordinary
-    minidriver is opened with.
-    """
-    interface = INTERFACE_STANDARD.bytes_le + struct.pack("<II", 0, 0)
-    medium = MEDIUM_STANDARD.bytes_le + struct.pack("<II", 0, 0)
+def pin_connect(
+    pin_id: int,
+    data_format: Format,
+    pointer_size: int,
+    interface: Identifier = STANDARD_INTERFACE,
+    medium: Identifier = STANDARD_MEDIUM,
+) -> bytes:
+    """KSPIN_CONNECT and the data format behind it; normal priority, PinToHandle left to whoever opens."""
     handle = struct.pack("<II" if pointer_size == 4 else "<I4xQ", pin_id, 0)
     priority = struct.pack("<II", _PRIORITY_NORMAL, 1)
-    return interface + medium + handle + priority + pack_format(data_format)
-
-
-def pack_format(data_format: Format) -> bytes:
-    """A KSDATAFORMAT of 64 bytes."""
-    return (
-        struct.pack("<IIII", _DATA_FORMAT_SIZE, data_format.flags, data_format.sample_size, 0)
-        + data_format.major.bytes_le
-        + data_format.sub.bytes_le
-        + data_format.specifier.bytes_le
-    )
+    return interface.pack() + medium.pack() + handle + priority + data_format.pack()
 
 
 class Encoder:

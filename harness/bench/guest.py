@@ -53,7 +53,9 @@ class Steps:
             )
         protocol = target.protocols[pin.accepts[0]]
         side, route = encoder.constant("SIDE_KERNEL"), encoder.constant("ROUTE_CALL")
-        connect = encode.pin_connect(pin.id, target.format_of(pin), pointer_size)
+        connect = encode.pin_connect(
+            pin.id, target.format_of(pin), pointer_size, target.interface_of(pin), target.medium_of(pin)
+        )
         size = handshake_size(pointer_size)
         return cls(
             opening=(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from harness.errors import UsageError
+from harness.language.model.format import MAX_BLOCK
 from harness.language.model.target import Target, check_target
 from harness.language.toml_file import TomlFile, TomlFileError, is_toml
+from harness.language.toml_positions import Key
 from harness.language.toml_problems import nearest, validation_problems
 
 #: The target files that come with the harness.
@@ -29,6 +32,7 @@ def load(path: Path) -> Target:
         TargetError: all that is wrong with the file, each with its line.
     """
     file = TomlFile(path, TargetError)
+    _read_block_files(file)
     try:
         target = Target.model_validate(file.data)
     except ValidationError as error:
@@ -40,6 +44,40 @@ def load(path: Path) -> Target:
     if path.resolve().parent != BUILTIN.resolve():
         target.written_in(file.place)
     return target
+
+
+def _read_block_files(file: TomlFile) -> None:
+    """Puts the bytes of every ``block_file`` in its place, so that the model needs no file."""
+    for key, table in _format_tables(file.data):
+        name = table.get("block_file")
+        if not isinstance(name, str) or "block" in table:
+            continue
+        problem = _read_block(file.path.parent / name, table)
+        if problem is not None:
+            raise file.fail([file.complaint((*key, "block_file"), *problem)])
+
+
+def _format_tables(data: dict[str, Any]) -> list[tuple[Key, dict[str, Any]]]:
+    pins = data.get("pin")
+    tables: list[tuple[Key, Any]] = [(("format",), data.get("format"))]
+    for index, pin in enumerate(pins if isinstance(pins, list) else ()):
+        if isinstance(pin, dict):
+            tables.append((("pin", index, "format"), pin.get("format")))
+    return [(key, table) for key, table in tables if isinstance(table, dict)]
+
+
+def _read_block(path: Path, table: dict[str, Any]) -> tuple[str, str | None] | None:
+    """Reads a block into its table; gives what is wrong, and what to do."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BLOCK + 1)
+    except OSError as error:
+        return f"{path}: {error.strerror}", "paths are relative to the target file"
+    if len(data) > MAX_BLOCK:
+        return f"{path} is too long", f"a format block has at most {MAX_BLOCK} bytes"
+    del table["block_file"]
+    table["block"] = data.hex()
+    return None
 
 
 def find(name_or_path: str, *, said: str = "--target", others: Iterable[str] = ()) -> tuple[Target, Path]:

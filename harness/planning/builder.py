@@ -15,7 +15,7 @@ from harness.contract.prediction import ObjectKind, Prediction, Request
 from harness.errors import UsageError
 from harness.language.model import OpenDevice, OpenPin, Pin, Rule, Scenario, Share, Side, Step, Target
 from harness.language.model.check import Handle, handles, shorthand
-from harness.language.model.target import Format
+from harness.language.model.format import Format
 from harness.language.model.values import Route
 from harness.planning.expectations import Names, Wants, success
 from harness.planning.planned import Answer, PlannedStep, Sizes, Want
@@ -238,7 +238,11 @@ class PlanBuilder:
             "OPEN_PIN",
             side=handle.side,
             data=encode.pin_connect(
-                pin.id, data_format or self.target.format_of(pin), self.sizes.of(handle.side)
+                pin.id,
+                data_format or self.target.format_of(pin),
+                self.sizes.of(handle.side),
+                self.target.interface_of(pin),
+                self.target.medium_of(pin),
             ),
             answer=Answer.STATUS,
             wants=success() if wants is None else wants,

@@ -9,6 +9,7 @@ from harness.language.model.expect import (
     RequestExpect,
     SeenExpect,
 )
+from harness.language.model.format import Format
 from harness.language.model.scenario import Scenario
 from harness.language.model.steps import (
     IOCTL_KS_HANDSHAKE,
@@ -34,7 +35,7 @@ from harness.language.model.steps import (
     Wait,
     WaitInside,
 )
-from harness.language.model.target import Format, Pin, Target
+from harness.language.model.target import Pin, Target
 from harness.language.model.values import Buffer, Mode, Route, Rule, Side, State, Strict
 
 __all__ = [

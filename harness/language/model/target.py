@@ -8,30 +8,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, StringConstraints
 
+from harness.language.model.format import (
+    STANDARD_INTERFACE,
+    STANDARD_MEDIUM,
+    UNKNOWN_FORMAT,
+    Format,
+    Identifier,
+)
 from harness.language.model.problem import Problem
-from harness.language.model.values import Dword, Guid, Name, Strict, Word
-
-#: KSDATAFORMAT_SPECIFIER_NONE of ksmedia.h.
-SPECIFIER_NONE = uuid.UUID("0f6417d6-c318-11d0-a43f-00a0c9223196")
-#: KSINTERFACESETID_Standard and KSMEDIUMSETID_Standard of ks.h.
-INTERFACE_STANDARD = uuid.UUID("1a8766a0-62ce-11cf-a5d6-28db04c10000")
-MEDIUM_STANDARD = uuid.UUID("4747b320-62ce-11cf-a5d6-28db04c10000")
+from harness.language.model.values import Guid, Name, Strict, Word
 
 #: A protocol that nobody has: made once for this harness, never to be used for anything.
 UNKNOWN_PROTOCOL = uuid.UUID("6b2f7aff-52d3-4c0e-9e1b-0b9c1b7d5a01")
 NULL_PROTOCOL = uuid.UUID(int=0)
 #: Names that every scenario may use whatever the target calls its own.
 PROTOCOL_WORDS = ("accepted", "unknown", "null")
-
-
-class Format(Strict):
-    """The KSDATAFORMAT that a pin is opened with; it must match one of its data ranges."""
-
-    major: Guid
-    sub: Guid
-    specifier: Guid = SPECIFIER_NONE
-    sample_size: Dword = 0
-    flags: Dword = 0
 
 
 class Answer(Strict):
@@ -51,6 +42,8 @@ class Pin(Strict):
     accepts: list[str] = Field(default_factory=list, description="protocols it accepts, by name (rule H9)")
     answer: Answer | None = Field(None, description="what it puts out; not compared where this is absent")
     format: Format | None = Field(None, description="where it differs from the target's")
+    interface: Identifier | None = Field(None, description="where it differs from the target's")
+    medium: Identifier | None = Field(None, description="where it differs from the target's")
     max_instances: int = Field(1, ge=1, le=1000, description="how often it can be open at once")
 
 
@@ -69,7 +62,13 @@ class Target(Strict):
     service: Name | Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
     category: Guid = Field(description="interface category by which the filter is found")
     behaviour: bool = Field(False, description="whether it has the property set of docs/target.md")
-    format: Format
+    format: Format | None = Field(
+        None, description="of its pins, where they do not say otherwise; where nobody says, the pin is asked"
+    )
+    interface: Identifier = Field(
+        STANDARD_INTERFACE, description="KSPIN_INTERFACE; standard streaming by default"
+    )
+    medium: Identifier = Field(STANDARD_MEDIUM, description="KSPIN_MEDIUM; the standard one by default")
     protocols: dict[Name, Guid] = Field(default_factory=dict)
     pin: list[Pin] = Field(min_length=1, max_length=64)
 
@@ -78,8 +77,20 @@ class Target(Strict):
         return next((pin for pin in self.pin if ref in (pin.id, pin.name)), None)
 
     def format_of(self, pin: Pin) -> Format:
-        """The format that a pin is opened with."""
-        return pin.format or self.format
+        """The format that a pin is opened with; `UNKNOWN_FORMAT` where the pin is still to be asked."""
+        return pin.format or self.format or UNKNOWN_FORMAT
+
+    def interface_of(self, pin: Pin) -> Identifier:
+        """The interface that a pin is opened with."""
+        return pin.interface or self.interface
+
+    def medium_of(self, pin: Pin) -> Identifier:
+        """The medium that a pin is opened with."""
+        return pin.medium or self.medium
+
+    def asks(self, pin: Pin) -> bool:
+        """Whether the file leaves a pin's format to the pin."""
+        return pin.format is None and self.format is None
 
     def protocol_name(self, protocol: uuid.UUID) -> str | None:
         """What the target calls a protocol, None for one that it does not name."""
