@@ -47,9 +47,16 @@ class Options:
 
     @property
     def selection(self) -> str | None:
-        """The expression of -k, if there is one."""
-        expression: str = self._option("keyword")
-        return expression or None
+        """What was selected by: the expression of -k, behind the other options where there are some."""
+        expression: str | None = self._option("keyword") or None
+        words = [
+            f"--{kind} {word}"
+            for kind in ("rule", "route", "tag", "id")
+            for word in self._option(f"kshs_{kind}") or ()
+        ]
+        if not words:
+            return expression
+        return " ".join([*words, *([f"-k {expression}"] if expression else [])])
 
     @property
     def only_lists(self) -> bool:

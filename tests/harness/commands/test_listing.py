@@ -91,6 +91,7 @@ def test_run_takes_the_same_filters_and_keeps_them_in_its_command(project: Path)
     done = kshs(project, "run", "scenarios", "--out", "o", "--id", "h[46].*", "--route", "call")
     assert "1 scenario: 1 passed" in done.stdout, done.stdout + done.stderr
     run = parts.read(project / "o" / "results.jsonl")[0]
+    assert run["selection"] == "--route call --id h[46].*"
     assert run["command"] == "kshs run scenarios --route call --id 'h[46].*' --out o"
 
 
