@@ -12,7 +12,12 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# Tests time nothing: a busy machine is no failure.
+hypothesis.settings.register_profile("kshs", deadline=None)
+hypothesis.settings.load_profile("kshs")
 
 #: Programs by the beginning of their names.
 REFUSED = (

@@ -220,6 +220,9 @@ class PlanBuilder:
         wants: tuple[Want, ...] | None = None,
     ) -> OpenObject:
         """A pin under a name; `sink` is connected to it, `parent` the filter it is created on."""
+        why = self.target.why_unopened(pin)
+        if why is not None and data_format is None:
+            raise UsageError(f"pin {pin.name} does not open: {why}", *self.target.places_of_pin(pin)[-1:])
         handle = self.handles[name]
         owner = parent or self.own_filter(handle.side)
         item = OpenObject(name, ObjectKind.PIN, handle.side, self.slot(handle.side), pin=pin)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness import ntstatus
@@ -17,49 +15,67 @@ if TYPE_CHECKING:
     from harness.agent.session import AgentSession
     from harness.language.model import Pin, Target
 
+_NO_MATCH = 0xC0000272
 #: Formats that are tried on one pin.
 _MAX_TRIES = 16
 _TIMEOUT_MS = 15_000
 
 
-@dataclass(frozen=True, slots=True)
-class Formats:
-    """What came of asking.
+def resolve(target: Target, session: AgentSession, encoder: Encoder) -> Target:
+    """The target with a format for every pin that opens with one, and with the reasons why others do not.
 
-    `target` has a format for every pin that could be opened with one; `unopened` says, by the pin's name, why
-    another cannot be; `facts` is what the filter said, by the pin's id.
-    """
-
-    target: Target
-    unopened: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[int, PinFacts] = field(default_factory=dict)
-
-
-def resolve(target: Target, session: AgentSession, encoder: Encoder) -> Formats:
-    """Finds a format for every pin whose file leaves it to the pin.
+    Asked are the pins whose format the file leaves to them; tried are those too whose format it says, unless
+    the target has the sample's property set and so is known to the harness.
 
     Raises:
         AgentError, StepHungError: the guest or its driver was lost on the way.
     """
-    open_questions = [pin for pin in target.pin if target.asks(pin)]
-    if not open_questions:
-        return Formats(target)
+    asked = [pin for pin in target.pin if target.asks(pin)]
+    doubtful = [] if target.behaviour else [pin for pin in target.pin if not target.asks(pin)]
+    if not asked and not doubtful:
+        return target
     try:
         facts = {item.id: item for item in ask(session, encoder, target.category)}
     except FilterGoneError as error:
-        return Formats(target, {pin.name: str(error) for pin in open_questions})
+        # What scenarios say of a filter that is not there is theirs to say; a format cannot be had.
+        return target.opened_with({}, {pin.name: str(error) for pin in asked})
     found: dict[int, Format] = {}
     unopened: dict[str, str] = {}
-    for pin in open_questions:
+    for pin in asked:
         chosen = _try(target, pin, facts.get(pin.id), session, encoder)
         if isinstance(chosen, Format):
             found[pin.id] = chosen
         else:
             unopened[pin.name] = chosen
-    pins = [
-        pin.model_copy(update={"format": found[pin.id]}) if pin.id in found else pin for pin in target.pin
-    ]
-    return Formats(target.model_copy(update={"pin": pins}), unopened, facts)
+    for pin in doubtful:
+        why = _refused(target, pin, facts.get(pin.id), session, encoder)
+        if why is not None:
+            unopened[pin.name] = why
+    return target.opened_with(found, unopened)
+
+
+def _refused(
+    target: Target, pin: Pin, facts: PinFacts | None, session: AgentSession, encoder: Encoder
+) -> str | None:
+    """Why a pin does not open with what the file says, where that is not the driver's failure; else None.
+
+    Refused for its format (STATUS_NO_MATCH), or with something in the request that the pin does not offer:
+    the file is wrong.  Any other refusal is left to the scenarios, as is a pin that is not described.
+    """
+    if facts is None or facts.communication == "source":
+        return None
+    data_format = target.format_of(pin)
+    status = _open(target, pin, data_format, session, encoder)
+    if status == 0:
+        return None
+    wrong = mismatches(facts, data_format, target.interface_of(pin), target.medium_of(pin))
+    if status != _NO_MATCH and not wrong:
+        return None
+    asked = (
+        f"{64 + len(data_format.block)} bytes {data_format.major}/{data_format.sub}/{data_format.specifier}"
+    )
+    told = explain(target, pin, facts, data_format)
+    return "; ".join([f"{ntstatus.name(status)} for a format of {asked}", *told])
 
 
 def explain(

@@ -13,9 +13,11 @@ from harness.agent.session import AgentSession
 from harness.errors import AgentError, HarnessError, StepHungError
 from harness.guests import ChecksGuests, Guest, GuestProvider
 from harness.planning.planned import Sizes
+from harness.running.formats import resolve
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
+    from harness.language.model import Target
 
 #: Seconds for INFO: it computes digests of drivers.
 _INFO_TIMEOUT = 60.0
@@ -40,6 +42,7 @@ class LeaseInUse:
         self._guest: Guest | None = None
         self._session: AgentSession | None = None
         self._info: Mapping[str, Any] | None = None
+        self._target: Target | None = None
 
     @property
     def name(self) -> str | None:
@@ -84,6 +87,12 @@ class LeaseInUse:
             raise HarnessError("the guest was thrown away while its answers were waited for")
         return self._guest
 
+    def target(self) -> Target:
+        """The target, with the formats that its pins were found to open with."""
+        if self._target is None:
+            self.ready()
+        return self._target or self._provider.target()
+
     def sizes(self) -> Sizes:
         """Pointer sizes of the guest's two sides; both are the agent's on the guests there are."""
         size = self.ready().hello.pointer_size
@@ -108,10 +117,29 @@ class LeaseInUse:
                 if isinstance(self._provider, ChecksGuests):
                     self._provider.check_guest(info)
                 self._info = info
+            if self._target is None and not self._resolve(self._session):
+                self.discard()
+                return self.ready()
         except BaseException:
             self.discard()
             raise
         return self._session
+
+    def _resolve(self, session: AgentSession) -> bool:
+        """Finds the formats of the target's pins; False where the driver was lost over the question.
+
+        Such a driver is for the scenarios to show, on a guest of their own.
+        """
+        target = self._provider.target()
+        try:
+            self._target = resolve(target, session, self._encoder)
+        except (AgentError, StepHungError) as error:
+            asked = [pin for pin in target.pin if target.asks(pin)]
+            self._target = target.opened_with(
+                {}, {pin.name: f"asked for its formats: {error}" for pin in asked}
+            )
+            return False
+        return True
 
     def release(self) -> None:
         """Closes everything that steps of a test's own left open, or throws the lease away."""

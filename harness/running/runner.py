@@ -286,7 +286,7 @@ class Runner:
             NotApplicable: this target cannot show it, or it stands on what always hangs.
             UsageError: the scenario contradicts itself.
         """
-        planned = plan(scenario, self.provider.target(), self.sizes)
+        planned = plan(scenario, self._lease.target(), self.sizes)
         reason = self._hangs.skips(planned)
         if reason is not None:
             raise NotApplicable(reason)
@@ -306,7 +306,7 @@ class Runner:
         if session.failure is not None or self.fits(scenario, self.info) is not None:
             return
         try:
-            planned = plan(scenario, self.provider.target(), self.sizes)
+            planned = plan(scenario, self._lease.target(), self.sizes)
         except (NotApplicable, UsageError):
             return  # said when its turn comes
         if self._hangs.told(planned) is None:

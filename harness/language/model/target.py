@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints
 
@@ -51,6 +51,7 @@ class Target(Strict):
     """A driver package and what the harness must know of it."""
 
     _place: Callable[[Sequence[str | int]], str] | None = PrivateAttr(None)
+    _unopened: dict[str, str] = PrivateAttr(default_factory=dict)
 
     schema_: Literal[1] = Field(alias="schema")
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
@@ -87,6 +88,17 @@ class Target(Strict):
     def medium_of(self, pin: Pin) -> Identifier:
         """The medium that a pin is opened with."""
         return pin.medium or self.medium
+
+    def opened_with(self, formats: Mapping[int, Format], unopened: Mapping[str, str]) -> Self:
+        """The same with formats by pin id, and with the reasons why other pins, by name, do not open."""
+        pins = [pin.model_copy(update={"format": formats.get(pin.id, pin.format)}) for pin in self.pin]
+        found = self.model_copy(update={"pin": pins})
+        found._unopened = dict(unopened)
+        return found
+
+    def why_unopened(self, pin: Pin) -> str | None:
+        """Why a pin does not open as the target file says, where a guest has shown that it does not."""
+        return self._unopened.get(pin.name)
 
     def asks(self, pin: Pin) -> bool:
         """Whether the file leaves a pin's format to the pin."""
