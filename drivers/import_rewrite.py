@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +76,24 @@ def require_no_framework(driver: Path) -> None:
             str(driver),
             hint=_FRAMEWORK_HINT,
         )
+
+
+def with_library(offered: Offered, library: Supplied | None = None) -> Offered:
+    """What a Wine offers together with the support library, for checks of imports.
+
+    Functions of the library count as there, and so do the modules that it stands for where Wine has none.
+    """
+    from drivers.imports import Exports
+
+    library = library or supplied()
+    modules = dict(offered.modules)
+    for name in KERNEL_MODULES & modules.keys():
+        own = modules[name]
+        refused = {one: why for one, why in own.refused.items() if one not in library.kernel}
+        modules[name] = Exports(own.functions | library.kernel, refused)
+    for name, functions in library.stubs.items():
+        modules.setdefault(name, Exports(functions))
+    return replace(offered, modules=modules)
 
 
 def rewrite(driver: Path, offered: Offered, library: Supplied | None = None) -> Rewritten:

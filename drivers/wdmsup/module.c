@@ -6,12 +6,13 @@
 
 DRIVER_INITIALIZE DriverEntry;
 
-/* Nobody calls it: the library is loaded for the sake of its exports. */
+/* Wine takes a module that imports ntdll.dll for one of user mode, and calls its entry point as DllMain: the
+ * answer is its TRUE, and a success for whoever calls it as a driver's. */
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
 {
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);
-    return STATUS_SUCCESS;
+    return 1;
 }
 
 VOID SupStay(VOID)

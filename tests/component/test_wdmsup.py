@@ -51,10 +51,13 @@ def seen(
             (guest.drivers / build.wdmsup.name).write_bytes(build.wdmsup.read_bytes())
             guest.put(package.inf)
             guest.put(driver)
-            guest.kshsctl("install-device", f"C:\\kshs\\{package.inf.name}", "Root\\KshsSupport", "KshsSupport")
+            guest.kshsctl(
+                "install-device", f"C:\\kshs\\{package.inf.name}", "Root\\KshsSupport", "KshsSupport"
+            )
             text = guest.run("reg", "query", KEY).stdout
             values = re.findall(r"^\s+(\S+)\s+REG_DWORD\s+0x([0-9a-f]+)", text, re.MULTILINE)
-            yield {name: int(value, 16) for name, value in values}, guest.must("info")["unimplemented_calls"]
+            called = guest.must("info")["ks"]["unimplemented_calls"]
+            yield {name: int(value, 16) for name, value in values}, called
         finally:
             guest.stop()
 
