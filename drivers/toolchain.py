@@ -159,7 +159,8 @@ class Toolchain:
         flags = [*_COMMON_FLAGS]
         if options.foreign:
             flags = [flag for flag in flags if flag != "-Werror"]
-            flags += ["-isystem", str(COMPAT)]
+            # ks.h writes GUIDs as flat lists, and a descriptor is rarely written to its last field.
+            flags += ["-Wno-missing-braces", "-Wno-missing-field-initializers", "-isystem", str(COMPAT)]
         if options.cplusplus:
             flags = [flag for flag in flags if flag not in _C_FLAGS] + [*_CPLUSPLUS_FLAGS]
         flags += _KERNEL_FLAGS if options.kernel else _USER_FLAGS
