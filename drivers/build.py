@@ -22,7 +22,7 @@ import platformdirs
 from filelock import FileLock
 
 from drivers import toolchain
-from drivers.components import COMPONENTS, PACKAGE_NAME, ROOT, read_tree
+from drivers.components import COMPONENTS, PACKAGE_NAME, ROOT, WDMSUP, read_tree
 from drivers.errors import BuildError, CompileError, ImportRefused
 from drivers.files import write_atomically
 from drivers.job import Job
@@ -41,7 +41,7 @@ _refused: dict[str, BuildError] = {}
 
 @dataclass(frozen=True)
 class Build:
-    """A complete build: agent, client, reference class driver, the sample target's package and PDBs.
+    """A complete build: agent, client, class driver, support library, the sample target's package and PDBs.
 
     ``digest`` is that of all these files' contents: what a guest is given, not what it was made of.
     """
@@ -50,6 +50,7 @@ class Build:
     agent: Path
     client: Path
     refks: Path
+    wdmsup: Path
     avshs: Package
     digest: str
     pdbs: list[Path]
@@ -167,6 +168,7 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
         agent=directory / "kshsctl.exe",
         client=directory / "ksclient.sys",
         refks=directory / ks_module,
+        wdmsup=directory / WDMSUP.image,
         avshs=Package(
             name=PACKAGE_NAME,
             directory=package,
@@ -211,6 +213,7 @@ def paths(made: Build) -> Iterator[tuple[str, Path]]:
     yield "agent", made.agent
     yield "client", made.client
     yield "reference class driver", made.refks
+    yield "support library for Wine", made.wdmsup
     yield "sample target", made.avshs.directory
     for pdb in made.pdbs:
         yield "symbols", pdb

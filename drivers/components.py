@@ -26,11 +26,24 @@ class Component:
     also: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ("-lntoskrnl", "-lhal")
     needs_ks: bool = False
+    definition: str = ""
+    """A .def file in its folder that names its exports."""
+    wine_only: bool = False
 
 
 REFKS = Component("refks", "ks.sys", True, "kshs reference class driver")
+WDMSUP = Component(
+    "wdmsup",
+    "wdmsup.sys",
+    True,
+    "kshs support library for drivers on Wine",
+    libraries=("-lntoskrnl", "-lhal", "-lntdll"),
+    definition="wdmsup.def",
+    wine_only=True,
+)
 COMPONENTS = (
     REFKS,
+    WDMSUP,
     Component("ksclient", "ksclient.sys", True, "kshs kernel-mode client", needs_ks=True),
     Component("avshs", "avshs.sys", True, "kshs sample target", needs_ks=True),
     Component(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A driver package from a folder with C sources and an INF: what a team without a WDK at hand needs.
+"""A driver package from a folder with C or C++ sources and an INF: what a team without a WDK at hand needs.
 
 The toolchain, the signing identity and the catalogue are those of the project's own drivers, and
 docs/your-driver.md walks through it.  A package that was built elsewhere needs none of this:
@@ -15,14 +15,18 @@ from pathlib import Path
 
 import platformdirs
 
-from drivers import catalogue, inf, seh, signing, toolchain
+from drivers import catalogue, imports, inf, seh, signing, toolchain
 from drivers.components import ROOT
 from drivers.errors import BuildError, PackageError
 from drivers.files import find, write_atomically
 from drivers.package import Package, load
 from drivers.toolchain import Options, Toolchain
+from drivers.wdmsup_exports import supplied
 
-_SOURCES = (".c", ".S")
+_CPLUSPLUS = (".cpp", ".cc", ".cxx")
+_SOURCES = (".c", ".S", *_CPLUSPLUS)
+#: What a folder may hold beside sources and what the INF copies, without a word about it.
+_QUIET = (".h", ".hpp", ".hxx", ".inl", ".inf", ".md", ".txt", ".rc")
 #: The certificates beside a package of ours, by which an earlier one is known.
 _CERTIFICATES = ("kshs-root.cer", "kshs-signing.cer")
 
@@ -30,11 +34,13 @@ _CERTIFICATES = ("kshs-root.cer", "kshs-signing.cer")
 def package(folder: Path, out: Path, *, progress: Callable[[str], None] | None = None) -> Package:
     """Compile, link, sign and package the driver of a folder; answers the checked package.
 
-    The folder holds the driver's C sources (and ``.S``, ``.rc``), all of which go into the one ``.sys`` file
-    that its INF copies, and whatever other files its INFs copy, in their folders.  Sources find the headers
-    of the WDK as mingw-w64 has them (``ntddk.h``, ``ks.h``) and those of the folder; the driver is linked
-    with ks.sys, ntoskrnl.exe and hal.dll.  ``out`` gets the package and the PDB, and is made where it does
-    not exist.
+    The folder holds the driver's C and C++ sources (and ``.S``, ``.rc``), all of which go into the one
+    ``.sys`` file that its INF copies, and whatever other files its INFs copy, in their folders; what else
+    lies there is named and ignored.  Sources find the headers of the WDK as mingw-w64 has them (``ntddk.h``,
+    ``ks.h``) with what compat/ adds, and those of the folder; the driver is linked with ks.sys,
+    ntoskrnl.exe, hal.dll, the GUIDs of ks.h, and usbd.sys, bdasup.sys, stream.sys or portcls.sys where it
+    calls them.  C++ goes without exceptions and type information.  Warnings are said and stop nothing.
+    ``out`` gets the package and the PDB, and is made where it does not exist.
 
     Raises `BuildError` and its kinds; an earlier package in ``out`` is then still there.
     """
@@ -49,8 +55,9 @@ def package(folder: Path, out: Path, *, progress: Callable[[str], None] | None =
         (work / "driver").symlink_to(folder, target_is_directory=True)
         result = work / "result"
         result.mkdir()
+        _say_ignored(folder, image, others, say)
         _link(work, image, _compile(tools, work, folder, say), tools)
-        seh.require(work / image, folder.glob("*.c"))
+        seh.require(work / image, [path for path in folder.iterdir() if path.suffix in (".c", *_CPLUSPLUS)])
         signer = signing.identity()
         signing.sign(work / image, result / image, signer, infs[0].stem)
         for name in (*(path.name for path in infs), *others):
@@ -87,29 +94,57 @@ def _parts(folder: Path) -> tuple[list[Path], str, list[str]]:
     return found, images[0], others
 
 
+def _say_ignored(folder: Path, image: str, others: list[str], say: Callable[[str], None]) -> None:
+    """Names what lies in the folder and goes nowhere: a source of an unusual ending, or a folder."""
+    used = {name.split("/")[0].lower() for name in others} | {image.lower()}
+    for path in sorted(folder.iterdir()):
+        known = path.is_file() and path.suffix.lower() in (*_SOURCES, *_QUIET, ".s")
+        if not known and path.name.lower() not in used and not path.name.startswith("."):
+            what = "folder" if path.is_dir() else "file"
+            say(f"ignored: {what} {path.name} is no source of a kind that is built, and no INF copies it")
+
+
 def _compile(tools: Toolchain, work: Path, folder: Path, say: Callable[[str], None]) -> list[str]:
     """Objects and resources of every source, by their names in the working directory."""
-    options = Options(kernel=True, includes=("driver",))
     sources = sorted(path.name for path in folder.iterdir() if path.suffix in (*_SOURCES, ".rc"))
     if not any(name.endswith(_SOURCES) for name in sources):
-        raise BuildError("holds no C sources", str(folder))
+        raise BuildError("holds no C or C++ sources", str(folder))
     objects = []
     for name in sources:
-        resource = name.endswith(".rc")
-        made = f"{name}.res" if resource else f"{name}.o"
-        (tools.resource if resource else tools.compile)(work, f"driver/{name}", made, options)
+        options = Options(True, ("driver",), foreign=True, cplusplus=name.endswith(_CPLUSPLUS))
+        made = f"{name}.res" if name.endswith(".rc") else f"{name}.o"
+        if name.endswith(".rc"):
+            tools.resource(work, f"driver/{name}", made, options)
+        else:
+            tools.compile(work, f"driver/{name}", made, options, warn=say)
         say(f"compiled {name}")
         objects.append(made)
-    return objects
+    (work / "compat").symlink_to(toolchain.COMPAT, target_is_directory=True)
+    tools.compile(
+        work, "compat/runtime.cpp", "runtime.o", Options(True, foreign=True, cplusplus=True), warn=say
+    )
+    return [*objects, "runtime.o"]
 
 
 def _link(work: Path, image: str, objects: list[str], tools: Toolchain) -> None:
-    """The import library of ks.sys is made of what ks.h declares: mingw-w64's lacks some functions."""
+    """Import libraries of ours come first: mingw-w64's lack functions that are documented, or the module."""
     lines = (ROOT / "refks" / "ks.def").read_text(encoding="utf-8").splitlines()
-    public = [line for line in lines if not line.endswith((" DATA", " PRIVATE"))]
-    (work / "ks.def").write_text("\n".join([*public, ""]), encoding="utf-8")
-    tools.import_library(work / "ks.def", work / "libks.a", "ks.sys")
-    tools.link_driver(image, objects, ["libks.a", "-lntoskrnl", "-lhal"], work)
+    public = [
+        line.strip() for line in lines if line.startswith(" ") and not line.endswith((" DATA", " PRIVATE"))
+    ]
+    known = imports.import_library_names(tools.libraries / "libntoskrnl.a")
+    known |= imports.import_library_names(tools.libraries / "libhal.a")
+    offered = supplied()
+    modules = {"ks.sys": public, "ntoskrnl.exe": sorted(offered.kernel - known)}
+    modules |= {module: sorted(names) for module, names in offered.stubs.items()}
+    libraries = []
+    for module, names in modules.items():
+        stem = module.partition(".")[0]
+        text = "\n".join([f'LIBRARY "{module}"', "EXPORTS", *(f"    {name}" for name in names), ""])
+        (work / f"{stem}.def").write_text(text, encoding="utf-8")
+        tools.import_library(work / f"{stem}.def", work / f"lib{stem}.a", module)
+        libraries.append(f"lib{stem}.a")
+    tools.link_driver(image, objects, [*libraries, "-lntoskrnl", "-lhal", "-lksguid", "-luuid"], work)
 
 
 def _check_out(out: Path) -> None:

@@ -131,6 +131,8 @@ class Job:
         objects = [self._object(component, source) for source in self._sources(component)]
         if component is REFKS:
             objects.append("ks.def")
+        if component.definition:
+            objects.append(f"drivers/{component.folder}/{component.definition}")
         if not component.kernel:
             self.tools.link_program(image, objects, component.libraries, work)
             return
@@ -149,7 +151,9 @@ class Job:
         for component in COMPONENTS:
             image = work / self._image(component)
             families = (windows, oldest) if component.kernel else (imports.agent(),)
-            imports.require(image, *wines, *families, importer=component.image)
+            imports.require(
+                image, *wines, *(() if component.wine_only else families), importer=component.image
+            )
             seh.require(image, [work / name for name in self._sources(component) if name.endswith(".c")])
 
     def _package(self, work: Path, result: Path) -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from drivers.files import write_atomically
 TARGET = "x86_64-w64-mingw32"
 
 _INCLUDE_DIRECTORIES = (Path(f"/usr/{TARGET}/include"), Path("/usr/share/mingw-w64/include"))
+#: Headers in front of mingw-w64's for drivers that are not ours, and what their C++ needs beside them.
+COMPAT = Path(__file__).parent / "compat"
 _LIBRARY_DIRECTORY = Path(f"/usr/{TARGET}/lib")
 _LLVM_VERSIONS = range(25, 12, -1)
 
@@ -64,6 +66,17 @@ _KERNEL_FLAGS = (
     # A kernel stack has 24 KiB for everybody on it.
     "-Wframe-larger-than=2048",
 )
+_C_FLAGS = ("-std=c11", "-Wstrict-prototypes")
+#: The subset that drivers use.
+_CPLUSPLUS_FLAGS = (
+    "-std=c++17",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-aligned-allocation",
+    "-fno-sized-deallocation",
+    # A driver's operator new may answer NULL: what it gives is looked at before it is constructed.
+    "-fcheck-new",
+)
 _USER_FLAGS = ("-municode", *_NT_VERSION)
 
 _LINK_FLAGS = (
@@ -104,6 +117,9 @@ class Options:
     kernel: bool
     includes: tuple[str, ...] = ()
     defines: tuple[str, ...] = ()
+    foreign: bool = False
+    """A team's own source: its warnings are no errors, and names that mingw-w64's headers lack are there."""
+    cplusplus: bool = False
 
     def preprocessor_flags(self) -> list[str]:
         """The options for where headers are and what is defined."""
@@ -122,17 +138,31 @@ class Toolchain:
     libraries: Path
     identity: str
 
-    def compile(self, work: Path, source: str, out: str, options: Options) -> list[str]:
-        """C or assembler to an object; answers the files of ours that went in.
+    def compile(
+        self,
+        work: Path,
+        source: str,
+        out: str,
+        options: Options,
+        warn: Callable[[str], None] | None = None,
+    ) -> list[str]:
+        """C, C++ or assembler to an object; answers the files of ours that went in.
 
-        All names are relative to ``work``, so that neither object nor PDB knows where that is.
+        All names are relative to ``work``, so that neither object nor PDB knows where that is.  ``warn`` is
+        told each warning of a source that compiles.
         """
         command = [str(self.clang), *self.compile_flags(options), "-MMD", "-MF", "-", "-c", source, "-o", out]
-        return _dependencies(_run(command, source, "does not compile", work))
+        return _dependencies(_run(command, source, "does not compile", work, warn))
 
     def compile_flags(self, options: Options) -> list[str]:
         """The flags for one object, without the names of its files."""
         flags = [*_COMMON_FLAGS]
+        if options.foreign:
+            flags = [flag for flag in flags if flag != "-Werror"]
+            # ks.h writes GUIDs as flat lists, and a descriptor is rarely written to its last field.
+            flags += ["-Wno-missing-braces", "-Wno-missing-field-initializers", "-isystem", str(COMPAT)]
+        if options.cplusplus:
+            flags = [flag for flag in flags if flag not in _C_FLAGS] + [*_CPLUSPLUS_FLAGS]
         flags += _KERNEL_FLAGS if options.kernel else _USER_FLAGS
         if options.kernel:
             flags += ["-isystem", str(self.includes / "ddk")]
@@ -258,7 +288,13 @@ def _dependencies(rule: str) -> list[str]:
     return rule.replace("\\\n", " ").partition(": ")[2].split()
 
 
-def _run(command: Sequence[str], where: str, message: str, cwd: Path) -> str:
+def _run(
+    command: Sequence[str],
+    where: str,
+    message: str,
+    cwd: Path,
+    warn: Callable[[str], None] | None = None,
+) -> str:
     """What one tool printed; its environment is fixed, nothing of the caller's locale or flags gets in."""
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}
     try:
@@ -279,4 +315,7 @@ def _run(command: Sequence[str], where: str, message: str, cwd: Path) -> str:
         raise BuildError(f"{Path(command[0]).name} did not end within 10 minutes", where) from error
     if done.returncode != 0:
         raise CompileError(message, where, done.stderr or done.stdout)
+    for line in done.stderr.splitlines() if warn else ():
+        if ": warning: " in line and warn is not None:
+            warn(line)
     return done.stdout

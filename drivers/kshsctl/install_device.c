@@ -9,6 +9,7 @@
 #include <winsvc.h>
 
 #define START_PATIENCE_MS 30000
+#define ANSWER_PATIENCE_MS 2000     /* a driver that says nothing of its start by then is none of the class driver's */
 #define START_PAUSE_MS 50
 #define SERVICE_PATIENCE_MS 2000    /* a driver that was installed has given its service to the device by then */
 #define FORCE 1                     /* INSTALLFLAG_FORCE */
@@ -105,6 +106,32 @@ static bool device_service(const wchar_t *hardware_id, wchar_t *service, size_t 
     return found;
 }
 
+/* What the reference class driver says of a service's minidriver (drivers/refks/started.c): false, nothing yet. */
+static bool start_answer(const wchar_t *stage, const wchar_t *service, DWORD *status)
+{
+    wchar_t path[128];
+    DWORD type = 0, size = sizeof(*status);
+    HKEY key;
+    bool found;
+
+    format_text(path, ARRAY_COUNT(path), L"SOFTWARE\\kshs\\ReferenceKs\\%ls", stage);
+    if (RegOpenKeyExW(HKEY_LOCAL_MACHINE, path, 0, KEY_QUERY_VALUE | KEY_WOW64_64KEY, &key))
+        return false;
+    found = !RegQueryValueExW(key, service, NULL, &type, (BYTE *)status, &size) && type == REG_DWORD;
+    RegCloseKey(key);
+    return found;
+}
+
+/* The stage at which a minidriver refused its device, or NULL; KNOWN: it has answered. */
+static const wchar_t *refused_at(const wchar_t *service, DWORD *status, bool *known)
+{
+    *known = start_answer(L"Start", service, status);
+    if (*known)
+        return (LONG)*status < 0 ? L"Start" : NULL;
+    *known = start_answer(L"AddDevice", service, status) && (LONG)*status < 0;
+    return *known ? L"AddDevice" : NULL;
+}
+
 /* BOUND: the device has a service, started or not. */
 static bool wait_started(report *r, const wchar_t *hardware_id, bool *bound)
 {
@@ -114,6 +141,9 @@ static bool wait_started(report *r, const wchar_t *hardware_id, bool *bound)
     ULONG problem = 0;
     DWORD node = 0;
     int state = 0;
+    const wchar_t *refused = NULL;
+    DWORD status = 0;
+    bool known = false;
 
     memset(&service, 0, sizeof(service));
     do {
@@ -124,7 +154,12 @@ static bool wait_started(report *r, const wchar_t *hardware_id, bool *bound)
             /* Where there are no device nodes to ask, a driver that runs is the sign. */
             if (state == -2)
                 state = service.state == SERVICE_RUNNING;
-            if (state == 1)
+            /* On Wine a driver runs on whose device did not start: what the class driver heard decides, if it
+             * is a driver of that. */
+            refused = nt_is_wine() && *name ? refused_at(name, &status, &known) : NULL;
+            if (refused)
+                state = 0;
+            if (refused || (state == 1 && (!nt_is_wine() || known || now_ms() - begin >= ANSWER_PATIENCE_MS)))
                 break;
         }
         if (!*name && now_ms() - begin >= SERVICE_PATIENCE_MS)
@@ -138,6 +173,11 @@ static bool wait_started(report *r, const wchar_t *hardware_id, bool *bound)
     json_bool(&r->body, "started", state == 1);
     if (problem)
         json_device_problem(&r->body, hardware_id);
+    if (refused) {
+        json_text(&r->body, "refused_at", refused);
+        json_hex(&r->body, "start_status", status);
+        return report_fail(r, 0, L"the driver %ls refused its device: %ls answered 0x%08lX", name, refused, status);
+    }
     if (state != 1 && !r->reboot && !*name)         /* Wine says success when no model of the INF matched */
         return report_fail(r, 0, L"no driver was installed for %ls: does the INF have that hardware id?", hardware_id);
     if (state != 1 && !r->reboot)

@@ -160,10 +160,12 @@ PKSDEVICE NTAPI KsGetDeviceForDeviceObject(PDEVICE_OBJECT FunctionalDeviceObject
 NTSTATUS NTAPI KsAddDevice(PDRIVER_OBJECT DriverObject, PDEVICE_OBJECT PhysicalDeviceObject)
 {
     const KSDEVICE_DESCRIPTOR *descriptor = RefksDriverDescriptor(DriverObject);
+    NTSTATUS status = STATUS_UNSUCCESSFUL;
 
-    if (!descriptor)
-        return STATUS_UNSUCCESSFUL;
-    return KsCreateDevice(DriverObject, PhysicalDeviceObject, descriptor, 0, NULL);
+    if (descriptor)
+        status = KsCreateDevice(DriverObject, PhysicalDeviceObject, descriptor, 0, NULL);
+    RefksRecordStart(DriverObject, REFKS_ADD_DEVICE, status);
+    return status;
 }
 
 NTSTATUS NTAPI KsCreateDevice(PDRIVER_OBJECT DriverObject, PDEVICE_OBJECT PhysicalDeviceObject,

@@ -67,6 +67,7 @@ static NTSTATUS Start(REFKS_DEVICE *Device, PIRP Irp)
         RefksEnableFactories(Device, FALSE);
         Device->Public.Started = FALSE;
     }
+    RefksRecordStart(Device->Public.FunctionalDeviceObject->DriverObject, REFKS_START, status);
     return kshs_complete(Irp, status, Irp->IoStatus.Information);
 }
 

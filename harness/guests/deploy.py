@@ -18,7 +18,7 @@ from harness.agent import waiting_agent
 from harness.agent.channel import WaitingAgentChannel
 from harness.errors import DeployError, UsageError
 from harness.guest_info import GuestInfo
-from harness.guests import package_files, setupapi_log, verifier, windows_deploy
+from harness.guests import package_files, setupapi_log, support_library, verifier, windows_deploy
 from harness.guests.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, text_of
 from vm import family as families
 from vm.errors import GuestLost, GuestTimeout
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 CRASHES = DIRECTORY + r"\crashes.jsonl"
 
 #: Raise it when a layer would come out otherwise although nothing that goes in has changed.
-_LAYER_VERSION = 5
+_LAYER_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,11 @@ class Kit:
             self.verifier.digest if self.verifier else "",
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the target is not our sample, which was built to load everywhere."""
+        return self.package.directory != self.build.avshs.directory
 
     @property
     def drivers(self) -> list[Path]:
@@ -131,22 +136,24 @@ def check_imports(build: Build, package: Package, wine: str | None = None) -> No
     Raises:
         UsageError: names importer, module and every function that is missing or only a stub.
     """
-    from drivers import imports
-    from drivers.errors import ImportRefused
+    from drivers import import_rewrite, imports
+    from drivers.errors import BuildError
 
     if package.directory == build.avshs.directory:
         return
     ours = imports.exports_of(build.refks)
     wines = imports.every_wine() if wine is None else [imports.wine(wine)]
-    offered = [family.with_module(build.refks.name, ours) for family in wines]
+    offered = [import_rewrite.with_library(family.with_module(build.refks.name, ours)) for family in wines]
     for driver in package.sys:
         try:
+            import_rewrite.require_no_framework(driver)
             imports.check(driver, offered)
-        except ImportRefused as error:
+            support_library.supplied_to(driver, wine or "")
+        except BuildError as error:
             raise UsageError(
                 f"this driver cannot load in a Wine guest: {error.message}",
                 str(driver),
-                f"{error.hint}; or run it on Windows (--guest)",
+                "; or ".join(filter(None, (error.hint, "run it on Windows (--guest)"))),
             ) from None
 
 
@@ -170,6 +177,9 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
         check_imports(kit.build, kit.package, said.wine.version or None)
         for note in package_files.put_for_wine(shell, kit.package, kit.hardware_id, info):
             tell(note)
+        if kit.is_foreign:
+            for note in support_library.put(shell, kit.build, kit.package, info):
+                tell(note)
     if info.get("family") != "windows":
         return _install(shell, guest, kit, info, tell)
     windows_deploy.check_policy(info, kit.drivers)
@@ -274,7 +284,13 @@ def verify(info: Mapping[str, Any], kit: Kit) -> None:
             raise DeployError(f"the guest does not list the service {service}", step="info")
         if driver.get("state") != "running":
             raise DeployError(f"the service {service} is {driver.get('state')}", step="info")
-        sent = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in paths}
+        foreign = kit.is_foreign and service == kit.service
+        sent = {
+            support_library.digest(
+                support_library.as_deployed(path, info) if foreign else path.read_bytes()
+            ): path.name
+            for path in paths
+        }
         if driver.get("sha256") not in sent:
             raise DeployError(
                 f"the guest runs another {' or '.join(sent.values())} than was sent: {driver.get('path')} has"

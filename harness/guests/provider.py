@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
-from harness.guests import deploy, package_files, verifier
+from harness.guests import deploy, package_files, support_library, verifier
 from harness.guests.crash_record import crash_lines
 from harness.guests.interface import Evidence, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
@@ -232,6 +232,9 @@ class VmProvider:
             facts["build"] = self._build.digest
         if self._image is not None and self._package is not None:
             said = package_files.notes(self._package, self._target.target.hardware_id, self._image.family)
+            foreign = self._build is None or self._package.directory != self._build.avshs.directory
+            if foreign and self._image.family == "wine":
+                said += support_library.notes(self._package.sys)
             if said:
                 facts["deployment"] = said
         return facts

@@ -13,7 +13,7 @@ import drivers.build
 from drivers.package import Package
 from harness import config
 from harness.agent.pending import Channel
-from harness.guests import Evidence, Say, deploy, package_files
+from harness.guests import Evidence, Say, deploy, package_files, support_library
 from harness.guests.crash_record import crash_lines
 from harness.guests.package import LoadedTarget, find_target
 from harness.language.model import Target
@@ -28,23 +28,30 @@ def install_package(
     guest.must("install-crash-recorder")
     guest.must("install-ks", guest.put(build.refks, "ks.sys"))
     guest.must("install-client", guest.put(build.client, "ksclient.sys"))
-    put_package(guest, package, target.hardware_id)
+    put_package(guest, build, package, target.hardware_id)
     inf = f"{package_files.FOLDER}\\{package.inf.name}"
     return guest.must("install-device", inf, target.hardware_id, target.service)
 
 
-def put_package(guest: WineGuest, package: Package, hardware_id: str) -> tuple[str, ...]:
-    """The files of a package and, where Wine needs it, the copy of its INF; what was changed."""
+def put_package(
+    guest: WineGuest, build: drivers.build.Build, package: Package, hardware_id: str
+) -> tuple[str, ...]:
+    """The files of a package and, where Wine needs it, copies of its INF and drivers; what was changed."""
     for name, file in package_files.in_guest(package).items():
         guest.put(file, name)
 
     class Shell:
         def put(self, files: Mapping[str, Path]) -> None:
             for name, file in files.items():
-                guest.put(file, name.removeprefix(f"{FOLDER}\\"))
+                if name.startswith(support_library.SYSTEM_DRIVERS):
+                    (guest.drivers / name.rpartition("\\")[2]).write_bytes(file.read_bytes())
+                else:
+                    guest.put(file, name.removeprefix(f"{FOLDER}\\"))
 
     shell: Any = Shell()
-    return package_files.put_for_wine(shell, package, hardware_id, guest.must("info"))
+    info = guest.must("info")
+    said = package_files.put_for_wine(shell, package, hardware_id, info)
+    return (*said, *support_library.put(shell, build, package, info))
 
 
 class PackageGuest:

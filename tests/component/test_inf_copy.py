@@ -73,7 +73,7 @@ def test_wine_installs_what_windows_would(
     name: str, tmp_path: Path, guest: WineGuest, build: drivers.build.Build
 ) -> None:
     loaded = made(tmp_path, build, VARIANTS[name])
-    notes = put_package(guest, loaded, HARDWARE_ID)
+    notes = put_package(guest, build, loaded, HARDWARE_ID)
     assert notes[0].startswith("on Wine the driver is installed from a rewritten copy of avshs.inf: ")
     guest.must("install-device", r"C:\kshs\target\avshs.inf", HARDWARE_ID, "avshs")
     services = {driver["service"]: driver for driver in guest.must("info")["drivers"]}
@@ -84,6 +84,6 @@ def test_an_inf_that_wine_understands_is_installed_as_it_is(
     tmp_path: Path, guest: WineGuest, build: drivers.build.Build
 ) -> None:
     loaded = made(tmp_path, build, INF)
-    (note,) = put_package(guest, loaded, HARDWARE_ID)
+    (note,) = put_package(guest, build, loaded, HARDWARE_ID)
     assert note.startswith("Wine ignores Include and Needs: KS.Registration ")
     assert (guest.folder / "target" / "avshs.inf").read_bytes() == loaded.inf.read_bytes()

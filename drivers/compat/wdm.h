@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * wdm.h - mingw-w64's, and what it lacks of the documented wdm.h.  `kshs build`
+ * puts this folder in front of the headers' own; written from the reference
+ * pages of each name.
+ */
+#ifndef KSHS_COMPAT_WDM_H
+#define KSHS_COMPAT_WDM_H
+
+/* mingw-w64's wdm.h defines these two after its intrinsics have declared them. */
+#ifndef __INTRINSIC_DEFINED_InterlockedBitTestAndSet
+#define __INTRINSIC_DEFINED_InterlockedBitTestAndSet
+#define __INTRINSIC_DEFINED_InterlockedBitTestAndReset
+#endif
+
+#include_next <wdm.h>
+
+#ifndef DECLSPEC_NOVTABLE
+#define DECLSPEC_NOVTABLE
+#endif
+#ifndef NOTHROW
+#define NOTHROW
+#endif
+#ifndef FORCEINLINE
+#define FORCEINLINE static inline
+#endif
+#ifndef ULONGLONG_MAX
+#define ULONGLONG_MAX 0xFFFFFFFFFFFFFFFFull
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+int __cdecl abs(int value);
+
+/* ---- pool: ExAllocatePool2 and its predecessors' inline forms ---------------------------- */
+
+#ifndef POOL_FLAG_NON_PAGED
+typedef ULONG64 POOL_FLAGS;
+#define POOL_FLAG_USE_QUOTA 0x0000000000000001ull
+#define POOL_FLAG_UNINITIALIZED 0x0000000000000002ull
+#define POOL_FLAG_SESSION 0x0000000000000004ull
+#define POOL_FLAG_CACHE_ALIGNED 0x0000000000000008ull
+#define POOL_FLAG_RAISE_ON_FAILURE 0x0000000000000020ull
+#define POOL_FLAG_NON_PAGED 0x0000000000000040ull
+#define POOL_FLAG_NON_PAGED_EXECUTE 0x0000000000000080ull
+#define POOL_FLAG_PAGED 0x0000000000000100ull
+
+NTKERNELAPI PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);
+#endif
+
+#ifndef POOL_ZERO_ALLOCATION
+#define POOL_ZERO_ALLOCATION 1024
+#define DrvRtPoolNxOptIn 0x00000001
+
+static __inline VOID ExInitializeDriverRuntime(ULONG RuntimeFlags)
+{
+    (void)RuntimeFlags;
+}
+
+static __inline PVOID ExAllocatePoolZero(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
+{
+    PVOID memory = ExAllocatePoolWithTag(PoolType, NumberOfBytes, Tag);
+
+    if (memory)
+        RtlZeroMemory(memory, NumberOfBytes);
+    return memory;
+}
+
+static __inline PVOID ExAllocatePoolUninitialized(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
+{
+    return ExAllocatePoolWithTag(PoolType, NumberOfBytes, Tag);
+}
+#endif
+
+/* ---- reader/writer spin locks --------------------------------------------------------------- */
+
+#ifndef EX_SPIN_LOCK
+#define EX_SPIN_LOCK EX_SPIN_LOCK
+typedef LONG EX_SPIN_LOCK, *PEX_SPIN_LOCK;
+
+NTKERNELAPI KIRQL NTAPI ExAcquireSpinLockExclusive(volatile LONG *SpinLock);
+NTKERNELAPI VOID NTAPI ExReleaseSpinLockExclusive(volatile LONG *SpinLock, KIRQL OldIrql);
+NTKERNELAPI KIRQL NTAPI ExAcquireSpinLockShared(volatile LONG *SpinLock);
+NTKERNELAPI VOID NTAPI ExReleaseSpinLockShared(volatile LONG *SpinLock, KIRQL OldIrql);
+NTKERNELAPI VOID NTAPI ExAcquireSpinLockExclusiveAtDpcLevel(volatile LONG *SpinLock);
+NTKERNELAPI VOID NTAPI ExReleaseSpinLockExclusiveFromDpcLevel(volatile LONG *SpinLock);
+NTKERNELAPI VOID NTAPI ExAcquireSpinLockSharedAtDpcLevel(volatile LONG *SpinLock);
+NTKERNELAPI VOID NTAPI ExReleaseSpinLockSharedFromDpcLevel(volatile LONG *SpinLock);
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
