@@ -125,8 +125,8 @@ def test_bad_usage_is_one_clear_line_and_2(tmp_path: Path, words: tuple[str, ...
 @pytest.mark.parametrize(
     ("guest", "says"),
     [
-        ("nope", "ERROR: there is no guest 'nope' (recipes: wine; or kshs provision)"),
-        ("win11", "ERROR: the guest win11 is not made (run: kshs provision win11 --iso FILE)"),
+        ("nope", "kshs: there is no guest 'nope' (recipes: wine; or kshs provision)"),
+        ("win11", "kshs: the guest win11 is not made (run: kshs provision win11 --iso FILE)"),
     ],
 )
 def test_a_guest_that_is_not_there_is_told_before_any_test(tmp_path: Path, guest: str, says: str) -> None:
