@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from types import TracebackType
@@ -13,12 +14,18 @@ from rich.status import Status
 
 from vm.progress import WARNING
 
+#: A step of many of one kind, like ``compiled 3 of 97: dispatch.c``.
+_COUNTED = re.compile(r"^(?P<what>\D*)(?P<number>\d+) of (?P<all>\d+)\b")
+#: Seconds between two lines of one kind in a log.
+_SPARSE = 10.0
+
 
 class Progress:
     """A context manager whose `say` tells what begins now.
 
     On a terminal one line with a spinner, gone at the end; elsewhere a line a step, with seconds since
-    the beginning.  A step that takes no time is not told twice.
+    the beginning.  A step that takes no time is not told twice; of many that are counted a log has the last
+    and one each ten seconds.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -26,6 +33,7 @@ class Progress:
         self._status: Status | None = None
         self._began = time.monotonic()
         self._last: str | None = None
+        self._counted: tuple[str, float] = ("", 0.0)
 
     def __enter__(self) -> Progress:
         self._began = time.monotonic()
@@ -50,10 +58,22 @@ class Progress:
         elif self._status is not None:
             self._status.start()
             self._status.update(_plain(text))
-        else:
+        elif not self._passed_over(text):
             seconds = time.monotonic() - self._began
             self._console.print(f"kshs: {seconds:5.1f} s  {text}", markup=False, soft_wrap=True)
             self._console.file.flush()
+
+    def _passed_over(self, text: str) -> bool:
+        """Whether a log can do without: one more of a kind of which it had a line a moment ago."""
+        found = _COUNTED.match(text)
+        if found is None or text.startswith(WARNING):
+            return False
+        now = time.monotonic()
+        kind, told = self._counted
+        if kind == found["what"] and found["number"] != found["all"] and now - told < _SPARSE:
+            return True
+        self._counted = (found["what"], now)
+        return False
 
 
 def _plain(text: str) -> str:

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from harness.planning.planned import NotApplicable
 from harness.plugin.handshake_call import place_of, scenario_of
+from harness.plugin.report_words import REQUEST
 from harness.plugin.state import STATE
 
 if TYPE_CHECKING:
@@ -67,20 +69,34 @@ def target(request: pytest.FixtureRequest) -> Target:
 def handshake(request: pytest.FixtureRequest) -> HandshakeFixture:
     """Sends one handshake and gives a `StatusBlock`; crashes and hangs fail the test, a wrong call errs."""
     state = request.config.stash[STATE]
+    number = itertools.count(1)
 
     def send(*args: object, **fields: Any) -> StatusBlock:
         # A skip is then shown at the line of the test that called, not at one of this file.
         __tracebackhide__ = True
         where = place_of(sys._getframe(1), request.config.rootpath)
+        title = f"{REQUEST}{next(number)} on {args[0] if args else fields.get('on', 'source')}"
+        came = "no answer"
         try:
             # What is wrong with the call is told before a guest is made for it.
             scenario = scenario_of(request.node.name, args, fields, state.provider.target(), where)
-            answers = state.runner().answer(scenario)
+            block = state.runner().answer(scenario)[-1][1]
+            came = _lines(block.as_dict())
         except NotApplicable as why:
             pytest.skip(str(why))
-        return answers[-1][1]
+        except Exception as error:
+            came = str(error)
+            raise
+        finally:
+            sent = {key: value for key, value in fields.items() if key != "on"}
+            request.node.add_report_section("call", title, f"{_lines(sent)}\n{came}".strip())
+        return block
 
     return send
+
+
+def _lines(fields: Mapping[str, Any]) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in fields.items() if value not in (None, "", []))
 
 
 #: Fixtures behind which there is a guest.

@@ -10,29 +10,26 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import UsageError
 from harness.plugin import hookspecs as plugin_hooks
-from harness.plugin.finishing import finish, told_at_the_end
+from harness.plugin.finishing import finish
 from harness.plugin.fixtures import agent, guest, handshake, kshs_runner, target, uses_guest
 from harness.plugin.items import ScenarioFile, ScenarioItem, is_scenario_file
 from harness.plugin.junit_file import JunitFile
+from harness.plugin.junit_messages import JunitMessages
 from harness.plugin.observation import NAME as OBSERVER
 from harness.plugin.refusal import refuse
 from harness.plugin.report_words import is_scenario
 from harness.plugin.reports import error_report, guest_test_report, scenario_report
 from harness.plugin.state import INFRASTRUCTURE, STATE, PluginState
+from harness.plugin.terminal import RunSummary, TerminalSummary
 from harness.plugin.workers import XdistHooks, bound_restarts, tell_lost_groups
 from harness.progress import Progress
 from harness.results.folder import claim, release
-from harness.results.summary import lines as summary_lines
 from harness.verdict import Verdict
-
-if TYPE_CHECKING:
-    from _pytest.terminal import TerminalReporter
 
 __all__ = ["agent", "guest", "handshake", "kshs_runner", "target"]
 
@@ -73,6 +70,11 @@ def pytest_configure(config: pytest.Config) -> None:
         raise refuse(config, error) from None
     if not state.is_worker and not config.pluginmanager.hasplugin(OBSERVER):
         config.pluginmanager.register(state.observer, OBSERVER)
+    if not state.is_worker:
+        config.pluginmanager.register(TerminalSummary(), "kshs-terminal")
+        config.pluginmanager.register(RunSummary(), "kshs-summary")
+        if config.pluginmanager.hasplugin("junitxml"):
+            config.pluginmanager.register(JunitMessages(config), "kshs-junit")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(XdistHooks(_prepare), "kshs-xdist")
         bound_restarts(config)
@@ -210,20 +212,6 @@ def pytest_sessionfinish(
         # Inside of the terminal's wrapper: it shows what comes of this.
         finish(session)
         junit.put_in_place(ran=state.observer.ran and bool(state.observer.items))
-
-
-def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
-    """Counts by verdict, rule and route, reasons of skips, where the report is."""
-    state = config.stash[STATE]
-    for text in told_at_the_end(state):
-        terminalreporter.write_line(f"kshs: {text}", red=True)
-    if not state.records:
-        return
-    terminalreporter.section("kshs")
-    for line in summary_lines(state.records):
-        terminalreporter.write_line(line)
-    if state.out is not None and state.problem is None:
-        terminalreporter.write_line(f"report: {state.out / 'report.html'}")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -20,6 +20,7 @@ from harness.language.toml_file import is_toml
 from harness.planning.misspelt import is_portable, misspelt
 from harness.plugin.report_words import Told
 from harness.plugin.state import INFRASTRUCTURE, STATE
+from harness.results.cause import reason_first
 from harness.results.record import ScenarioResult, StepResult
 from harness.rules import CLAUSES
 from harness.verdict import Verdict, after_retry
@@ -269,7 +270,7 @@ class ScenarioItem(pytest.Item):
                 block = json.dumps({"step": step.name, **step.status_block}, separators=(",", ":"))
                 self.user_properties.append(("status_block", block))
         if result.verdict not in (Verdict.PASSED, Verdict.SKIPPED):
-            telling = [s for s in result.steps if s.do != "setup" or s.verdict is not Verdict.PASSED]
+            telling = [s for s in result.steps if s.verdict is not Verdict.PASSED]
             if telling:
                 text = "\n\n".join(_block_text(step) for step in telling)
                 self.add_report_section("call", "status blocks", text)
@@ -293,10 +294,13 @@ class ScenarioItem(pytest.Item):
 
 
 def explain(result: ScenarioResult) -> str:
-    """A scenario that speaks against the driver: rule, step, each field as expected and as it came."""
-    lines = [f"{result.verdict.value}: {result.title}"]
-    if result.reason:
-        lines.append(result.reason)
+    """A scenario that speaks against the driver: the reason, then each field as expected and as it came.
+
+    The title comes behind the reason: it says what should be, and reads as if it were.
+    """
+    steps = [{"index": s.index, "name": s.name, "verdict": s.verdict} for s in result.steps]
+    reason = reason_first({"verdict": result.verdict, "reason": result.reason}, steps)
+    lines = [reason, f"{result.verdict.value}, and should be: {result.title}"]
     for step in result.steps:
         if not step.verdict.is_driver_fault:
             continue

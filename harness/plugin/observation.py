@@ -15,7 +15,16 @@ from typing import Any
 
 import pytest
 
-from harness.plugin.report_words import Told, is_rerun, is_scenario, reason_of, told_of, verdict_of
+from harness.plugin.report_words import (
+    Told,
+    is_rerun,
+    is_scenario,
+    reason_of,
+    requests_of,
+    told_of,
+    traceback_of,
+    verdict_of,
+)
 from harness.verdict import Verdict, after_retry, worst
 from vm.words import counted
 
@@ -31,6 +40,8 @@ class Item:
     seconds: float = 0.0
     told: Told | None = None
     reason: str | None = None
+    traceback: str | None = None
+    requests: list[dict[str, str]] = field(default_factory=list)
     before: Verdict | None = None
     now: Verdict | None = None
 
@@ -51,6 +62,9 @@ class Item:
             self.now = verdict if self.now is None else worst((self.now, verdict))
             if self.verdict is not was:
                 self.reason = None if verdict is Verdict.PASSED else reason_of(report)
+                self.traceback = traceback_of(report)
+        if not self.scenario:
+            self.requests = requests_of(report) or self.requests
         if is_rerun(report):
             # The next phase is of another attempt.
             self.before, self.now = self.verdict, None
@@ -66,6 +80,8 @@ class Item:
             "verdict": verdict.value,
             "reason": reason,
             "seconds": self.seconds,
+            "traceback": self.traceback,
+            "requests": self.requests,
         }
 
 

@@ -10,6 +10,10 @@ import pytest
 from harness.verdict import Verdict, worst
 
 _REASON_LENGTH = 500
+#: Characters of a test's traceback, and of all that it sent, that go into results.
+_TRACEBACK_LENGTH, _REQUESTS_LENGTH = 20_000, 50_000
+#: How the sections of a report begin that hold what a test in Python sent.
+REQUEST = "handshake "
 #: Attribute of a scenario's report, carried from worker to controller as plain JSON.
 ATTRIBUTE = "kshs_told"
 #: The property of a scenario's report whose record could not be written: why.
@@ -95,3 +99,21 @@ def reason_of(report: pytest.TestReport) -> str | None:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else report.longreprtext
     return text.strip()[:_REASON_LENGTH] or None
+
+
+def traceback_of(report: pytest.TestReport) -> str | None:
+    """Where a test in Python failed; the end, which is where it is said, if it is long."""
+    if not report.failed:
+        return None
+    return str(report.longrepr)[-_TRACEBACK_LENGTH:].strip() or None
+
+
+def requests_of(report: pytest.TestReport) -> list[dict[str, str]]:
+    """What the fixture `handshake` sent in a test, and what came back, in the order in which it did."""
+    found, left = [], _REQUESTS_LENGTH
+    for title, text in report.sections:
+        name = title.removeprefix("Captured ").removesuffix(" call")
+        if name.startswith(REQUEST) and left > 0:
+            found.append({"title": name, "text": text[:left]})
+            left -= len(text)
+    return found

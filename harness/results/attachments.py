@@ -43,7 +43,7 @@ def attachments(folder: Path) -> list[Attachment]:
             relative = path.relative_to(folder)
             what = next((kind for end, kind in _KINDS.items() if path.name.endswith(end)), None)
             hidden = any(part.startswith(".") for part in relative.parts)
-            if what is None or hidden or len(relative.parts) > _MAX_DEPTH or not path.is_file():
+            if what is None or hidden or len(relative.parts) > _MAX_DEPTH or not _is_own(folder, path):
                 continue
             found.append(
                 Attachment(relative.as_posix(), quote(relative.as_posix()), what, _size(path.stat().st_size))
@@ -53,6 +53,11 @@ def attachments(folder: Path) -> list[Attachment]:
     except OSError:
         return found
     return found
+
+
+def _is_own(folder: Path, path: Path) -> bool:
+    """Whether it is a file in the folder itself, and no way out of it."""
+    return path.is_file() and path.resolve().is_relative_to(folder.resolve())
 
 
 def _size(count: int) -> str:

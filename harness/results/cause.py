@@ -20,6 +20,7 @@ LOUD = tuple(v for v in reversed(SEVERITY) if v not in (Verdict.PASSED, Verdict.
 
 _STATUS = re.compile(r"\b(STATUS_\w+|[A-Z]\w*) \(0x[0-9A-Fa-f]{8}\)")
 _PLACE = re.compile(r"\S+\.(?:sys|dll|exe)\+0x[0-9a-fA-F]+|bugcheck 0x[0-9a-fA-F]+")
+_AT_STEP = re.compile(r'^step \d+, ".*?": ')
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\b\d+(?:\.\d+)?\b")
 
 
@@ -58,6 +59,21 @@ def cause_of(scenario: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) ->
     return Cause(verdict, (verdict, _steady(reason)), reason)
 
 
+def reason_first(scenario: Mapping[str, Any], steps: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Why it did not pass, in one line that begins with the reason and ends with the step.
+
+    Args:
+        scenario: its verdict and its reason, which begins with the step.
+        steps: of each its verdict, index and name.
+    """
+    reason = str(scenario.get("reason") or "no reason given")
+    step = next((step for step in steps if step["verdict"] == scenario["verdict"]), None)
+    named = _AT_STEP.match(reason)
+    if step is None or named is None:
+        return reason
+    return f'{reason[named.end() :]} (step {step["index"] + 1}, "{step["name"]}")'
+
+
 def grouped(
     scenarios: Iterable[tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]],
 ) -> dict[Cause, list[Mapping[str, Any]]]:
@@ -88,7 +104,13 @@ def _answer(text: str) -> str:
     names = _STATUS.findall(text)
     if names:
         return " ".join(sorted(set(names)))
-    return _steady(text) if len(text) <= 40 else "long value"
+    if len(text) > 40:
+        return "long value"
+    # A value that nobody wrote and one that was cleared are other causes than a wrong value.
+    digits = text.lower().removeprefix("0x")
+    if digits and not digits.strip("0"):
+        return "zero"
+    return "untouched" if re.fullmatch("(?:cc){4,8}", digits) else _steady(text)
 
 
 def _steady(text: str) -> str:

@@ -34,7 +34,7 @@ from harness.results import parts, tally
 from harness.results.again import again
 from harness.results.attachments import attachments
 from harness.results.cause import LOUD, grouped
-from harness.results.rule_outcome import RECORDED, RECORDED_WORDS, standing
+from harness.results.rule_outcome import RECORDED, RECORDED_WORDS
 from harness.rules import CLAUSES
 from harness.verdict import Verdict, worst
 
@@ -103,13 +103,13 @@ def render(records: Sequence[Mapping[str, Any]], folder: Path | None = None) -> 
             verdict=_overall(totals + test_totals, runs[0].get("problem")),
             tests=tally.of_kind(records, "test"),
             test_totals=test_totals,
-            standings={verdict.value: verdict.value for verdict in Verdict} | {RECORDED: RECORDED_WORDS},
+            outcomes={verdict.value: verdict.value for verdict in Verdict} | {RECORDED: RECORDED_WORDS},
             matrix=matrix,
             routes=_columns(matrix),
             rules={rule.value: text for rule, text in CLAUSES.items()},
-            sums={rule: sum(routes.values(), Counter()) for rule, routes in _by_rule(scenarios).items()},
+            sums=tally.by_rule(records),
             characteristics=_characteristics(scenarios),
-            skips=_skips(scenarios),
+            skips=tally.skipped(scenarios),
             style=style,
             script=script,
             style_hash=_hash(style),
@@ -224,9 +224,7 @@ def _hash(text: str) -> str:
 
 
 def _scenarios(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    steps: dict[tuple[Any, Any], list[Mapping[str, Any]]] = {}
-    for step in tally.of_kind(records, "step"):
-        steps.setdefault((step["order"], step["scenario"]), []).append(step)
+    steps = tally.steps_of(records)
     return [
         {**record, "steps": steps.get((record["order"], record["id"]), []), "anchor": f"s{position}"}
         for position, record in enumerate(tally.of_kind(records, "scenario"))
@@ -240,15 +238,6 @@ def _causes(scenarios: Sequence[Mapping[str, Any]]) -> list[tuple[Any, list[Mapp
 def _columns(matrix: Mapping[str, Mapping[str, Any]]) -> list[str]:
     present = {route for routes in matrix.values() for route in routes}
     return [r for r in ROUTES if r in present] + sorted(present - {*ROUTES, "-"}) + ["-"] * ("-" in present)
-
-
-def _by_rule(scenarios: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Counter[str]]]:
-    # Row sums count scenarios, not cells: one that uses three routes is still one.
-    table: dict[str, dict[str, Counter[str]]] = {}
-    for scenario in scenarios:
-        for rule in scenario["rules"] or ["-"]:
-            table.setdefault(rule, {}).setdefault("all", Counter())[standing(scenario, rule)] += 1
-    return table
 
 
 def _bar(totals: Counter[str]) -> list[dict[str, str]]:
@@ -286,11 +275,3 @@ def _characteristics(scenarios: Iterable[Mapping[str, Any]]) -> list[dict[str, A
                 {"anchor": scenario["anchor"], "id": scenario["id"], "recorded": recorded, "count": count}
             )
     return found
-
-
-def _skips(scenarios: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    reasons: dict[str, list[Mapping[str, Any]]] = {}
-    for scenario in scenarios:
-        if scenario["verdict"] == Verdict.SKIPPED:
-            reasons.setdefault(scenario.get("reason") or "no reason given", []).append(scenario)
-    return dict(sorted(reasons.items(), key=lambda item: -len(item[1])))

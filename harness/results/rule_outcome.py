@@ -41,7 +41,7 @@ def judged_rules(rules: Iterable[str], steps: Iterable[StepResult]) -> list[str]
     return [rule for rule in named if rule in shown]
 
 
-def standing(scenario: Mapping[str, Any], rule: str) -> str:
+def rule_outcome(scenario: Mapping[str, Any], rule: str) -> str:
     """The verdict of a scenario's record with regard to one of its rules, or `RECORDED`.
 
     A record of an earlier kshs does not say what was judged: its verdict counts for all of its rules.

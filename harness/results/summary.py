@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.results import tally
-from harness.results.rule_outcome import RECORDED, RECORDED_WORDS, standing
+from harness.results.rule_outcome import RECORDED, RECORDED_WORDS
 from harness.verdict import Verdict
 from vm.words import counted
 
@@ -36,22 +35,16 @@ def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not scenarios:
         return
     yield f"{counted(len(scenarios), 'scenario')}: {in_words(tally.counts(records))}"
-    by_rule: dict[str, Counter[str]] = {}
-    by_route: dict[str, Counter[str]] = {}
-    for scenario in scenarios:
-        for rule in scenario["rules"]:
-            by_rule.setdefault(rule, Counter())[standing(scenario, rule)] += 1
-        for route in scenario["routes"]:
-            by_route.setdefault(route, Counter())[scenario["verdict"]] += 1
-    for rule in sorted(by_rule, key=tally.rule_key):
-        yield f"  {rule:<16}{in_words(by_rule[rule])}"
-    for route, counts in by_route.items():
+    for rule, counts in tally.by_rule(records).items():
+        if rule != tally.NONE:
+            yield f"  {rule:<16}{in_words(counts)}"
+    for route, counts in tally.by_route(records).items():
         yield f"  by {route:<13}{in_words(counts)}"
-    reasons = tally.skip_reasons(records)
+    reasons = tally.skipped(records)
     if reasons:
         yield "skipped, because:"
-        for reason, count in reasons.most_common(_MAX_REASONS):
-            yield f"  {count} x {reason}"
+        for reason, which in list(reasons.items())[:_MAX_REASONS]:
+            yield f"  {len(which)} x {reason}"
         if len(reasons) > _MAX_REASONS:
             yield f"  and {counted(len(reasons) - _MAX_REASONS, 'more reason')}, in the report"
     for environment in tally.of_kind(records, "environment"):

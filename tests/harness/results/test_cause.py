@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from harness.results.cause import Cause, cause_of, grouped
+from harness.results.cause import Cause, cause_of, grouped, reason_first
 
 SUCCESS = "STATUS_SUCCESS (0x00000000)"
 SIZE = "STATUS_INVALID_BUFFER_SIZE (0xC0000206)"
 REQUEST = "STATUS_INVALID_DEVICE_REQUEST (0xC0000010)"
+
+
+UNWRITTEN = "0xCCCCCCCCCCCCCCCC"
 
 
 def comparison(field: str = "answer", expected: str = SIZE, got: str = SUCCESS, **more: Any) -> Any:
@@ -67,6 +70,15 @@ def test_what_varies_from_scenario_to_scenario_does_not_count(one: object, other
         (key(comparison()), key(comparison(expected=REQUEST))),
         (key(comparison()), key(comparison(rule="H5"))),
         (key(comparison()), key(comparison("status"))),
+        (key(comparison("information", "32", "0")), key(comparison("information", "32", "24"))),
+        (
+            key(comparison("argument1", "0x5", "0x0")),
+            key(comparison("argument1", "0x5", UNWRITTEN)),
+        ),
+        (
+            key(comparison("argument1", "0x5", "0x7")),
+            key(comparison("argument1", "0x5", UNWRITTEN)),
+        ),
         (key(comparison()), key(comparison(), do="pin_handshake")),
         (
             key(verdict="crashed", why="exception 0xc0000005 at avshs.sys+0x12d7"),
@@ -76,7 +88,20 @@ def test_what_varies_from_scenario_to_scenario_does_not_count(one: object, other
         (key(comparison(), verdict="error", why="ssh"), key(verdict="error", why="no space")),
         (key(verdict="hung", why="x"), key(verdict="error", why="x")),
     ],
-    ids=["got", "expected", "rule", "field", "step", "fault", "hung", "error", "verdict"],
+    ids=[
+        "got",
+        "expected",
+        "rule",
+        "field",
+        "zero",
+        "untouched",
+        "wrong",
+        "step",
+        "fault",
+        "hung",
+        "error",
+        "verdict",
+    ],
 )
 def test_what_tells_causes_apart_does(one: object, other: object) -> None:
     assert one != other
@@ -122,3 +147,11 @@ def test_words_name_rule_field_and_both_answers() -> None:
     cause = cause_of(*failure("x", comparison()))
     assert cause is not None
     assert cause.words == f"H4: answer is {SUCCESS}, expected {SIZE}"
+
+
+def test_the_reason_comes_before_the_step() -> None:
+    step = {"verdict": "failed", "index": 3, "name": 'say "x": y'}
+    said = {"verdict": "failed", "reason": 'step 4, "handshake": H4: answer is wrong'}
+    assert reason_first(said, [step]) == 'H4: answer is wrong (step 4, "say "x": y")'
+    assert reason_first({"verdict": "error", "reason": None}) == "no reason given"
+    assert reason_first({"verdict": "error", "reason": "no disk"}, [step]) == "no disk"

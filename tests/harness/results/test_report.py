@@ -13,7 +13,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.results import parts, record, report, summary, tally
 from harness.results.record import Comparison, ScenarioResult, StepResult
-from harness.results.rule_outcome import standing
+from harness.results.rule_outcome import rule_outcome
 from harness.verdict import Verdict
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)> & \"quotes\" 'too'"
@@ -231,10 +231,10 @@ def test_a_rule_by_which_nothing_was_judged_has_not_passed(
     line = next(record.scenario_records(result, order=0, worker="main"))
     assert line["judged"] == judged
     for rule in rules:
-        assert standing(line, rule) == ("passed" if rule in judged else "recorded")
-        assert standing({**line, "verdict": "failed"}, rule) == "failed"
+        assert rule_outcome(line, rule) == ("passed" if rule in judged else "recorded")
+        assert rule_outcome({**line, "verdict": "failed"}, rule) == "failed"
     del line["judged"]
-    assert {standing(line, rule) for rule in rules} == {"passed"}, "earlier runs did not say"
+    assert {rule_outcome(line, rule) for rule in rules} == {"passed"}, "earlier runs did not say"
 
 
 def test_the_summary_says_what_was_recorded_only(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from harness.results import parts, report, tally
+from harness.results.attachments import attachments
 from harness.results.record import ScenarioResult
 from harness.verdict import Verdict
 from tests.harness.results.test_report import EVIL, FINE, SCENARIOS, WRONG, kept, make, scenario, step
@@ -426,6 +428,18 @@ def test_a_print_has_a_few_pages(red: Browser, tmp_path: Path) -> None:
     fine = [item for item in broken(300) if item.verdict is Verdict.PASSED]
     shown(red, report.render(make(tmp_path / "green", fine)), tmp_path)
     assert pages(red) <= 3
+
+
+def test_what_leads_out_of_the_folder_is_not_linked(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "below").mkdir(parents=True)
+    (tmp_path / "secret.log").write_text("secret")
+    (out / "link.log").symlink_to(tmp_path / "secret.log")
+    (out / "below" / "outside").symlink_to(tmp_path)
+    (out / "javascript:x.log").write_text("")
+    os.mkfifo(out / "pipe.log")
+    found = attachments(out)
+    assert [a.href for a in found] == ["javascript%3Ax.log"]
 
 
 def test_files_of_the_run_are_linked(chromium: Browser, tmp_path: Path) -> None:
