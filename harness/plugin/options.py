@@ -46,7 +46,7 @@ class Options:
         return command
 
     def to_repeat(self) -> dict[str, str]:
-        """The options of ``kshs run`` that running a part of it again needs as well, where they were given."""
+        """The options of ``kshs run`` that running a part of it again needs as well."""
         names = ("guest", "target", "drivers", "config")
         given = {name: self._option(f"kshs_{name}") for name in names}
         usual = {"guest": self.settings.run.guest, "target": self.settings.run.target}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from typing import Any
@@ -135,3 +137,17 @@ def test_without_tracebacks_there_are_no_blocks(run: Run) -> None:  # noqa: F811
     result = run("--tb=no", "-rN", options=WRONG_SIZE, scenarios=MANY)
     assert not lines(result, "^_+ ") and not lines(result, "^FAILED ")
     assert lines(result, "^14 scenarios: 1 passed, 10 failed, 3 skipped$")
+
+
+def test_the_command_to_run_one_again_has_the_options_of_the_run(
+    run: Run,  # noqa: F811
+    pytester: pytest.Pytester,
+) -> None:
+    run("--kshs-out=out", "--kshs-guest=win11", "--kshs-target=avshs", scenarios=MANY)
+    head = json.loads((pytester.path / "out/results.jsonl").read_text().splitlines()[0])
+    assert head["options"] == {"guest": "win11"}, "what is usual need not be said"
+    again = "kshs run --guest win11 --id h4.in.0 scenarios/basic.toml"
+    page = (pytester.path / "out/report.html").read_text()
+    packed = re.search(r'<template id="kept">([A-Za-z0-9+/=]+)<', page)
+    assert packed is not None
+    assert again in gzip.decompress(base64.b64decode(packed[1])).decode()
