@@ -45,6 +45,13 @@ class Options:
         command: str | None = self._option("kshs_command")
         return command
 
+    def to_repeat(self) -> dict[str, str]:
+        """The options of ``kshs run`` that running a part of it again needs as well."""
+        names = ("guest", "target", "drivers", "config")
+        given = {name: self._option(f"kshs_{name}") for name in names}
+        usual = {"guest": self.settings.run.guest, "target": self.settings.run.target}
+        return {name: str(value) for name, value in given.items() if value and value != usual.get(name)}
+
     @property
     def selection(self) -> str | None:
         """What was selected by: the expression of -k, behind the other options where there are some."""

@@ -89,6 +89,7 @@ class RunRecord:
             "seconds": round(time.monotonic() - self._clock, 3),
             "version": version(),
             "command": self._options.command or " ".join(["pytest", *sys.argv[1:]]),
+            "options": self._options.to_repeat(),
             "guest": self._options.guest_name,
             "selection": self._options.selection,
             "problem": problem,

@@ -192,8 +192,9 @@ class _Pieces:
         )
 
     def compared(self, comparisons: Iterable[Mapping[str, Any]]) -> Markup:
-        """One row for each comparison."""
-        return _joined([self._comparison(*_COMPARISON(c)) for c in comparisons])
+        """One row for each comparison: what was judged before what was only recorded."""
+        in_order = sorted(comparisons, key=itemgetter("characteristic"))
+        return _joined([self._comparison(*_COMPARISON(c)) for c in in_order])
 
 
 def _joined(rendered: Iterable[Markup]) -> Markup:

@@ -522,7 +522,7 @@ def test_wrong_settings_are_a_usage_error_in_one_line(pytester: pytest.Pytester,
     (pytester.path / "kshs.toml").write_text("[run]\ngest = 'x'\n")
     result = run()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["kshs: kshs.toml: run.gest: there is no such key (did you mean guest?)"])
+    result.stderr.fnmatch_lines(["ERROR: kshs.toml: run.gest: there is no such key (did you mean guest?)"])
 
 
 @pytest.mark.parametrize("text", ["[[scenario\nid = 'x'\n", "schema = 1\n[[scenaro]]\nid = 'x'\n"])

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from typing import Any
@@ -10,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.harness.plugin.test_plugin import WRONG_SIZE, Run, run  # noqa: F401 - a fixture
+from tests.harness.plugin.test_plugin import KILL, WRONG_SIZE, Run, run  # noqa: F401 - a fixture
 
 pytest_plugins = ["pytester"]
 
@@ -47,7 +49,8 @@ steps = [{{ do = "handshake", on = "source" }}]
     for n in range(3)
 )  # fmt: skip
 REASON = (
-    'H4: answer is STATUS_SUCCESS (0x00000000), expected STATUS_INVALID_BUFFER_SIZE (0xC0000206) (step 5, "'
+    "H4: answer is STATUS_SUCCESS (0x00000000), expected STATUS_INVALID_BUFFER_SIZE (0xC0000206)"
+    ' (step 6, "handshake source by irp from kernel mode")'
 )
 
 
@@ -99,18 +102,13 @@ def test_errors_are_grouped_and_begin_with_the_reason_as_well(
     run: Run,  # noqa: F811
     pytester: pytest.Pytester,
 ) -> None:
-    more = """
-import harness.running.runner as r
-from harness.errors import HarnessError
-def broken(self, *a, **k):
-    raise HarnessError("the disk is full", hint="make room")
-r.Runner.run = broken
-"""
-    result = run("--kshs-out=out", "--junitxml=junit.xml", scenarios=MANY, test_broken=more)
+    result = run("--kshs-out=out", "--junitxml=junit.xml", options=KILL, scenarios=MANY)
     errors = list(ElementTree.parse(pytester.path / "junit.xml").iter("error"))
-    assert errors and all(str(e.get("message")) == "the disk is full (make room)" for e in errors)
-    assert len(lines(result, r"^_+ \d+ scenarios? error _+$")) == 1
-    assert len(lines(result, r"^ERROR \S+::h4\.in\.0 - the disk is full \(make room\)$")) == 1
+    assert len(errors) == 10
+    assert not any(str(e.get("message")).startswith("failed on setup") for e in errors)
+    assert all("the agent is gone" in str(e.get("message")) for e in errors)
+    assert len(lines(result, r"^_+ 10 scenarios error _+$")) == 1
+    assert len(lines(result, r"^ERROR \S+::h4\.in\.\d - .*the agent is gone")) == 10
 
 
 def test_what_python_tests_show_is_pytests_and_in_the_results(
@@ -139,3 +137,17 @@ def test_without_tracebacks_there_are_no_blocks(run: Run) -> None:  # noqa: F811
     result = run("--tb=no", "-rN", options=WRONG_SIZE, scenarios=MANY)
     assert not lines(result, "^_+ ") and not lines(result, "^FAILED ")
     assert lines(result, "^14 scenarios: 1 passed, 10 failed, 3 skipped$")
+
+
+def test_the_command_to_run_one_again_has_the_options_of_the_run(
+    run: Run,  # noqa: F811
+    pytester: pytest.Pytester,
+) -> None:
+    run("--kshs-out=out", "--kshs-guest=win11", "--kshs-target=avshs", scenarios=MANY)
+    head = json.loads((pytester.path / "out/results.jsonl").read_text().splitlines()[0])
+    assert head["options"] == {"guest": "win11"}, "what is usual need not be said"
+    again = "kshs run --guest win11 --id h4.in.0 scenarios/basic.toml"
+    page = (pytester.path / "out/report.html").read_text()
+    packed = re.search(r'<template id="kept">([A-Za-z0-9+/=]+)<', page)
+    assert packed is not None
+    assert again in gzip.decompress(base64.b64decode(packed[1])).decode()

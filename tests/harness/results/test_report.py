@@ -396,3 +396,11 @@ def test_the_verdicts_in_the_page_are_those_of_the_summary(tmp_path: Path) -> No
         assert len(re.findall(rf'<details [^>]*data-verdict="{verdict}"', html)) == count
         assert f'<b class="c-{verdict}">{count}</b>{verdict}' in html
     assert f"{len(SCENARIOS)} scenarios: {summary.in_words(totals)}" in summary.lines(records)
+
+
+def test_what_was_judged_stands_before_what_was_recorded(tmp_path: Path) -> None:
+    mixed = step(0, Verdict.FAILED, comparisons=(NOTED, FINE, WRONG))
+    html = report.render(make(tmp_path, [scenario("h4.mixed", Verdict.FAILED, mixed)]))
+    body = html[html.index('class="step"') :]
+    places = [body.index(text) for text in (">32<", ">STATUS_INVALID_BUFFER_SIZE", ">recorded, not judged<")]
+    assert places == sorted(places)
