@@ -111,7 +111,10 @@ def rewrite(driver: Path, offered: Offered, library: Supplied | None = None) -> 
     require_no_framework(driver)
     library = library or supplied()
     data = driver.read_bytes()
-    image = pefile.PE(data=data, fast_load=True)
+    try:
+        image = pefile.PE(data=data, fast_load=True)
+    except pefile.PEFormatError as error:
+        raise BuildError(f"is no PE image: {error}", str(driver)) from error
     try:
         if image.FILE_HEADER.Machine != pefile.MACHINE_TYPE["IMAGE_FILE_MACHINE_AMD64"]:
             raise BuildError("is no image for x86_64", str(driver))

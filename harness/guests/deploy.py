@@ -148,7 +148,6 @@ def check_imports(build: Build, package: Package, wine: str | None = None) -> No
         try:
             import_rewrite.require_no_framework(driver)
             imports.check(driver, offered)
-            support_library.supplied_to(driver, wine or "")
         except BuildError as error:
             raise UsageError(
                 f"this driver cannot load in a Wine guest: {error.message}",
@@ -275,6 +274,7 @@ def verify(info: Mapping[str, Any], kit: Kit) -> None:
     Raises:
         DeployError: a driver is absent, not running, or has other bytes.
     """
+    wine = GuestInfo.of(info).is_wine
     named = [path for path in kit.package.sys if path.stem.lower() == kit.service.lower()]
     expected = {"KsHsClient": [kit.build.client], kit.service: named or kit.package.sys}
     found = {str(driver.get("service", "")).lower(): driver for driver in info.get("drivers") or []}
@@ -284,7 +284,7 @@ def verify(info: Mapping[str, Any], kit: Kit) -> None:
             raise DeployError(f"the guest does not list the service {service}", step="info")
         if driver.get("state") != "running":
             raise DeployError(f"the service {service} is {driver.get('state')}", step="info")
-        foreign = kit.is_foreign and service == kit.service
+        foreign = wine and service == kit.service and kit.is_foreign
         sent = {
             support_library.digest(
                 support_library.as_deployed(path, info) if foreign else path.read_bytes()

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import UsageError
 from harness.guest_info import GuestInfo
 from harness.guests.kshsctl import DIRECTORY
 
@@ -62,11 +63,20 @@ def notes(drivers: Iterable[Path], versions: Iterable[str] | None = None) -> lis
 
 
 def put(shell: Shell, build: Build, package: Package, info: Mapping[str, Any]) -> tuple[str, ...]:
-    """Puts the library and the rewritten drivers in place; what was rewritten, in sentences."""
+    """Puts the library and the rewritten drivers in place; what was rewritten, in sentences.
+
+    Raises:
+        UsageError: a driver's imports cannot be rewritten.
+    """
+    from drivers.errors import BuildError
+
     wine = GuestInfo.of(info).wine.version or ""
-    changed = {
-        name: path for name, path in package.files.items() if path in package.sys and supplied_to(path, wine)
-    }
+    try:
+        changed = _changed(package, wine)
+    except BuildError as error:
+        raise UsageError(
+            f"cannot be prepared for a Wine guest: {error.message}", error.where, error.hint
+        ) from None
     if not changed:
         return ()
     shell.put({f"{SYSTEM_DRIVERS}\\{build.wdmsup.name}": build.wdmsup})
@@ -76,6 +86,13 @@ def put(shell: Shell, build: Build, package: Package, info: Mapping[str, Any]) -
             copy.write_bytes(as_deployed(path, info))
             shell.put({f"{DIRECTORY}\\target\\{name}": copy})
     return tuple(notes(changed.values(), [wine]))
+
+
+def _changed(package: Package, wine: str) -> dict[str, Path]:
+    """Of the files of a package the drivers that are deployed otherwise than they are."""
+    return {
+        name: path for name, path in package.files.items() if path in package.sys and supplied_to(path, wine)
+    }
 
 
 def digest(data: bytes) -> str:

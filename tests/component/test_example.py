@@ -55,7 +55,7 @@ def test_folders_that_are_no_driver_are_refused_in_one_line(relay: Path, tmp_pat
     with pytest.raises(PackageError, match="holds no INF file"):
         folder.package(tmp_path, tmp_path / "out")
     shutil.copyfile(relay / "driver" / "relay.inf", tmp_path / "relay.inf")
-    with pytest.raises(BuildError, match="holds no C sources"):
+    with pytest.raises(BuildError, match=r"holds no C or C\+\+ sources"):
         folder.package(tmp_path, tmp_path / "out")
     with pytest.raises(BuildError, match="no earlier package"):
         folder.package(relay / "driver", relay / "scenarios")
@@ -99,3 +99,25 @@ def check_verdicts(records: list[dict[str, Any]]) -> None:
     assert {verdict for verdict, _ in verdicts.values()} == {"passed"}, verdicts
     (environment,) = (r for r in records if r["kind"] == "environment")
     assert environment["unimplemented_calls"] == ["KsGenerateEvents"]
+
+
+def test_warnings_stop_nothing_and_what_is_ignored_is_said(relay: Path, tmp_path: Path) -> None:
+    source = tmp_path / "driver"
+    shutil.copytree(relay / "driver", source)
+    (source / "more.cpp").write_text(
+        '#include <ntddk.h>\nstruct Base { virtual int Of() = 0; };\nstatic int unused = 1;\n'
+        'struct Real : Base { int Of() override { return 7; } };\n'
+        'extern "C" int More() { static Real real; Base *made = new Real; int of = made ? made->Of() : 0;'
+        " delete made; return of + real.Of(); }\n",
+        encoding="utf-8",
+    )  # fmt: skip
+    (source / "old.c++").write_text("", encoding="utf-8")
+    (source / "notes").mkdir()
+    said: list[str] = []
+    package = folder.package(source, tmp_path / "package", progress=said.append)
+    assert any("more.cpp:3" in line and "warning: unused variable" in line for line in said)
+    assert [line for line in said if line.startswith("ignored: ")] == [
+        "ignored: folder notes is no source of a kind that is built, and no INF copies it",
+        "ignored: file old.c++ is no source of a kind that is built, and no INF copies it",
+    ]
+    assert package.name == "relay"

@@ -223,7 +223,7 @@ def test_a_driver_that_wine_cannot_load_is_refused_before_it_is_deployed(
 
 def test_the_guests_own_wine_judges_the_imports(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     """The image's version may not be known before; the guest's is, and it may be the older one."""
-    from drivers import imports
+    from drivers import import_rewrite, imports
 
     monkeypatch.setattr(imports, "imports", lambda pe: [("ntoskrnl.exe", "ExGetPreviousMode")])
     monkeypatch.setattr(imports, "exports_of", lambda pe: imports.Exports(frozenset()))
@@ -236,6 +236,8 @@ def test_the_guests_own_wine_judges_the_imports(kit: Kit, monkeypatch: pytest.Mo
     ):
         check_imports(build, foreign, "8.0")
 
+    as_it_is = lambda driver, offered: import_rewrite.Rewritten(driver.name, driver.read_bytes(), ())  # noqa: E731
+    monkeypatch.setattr(import_rewrite, "rewrite", as_it_is)
     kit.build.avshs.directory = Path("/ours")  # type: ignore[attr-defined, misc]
     for version, refused in (("8.0", True), ("10.0", False)):
         shell = FakeShell(kit, version={"version": version})
