@@ -106,7 +106,7 @@ def offer_text(facts: PinFacts) -> list[str]:
         how = "no format" if made is None else f"a format of {64 + len(made.block)} bytes"
         length = 64 + len(item.block)
         lines.append(f"range {item.major}/{item.sub}/{item.specifier}, {length} bytes; gives {how}")
-    return lines + [f"not said: {text}" for text in facts.unsaid]
+    return lines
 
 
 def _padded(items: Sequence[Format | None], length: int) -> list[Format | None]:
