@@ -33,6 +33,23 @@ NTSTATUS NTAPI KsPinHandshake(PVOID pin, PVOID in, PVOID out)
     return STATUS_SUCCESS;
 }
 """
+LIBRARY_EXPORTS = "LIBRARY wdmsup.sys\nEXPORTS\n; each: by itself\n    ExAllocatePool2=SupExAllocatePool2\n"
+LIBRARY = """
+#include <ntddk.h>
+NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path);
+NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path)
+{
+    (void)driver;
+    (void)path;
+    return STATUS_SUCCESS;
+}
+PVOID NTAPI SupExAllocatePool2(ULONG64 flags, SIZE_T bytes, ULONG tag);
+PVOID NTAPI SupExAllocatePool2(ULONG64 flags, SIZE_T bytes, ULONG tag)
+{
+    (void)flags;
+    return ExAllocatePoolWithTag(NonPagedPool, bytes, tag);
+}
+"""
 DRIVER = """
 #include <ntddk.h>
 #include "kshs_abi.h"
@@ -56,7 +73,7 @@ int wmain(int count, wchar_t **arguments)
 
 def write_tree(directory: Path) -> Path:
     """The folders of drivers/ with next to nothing in them."""
-    for folder in ("abi", "common", "refks", "ksclient", "avshs", "kshsctl"):
+    for folder in ("abi", "common", "refks", "wdmsup", "ksclient", "avshs", "kshsctl"):
         (directory / folder).mkdir(parents=True)
     for name in ("abi/kshs_abi.h", "common/chkstk.S", "common/version.rc", "avshs/avshs.inf"):
         shutil.copyfile(ROOT / name, directory / name)
@@ -65,6 +82,8 @@ def write_tree(directory: Path) -> Path:
     (directory / "common/shared.h").write_text("#define SHARED 7\n", encoding="utf-8")
     (directory / "refks/ks.def").write_text("LIBRARY ks.sys\nEXPORTS\n    KsPinHandshake\n", encoding="utf-8")
     (directory / "refks/ks.c").write_text(REFKS, encoding="utf-8")
+    (directory / "wdmsup/wdmsup.def").write_text(LIBRARY_EXPORTS, encoding="utf-8")
+    (directory / "wdmsup/library.c").write_text(LIBRARY, encoding="utf-8")
     (directory / "ksclient/client.c").write_text(DRIVER, encoding="utf-8")
     (directory / "avshs/avshs.c").write_text(DRIVER, encoding="utf-8")
     (directory / "kshsctl/main.c").write_text(AGENT, encoding="utf-8")
