@@ -250,6 +250,36 @@ class StatusBlock:
             "thread": self.thread,
             "repeats": self.repeats,
             "seen": self.seen,
+            "numbers": self.numbers(),
+        }
+
+    def numbers(self) -> dict[str, int | None]:
+        """What `as_dict` says in words as the numbers that came: to be compared, not to be read.
+
+        None where there is none: not visible, untouched, not carried out.  Nothing that differs from run to
+        run by its nature (times, threads) is among them.
+        """
+        handshake, done, back = self.handshake, self.done, self.came_back
+        visible = self.out_visible
+        return {
+            "detail": self.detail,
+            "answer": self.answer if done else None,
+            "returned": self.returned if back else None,
+            "status": self.status if done else None,
+            "information": self.information if done else None,
+            "pending": int(self.pending) if back else None,
+            "pending_returned": int(self.pending_returned) if done else None,
+            "completions": self.completions if done else None,
+            "irql_after": self.irql_after if back else None,
+            "changed_bytes": self.changed_bytes if visible else None,
+            "changed_first": self.changed_first if visible else None,
+            "changed_last": self.changed_last if visible else None,
+            "guards_intact": None if self.guards is None else int(all(self.guards)),
+            "input_intact": int(self.input_intact) if done else None,
+            "argument1": None if handshake is None else handshake.argument1,
+            "argument2": None if handshake is None else handshake.argument2,
+            "repeats": self.repeats,
+            "flags": int(self.flags),
         }
 
     def _visible(self, value: int | str, written: RecordFlag) -> int | str | None:

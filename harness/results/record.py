@@ -14,7 +14,11 @@ from harness.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One field of a status block, as expected and as it came, in words for people."""
+    """One field of a status block, as expected and as it came, in words for people.
+
+    `expected_values` and `got_value` are the same as values (statuses and arguments as numbers), for those
+    who compare runs; None where there is none: nothing was laid down, or nothing came.
+    """
 
     field: str
     expected: str
@@ -23,6 +27,8 @@ class Comparison:
     rule: str | None = None
     clause: str | None = None
     characteristic: bool = False
+    expected_values: tuple[int | str | bool, ...] | None = None
+    got_value: int | str | bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

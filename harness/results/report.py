@@ -74,6 +74,7 @@ def render(records: Sequence[Mapping[str, Any]], folder: Path | None = None) -> 
     environment.filters["seconds"] = seconds
     environment.filters["number"] = number
     environment.filters["folds"] = folds
+    environment.filters["read"] = lambda block: {k: v for k, v in block.items() if k != "numbers"}
     environment.filters["again"] = functools.partial(again, runs[0])
     pieces = _Pieces(environment)
     style, script = _asset("report.css"), _asset("report.js")

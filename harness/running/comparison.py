@@ -8,6 +8,7 @@ contract is silent, the fields that are only put on record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from drivers.abi import load
@@ -115,10 +116,16 @@ def _repeats(planned: PlannedStep, request: Request, block: StatusBlock) -> Iter
 
 def invariants(request: Request, block: StatusBlock) -> Iterator[Comparison]:
     """What holds for every completed request whatever it answers (rule IO, docs/scenarios.md)."""
-    yield _io(
-        "answer is final", "not STATUS_PENDING", ntstatus.name(block.answer), block.answer != ntstatus.PENDING
+    final = block.answer != ntstatus.PENDING
+    yield replace(
+        _io("answer is final", "not STATUS_PENDING", ntstatus.name(block.answer), final),
+        got_value=block.answer,
     )
-    yield _io("irql_after", "0", str(block.irql_after), block.irql_after == 0)
+    yield replace(
+        _io("irql_after", "0", str(block.irql_after), block.irql_after == 0),
+        expected_values=(0,),
+        got_value=block.irql_after,
+    )
     if block.guards is not None:
         low, high = block.guards
         got = {(True, True): "intact", (False, True): "overwritten before the buffer"}.get(
@@ -230,7 +237,14 @@ def _compare(wants: tuple[Want, ...], fields: Mapping[str, Any], block: StatusBl
         ok = any(_matches(want.field, value, got, block.pointer_size) for value in want.values)
         expected = " or ".join(_show(want.field, value) for value in want.values)
         yield Comparison(
-            want.field, expected, _show(want.field, got), ok, want.rule.value, CLAUSES[want.rule]
+            want.field,
+            expected,
+            _show(want.field, got),
+            ok,
+            want.rule.value,
+            CLAUSES[want.rule],
+            expected_values=want.values,
+            got_value=_value(got),
         )
 
 
@@ -277,4 +291,10 @@ def _characteristic(field: str, got: Any, reason: str) -> Comparison:
         rule=Rule.CHARACTERISTIC.value,
         clause=CLAUSES[Rule.CHARACTERISTIC],
         characteristic=True,
+        got_value=_value(got),
     )
+
+
+def _value(got: Any) -> int | str | bool | None:
+    """What came, as JSON has it: numbers stay numbers."""
+    return got if got is None or isinstance(got, (int, str)) else str(got)
