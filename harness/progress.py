@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -18,6 +19,8 @@ from vm.progress import WARNING
 _COUNTED = re.compile(r"^(?P<what>\D*)(?P<number>\d+) of (?P<all>\d+)\b")
 #: Seconds between two lines of one kind in a log.
 _SPARSE = 10.0
+
+_LOG = logging.getLogger(__name__)
 
 
 class Progress:
@@ -53,6 +56,7 @@ class Progress:
         if text == self._last:
             return
         self._last = text
+        _LOG.info("%s", text)
         if self._status is not None and text.startswith(WARNING):
             self._console.print(f"kshs: {text}", markup=False, soft_wrap=True)
         elif self._status is not None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class GuestEvents:
 
     def record(self, kind: str, detail: str = "") -> None:
         """Takes one message; kinds: started, resumed, suspended, crashed, panicked, stopped, other."""
+        _LOG.info("guest %s %s", kind, detail)
         with self._changed:
             self._events.append(Event(time.time(), kind, detail))
             self._changed.notify_all()

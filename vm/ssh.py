@@ -21,6 +21,7 @@ KEEPALIVE_SECONDS = 15
 
 # Its broken connections reach us as exceptions; without a handler logging would print them as well.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def connect(endpoint: Endpoint, timeout: float, *, booting: bool = False) -> par
         if left <= 0:
             raise GuestTimeout(f"no SSH server within {timeout:.0f} s", f"{endpoint.host}:{endpoint.port}")
         link = _speaking(endpoint, min(patience, left))
+        _LOG.debug("port %d %s", endpoint.port, "is silent" if link is None else "speaks")
         if link is None:
             patience = min(patience * 1.3, 5.0)
             continue

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ from vm.files import write_whole
 
 #: Failures of our own: pytest errors, never failures.
 INFRASTRUCTURE = (HarnessError, VmError, BuildError)
+
+_LOG = logging.getLogger(__name__)
 
 
 class LatchedError(HarnessError):
@@ -116,6 +119,7 @@ class Guests:
 
     def latch(self, error: Exception) -> None:
         """No guest can be had from now on, here and in the other workers: nobody tries again."""
+        _LOG.error("no guest can be had", exc_info=error)
         expected = isinstance(error, INFRASTRUCTURE)
         text = str(error) if expected else f"unexpected {type(error).__name__}: {error}"
         self._folder.latch(" ".join(text.split()) + self._keep(error))

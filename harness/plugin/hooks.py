@@ -8,6 +8,7 @@ failure of our own infrastructure, is a pytest *error*: never a failure of the d
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Generator
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from harness.verdict import Verdict
 __all__ = ["agent", "guest", "handshake", "kshs_runner", "target"]
 
 _WORDS = {Verdict.CRASHED.value: ("C", "CRASHED"), Verdict.HUNG.value: ("H", "HUNG")}
+
+_LOG = logging.getLogger(__name__)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -174,6 +177,8 @@ def pytest_runtest_makereport(
     A mark hides none of them, and what a scenario showed of a driver is no mark's to change.
     """
     made = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, INFRASTRUCTURE):
+        _LOG.error("%s, %s", item.nodeid, call.when, exc_info=call.excinfo.value)
     if isinstance(item, ScenarioItem):
         return scenario_report(item, call, made)
     if call.excinfo is not None and isinstance(call.excinfo.value, INFRASTRUCTURE):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.agent.journal import Journal
+from harness.plugin.run_log import RunLog, keep, name_of
 from harness.results.folder import PARTS, claim
 from harness.results.parts import PartWriter
 from vm.files import write_whole
@@ -42,6 +43,7 @@ class SessionFolder:
         self._journal: Journal | None = None
         self._latch: str | None = None
         self._here: set[str] = set()
+        self._log: RunLog | None = None
 
     def make(self) -> Path:
         """The folder, made where it is not there yet."""
@@ -51,6 +53,8 @@ class SessionFolder:
                 self._path = Path(tempfile.mkdtemp(prefix=PARTS, dir=self._out))
             else:
                 self._path = Path(tempfile.mkdtemp(prefix="kshs-parts-"))
+        if self._log is None:
+            self._log = RunLog(self._path / name_of(self._worker))
         return self._path
 
     def share(self) -> Path:
@@ -133,6 +137,17 @@ class SessionFolder:
                 with contextlib.suppress(Exception):
                     thing.close()
         self._writer = self._journal = None
+        if self._log is not None:
+            self._log.close()
+
+    def keep_logs(self) -> None:
+        """The logs of all processes, to the results; nothing where there are none to keep.
+
+        Raises:
+            OSError: they cannot be written there.
+        """
+        if self._out is not None and self._path is not None:
+            keep(self._path, self._out)
 
     def remove(self) -> None:
         """The folder goes; the latch stays known to this process."""

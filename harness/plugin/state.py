@@ -116,6 +116,8 @@ class PluginState:
         try:
             latched = self.folder.latched
             self.records = self.run.finish(self.folder, self.observer, self.guests, latched=latched)
+            if self.observer.ran:
+                self.folder.keep_logs()
         finally:
             self.folder.remove()
         return self.records

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from harness.running.formats import resolve
 if TYPE_CHECKING:
     from drivers.abi import Abi
     from harness.language.model import Target
+
+_LOG = logging.getLogger(__name__)
 
 #: Seconds for INFO: it computes digests of drivers.
 _INFO_TIMEOUT = 60.0
@@ -108,6 +111,7 @@ class LeaseInUse:
             return self._session
         self.discard()
         self._guest = self._provider.acquire()
+        _LOG.info("lease %s taken", self._guest.id)
         try:
             self._session = AgentSession(
                 self._guest.open_agent(), self._abi, journal=self._journal.sending, margin=self._margin
@@ -163,6 +167,9 @@ class LeaseInUse:
         """Throws the lease away; the next use gets a fresh one."""
         session, self._session = self._session, None
         guest, self._guest = self._guest, None
+        if guest is not None:
+            failure = session.failure if session is not None else None
+            _LOG.info("lease %s given back%s", guest.id, f": {failure!r}" if failure is not None else "")
         try:
             if session is not None:
                 session.close(timeout=1.0, polite=False)
