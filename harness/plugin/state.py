@@ -116,9 +116,10 @@ class PluginState:
         try:
             latched = self.folder.latched
             self.records = self.run.finish(self.folder, self.observer, self.guests, latched=latched)
-            if self.observer.ran:
-                self.folder.keep_logs()
         finally:
+            if self.observer.ran:
+                with contextlib.suppress(OSError):  # where nothing can be written, the results say so
+                    self.folder.keep_logs()
             self.folder.remove()
         return self.records
 

@@ -81,7 +81,7 @@ def test_a_run_replaces_what_was_there_at_its_end(project: Project) -> None:
     )
     done = project.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(contents(project)) == ["junit.xml", "report.html", "results.jsonl"]
+    assert sorted(contents(project)) == ["junit.xml", "kshs.log", "report.html", "results.jsonl"]
     assert (project.headline(), set(project.junit().values())) == ("passed", {"passed", "skipped"})
     assert f"generated xml file: {project.out / 'junit.xml'}" in done.stdout
 
@@ -95,4 +95,5 @@ def test_what_cannot_be_written_does_not_leave_another_runs(project: Project) ->
     done = project.run()
     assert done.returncode == 3, done.stdout + done.stderr
     assert "kshs: the results cannot be written: [Errno 28] No space left on device" in done.stdout
-    assert sorted(contents(project)) == ["junit.xml"]
+    assert sorted(contents(project)) == ["junit.xml", "kshs.log"]
+    assert "lease fake-0 taken" in (project.out / "kshs.log").read_text(), "this run's"
