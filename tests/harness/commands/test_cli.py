@@ -67,11 +67,12 @@ def test_exit_codes_of_run(project: Path, options: str, words: tuple[str, ...], 
     assert (project / "o" / "junit.xml").exists() is (code != 2), "what runs nothing writes nothing"
 
 
-def test_run_leaves_three_files_and_takes_pytest_arguments(project: Path) -> None:
+def test_run_leaves_four_files_and_takes_pytest_arguments(project: Path) -> None:
     done = kshs(project, "run", "scenarios", "--out", "o", "--", "-v", "--maxfail=3")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "scenarios/basic.toml::h4.short PASSED" in done.stdout
-    assert sorted(p.name for p in (project / "o").iterdir()) == ["junit.xml", "report.html", "results.jsonl"]
+    left = sorted(path.name for path in (project / "o").iterdir())
+    assert left == ["junit.xml", "kshs.log", "report.html", "results.jsonl"]
     assert "kshs run scenarios --out o -- -v --maxfail=3" in (project / "o" / "report.html").read_text()
 
 
