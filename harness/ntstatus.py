@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NTSTATUS values by name and names by value.
 
 The table `ntstatus.json` is generated from mingw-w64's public `ntstatus.h` by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The text of every rule, for those who read a verdict: word for word that of docs/contract.md."""
 
 from __future__ import annotations

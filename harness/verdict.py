@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Verdicts: the six things that can be said of a scenario, and how several become one."""
 
 from __future__ import annotations

@@ -78,18 +78,6 @@ class Abi:
             return f"text after the last structure: {_quote(other[len(ours)])}"
         return None
 
-    def check(self, version: int, layout: str, where: str = "agent") -> None:
-        """Raise `AbiMismatch` unless the other side has our version and layout."""
-        if version != self.version:
-            raise AbiMismatch(
-                f"speaks ABI version {version}, this harness speaks {self.version}",
-                where,
-                "rebuild: kshs build",
-            )
-        found = self.difference(layout)
-        if found is not None:
-            raise AbiMismatch(f"ABI layout differs: {found}", where, "rebuild: kshs build")
-
 
 def _quote(text: str) -> str:
     """Words of the other side, harmless and at most 80 characters long, however they are escaped."""

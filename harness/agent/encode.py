@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Steps as bytes: `kshs_step` with its data, and the structures that travel inside.
 
 Knows the ABI header and the layout of the KS structures of ks.h, nothing of scenarios.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The status block: the record of what came back, decoded for comparisons, reports and people."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the harness knows of the target's pins while a scenario runs: who would answer what.
 
 The target file says how a pin answers by itself; behaviour steps change it.  From both follows the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """KSHANDSHAKE as data (rule H10): packing and unpacking for both pointer sizes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract of docs/contract.md as a function: request and circumstances in, prediction out.
 
 Conservative by design.  Where the documentation does not say what a request answers, the prediction

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cases and matrices: one scenario of a file made into many, each with a stable id.
 
 ``cases`` is a list of tables, each with its own `id` and values; ``matrix`` a table of lists whose

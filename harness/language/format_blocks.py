@@ -19,9 +19,6 @@ from dissect.cstruct import cstruct
 
 from harness.language.toml_problems import nearest
 
-#: Size of a KSDATAFORMAT in bytes, which is its alignment's multiple, too (ks.h).
-DATA_FORMAT_SIZE = 64
-
 _DEFINITIONS = """
 typedef struct { uint8 bytes[16]; } GUID;
 typedef struct { int32 left; int32 top; int32 right; int32 bottom; } RECT;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scenario files: TOML in, validated scenarios out, every mistake with its line.
 
 The format is described in docs/scenarios.md and, for editors, in schemas/scenario.schema.json.

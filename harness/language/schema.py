@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The JSON Schemas of scenario files, target files and kshs.toml, for editors.
 
 ``python -m harness.language.schema`` writes them into `schemas/`, and the tables of keys into

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Target files: what the harness must know of a driver under test (docs/scenarios.md)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TOML files that people write: read, validated, and every complaint with its line.
 
 `tomllib` reads the values; tree-sitter reads the same text once more for the lines that they stand on.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The line of every key of a TOML text; tomllib gives the values and forgets where they stood."""
 
 from __future__ import annotations

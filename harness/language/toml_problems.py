@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pydantic's validation errors in words for those who wrote the file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Adding steps to a plan: slots, sides, and how objects are opened."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """KsPinHandshake and changes of state made into steps, sent and waited for or started and fetched later.
 
 Both are property requests: the pin's driver does the rest.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names of a scenario made into values of a target, and expectations into fields to compare."""
 
 from __future__ import annotations

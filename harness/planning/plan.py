@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a scenario to what is sent: names become slots, expectations become fields to compare.
 
 A plan is worked out before anything is sent, so that a mistake in a scenario never costs a guest.

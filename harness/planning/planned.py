@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a plan is made of: steps ready to be sent, and the fields their answers are compared by."""
 
 from __future__ import annotations

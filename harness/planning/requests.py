@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Requests made into steps: sent and waited for, or started on one or many threads and fetched later."""
 
 from __future__ import annotations

@@ -16,8 +16,6 @@ _TRACEBACK_LENGTH, _REQUESTS_LENGTH = 20_000, 50_000
 REQUEST = "handshake "
 #: Attribute of a scenario's report, carried from worker to controller as plain JSON.
 ATTRIBUTE = "kshs_told"
-#: The property of a scenario's report whose record could not be written: why.
-UNRECORDED = "unrecorded"
 
 
 @dataclass(frozen=True)

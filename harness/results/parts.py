@@ -212,13 +212,6 @@ def _numbered(path: Path, *, torn: bool) -> Iterator[_Line]:
         yield record, line
 
 
-def merge(
-    run: Mapping[str, Any], parts: Sequence[Path], into: Path, tests: Sequence[Mapping[str, Any]] = ()
-) -> list[dict[str, Any]]:
-    """Merges the workers' parts into one file; gives the records.  See `write`."""
-    return write(run, gather(parts), into, tests)
-
-
 def write(
     run: Mapping[str, Any], gathered: Gathered, into: Path, tests: Sequence[Mapping[str, Any]] = ()
 ) -> list[dict[str, Any]]:

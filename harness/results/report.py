@@ -50,7 +50,7 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 def render(records: Sequence[Mapping[str, Any]], folder: Path | None = None) -> str:
-    """The page for the records of one run, as `harness.results.parts.merge` gives them.
+    """The page for the records of one run, as `harness.results.parts.write` gives them.
 
     ``folder`` is where the page will be: what else is there is linked from it.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compares what came back with what was wanted, field by field, and explains each difference.
 
 Three layers, each with its rule: the fields that the contract or the scenario demands, the

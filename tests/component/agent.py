@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Steps in the tests' words, over a real agent session."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Wine prefix set up as a Windows guest is: CD as drive D:, COM1 as a pty, stand-ins on the PATH."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stand-ins for the programs of Windows that Wine lacks or only pretends to have.
 
 Each is one small program (standin.c) under the program's name, in a folder that the prefix's PATH names

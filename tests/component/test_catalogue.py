@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole catalogue against the real binaries: the sample target on the reference class driver keeps it."""
 
 from __future__ import annotations

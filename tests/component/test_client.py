@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What docs/client.md promises, against a driver that breaks the rules of IRPs on request (rogue.c)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rules that the whole project stands on, through the real agent, client, class driver and target."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The verbs that a deployment to Windows stands on, run for real."""
 
 from __future__ import annotations

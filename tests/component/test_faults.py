@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drivers that fault, stop the kernel or never return: what the agent says, and how a session heals."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Properties in flight, closed handles and shared handles, as kshs_abi.h and docs/client.md have them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is left when an agent goes: nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nothing that comes over a boundary breaks the agent, the client or the target."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The harness's own verdicts: drivers that crash, hang or break the rules are called what they are."""
 
 from __future__ import annotations

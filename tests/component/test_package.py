@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sample target's package as it is handed to a guest."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract's prediction, a model of the reference class driver and the driver itself agree.
 
 The model is written after docs/refks.md and shares nothing with the harness's contract: what the contract

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prediction, model and driver agree: connected pins with everything in flight at once, and closed handles.
 
 As in test_prediction.py, the model is written after docs/refks.md and shares nothing with the contract.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The way from the first logon to the sealed guest: the CD's own scripts and agent, under Wine's cmd.
 
 What Wine lacks is played by the stand-ins (standins.py); restarts are played by running what the Run key

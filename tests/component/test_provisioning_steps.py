@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each step of provisioning does to the guest: registry, services, files, and exact command lines."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The verbs of kshsctl that provisioning is made of, each for itself and at its edges."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`timeout_ms` is the time of each request, however often a step repeats it."""
 
 from __future__ import annotations

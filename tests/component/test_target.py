@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sample target's property set and every behaviour that leaves the guest alive."""
 
 from __future__ import annotations

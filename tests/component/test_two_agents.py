@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two agents at once: each is a world of its own, and requests of both meet in one pin's callback."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every verb of kshsctl: usage, exit codes, JSON, and what it did to the guest."""
 
 from __future__ import annotations

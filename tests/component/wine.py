@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Wine prefixes and sessions on the host, for tests of the real binaries.
 
 A prefix takes seconds and 700 MB to make, so one is kept per Wine version in the user's cache and every

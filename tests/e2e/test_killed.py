@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIGKILL of a run in each of its phases: the next run works, and nothing of the dead one is left."""
 
 from __future__ import annotations

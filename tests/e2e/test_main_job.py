@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main job as a user runs it: a guest, the catalogue, verdicts that can be believed."""
 
 from __future__ import annotations

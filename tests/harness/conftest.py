@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything of the project is imported before any pytester run.
 
 pytester takes back what a run inside this process imported.  A module of ours that is first imported in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An agent of threads and memory, for tests of the host's side of the protocol."""
 
 from __future__ import annotations

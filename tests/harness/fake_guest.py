@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A guest of threads and memory whose target answers as docs/contract.md says, or as a test bends it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Windows guest as `kshsctl` and the documentation describe it, without Windows: its verbs, its
 SetupAPI log, its Driver Verifier.  Nobody has seen a real one answer (docs/windows.md)."""
 

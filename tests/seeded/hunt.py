@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds a defect's variant of the sources and runs scenarios against it.
 
 ``python -m tests.seeded.hunt [DEFECT...]`` looks for the first scenario that catches each defect and writes

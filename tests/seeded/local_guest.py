@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Guests for the runner that are Wine sessions on this host, with binaries built from any source tree."""
 
 from __future__ import annotations

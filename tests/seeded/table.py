@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of seeded defects, and the page that says which scenario catches which."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every seeded defect fails a scenario of the catalogue; the sound sources pass all of them."""
 
 from __future__ import annotations

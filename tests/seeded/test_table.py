@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of seeded defects fits the sources, and its page fits the table: cheap, without Wine."""
 
 from __future__ import annotations

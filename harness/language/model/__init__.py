@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scenarios, their steps and expectations, and targets, as typed and validated data."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a scenario's steps must agree on among each other; beyond the shape of each of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a scenario expects of a step's answer, over and above or instead of the contract."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A scenario: named, ordered steps with expectations."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kinds of steps a scenario is made of, one class each; `do` says which."""
 
 from __future__ import annotations

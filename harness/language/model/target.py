@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A target: the driver package under test and what the harness must know of it."""
 
 from __future__ import annotations

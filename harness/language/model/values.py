@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The small values of scenario and target files: statuses, lengths, GUIDs, 64-bit words, names."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run by test_main_job.py through `kshs run`: the agent is killed between two requests."""
 
 KILL = r"""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The waiting agent's shell scripts, run by the host's own sh with a small agent in Python."""
 
 from __future__ import annotations

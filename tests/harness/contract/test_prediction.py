@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contract as a table, and properties that hold whatever the request."""
 
 from __future__ import annotations

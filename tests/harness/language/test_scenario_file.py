@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scenario files: what is read, and that every mistake is told with its line."""
 
 from __future__ import annotations

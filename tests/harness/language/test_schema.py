@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The schemas that editors use are current, are schemas, and accept what the harness accepts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names that a target has not, but nearly, in scenarios of one's own and in the catalogue."""
 
 from __future__ import annotations

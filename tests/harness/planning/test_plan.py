@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plans: names become slots, sides follow from use, circumstances follow what was done before."""
 
 from __future__ import annotations

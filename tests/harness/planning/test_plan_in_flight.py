@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plans of what is in flight beside handshakes, of closed handles and of handles to the client's own pins."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No run says more of a driver than it has seen, and no two of its reports say different things of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls of the fixture `handshake` that cannot be carried out, and what is said of them."""
 
 from __future__ import annotations

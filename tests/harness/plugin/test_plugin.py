@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pytest plugin, with guests of threads and memory."""
 
 from __future__ import annotations

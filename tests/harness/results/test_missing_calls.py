@@ -39,7 +39,7 @@ def merge(directory: Path, *lists: list[dict[str, Any]]) -> list[dict[str, Any]]
         )
         part.close()
         paths.append(directory / f"part-{number}.jsonl")
-    return parts.merge(RUN, paths, directory / "results.jsonl")
+    return parts.write(RUN, parts.gather(paths), directory / "results.jsonl")
 
 
 def test_what_every_worker_saw_at_any_time_is_in_the_environment_once(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import base64
@@ -121,7 +122,7 @@ def make(tmp_path: Path, scenarios: list[ScenarioResult] = SCENARIOS) -> list[di
             if order % 2 == int(worker[-1]):
                 part.write_scenario(result, order=order, worker=worker)
         part.close()
-    return parts.merge(RUN, list(tmp_path.glob("part-*")), tmp_path / "results.jsonl")
+    return parts.write(RUN, parts.gather(list(tmp_path.glob("part-*"))), tmp_path / "results.jsonl")
 
 
 def kept(html: str) -> dict[str, str]:
@@ -178,7 +179,7 @@ def test_a_torn_part_of_a_dead_worker_is_merged(tmp_path: Path) -> None:
     make(tmp_path)
     with (tmp_path / "part-gw1.jsonl").open("a") as part:
         part.write('{"kind": "scenario", "ord')
-    records = parts.merge(RUN, list(tmp_path.glob("part-*")), tmp_path / "results.jsonl")
+    records = parts.write(RUN, parts.gather(list(tmp_path.glob("part-*"))), tmp_path / "results.jsonl")
     assert len(tally.of_kind(records, "scenario")) == len(SCENARIOS)
 
 
@@ -263,7 +264,7 @@ def test_the_headline_is_never_better_than_a_test_in_python_or_the_run(
     part.close()
     run = {**RUN, "problem": problem}
     test = {**TEST, "verdict": verdict}
-    found = parts.merge(run, [tmp_path / "part.jsonl"], tmp_path / "results.jsonl", [test])
+    found = parts.write(run, parts.gather([tmp_path / "part.jsonl"]), tmp_path / "results.jsonl", [test])
     assert found[-1] == test == parts.read(tmp_path / "results.jsonl")[-1]
     html = report.render(found)
     parse(html)

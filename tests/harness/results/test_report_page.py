@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report's script, run by a real browser: opening, searching, links, printing, unpacking."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparisons: each rule's violation is found and named, and only that."""
 
 from __future__ import annotations

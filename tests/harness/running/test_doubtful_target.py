@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A step that goes by the user's target file and fails names the place there, and blames neither side."""
 
 from __future__ import annotations

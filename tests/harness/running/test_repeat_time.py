@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long a step may take whose request is repeated: for the guest, for the session, and in words."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem The only first-logon command: %1 is the drive of the provisioning CD ("D:").
 rem Copies everything to C:\kshs, lets provisioning go on after each restart, and starts it.
 setlocal

@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem Runs the steps of steps.txt that are not done yet, in order; docs/windows.md says how.
 rem Ends with 0 (sealed, shutting down), 3010 (restarting) or 1 (a step failed, and it was reported).
 setlocal

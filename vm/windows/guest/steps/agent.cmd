@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem The agent is in C:\kshs already: see that it and everything else arrived whole.
 setlocal
 "%KSHSCTL%" check-files "%KSHS%\files.sha256"

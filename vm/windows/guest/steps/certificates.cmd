@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem Certificates that drivers are signed with: into Root and TrustedPublisher, or PnP asks a person.
 setlocal
 if not exist "%KSHS%\certs\." exit /b 0

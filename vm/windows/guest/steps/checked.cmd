@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem What only a restart makes true is true now.
 setlocal
 "%KSHSCTL%" check-policy %KSHS_POLICIES%

@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem A crash leaves a dump, and the guest as it is; an NMI from the host makes a dump of a hang.
 setlocal
 set "CRASH=HKLM\SYSTEM\CurrentControlSet\Control\CrashControl"

@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem Defender scans each new driver and takes time at will: off by policy, and on a server removed.
 setlocal
 set "POLICY=HKLM\SOFTWARE\Policies\Microsoft\Windows Defender"

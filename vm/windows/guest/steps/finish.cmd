@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem Nothing of the set-up stays: no autologon, no password, no second key, and at last no Run value.
 setlocal
 set "LOGON=HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Winlogon"

@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem Port 22, on every profile: the rule that comes with Windows covers two of three.
 rem There is no rule to delete the first time.
 setlocal

@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem The leg with memory integrity on; test signing stays on with it.  No platform feature is required, because
 rem the one that could be is Secure Boot, which test signing excludes.
 setlocal

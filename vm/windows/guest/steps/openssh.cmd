@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem The OpenSSH server: in the system already, or from the package on the CD.
 setlocal
 set "REBOOT=0"

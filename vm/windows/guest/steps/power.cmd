@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem A guest that sleeps looks like one that hangs.
 setlocal
 powercfg /change monitor-timeout-ac 0

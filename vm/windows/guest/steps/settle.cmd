@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem A new system does a lot on its own account.  Wait for that, but not for ever; then start once more,
 rem so that the sealed image does not begin with what is done at the first start after changes.
 setlocal

@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem Host keys and the authorised key, before sshd starts for the first time: it makes no keys of its own then.
 setlocal
 set "SSH=%ProgramData%\ssh"

@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem Any certificate is good for a driver then.  Secure Boot refuses this.
 setlocal
 bcdedit /set testsigning on

@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem UTC, and the machine's clock is UTC too; nobody else sets it.
 setlocal
 tzutil /s UTC

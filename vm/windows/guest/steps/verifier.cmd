@@ -1,4 +1,5 @@
 @echo off
+rem SPDX-License-Identifier: Apache-2.0
 rem The leg with Driver Verifier: the rule classes for drivers of kernel streaming.
 setlocal
 verifier /rc %KSHS_VERIFIER_CLASSES% /driver %KSHS_VERIFIER_DRIVERS%
