@@ -25,6 +25,7 @@ from harness.plugin.observation import NAME as OBSERVER
 from harness.plugin.refusal import refuse
 from harness.plugin.report_words import is_scenario
 from harness.plugin.reports import error_report, guest_test_report, scenario_report
+from harness.plugin.run_log import keep_apart
 from harness.plugin.state import INFRASTRUCTURE, STATE, PluginState
 from harness.plugin.terminal import RunSummary, TerminalSummary
 from harness.plugin.workers import XdistHooks, bound_restarts, tell_lost_groups
@@ -63,6 +64,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """State; wrong settings, targets and guests are told before anything else is done."""
+    config.add_cleanup(keep_apart())
     try:
         state = config.stash[STATE] = PluginState(config)
         if config.getoption("kshs_target", default=None):

@@ -12,6 +12,7 @@ import logging
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.guest_text import lines
@@ -105,6 +106,19 @@ class RunLog:
             logger.propagate = propagate
         with contextlib.suppress(Exception):
             self._handler.close()
+
+
+def keep_apart() -> Callable[[], None]:
+    """Keeps what we log out of what pytest captures of tests; gives what puts it back."""
+    before = {name: logging.getLogger(name).propagate for name in (*_OURS, *_THEIRS)}
+    for name in before:
+        logging.getLogger(name).propagate = False
+
+    def restore() -> None:
+        for name, propagate in before.items():
+            logging.getLogger(name).propagate = propagate
+
+    return restore
 
 
 def name_of(worker: str) -> str:
