@@ -64,7 +64,6 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """State; wrong settings, targets and guests are told before anything else is done."""
-    config.add_cleanup(keep_apart())
     try:
         state = config.stash[STATE] = PluginState(config)
         if config.getoption("kshs_target", default=None):
@@ -88,6 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """A folder of earlier results is held from here on; ``kshs run`` has claimed it already."""
+    keep_apart(session.config)
     state = session.config.stash[STATE]
     if not state.is_worker and not state.options.only_lists and state.out is not None and state.out.is_dir():
         try:

@@ -12,8 +12,9 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from harness.guest_text import lines
 
@@ -89,36 +90,29 @@ class RunLog:
         path.unlink(missing_ok=True)
         self._handler = _Bounded(path)
         self._handler.setFormatter(_Formatter())
-        self._before: dict[str, tuple[int, bool]] = {}
+        self._before: dict[str, int] = {}
         for name in (*_OURS, *_THEIRS):
             logger = logging.getLogger(name)
-            self._before[name] = (logger.level, logger.propagate)
+            self._before[name] = logger.level
             logger.addHandler(self._handler)
             logger.setLevel(logging.DEBUG if name in _OURS else logging.WARNING)
-            logger.propagate = False  # not into what pytest captures of a test's own logging
 
     def close(self) -> None:
         """Loggers are as they were; never raises."""
-        for name, (level, propagate) in self._before.items():
+        for name, level in self._before.items():
             logger = logging.getLogger(name)
             logger.removeHandler(self._handler)
             logger.setLevel(level)
-            logger.propagate = propagate
         with contextlib.suppress(Exception):
             self._handler.close()
 
 
-def keep_apart() -> Callable[[], None]:
-    """Keeps what we log out of what pytest captures of tests; gives what puts it back."""
-    before = {name: logging.getLogger(name).propagate for name in (*_OURS, *_THEIRS)}
-    for name in before:
-        logging.getLogger(name).propagate = False
-
-    def restore() -> None:
-        for name, propagate in before.items():
-            logging.getLogger(name).propagate = propagate
-
-    return restore
+def keep_apart(config: pytest.Config) -> None:
+    """Keeps what we log out of what pytest shows of a failed test: that is for the test's own logging."""
+    capturing = config.pluginmanager.get_plugin("logging-plugin")
+    handler = getattr(capturing, "report_handler", None)
+    if isinstance(handler, logging.Handler):
+        handler.addFilter(lambda record: record.name.partition(".")[0] not in _OURS)
 
 
 def name_of(worker: str) -> str:
