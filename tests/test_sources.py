@@ -100,9 +100,7 @@ _STILL_TOO_LONG = {
     "tests/component/test_provisioning_steps.py",
     "tests/component/test_provisioning_verbs.py",
     "tests/component/test_refks_functions.py",
-    "tests/drivers/test_inf.py",
     "tests/harness/plugin/test_plugin.py",
-    "tests/harness/results/test_report.py",
     "tests/harness/results/test_report_page.py",
     "tests/vm/windows/test_strategy.py",
 }
