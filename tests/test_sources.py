@@ -95,19 +95,6 @@ def test_where_a_licence_has_to_stand(text: str, licensed: bool) -> None:
     assert _licensed(text) is licensed
 
 
-#: Tests that are longer and still to be cut by concern: none may join them, and one that is cut leaves.
-_STILL_TOO_LONG = {
-    "tests/component/test_provisioning_steps.py",
-    "tests/component/test_provisioning_verbs.py",
-    "tests/component/test_refks_functions.py",
-    "tests/drivers/test_inf.py",
-    "tests/harness/plugin/test_plugin.py",
-    "tests/harness/results/test_report.py",
-    "tests/harness/results/test_report_page.py",
-    "tests/vm/windows/test_strategy.py",
-}
-
-
 def test_no_file_of_python_is_too_long() -> None:
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in SOURCES if path.suffix == ".py"}
-    assert {str(p.relative_to(ROOT)) for p, n in lengths.items() if n > LONGEST} == _STILL_TOO_LONG
+    assert {str(p.relative_to(ROOT)) for p, n in lengths.items() if n > LONGEST} == set()

@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 
 from drivers.abi import Abi
-from harness.agent.structures import packed
+from harness.agent.structures import codec
 from harness.contract.handshake_data import HandshakeData
 from harness.language.model.format import STANDARD_INTERFACE, STANDARD_MEDIUM, Format, Identifier
 
@@ -53,7 +53,7 @@ class Encoder:
         self._no_slot = abi.constants["KSHS_NO_SLOT"]
         self._no_token = abi.constants["KSHS_NO_TOKEN"]
         self._max_data = abi.constants["KSHS_MAX_DATA"]
-        self._step = packed(abi.cs.kshs_step)
+        self._step = codec(abi.cs.kshs_step)
 
     def constant(self, name: str) -> int:
         """A constant of the header; its KSHS_ prefix may be left out."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from harness.agent.structures import Packed, packed
+from harness.agent.structures import StructCodec, codec
 from harness.errors import AgentError
 from harness.guest_text import GuestJsonError, lines, load_object
 from vm.words import counted
@@ -109,10 +109,10 @@ class FrameParser:
     """
 
     def __init__(self, abi: Abi) -> None:
-        self._header = packed(abi.cs.kshs_frame)
-        self._hello = packed(abi.cs.kshs_hello)
-        self._record = packed(abi.cs.kshs_record)
-        self._error = packed(abi.cs.kshs_error)
+        self._header = codec(abi.cs.kshs_frame)
+        self._hello = codec(abi.cs.kshs_hello)
+        self._record = codec(abi.cs.kshs_record)
+        self._error = codec(abi.cs.kshs_error)
         constants = abi.constants
         self._magic = constants["KSHS_FRAME_MAGIC"]
         self._max_payload = constants["KSHS_MAX_PAYLOAD"]
@@ -167,7 +167,7 @@ class FrameParser:
             self._violation(f"payload of {int(header.length)} bytes, at most {self._max_payload} are allowed")
         return parse
 
-    def _split(self, what: str, structure: Packed, payload: bytes) -> tuple[Any, bytes]:
+    def _split(self, what: str, structure: StructCodec, payload: bytes) -> tuple[Any, bytes]:
         if len(payload) < structure.size:
             self._violation(
                 f"{what} of {counted(len(payload), 'byte')}, at least {structure.size} are needed"
@@ -218,7 +218,7 @@ class FrameWriter:
     def __init__(self, abi: Abi) -> None:
         self._abi = abi
         self._constants = abi.constants
-        self._header = packed(abi.cs.kshs_frame)
+        self._header = codec(abi.cs.kshs_frame)
 
     def hello(self) -> bytes:
         """The host's HELLO: its ABI version and layout; pointer sizes are the agent's to say."""

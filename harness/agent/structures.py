@@ -17,7 +17,7 @@ from typing import Any
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
-class Packed:
+class StructCodec:
     """One structure of the header, without padding (`drivers.abi` has checked that).
 
     Args:
@@ -69,6 +69,6 @@ class Packed:
 
 
 @cache
-def packed(structure: Any) -> Packed:
+def codec(structure: Any) -> StructCodec:
     """The same, made once for each structure."""
-    return Packed(structure)
+    return StructCodec(structure)

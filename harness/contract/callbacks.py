@@ -45,7 +45,7 @@ class OpenObject:
 
 
 @dataclass(slots=True)
-class Knowledge:
+class PinBehaviours:
     """The behaviour in force of each pin id."""
 
     target: Target

@@ -11,15 +11,15 @@ from dataclasses import replace
 from drivers.abi import load
 from harness.agent import encode
 from harness.agent.encode import Encoder
-from harness.contract.callbacks import PEER_CLOSED, Knowledge, OpenObject
+from harness.contract.callbacks import PEER_CLOSED, OpenObject, PinBehaviours
 from harness.contract.prediction import ObjectKind, Prediction, Request
 from harness.errors import UsageError
 from harness.language.model import OpenDevice, OpenPin, Pin, Rule, Scenario, Share, Side, Step, Target
 from harness.language.model.check import Handle, handles, shorthand
 from harness.language.model.format import Format
 from harness.language.model.values import Route
-from harness.planning.expectations import Names, Wants, success
-from harness.planning.planned import Answer, PlannedStep, Sizes, Want
+from harness.planning.expectations import Expectations, Names, success
+from harness.planning.planned import Answer, ExpectedField, PlannedStep, Sizes
 
 
 class PlanBuilder:
@@ -30,9 +30,9 @@ class PlanBuilder:
         self.target = target
         self.sizes = sizes
         self.names = Names(target)
-        self.wants = Wants(self.names, Rule(scenario.rule))
+        self.expectations = Expectations(self.names, Rule(scenario.rule))
         self.encoder = Encoder(load())
-        self.knowledge = Knowledge(target)
+        self.behaviours = PinBehaviours(target)
         self.handles = handles(scenario)
         self.steps: list[PlannedStep] = []
         self.objects: dict[str, OpenObject] = {}
@@ -52,7 +52,7 @@ class PlanBuilder:
         data: bytes = b"",
         guid: uuid.UUID | None = None,
         answer: Answer = Answer.PLAIN,
-        wants: tuple[Want, ...] = (),
+        expected_fields: tuple[ExpectedField, ...] = (),
         request: Request | None = None,
         prediction: Prediction | None = None,
         timeout_ms: int | None = None,
@@ -92,7 +92,7 @@ class PlanBuilder:
                 answer=answer,
                 step=self.step,
                 index=self.index,
-                wants=wants,
+                expected_fields=expected_fields,
                 request=request,
                 prediction=prediction,
                 pointer_size=self.sizes.of(side),
@@ -134,7 +134,11 @@ class PlanBuilder:
         return slot
 
     def open_filter(
-        self, name: str, handle: Handle, index: int = 0, wants: tuple[Want, ...] | None = None
+        self,
+        name: str,
+        handle: Handle,
+        index: int = 0,
+        expected_fields: tuple[ExpectedField, ...] | None = None,
     ) -> OpenObject:
         """The target's filter under a name."""
         item = OpenObject(name, ObjectKind.FILTER, handle.side, self.slot(handle.side))
@@ -145,7 +149,7 @@ class PlanBuilder:
             side=handle.side,
             guid=self.target.category,
             answer=Answer.STATUS,
-            wants=success() if wants is None else wants,
+            expected_fields=success() if expected_fields is None else expected_fields,
             # Of a second instance the file says nothing.
             doubtful=() if index else self.target.places(("category",)),
             slot=item.slot,
@@ -165,7 +169,7 @@ class PlanBuilder:
             side=handle.side,
             data=step.path.encode("utf-16-le"),
             answer=Answer.STATUS,
-            wants=self.wants.of_open(step.expect),
+            expected_fields=self.expectations.of_open(step.expect),
             slot=item.slot,
             route=self.route(handle.route),
         )
@@ -206,7 +210,7 @@ class PlanBuilder:
             parent=self.objects[step.filter] if step.filter is not None else None,
             data_format=chosen,
             native=step.way == "native",
-            wants=self.wants.of_open(step.expect),
+            expected_fields=self.expectations.of_open(step.expect),
         )
 
     def open_pin(
@@ -218,7 +222,7 @@ class PlanBuilder:
         parent: OpenObject | None = None,
         data_format: Format | None = None,
         native: bool = False,
-        wants: tuple[Want, ...] | None = None,
+        expected_fields: tuple[ExpectedField, ...] | None = None,
     ) -> OpenObject:
         """A pin under a name; `sink` is connected to it, `parent` the filter it is created on."""
         why = self.target.why_unopened(pin)
@@ -227,7 +231,7 @@ class PlanBuilder:
         handle = self.handles[name]
         owner = parent or self.own_filter(handle.side)
         item = OpenObject(name, ObjectKind.PIN, handle.side, self.slot(handle.side), pin=pin)
-        item.has_callback = self.knowledge.registers_callback(pin)
+        item.has_callback = self.behaviours.registers_callback(pin)
         if sink is not None:
             item.peer, item.connected = sink, True
             for end in (sink, *(other for other in self.objects.values() if other.origin is sink)):
@@ -249,7 +253,7 @@ class PlanBuilder:
                 self.target.medium_of(pin),
             ),
             answer=Answer.STATUS,
-            wants=success() if wants is None else wants,
+            expected_fields=success() if expected_fields is None else expected_fields,
             doubtful=self.target.places_of_pin(pin),
             slot=item.slot,
             slot2=owner.slot,
@@ -269,7 +273,7 @@ class PlanBuilder:
             "SHARE",
             side=Side.USER,
             answer=Answer.STATUS,
-            wants=self.wants.of_open(step.expect),
+            expected_fields=self.expectations.of_open(step.expect),
             slot=item.slot,
             slot2=origin.slot,
         )

@@ -12,7 +12,7 @@ from harness.contract.handshake_data import HandshakeData
 from harness.contract.prediction import predict_pin_handshake
 from harness.language.model import PinHandshake, Rule, SetState, Side, State
 from harness.planning.expectations import from_prediction, override, success
-from harness.planning.planned import Answer, NotApplicable, Want
+from harness.planning.planned import Answer, ExpectedField, NotApplicable
 from harness.planning.requests import Expected, InFlight, RequestPlanner
 
 
@@ -63,19 +63,21 @@ class ConnectedPlanner(RequestPlanner):
             disturbed = "an end's handle is closed"
         prediction = predict_pin_handshake(
             peer is not None,
-            self.knowledge.callback(peer or item, data, self.sizes.kernel),
+            self.behaviours.callback(peer or item, data, self.sizes.kernel),
             pointer_size=self.sizes.kernel,
             disturbed=disturbed,
         )
-        wants: tuple[Want, ...] = success() if disturbed is None else ()
+        expected_fields: tuple[ExpectedField, ...] = success() if disturbed is None else ()
         if item.side is Side.KERNEL:
-            wants += (Want("completions", (1,), Rule.IO),)
+            expected_fields += (ExpectedField("completions", (1,), Rule.IO),)
         if step.expect == "contract":
-            wants += from_prediction(prediction)
+            expected_fields += from_prediction(prediction)
         elif not isinstance(step.expect, str):
             accepting = peer.pin if peer is not None else item.pin
-            wants += override(from_prediction(prediction), self.wants.of(step.expect, accepting))
-        return Expected(Answer.PIN_HANDSHAKE, wants, prediction)
+            expected_fields += override(
+                from_prediction(prediction), self.expectations.of(step.expect, accepting)
+            )
+        return Expected(Answer.PIN_HANDSHAKE, expected_fields, prediction)
 
     def _send(
         self,
@@ -95,7 +97,7 @@ class ConnectedPlanner(RequestPlanner):
             guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
             answer=expected.answer,
             prediction=expected.prediction,
-            wants=expected.wants,
+            expected_fields=expected.expected_fields,
             slot=item.slot,
             value=self.encoder.constant("PROP_PIN_HANDSHAKE"),
             value2=encode.PROPERTY_GET,
@@ -107,14 +109,14 @@ class ConnectedPlanner(RequestPlanner):
     def set_state(self, step: SetState) -> None:
         """A change of a pin's state."""
         item = self.objects[step.on]
-        wants = self.wants.of_open(step.expect) if not item.closed else ()
+        expected_fields = self.expectations.of_open(step.expect) if not item.closed else ()
         token: int | None = None
         if step.start is not None:
             tokens = self.tokens(1)
             token = tokens[0]
 
             def fetched(_number: int, changed: str | None) -> Expected:
-                return Expected(Answer.STATUS, wants if changed is None else ())
+                return Expected(Answer.STATUS, expected_fields if changed is None else ())
 
             self.in_flight[step.start] = InFlight(step.start, item.side, (item,), None, tokens, fetched)
         self.add(
@@ -124,7 +126,7 @@ class ConnectedPlanner(RequestPlanner):
             data=list(State).index(step.to).to_bytes(4, "little"),
             guid=encode.CONNECTION_PROPERTY_SET,
             answer=Answer.STATUS if token is None else Answer.STARTED,
-            wants=wants if token is None else (),
+            expected_fields=expected_fields if token is None else (),
             slot=item.slot,
             value=encode.CONNECTION_STATE,
             value2=encode.PROPERTY_SET,

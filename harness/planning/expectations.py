@@ -23,7 +23,7 @@ from harness.language.model import (
 from harness.language.model.target import NULL_PROTOCOL, UNKNOWN_PROTOCOL
 from harness.language.model.values import length
 from harness.language.toml_problems import nearest
-from harness.planning.planned import NotApplicable, Want, WantValue
+from harness.planning.planned import ExpectedField, ExpectedValue, NotApplicable
 
 #: What stands for a protocol beside the target's own names and GUIDs.
 _PROTOCOL_WORDS = ("accepted", "unknown", "null")
@@ -91,7 +91,7 @@ class Names:
             raise NotApplicable(lacks) from None
 
 
-class Wants:
+class Expectations:
     """Makes expectations into fields to compare.
 
     Args:
@@ -103,48 +103,50 @@ class Wants:
         self._names = names
         self._rule = Rule.EXPECTATION if rule is Rule.CHARACTERISTIC else rule
 
-    def of_open(self, expect: str | OpenExpect) -> tuple[Want, ...]:
+    def of_open(self, expect: str | OpenExpect) -> tuple[ExpectedField, ...]:
         """Of an open and its like: success unless the scenario says otherwise."""
         if expect == "success":
             return success()
         return () if isinstance(expect, str) else self.of(expect, None)
 
-    def of_inside(self, step: WaitInside, pin: Pin) -> tuple[Want, ...]:
+    def of_inside(self, step: WaitInside, pin: Pin) -> tuple[ExpectedField, ...]:
         """Of waiting until something is inside the driver: that it is, and what the scenario asks for."""
         if step.expect == "record":
             return success()
-        return (*success(), Want("inside", (True,), self._rule), *self.of(step.expect, pin))
+        return (*success(), ExpectedField("inside", (True,), self._rule), *self.of(step.expect, pin))
 
     def of_request(
         self, step: Handshake, prediction: Prediction, pin: Pin | None, size: int
-    ) -> tuple[Want, ...]:
+    ) -> tuple[ExpectedField, ...]:
         """Of a handshake: what the contract predicts, and what the scenario asks for."""
         if step.expect == "record":
             return ()
-        wants = from_prediction(prediction)
+        expected_fields = from_prediction(prediction)
         if isinstance(step.expect, RequestExpect):
-            wants = override(wants, self.of(step.expect, pin, size))
-        return wants
+            expected_fields = override(expected_fields, self.of(step.expect, pin, size))
+        return expected_fields
 
     def of(
         self,
         expect: str | OpenExpect | DataExpect | SeenExpect | PinHandshakeExpect | RequestExpect,
         pin: Pin | None,
         size: int = 32,
-    ) -> tuple[Want, ...]:
+    ) -> tuple[ExpectedField, ...]:
         """The fields that an expectation names, with names and lengths made into values."""
         if not isinstance(expect, Strict):
             return ()
-        wants = []
+        expected_fields = []
         for name in type(expect).model_fields:
             value = getattr(expect, name)
             if value is None:
                 continue
             values = value if isinstance(value, list) else [value]
-            wants.append(Want(name, tuple(self._want(name, item, pin, size) for item in values), self._rule))
-        return tuple(wants)
+            expected_fields.append(
+                ExpectedField(name, tuple(self._value(name, item, pin, size) for item in values), self._rule)
+            )
+        return tuple(expected_fields)
 
-    def _want(self, name: str, value: object, pin: Pin | None, size: int) -> WantValue:
+    def _value(self, name: str, value: object, pin: Pin | None, size: int) -> ExpectedValue:
         if name == "protocol":
             return str(self._names.protocol(str(value), pin))
         if name in {"information", "changed_bytes"} and value != "untouched":
@@ -158,17 +160,17 @@ class Wants:
         return value
 
 
-def success() -> tuple[Want, ...]:
+def success() -> tuple[ExpectedField, ...]:
     """A step that prepares must succeed."""
-    return (Want("answer", ("success",), Rule.SETUP),)
+    return (ExpectedField("answer", ("success",), Rule.SETUP),)
 
 
-def from_prediction(prediction: Prediction) -> tuple[Want, ...]:
+def from_prediction(prediction: Prediction) -> tuple[ExpectedField, ...]:
     """The fields that the contract predicts; none for a characteristic."""
-    return tuple(Want(item.field, (item.value,), item.rule) for item in prediction.fields)
+    return tuple(ExpectedField(item.field, (item.value,), item.rule) for item in prediction.fields)
 
 
-def override(base: tuple[Want, ...], own: tuple[Want, ...]) -> tuple[Want, ...]:
+def override(base: tuple[ExpectedField, ...], own: tuple[ExpectedField, ...]) -> tuple[ExpectedField, ...]:
     """The scenario's own fields in place of the contract's of the same name, and beside the others."""
-    names = {want.field for want in own}
-    return tuple(want for want in base if want.field not in names) + own
+    names = {wanted.field for wanted in own}
+    return tuple(wanted for wanted in base if wanted.field not in names) + own

@@ -41,9 +41,9 @@ from harness.language.model.check import Handle, check, shorthand
 from harness.language.model.values import Route
 from harness.planning.connected import ConnectedPlanner
 from harness.planning.expectations import success
-from harness.planning.planned import Answer, NotApplicable, Plan, PlannedStep, Sizes, Want
+from harness.planning.planned import Answer, ExpectedField, NotApplicable, Plan, PlannedStep, Sizes
 
-__all__ = ["Answer", "NotApplicable", "Plan", "PlannedStep", "Sizes", "Want", "plan"]
+__all__ = ["Answer", "ExpectedField", "NotApplicable", "Plan", "PlannedStep", "Sizes", "plan"]
 
 #: Milliseconds for what the harness adds and for steps of the PnP manager.
 _PLAIN_TIMEOUT_MS = 30_000
@@ -95,7 +95,9 @@ class _Planner(ConnectedPlanner):
                 self._add_seen(
                     f"see that {pin.name} is as after a reset",
                     pin,
-                    wants=tuple(Want(name, (0,), Rule.SETUP) for name in _ZERO_AFTER_RESET),
+                    expected_fields=tuple(
+                        ExpectedField(name, (0,), Rule.SETUP) for name in _ZERO_AFTER_RESET
+                    ),
                     premise=True,
                 )
         for text in self.scenario.open:
@@ -112,7 +114,7 @@ class _Planner(ConnectedPlanner):
         match step:
             case OpenFilter():
                 self.open_filter(
-                    step.name, self.handles[step.name], step.index, self.wants.of_open(step.expect)
+                    step.name, self.handles[step.name], step.index, self.expectations.of_open(step.expect)
                 )
             case OpenDevice():
                 self.open_device(step)
@@ -210,7 +212,7 @@ class _Planner(ConnectedPlanner):
             data=data,
             guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
             answer=Answer.STATUS,
-            wants=success(),
+            expected_fields=success(),
             slot=self._control_filter().slot,
             value=self.encoder.constant(constant),
             value2=encode.PROPERTY_SET,
@@ -219,7 +221,7 @@ class _Planner(ConnectedPlanner):
 
     def _add_reset(self, pin: Pin, what: str) -> None:
         self._control_set(what, "PROP_RESET", pin.id.to_bytes(4, "little"))
-        self.knowledge.set(pin, None)
+        self.behaviours.set(pin, None)
 
     def _behaviour(self, step: Behaviour) -> None:
         pin = self.names.pin(step.pin)
@@ -236,7 +238,7 @@ class _Planner(ConnectedPlanner):
                 value2=step.value2,
             ),
         )
-        self.knowledge.set(pin, step)
+        self.behaviours.set(pin, step)
         self.disturb_requests(pin, "the pin's behaviour changes")
         if step.kind in _SPOILING:
             self._spoils = f"pin {pin.name} was told to {step.kind.replace('_', ' ')}"
@@ -244,17 +246,21 @@ class _Planner(ConnectedPlanner):
     def _seen(self, step: Seen) -> None:
         pin = self.names.pin(step.pin)
         self._add_seen(
-            f"read what the callback of {pin.name} saw", pin, wants=self.wants.of(step.expect, pin)
+            f"read what the callback of {pin.name} saw",
+            pin,
+            expected_fields=self.expectations.of(step.expect, pin),
         )
 
-    def _add_seen(self, what: str, pin: Pin, *, wants: tuple[Want, ...], premise: bool = False) -> None:
+    def _add_seen(
+        self, what: str, pin: Pin, *, expected_fields: tuple[ExpectedField, ...], premise: bool = False
+    ) -> None:
         self.add(
             what,
             "PROPERTY",
             data=pin.id.to_bytes(4, "little"),
             guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
             answer=Answer.SEEN,
-            wants=success() + wants,
+            expected_fields=success() + expected_fields,
             premise=premise,
             slot=self._control_filter().slot,
             value=self.encoder.constant("PROP_SEEN"),
@@ -273,7 +279,7 @@ class _Planner(ConnectedPlanner):
             "WAIT_INSIDE",
             guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
             answer=Answer.SEEN,
-            wants=self.wants.of_inside(step, pin),
+            expected_fields=self.expectations.of_inside(step, pin),
             slot=self._control_filter().slot,
             value=pin.id,
             value2=step.count,
@@ -296,7 +302,9 @@ class _Planner(ConnectedPlanner):
             data=data,
             guid=step.set,
             answer=Answer.STATUS,
-            wants=success() if step.expect == "success" else self.wants.of(step.expect, item.pin),
+            expected_fields=success()
+            if step.expect == "success"
+            else self.expectations.of(step.expect, item.pin),
             slot=item.slot,
             value=step.id,
             value2=encode.PROPERTY_GET if get else encode.PROPERTY_SET,
@@ -315,7 +323,7 @@ class _Planner(ConnectedPlanner):
             side=Side.USER,
             data=self.target.hardware_id.encode("utf-16-le"),
             answer=Answer.STATUS,
-            wants=self.wants.of_open(step.expect),
+            expected_fields=self.expectations.of_open(step.expect),
             value=self.encoder.constant(f"DEVICE_{step.action.upper()}"),
             timeout_ms=step.timeout_ms or max(self.scenario.timeout_ms, _PLAIN_TIMEOUT_MS),
         )

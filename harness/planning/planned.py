@@ -9,7 +9,7 @@ from enum import StrEnum
 from harness.contract.prediction import Prediction, Request
 from harness.language.model import Rule, Scenario, Side, Step
 
-WantValue = int | str | bool
+ExpectedValue = int | str | bool
 
 
 class NotApplicable(Exception):  # noqa: N818 - a reason to skip, not an error
@@ -34,11 +34,11 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class ExpectedField:
     """One field that is compared: any of these values will do; `rule` is what a mismatch breaks."""
 
     field: str
-    values: tuple[WantValue, ...]
+    values: tuple[ExpectedValue, ...]
     rule: Rule
 
 
@@ -72,7 +72,7 @@ class PlannedStep:
     answer: Answer
     step: Step | None = None
     index: int | None = None
-    wants: tuple[Want, ...] = ()
+    expected_fields: tuple[ExpectedField, ...] = ()
     request: Request | None = None
     prediction: Prediction | None = None
     pointer_size: int = 8

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.language.model import Cancel, Handshake, Pin, Scenario, Side, Target, Wait
 from harness.language.model.values import length
 from harness.planning.builder import PlanBuilder
-from harness.planning.planned import Answer, Sizes, Want
+from harness.planning.planned import Answer, ExpectedField, Sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Expected:
     """What the answer to one request is, and what it is compared with."""
 
     answer: Answer
-    wants: tuple[Want, ...]
+    expected_fields: tuple[ExpectedField, ...]
     prediction: Prediction | None = None
     request: Request | None = None
     doubtful: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ class RequestPlanner(PlanBuilder):
         pointer_size = self.sizes.of(request.route.side)
         return Circumstances(
             object=ObjectKind.CLOSED if item.closed else item.kind,
-            callback=self.knowledge.callback(item, request.data, pointer_size),
+            callback=self.behaviours.callback(item, request.data, pointer_size),
             connected=item.connected,
             state=item.state,
             pointer_size=pointer_size,
@@ -124,7 +124,7 @@ class RequestPlanner(PlanBuilder):
             answer=expected.answer,
             request=request,
             prediction=expected.prediction,
-            wants=expected.wants,
+            expected_fields=expected.expected_fields,
             doubtful=expected.doubtful,
             members=self._members(step, item, request),
         )
@@ -134,11 +134,11 @@ class RequestPlanner(PlanBuilder):
     ) -> Expected:
         prediction = predict(request, circumstances)
         size = handshake_size(circumstances.pointer_size)
-        wants = self.wants.of_request(step, prediction, item.pin, size)
+        expected_fields = self.expectations.of_request(step, prediction, item.pin, size)
         doubtful: tuple[str, ...] = ()
         if step.expect == "contract" and item.pin is not None:
             doubtful = self.target.places_of_protocol(item.pin, request.data.protocol)
-        return Expected(Answer.REQUEST, wants, prediction, request, doubtful)
+        return Expected(Answer.REQUEST, expected_fields, prediction, request, doubtful)
 
     def _content(self, step: Handshake, request: Request, pointer_size: int) -> bytes:
         return step.input if step.input is not None else request.data.pack(pointer_size)
@@ -200,7 +200,7 @@ class RequestPlanner(PlanBuilder):
                 answer=expected.answer,
                 request=expected.request,
                 prediction=expected.prediction,
-                wants=expected.wants,
+                expected_fields=expected.expected_fields,
                 doubtful=expected.doubtful,
                 token=token,
             )

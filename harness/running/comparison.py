@@ -19,7 +19,7 @@ from harness.agent.status_block import Outcome, RecordFlag, StatusBlock
 from harness.contract.prediction import PredictionKind, Request
 from harness.language.model import WaitInside
 from harness.language.model.values import Buffer, Route, Rule, State
-from harness.planning.planned import Answer, PlannedStep, Want, WantValue
+from harness.planning.planned import Answer, ExpectedField, ExpectedValue, PlannedStep
 from harness.results.record import Comparison
 from harness.rules import CLAUSES
 from vm.words import counted
@@ -55,7 +55,7 @@ def judge(planned: PlannedStep, block: StatusBlock) -> tuple[Comparison, ...]:
         case Answer.REQUEST:
             return tuple(_request(planned, block))
         case Answer.STATUS:
-            return tuple(_compare(planned.wants, _block_fields(block), block))
+            return tuple(_compare(planned.expected_fields, _block_fields(block), block))
         case Answer.SEEN:
             return tuple(_report(planned, block, _RECORDED_SEEN))
         case Answer.PIN_HANDSHAKE:
@@ -83,8 +83,8 @@ def decoded(planned: PlannedStep, block: StatusBlock) -> dict[str, int | str] | 
 
 def _request(planned: PlannedStep, block: StatusBlock) -> Iterator[Comparison]:
     fields = _block_fields(block)
-    yield from _compare(planned.wants, fields, block)
-    judged = {want.field for want in planned.wants}
+    yield from _compare(planned.expected_fields, fields, block)
+    judged = {wanted.field for wanted in planned.expected_fields}
     prediction = planned.prediction
     if prediction is None or prediction.kind is PredictionKind.CHARACTERISTIC or not judged:
         reason = prediction.reason if prediction is not None else "only recorded"
@@ -102,7 +102,7 @@ def _repeats(planned: PlannedStep, request: Request, block: StatusBlock) -> Iter
     The record shows the first answer that differs from the very first one: it may be the right one of them.
     """
     prediction = planned.prediction
-    if request.repeat == 1 or block.cancelled or not planned.wants:
+    if request.repeat == 1 or block.cancelled or not planned.expected_fields:
         return
     if prediction is None or prediction.kind is not PredictionKind.EXPECTED:
         return
@@ -182,7 +182,7 @@ def _io(field: str, expected: str, got: str, ok: bool) -> Comparison:
 
 def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...]) -> Iterator[Comparison]:
     """A structure that the target's property set gave; the property request itself must have worked."""
-    own = tuple(want for want in planned.wants if want.field in _OF_THE_REQUEST)
+    own = tuple(wanted for wanted in planned.expected_fields if wanted.field in _OF_THE_REQUEST)
     yield from _compare(own, _block_fields(block), block)
     if not ntstatus.is_success(block.answer):
         if planned.prediction is not None and planned.prediction.kind is PredictionKind.CHARACTERISTIC:
@@ -199,9 +199,11 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
             CLAUSES[Rule.SETUP],
         )
         return
-    wants = tuple(want for want in planned.wants if want.field not in _OF_THE_REQUEST)
-    yield from _compare(wants, fields, block)
-    if not wants:
+    expected_fields = tuple(
+        wanted for wanted in planned.expected_fields if wanted.field not in _OF_THE_REQUEST
+    )
+    yield from _compare(expected_fields, fields, block)
+    if not expected_fields:
         reason = planned.prediction.reason if planned.prediction is not None else "only recorded"
         for name in recorded:
             yield _characteristic(name, fields[name], reason)
@@ -232,24 +234,26 @@ def _block_fields(block: StatusBlock) -> dict[str, Any]:
     }
 
 
-def _compare(wants: tuple[Want, ...], fields: Mapping[str, Any], block: StatusBlock) -> Iterator[Comparison]:
-    for want in wants:
-        got = fields.get(want.field)
-        ok = any(_matches(want.field, value, got, block.pointer_size) for value in want.values)
-        expected = " or ".join(_show(want.field, value) for value in want.values)
+def _compare(
+    expected_fields: tuple[ExpectedField, ...], fields: Mapping[str, Any], block: StatusBlock
+) -> Iterator[Comparison]:
+    for wanted in expected_fields:
+        got = fields.get(wanted.field)
+        ok = any(_matches(wanted.field, value, got, block.pointer_size) for value in wanted.values)
+        expected = " or ".join(_show(wanted.field, value) for value in wanted.values)
         yield Comparison(
-            want.field,
+            wanted.field,
             expected,
-            _show(want.field, got),
+            _show(wanted.field, got),
             ok,
-            want.rule.value,
-            CLAUSES[want.rule],
-            expected_values=want.values,
+            wanted.rule.value,
+            CLAUSES[wanted.rule],
+            expected_values=wanted.values,
             got_value=_value(got),
         )
 
 
-def _matches(field: str, wanted: WantValue, got: Any, pointer_size: int) -> bool:
+def _matches(field: str, wanted: ExpectedValue, got: Any, pointer_size: int) -> bool:
     if got is None:
         return False
     if field in _STATUS_FIELDS:

@@ -81,7 +81,12 @@ def first_alone(step: PlannedStep) -> PlannedStep | None:
     That is where nothing is expected of its answer, and where several threads send at once.
     """
     request = step.request
-    if request is None or request.repeat == 1 or step.answer is not Answer.REQUEST or not step.wants:
+    if (
+        request is None
+        or request.repeat == 1
+        or step.answer is not Answer.REQUEST
+        or not step.expected_fields
+    ):
         return None
     abi = load()
     head = abi.cs.kshs_step(step.payload)

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.agent.status_block import StatusBlock
-from harness.contract.callbacks import Knowledge, OpenObject
+from harness.contract.callbacks import OpenObject, PinBehaviours
 from harness.contract.handshake_data import HandshakeData
 from harness.contract.prediction import (
     Circumstances,
@@ -245,16 +245,16 @@ def bytes_of(agent: Agent, sent: Sent, slot: int, side: int = KERNEL, **fields: 
 
 
 def prediction_of(sent: Sent, told: Told) -> tuple[Request, Prediction]:
-    """What the harness's contract says, from what the harness's own knowledge says of the callback."""
+    """What the harness's contract says, from what the planner's record of behaviours says of the callback."""
     request = request_of(sent)
     if sent.goal == FILTER:
         return request, predict(request, Circumstances(object=ObjectKind.FILTER))
-    knowledge = Knowledge(SAMPLE)
+    pin_behaviours = PinBehaviours(SAMPLE)
     pin = SAMPLE.pin[sent.goal]
     fields = {"kind": told.kind, "status": told.status, "value": told.value, "value2": told.value2}
-    knowledge.set(pin, Behaviour.model_validate({"do": "behaviour", "pin": pin.name, **fields}))
+    pin_behaviours.set(pin, Behaviour.model_validate({"do": "behaviour", "pin": pin.name, **fields}))
     item = OpenObject("pin", ObjectKind.PIN, Side.KERNEL, 0, pin=pin)
-    return request, predict(request, Circumstances(callback=knowledge.callback(item, request.data, 8)))
+    return request, predict(request, Circumstances(callback=pin_behaviours.callback(item, request.data, 8)))
 
 
 def assert_predicted(expected: Expected, prediction: Prediction) -> None:
@@ -346,7 +346,7 @@ def test_prediction_model_and_driver_agree(agent: Agent) -> None:
                 b"",
                 1.0,
                 Answer.REQUEST,
-                wants=from_prediction(prediction),
+                expected_fields=from_prediction(prediction),
                 request=request,
                 prediction=prediction,
             )

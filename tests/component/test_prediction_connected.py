@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.agent.status_block import StatusBlock
-from harness.contract.callbacks import Knowledge, OpenObject
+from harness.contract.callbacks import OpenObject, PinBehaviours
 from harness.contract.handshake_data import HandshakeData
 from harness.contract.prediction import (
     Callback,
@@ -28,7 +28,7 @@ from harness.contract.prediction import (
 )
 from harness.language.model import Behaviour, Buffer, Mode, Route, Rule, Side
 from harness.planning.expectations import from_prediction, success
-from harness.planning.planned import Answer, PlannedStep, Want
+from harness.planning.planned import Answer, ExpectedField, PlannedStep
 from harness.running import comparison as compare
 from tests.component.agent import ABI, IOCTL_KS_HANDSHAKE, KERNEL, USER, USER_ROUTES, Agent, C, step
 from tests.component.test_prediction import (
@@ -109,11 +109,11 @@ def model_of_own(own: Own, told: Told) -> Expected:
 
 
 def callback_of(pin_id: int, told: Told, data: HandshakeData) -> Callback:
-    knowledge = Knowledge(SAMPLE)
+    pin_behaviours = PinBehaviours(SAMPLE)
     pin = SAMPLE.pin[pin_id]
     fields = {"kind": told.kind, "status": told.status, "value": told.value, "value2": told.value2}
-    knowledge.set(pin, Behaviour.model_validate({"do": "behaviour", "pin": pin.name, **fields}))
-    return knowledge.callback(OpenObject("pin", ObjectKind.PIN, Side.KERNEL, 0, pin=pin), data, 8)
+    pin_behaviours.set(pin, Behaviour.model_validate({"do": "behaviour", "pin": pin.name, **fields}))
+    return pin_behaviours.callback(OpenObject("pin", ObjectKind.PIN, Side.KERNEL, 0, pin=pin), data, 8)
 
 
 def bytes_of_own(own: Own, token: int) -> bytes:
@@ -144,8 +144,10 @@ def check_own(own: Own, told: Told, block: StatusBlock) -> PredictionKind:
         return PredictionKind.CHARACTERISTIC  # the contract names no direction: the catalogue records it
     data = HandshakeData(own.protocol, own.argument1, own.argument2)
     prediction = predict_pin_handshake(True, callback_of(SINK, told, data))
-    wants = (*success(), Want("completions", (1,), Rule.IO), *from_prediction(prediction))
-    planned = PlannedStep("own", b"", 1.0, Answer.PIN_HANDSHAKE, wants=wants, prediction=prediction)
+    expected_fields = (*success(), ExpectedField("completions", (1,), Rule.IO), *from_prediction(prediction))
+    planned = PlannedStep(
+        "own", b"", 1.0, Answer.PIN_HANDSHAKE, expected_fields=expected_fields, prediction=prediction
+    )
     assert [one for one in compare.judge(planned, block) if not one.ok] == []
     return prediction.kind
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.abi import load, parse
-from harness.agent.structures import Packed, packed
+from harness.agent.structures import StructCodec, codec
 
 ABI = load()
 
@@ -20,7 +20,7 @@ ABI = load()
 @given(data=st.data())
 def test_every_structure_reads_as_cstruct_reads_it(name: str, data: Any) -> None:
     structure = getattr(ABI.cs, name)
-    ours = packed(structure)
+    ours = codec(structure)
     raw = data.draw(st.binary(min_size=len(structure), max_size=len(structure)))
     read, expected = ours.unpack(raw), structure(raw)
     for member in ours.names:
@@ -34,9 +34,9 @@ def _bytes(value: Any) -> bytes:
 
 
 def test_what_is_left_out_is_zero_and_nothing_else_is_taken() -> None:
-    frame = packed(ABI.cs.kshs_frame)
+    frame = codec(ABI.cs.kshs_frame)
     assert frame.pack(seq=7) == bytes(8) + (7).to_bytes(4, "little") + bytes(4)
-    assert packed(ABI.cs.kshs_frame) is frame
+    assert codec(ABI.cs.kshs_frame) is frame
     with pytest.raises(KeyError, match="sequence"):
         frame.pack(sequence=7)
     with pytest.raises(struct.error):
@@ -46,4 +46,4 @@ def test_what_is_left_out_is_zero_and_nothing_else_is_taken() -> None:
 def test_a_signed_member_is_refused() -> None:
     abi = parse("#define KSHS_ABI_VERSION 1\ntypedef struct odd {\n    int32_t a;\n} odd;\n")
     with pytest.raises(ValueError, match=r"odd\.a is not an unsigned number"):
-        Packed(abi.cs.odd)
+        StructCodec(abi.cs.odd)

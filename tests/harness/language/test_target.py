@@ -146,7 +146,8 @@ def test_an_unknown_name_gets_the_nearest() -> None:
         target.find("zzzz")
 
 
-def test_the_documented_example_is_good(tmp_path: Path) -> None:
+def test_the_documented_examples_are_good(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text("utf-8")
-    (example,) = (block for block in re.findall(r"```toml\n(.+?)```", text, re.DOTALL) if "[[pin]]" in block)
-    assert target.load(write(tmp_path, example)).name == "bridge"
+    examples = [block for block in re.findall(r"```toml\n(.+?)```", text, re.DOTALL) if "[[pin]]" in block]
+    names = [target.load(write(tmp_path, example)).name for example in examples]
+    assert names == ["bridge", "camera"]

@@ -150,9 +150,9 @@ def test_connected_pins_are_opened_sink_first() -> None:
     sink, source = (sent(item) for item in of_kind(made, "OPEN_PIN"))
     assert source.slot3 == sink.slot
     assert sink.slot3 == C["KSHS_NO_SLOT"]
-    wants = {want.field: want.values for want in made.steps[-1].wants}
-    assert wants["returned"] == (0,)
-    assert wants["answer"] == ("success",)
+    expected_fields = {wanted.field: wanted.values for wanted in made.steps[-1].expected_fields}
+    assert expected_fields["returned"] == (0,)
+    assert expected_fields["answer"] == ("success",)
 
 
 def prediction_of(made: Plan) -> Any:
@@ -213,11 +213,11 @@ def test_a_started_request_is_judged_where_it_is_waited_for() -> None:
     made = planned(HANDSHAKE | {"route": "irp", "start": "r"}, {"do": "wait", "request": "r"})
     start, wait = made.steps[-2:]
     assert start.answer is Answer.STARTED
-    assert not start.wants
+    assert not start.expected_fields
     assert sent(start).flags == C["KSHS_STEP_ASYNC"]
     assert sent(start).token == sent(wait).token
     assert wait.answer is Answer.REQUEST
-    assert {want.field for want in wait.wants} >= {"answer", "information"}
+    assert {wanted.field for wanted in wait.expected_fields} >= {"answer", "information"}
 
 
 def test_threads_are_requests_with_arguments_and_answers_of_their_own() -> None:
@@ -227,7 +227,7 @@ def test_threads_are_requests_with_arguments_and_answers_of_their_own() -> None:
     assert [HandshakeData.unpack(data(item), 8).argument1 for item in starts] == [10, 11, 12]  # type: ignore[union-attr]
     assert {sent(item).repeat for item in starts} == {5}
     assert all(sent(item).flags == C["KSHS_STEP_ASYNC"] for item in starts)
-    answers = [next(w.values for w in item.wants if w.field == "argument1") for item in waits]
+    answers = [next(w.values for w in item.expected_fields if w.field == "argument1") for item in waits]
     assert answers == [(11,), (12,), (13,)]
 
 
@@ -261,15 +261,15 @@ def test_a_request_that_was_disturbed_is_a_characteristic(between: dict[str, Any
 
 def test_explicit_fields_stand_beside_the_contracts_and_win() -> None:
     made = planned(HANDSHAKE | {"expect": {"pending": False, "information": "size+1"}})
-    wants = {want.field: want for want in made.steps[-1].wants}
-    assert wants["answer"].rule is Rule.H9
-    assert wants["information"].values == (33,)
-    assert wants["information"].rule is Rule.H6
-    assert wants["pending"].values == (False,)
+    expected_fields = {wanted.field: wanted for wanted in made.steps[-1].expected_fields}
+    assert expected_fields["answer"].rule is Rule.H9
+    assert expected_fields["information"].values == (33,)
+    assert expected_fields["information"].rule is Rule.H6
+    assert expected_fields["pending"].values == (False,)
 
 
 def test_record_wants_nothing() -> None:
-    assert planned(HANDSHAKE | {"expect": "record"}).steps[-1].wants == ()
+    assert planned(HANDSHAKE | {"expect": "record"}).steps[-1].expected_fields == ()
 
 
 def test_what_spoils_a_lease_is_said() -> None:

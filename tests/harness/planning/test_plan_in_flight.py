@@ -24,7 +24,7 @@ THEIRS = {"do": "handshake", "on": "theirs", "route": "sync"}
 
 
 def wanted(item: PlannedStep) -> dict[str, tuple[Any, ...]]:
-    return {want.field: want.values for want in item.wants}
+    return {wanted.field: wanted.values for wanted in item.expected_fields}
 
 
 def properties(made: Any, number: str) -> list[PlannedStep]:
@@ -37,11 +37,11 @@ def properties(made: Any, number: str) -> list[PlannedStep]:
 def test_a_started_pin_handshake_is_a_property_in_flight_and_judged_where_it_is_waited_for() -> None:
     made = planned(OWN, WAIT, opened=PAIR)
     start, wait = properties(made, "PIN_HANDSHAKE")[0], of_kind(made, "WAIT")[0]
-    assert (start.answer, start.wants) == (Answer.STARTED, ())
+    assert (start.answer, start.expected_fields) == (Answer.STARTED, ())
     assert (sent(start).flags, sent(start).token) == (C["KSHS_STEP_ASYNC"], sent(wait).token)
     assert wait.answer is Answer.PIN_HANDSHAKE
     assert wanted(wait).items() >= {"returned": (0,), "argument1": (6,), "completions": (1,)}.items()
-    assert next(want.rule for want in wait.wants if want.field == "completions") is Rule.IO
+    assert next(wanted.rule for wanted in wait.expected_fields if wanted.field == "completions") is Rule.IO
 
 
 def test_threads_of_pin_handshakes_have_arguments_and_answers_of_their_own() -> None:
@@ -112,7 +112,7 @@ def test_a_started_change_of_state_is_fetched_like_a_request() -> None:
     assert (wait.answer, wanted(wait)) == (Answer.STATUS, {"answer": ("success",)})
     assert of_kind(made, "REQUEST")[0].prediction.kind is PredictionKind.EXPECTED  # type: ignore[union-attr]
     closed = planned(change, {"do": "close", "on": "source"}, {"do": "wait", "request": "change"})
-    assert of_kind(closed, "WAIT")[0].wants == ()
+    assert of_kind(closed, "WAIT")[0].expected_fields == ()
 
 
 def test_the_user_side_starts_changes_of_state_too_and_sends_their_data() -> None:
@@ -152,7 +152,7 @@ def test_it_has_more_time_than_it_looks_for_so_that_only_a_lost_question_hangs()
 def test_a_scenario_may_ask_for_more_or_for_nothing() -> None:
     more = of_kind(planned(INSIDE | {"expect": {"argument1": 5}}), "WAIT_INSIDE")[0]
     assert wanted(more) == {"answer": ("success",), "inside": (True,), "argument1": (5,)}
-    assert {want.rule for want in more.wants if want.field == "inside"} != {Rule.SETUP}
+    assert {wanted.rule for wanted in more.expected_fields if wanted.field == "inside"} != {Rule.SETUP}
     nothing = of_kind(planned(INSIDE | {"expect": "record"}), "WAIT_INSIDE")[0]
     assert wanted(nothing) == {"answer": ("success",)}
 
