@@ -70,6 +70,8 @@ def handshake(request: pytest.FixtureRequest) -> HandshakeFixture:
     """Sends one handshake and gives a `StatusBlock`; crashes and hangs fail the test, a wrong call errs."""
     state = request.config.stash[STATE]
     number = itertools.count(1)
+    # Asked for once a test: it would give a fresh guest for a lost one, and the test not know it.
+    runners: list[Runner] = []
 
     def send(*args: object, **fields: Any) -> StatusBlock:
         # A skip is then shown at the line of the test that called, not at one of this file.
@@ -80,7 +82,9 @@ def handshake(request: pytest.FixtureRequest) -> HandshakeFixture:
         try:
             # What is wrong with the call is told before a guest is made for it.
             scenario = scenario_of(request.node.name, args, fields, state.provider.target(), where)
-            block = state.runner().answer(scenario)[-1][1]
+            if not runners:
+                runners.append(state.runner())
+            block = runners[0].answer(scenario)[-1][1]
             came = _lines(block.as_dict())
         except NotApplicable as why:
             pytest.skip(str(why))

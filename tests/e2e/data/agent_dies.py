@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run by test_main_job.py through `kshs run`: the agent is killed between two requests."""
 
+import pytest
+
 KILL = r"""
 killed=0
 for entry in /proc/[0-9]*; do
@@ -10,6 +12,8 @@ for entry in /proc/[0-9]*; do
 done
 [ $killed = 1 ]
 """
+
+pytestmark = pytest.mark.e2e
 
 
 def test_before(handshake):
