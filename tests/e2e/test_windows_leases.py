@@ -184,7 +184,7 @@ def test_a_shell_opens_in_a_sealed_guest(config: VmConfig, tmp_path: Path) -> No
     settings = f'[vm]\ncache_dir = "{config.cache_dir}"\nruntime_dir = "{config.runtime_dir}"\n'
     (tmp_path / "kshs.toml").write_text(settings)
     done = subprocess.run(
-        command_line("shell", "--guest", "with-tpm", "--bare"),
+        command_line("shell", "--guest", "with-tpm", "--bare", "--linux"),
         cwd=tmp_path,
         env=environment(),
         input="cat /sys/class/tpm/tpm0/tpm_version_major; whoami; exit 7\n",
