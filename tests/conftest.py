@@ -33,10 +33,16 @@ REFUSED = (
     "wine",
     "x86_64-w64-",
 )
+#: Ends the Wine of a fixture that component tests have shared, wherever its turn comes.
+ALLOWED = ("wineserver",)
 _DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 _CALLED = pytest.StashKey[Path]()
+
+
+def _is_refused(name: str) -> bool:
+    return name.startswith(REFUSED) and not name.startswith(ALLOWED)
 
 
 def _is_unit(item: pytest.Item) -> bool:
@@ -53,7 +59,7 @@ def _stubs(config: pytest.Config) -> Path:
         text = f'#!/bin/sh\nprintf "%s\\n" "${{0##*/}} $*" >>"{directory}/.called"\nexit 97\n'
         for folder in map(Path, _DIRECTORIES):
             for program in folder.iterdir() if folder.is_dir() else ():
-                if program.name.startswith(REFUSED):
+                if _is_refused(program.name):
                     (directory / program.name).write_text(text)
                     (directory / program.name).chmod(0o755)
         config.stash[_CALLED] = directory / ".called"
@@ -88,7 +94,7 @@ def _guard(patch: pytest.MonkeyPatch, stubs: Path) -> None:
     def started(self: Any, args: Any, *more: Any, **options: Any) -> None:
         program = Path(os.fspath(args if isinstance(args, str | os.PathLike) else next(iter(args))))
         installed = str(program.parent) == "." or program.is_relative_to("/usr")
-        if program.name.startswith(REFUSED) and installed:
+        if _is_refused(program.name) and installed:
             pytest.fail(f"a unit test starts {program.name}: mark it component or e2e, or give it a fake")
         begin(self, args, *more, **options)
 

@@ -112,12 +112,14 @@ class PluginState:
         told[_RUN] = self.run.id
 
     def finish(self) -> list[dict[str, Any]] | None:
-        """The results of all processes; see `RunRecord.finish`."""
+        """The results of all processes (`RunRecord.finish`); logs are kept where results are."""
+        wrote = True
         try:
             latched = self.folder.latched
             self.records = self.run.finish(self.folder, self.observer, self.guests, latched=latched)
+            wrote = self.records is not None
         finally:
-            if self.observer.ran:
+            if wrote and self.observer.ran:
                 with contextlib.suppress(OSError):  # where nothing can be written, the results say so
                     self.folder.keep_logs()
             self.folder.remove()

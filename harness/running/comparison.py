@@ -302,4 +302,6 @@ def _characteristic(field: str, got: Any, reason: str) -> Comparison:
 
 def _value(got: Any) -> int | str | bool | None:
     """What came, as JSON has it: numbers stay numbers."""
-    return got if got is None or isinstance(got, (int, str)) else str(got)
+    if got is None or got == "untouched":
+        return None
+    return got if isinstance(got, (int, str)) else str(got)
