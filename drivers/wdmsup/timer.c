@@ -2,9 +2,9 @@
  *
  * timer.c - timers and deferred procedure calls.
  *
- * Wine 8 calls a timer's DPC from a thread pool with a lock held that
- * KeSetTimer and KeCancelTimer take as well: a driver that paces itself by a
- * timer wedges there.  Here one thread keeps the timers and calls every DPC,
+ * A driver that paces itself by a timer and its DPC wedges Wine 8's driver
+ * process, probably because the DPC is called with a lock held that KeSetTimer
+ * and KeCancelTimer take as well (not shown).  Here one thread keeps the timers and calls every DPC,
  * one after the other and with no lock of ours held, as one processor does:
  * a DPC may set and cancel its own timer, and no two DPCs run at once.
  * DISPATCH_LEVEL as such Wine does not have: a DPC that blocks holds up the
