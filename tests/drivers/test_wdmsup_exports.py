@@ -39,7 +39,7 @@ def test_a_family_comes_whole_and_others_as_they_lack() -> None:
 def test_timers_say_why() -> None:
     (group,) = (group for group in wdmsup_exports.supplied().groups if group.kind == "always")
     assert "KeCancelTimer" in group.functions
-    assert "lock" in group.reason
+    assert "pace themselves by a timer" in group.reason
 
 
 @pytest.mark.parametrize("version", imports.wine_versions())
