@@ -89,15 +89,19 @@ def measure(
         series = bench.requests(samples, wanted, say)
         together = bench.together(wanted, say)
         host = dict(bench.provider.host())
-    arguments = [f"--guest={recipe}", f"--target={name}"]
-    if config.file is not None:
-        arguments.append(f"--config={config.file}")
+    arguments = [*run_arguments(config, recipe), f"--target={name}"]
     more: dict[str, Any] = {"host": {**host, "cores": os.cpu_count(), "load": os.getloadavg()}}
     more["suite"] = _suites(samples, wanted, arguments, say)
     more["suite"]["workers"] = _workers(wanted, arguments, together, say)
     figures = {key: Figure(tuple(values)) for key, values in samples.items()}
     more["host"]["release"] = platform.release()
     return document(figures, series, more)
+
+
+def run_arguments(config: Config, guest: str | None) -> list[str]:
+    """Of `kshs run`, so that it uses the same guest and settings."""
+    found = [f"--guest={guest or config.run.guest}"]
+    return found if config.file is None else [*found, f"--config={config.file.absolute()}"]
 
 
 def _suites(

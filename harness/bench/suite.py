@@ -11,8 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -29,7 +29,8 @@ class SuiteRun:
     `seconds` from its start to its end, `first_request` from its start to its first request being
     sent, `guest_seconds` the time inside the guest by the guest's clock (summed over its scenarios),
     `peak_mib` of the process and its guests together, `busy` the share of the machine's processor time
-    that was used from start to end, 0 to 1, `scenarios` and `leases` how many there were.
+    that was used from start to end, 0 to 1, `scenarios` and `leases` how many there were, `passed` the
+    seconds inside the guest of each scenario that passed, by its id.
     """
 
     seconds: float
@@ -39,30 +40,52 @@ class SuiteRun:
     busy: float
     scenarios: int
     leases: int
+    passed: Mapping[str, float] = field(default_factory=dict)
 
 
-def run(arguments: Sequence[str] = (), *, workers: int = 0) -> SuiteRun:
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The kshs that is started: `words` of its command line, in `folder` (None: here); `paths`: PYTHONPATH"""
+
+    words: tuple[str, ...]
+    folder: Path | None = None
+    paths: tuple[str, ...] = ()
+
+    def environment(self) -> dict[str, str]:
+        """Ours, but for where Python looks for modules."""
+        found = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        return found | ({"PYTHONPATH": os.pathsep.join(self.paths)} if self.paths else {})
+
+
+def this_one() -> Program:
+    """The very harness that measures, wherever it was imported from."""
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    return Program((sys.executable, "-m", "harness"), paths=tuple(filter(None, paths)))
+
+
+def run(arguments: Sequence[str] = (), *, workers: int = 0, program: Program | None = None) -> SuiteRun:
     """Runs it in a process of its own.
 
     Args:
         arguments: further ones of ``kshs run`` (target, guest, settings).
         workers: guests at the same time; 0: one, in the process itself.
+        program: another checkout's; None: this one.
 
     Raises:
         HarnessError: it did not run to its end, or a scenario did not pass.
     """
     with tempfile.TemporaryDirectory(prefix="kshs-bench-") as directory:
         out = Path(directory) / "out"
-        command = [sys.executable, "-m", "harness", "run", "--out", str(out), *arguments]
+        started = program or this_one()
+        command = [*started.words, "run", "--out", str(out), *arguments]
         if workers:
             command += ["-n", str(workers)]
-        # The very harness that measures, wherever it was imported from.
-        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         log = Path(directory) / "log"
         with log.open("wb") as sink:
             began, clock, before = time.monotonic(), time.time(), _processor_time()
-            process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environment)
+            process = subprocess.Popen(
+                command, cwd=started.folder, stdout=sink, stderr=subprocess.STDOUT, env=started.environment()
+            )
             watch = _Watch(process.pid, out)
             watch.start()
             try:
@@ -87,6 +110,11 @@ def run(arguments: Sequence[str] = (), *, workers: int = 0) -> SuiteRun:
             busy=(after[0] - before[0]) / max(1, after[1] - before[1]),
             scenarios=len(scenarios),
             leases=len(leases),
+            passed={
+                str(record["id"]): float(record.get("guest_seconds") or 0.0)
+                for record in scenarios
+                if record.get("verdict") == "passed"
+            },
         )
 
 

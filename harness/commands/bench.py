@@ -31,6 +31,17 @@ def bench(
         str | None, typer.Option("--target", metavar="NAME|FILE", help="Driver under test.")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings.")] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="DIR", help="Another checkout, set up already: both in turns."),
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option("--beside", metavar="TARGET", help="Another target: what its scenarios cost, in turns."),
+    ] = None,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, metavar="N", help="Turns of each of the two.")
+    ] = 3,
 ) -> None:
     """Measures leases, requests and the catalogue.
 
@@ -38,8 +49,10 @@ def bench(
     """
     from harness.bench import measure as work
     from harness.bench import plot as bench_plot
+    from harness.bench import turns
 
     loaded = settings.load(config)
+    other = turns.checkout(against) if against is not None else None
     check_output(out, "--out")
     if plot is not None:
         check_output(plot, "--plot")
@@ -51,6 +64,12 @@ def bench(
             amounts=work.QUICK if quick else None,
             say=progress.say,
         )
+        arguments = work.run_arguments(loaded, guest)
+        if other is not None:
+            figures["against"] = turns.builds(other, arguments, rounds, progress.say)
+        if beside is not None:
+            figures["beside"] = turns.targets(beside, arguments, rounds, progress.say)
+            figures["goals"].append(figures["beside"]["goal"])
     work.write(figures, out)
     if plot is not None:
         plot.write_text(bench_plot.svg(figures["series"]), encoding="utf-8")
@@ -104,4 +123,16 @@ def tables(figures: Mapping[str, Any]) -> list[Table]:
             values = (row[key] for key in ("seconds", "peak_mib", "times", "bare_times"))
             scaling.add_row(str(row["n"]), *(f"{value:g}" for value in values), f"{row['busy']:.0%}")
         found.append(scaling)
-    return found
+    return found + [compared(figures[key]) for key in ("against", "beside") if key in figures]
+
+
+def compared(turns: Mapping[str, Any]) -> Table:
+    """What was measured in turns: medians of both and their ratio."""
+    counts = f"{turns['rounds']} rounds; common_guest_s: {turns['common_scenarios']} scenarios"
+    table = Table(box=None, pad_edge=False, title=f"in turns, {counts}", title_justify="left")
+    for heading in ("figure", "unit", turns["theirs"], turns["ours"], "ratio"):
+        table.add_column(heading, justify="left" if heading in ("figure", "unit") else "right")
+    for key, row in turns["figures"].items():
+        values = (f"{row['theirs']:g}", f"{row['ours']:g}", f"{row['ratio']:.3f}")
+        table.add_row(key, row["unit"], *values)
+    return table

@@ -22,12 +22,13 @@ from vm.files import locked, private_directory, remove_tree
 from vm.hypervisor import Hypervisor
 from vm.progress import WARNING, Progress, Silent
 from vm.windows import plan, sealed, sealing, tpm
-from vm.windows.failures import Failures
+from vm.windows.failures import Failures, ProvisionError
 from vm.windows.machine import Hardware, Machine
 from vm.windows.payload import MAXIMUM_STARTS, step_names
 from vm.windows.profile import Firmware
 from vm.windows.sealed import WindowsImage
 from vm.windows.state import ORDER, Record, Session, State, StateFile
+from vm.windows.turn_off import turn_off
 from vm.windows.watch import Serial, Story
 
 MAXIMUM_REBOOTS_BEFORE = 6
@@ -36,6 +37,7 @@ MAXIMUM_REBOOTS = MAXIMUM_REBOOTS_BEFORE + MAXIMUM_STARTS + 2
 _POLL = 0.2
 _TAIL_SECONDS = 10.0  # for a failed step's log to arrive
 _TCG_FACTOR = 8.0
+_SHUT_DOWN_SECONDS = 60.0
 
 LIMITS: Mapping[State, float] = {
     State.INSTALLING: 45 * 60,
@@ -237,11 +239,23 @@ class _Strategy:
                 # Inside, where the machine still runs and can be looked at.
                 with self._failures.recording():
                     yield machine
+            except ProvisionError:
+                self._turn_off(machine)
+                raise
             except KeyboardInterrupt:
                 self._save_machine(machine, saved)
                 raise
             finally:
                 self._failures.machine = None
+
+    def _turn_off(self, machine: Machine) -> None:
+        """What --resume goes on from must be on the disk; who is out of reach loses what is not written."""
+        if self._state.record.state is not State.PROVISIONING:
+            return  # it is installed again
+        self._progress.step("shutting the guest down, so that --resume finds what it wrote")
+        seconds = _SHUT_DOWN_SECONDS * (1.0 if self._hv.accelerator.kind == "kvm" else _TCG_FACTOR)
+        if not turn_off(machine, sealed.endpoint(self._layout.folder, machine.port), seconds):
+            self._progress.step(f"{WARNING}it could not be shut down in order, and is cut off")
 
     def _save_machine(self, machine: Machine, saved: Path) -> None:
         self._progress.step("interrupted: saving the machine (a second time gives it up)")

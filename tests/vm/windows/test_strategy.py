@@ -16,7 +16,7 @@ from tests.vm.windows.discs import Image, make_disc, make_wim
 from vm.accel import Accelerator
 from vm.config import VmConfig
 from vm.errors import InputError, VmError
-from vm.windows import evidence, plan, sealing, strategy
+from vm.windows import evidence, plan, sealing, strategy, turn_off
 from vm.windows.failures import ProvisionError
 from vm.windows.profile import WindowsProfile
 from vm.windows.state import State
@@ -160,6 +160,7 @@ def bench(tmp_path: Path, what: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(strategy, "_POLL", 0.001)
     monkeypatch.setattr(strategy, "_TAIL_SECONDS", 0.2)
     monkeypatch.setattr(evidence, "_REACH_SECONDS", 0.2)  # nobody plays the guest's SSH server
+    monkeypatch.setattr(turn_off, "_REACH_SECONDS", 0.2)
 
     @contextmanager
     def trial(hv: Any, _plan: Any, layout: plan.Layout, folder: Path) -> Iterator[PlayedMachine]:

@@ -46,6 +46,27 @@ def test_a_failed_step_is_tried_again_on_the_same_disk(bench: Bench, monkeypatch
     assert not any("installing" in text for text in bench.said)
 
 
+@pytest.mark.parametrize("reachable", [True, False])
+def test_what_is_gone_on_from_is_shut_down_in_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, reachable: bool
+) -> None:
+    """What a guest wrote last may be in its memory alone: the Run key that goes on with provisioning, say."""
+    asked: list[tuple[PlayedMachine, bool]] = []
+
+    def turn_off(machine: PlayedMachine, *_: object) -> bool:
+        asked.append((machine, machine.ended_by_us))
+        return reachable
+
+    monkeypatch.setattr(strategy, "turn_off", turn_off)
+    bench.fails([*FIRST, "say:start 1", "say:failed agent 5", "say:log-begin agent", "say:log-end agent"])
+    assert asked == [(PlayedMachine.made[0], False)], "while it still ran"
+    assert any("cut off" in text for text in bench.said) is not reachable
+
+    asked.clear()
+    bench.fails([*FIRST, "killed"])
+    assert asked == [], "it is installed again"
+
+
 def _interrupted(bench: Bench, script: list[str]) -> dict[str, Any]:
     with pytest.raises(KeyboardInterrupt):
         bench.make([*script, "ctrl-c"])
