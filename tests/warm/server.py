@@ -26,7 +26,7 @@ from tests.warm import READY
 #: Packages that are imported as a whole.  Not harness.cli: it is run as a program, and would exist twice.
 _PACKAGES = ("drivers", "vm", "harness")
 _NOT = ("harness.cli",)
-_MORE = ("execnet", "xdist.remote", "xdist.workermanage", "tests.harness.fake_guest")
+_MORE = ("execnet", "hypothesis", "xdist.remote", "xdist.workermanage", "tests.harness.fake_guest")
 
 
 def warm() -> None:
@@ -40,6 +40,10 @@ def warm() -> None:
         entry.load()
     for name in _MORE:
         importlib.import_module(name)
+    from harness.results.report import environment_of
+
+    for template in ("report.html.j2", "scenario.html.j2"):
+        environment_of({}).get_template(template)
     import _pytest.assertion.rewrite as rewrite
 
     # It would warn of each plugin that came too early for it; none of them has asserts that anybody sees.
