@@ -38,7 +38,7 @@ _QUESTION = 15.0
 _CLOSING = 30.0
 #: Seconds that a fork may take beside the time in which its guest must answer: loading its devices.
 _FORK = 420.0
-#: Seconds that a Windows guest may need to boot where there is no KVM (`vm.windows.lease`).
+#: Seconds that a Windows guest may need to boot where there is no KVM.
 _BOOT = 1800.0
 
 
