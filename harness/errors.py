@@ -76,6 +76,19 @@ class AgentLostError(AgentError):
     """The channel to the agent ended although the session was not closed."""
 
 
+class DriverGoneError(AgentError):
+    """The agent lives and says that the driver was lost, or hung, under a question of the harness's own.
+
+    Args:
+        what: the question.
+        hung: that it did not answer in its time; else what it lived in is gone.
+    """
+
+    def __init__(self, what: str, *, hung: bool) -> None:
+        super().__init__("no answer in its time" if hung else "the kernel side vanished under it", what)
+        self.hung = hung
+
+
 class AbiMismatchError(AgentError):
     """The agent was compiled from another `kshs_abi.h` than the one this harness reads."""
 

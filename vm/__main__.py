@@ -8,8 +8,8 @@ import sys
 import time
 
 from vm import doctor, image, lease, reaper, template
-from vm.config import VmConfig
-from vm.errors import VmError
+from vm.config import VmConfig, of_environment
+from vm.errors import InputError, VmError
 from vm.hypervisor import Hypervisor
 
 
@@ -53,15 +53,15 @@ def _run(config: VmConfig, command: str) -> int:
 
 
 def main() -> int:
-    """Runs one verb; exit code 3: our infrastructure failed."""
+    """Runs one verb; exit code 2: wrong usage or settings, 3: our infrastructure failed."""
     parser = argparse.ArgumentParser(prog="python -m vm")
     verbs = parser.add_subparsers(dest="verb", required=True)
     for name in ("doctor", "image", "reap", "clean"):
         verbs.add_parser(name)
     verbs.add_parser("run").add_argument("command", help="a command line of the guest's shell")
     arguments = parser.parse_args()
-    config = VmConfig()
     try:
+        config = of_environment()
         if arguments.verb == "doctor":
             return _doctor(config)
         if arguments.verb == "image":
@@ -72,7 +72,7 @@ def main() -> int:
             print(line)
     except VmError as error:
         print(f"vm: {error}", file=sys.stderr)
-        return 3
+        return 2 if isinstance(error, InputError) else 3
     return 0
 
 

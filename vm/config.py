@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_cache_path
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vm.debian import host_suite
+from vm.errors import InputError
 
 SOCKET_PATH_LIMIT = 107
 """Bytes that fit into ``sockaddr_un.sun_path`` with its NUL (unix(7))."""
@@ -98,3 +99,23 @@ class VmConfig(BaseModel):
     def templates_dir(self) -> Path:
         """Memory templates, one directory each."""
         return self.cache_dir / "templates"
+
+
+def of_environment() -> VmConfig:
+    """The defaults, and what the environment says.
+
+    Raises:
+        InputError: a variable of it is wrong, with its name.
+    """
+    try:
+        return VmConfig()
+    except ValidationError as error:
+        first = error.errors()[0]
+    text = first["msg"].removeprefix("Value error, ")
+    key = str(first["loc"][0]) if first["loc"] else ""
+    variable = VARIABLES.get(key)
+    if variable is None or not os.environ.get(variable):
+        raise InputError(text, key or None)
+    raise InputError(
+        f"{text}: {os.environ[variable]}", f"environment variable {variable}", "unset it, or choose another"
+    )

@@ -21,6 +21,8 @@ DRAIN_SECONDS = 0.25
 left behind holds its stdout open for ever (this is why nothing here waits for EOF)."""
 OUTPUT_LIMIT = 16 << 20
 """Bytes of one stream of a command that are kept: the guest is not trusted, and our memory is not its own."""
+_ANSWER_SECONDS = 30.0
+"""For a guest's SSH server to say whether it begins what it was asked for."""
 _SFTP_PACKET_LIMIT = 1 << 20
 """Bytes; what a server sends is a quarter of that at most (OpenSSH's sftp-common.h: 256 KiB)."""
 
@@ -118,6 +120,7 @@ class Shell:
         """Starts a command line whose stdin and stdout stay connected.
 
         Raises:
+            GuestTimeout: the guest does not say whether it was started.
             GuestLost: the connection broke.
         """
         return Channel(self._open(command), self._where)
@@ -190,21 +193,29 @@ class Shell:
 
     def _open(self, line: str) -> paramiko.Channel:
         try:
-            channel = self._transport.open_session(timeout=30)
-            channel.exec_command(line)
+            channel = self._transport.open_session(timeout=_ANSWER_SECONDS)
+            with _answered(channel, f"no answer to: {_short(line)}", self._where):
+                channel.exec_command(line)
+        except (GuestTimeout, GuestLost):
+            raise
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise GuestLost(
                 f"the guest takes no command: {error or 'connection lost'}", self._where
             ) from None
         return channel
 
+    def _open_sftp(self) -> paramiko.SFTPClient:
+        channel = self._transport.open_session(timeout=_ANSWER_SECONDS)
+        with _answered(channel, "no answer of its file transfer", self._where):
+            channel.invoke_subsystem("sftp")
+            return _BoundedSftp(channel)
+
     @contextlib.contextmanager
     def _sftp_session(self, timeout: float) -> Iterator[paramiko.SFTPClient]:
         with self._sftp_lock:
             try:
                 if self._sftp is None:
-                    self._sftp = _BoundedSftp.from_transport(self._transport)
-                assert self._sftp is not None
+                    self._sftp = self._open_sftp()
                 channel = self._sftp.get_channel()
                 if channel is not None:
                     channel.settimeout(timeout)
@@ -214,6 +225,35 @@ class Shell:
                 raise GuestLost(
                     f"the file transfer broke: {error or 'connection lost'}", self._where
                 ) from None
+
+
+@contextlib.contextmanager
+def _answered(channel: paramiko.Channel, late: str, where: str) -> Iterator[None]:
+    """Ends what is done inside when the guest is silent over it.
+
+    paramiko waits for as long as the connection stands, and that to a guest whose kernel hangs stands for
+    ever.
+
+    Raises:
+        GuestTimeout: it was silent.
+    """
+    silent = threading.Event()
+
+    def give_up() -> None:
+        silent.set()
+        channel.close()
+
+    timer = threading.Timer(_ANSWER_SECONDS, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (paramiko.SSHException, OSError, EOFError):
+        if silent.is_set():
+            raise GuestTimeout(f"{late} within {_ANSWER_SECONDS:.0f} s", where) from None
+        raise
+    finally:
+        timer.cancel()
 
 
 class _BoundedSftp(paramiko.SFTPClient):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness import ntstatus
 from harness.agent.encode import PROPERTY_GET, Encoder
+from harness.errors import DriverGoneError
 from harness.language.model.format import Format, Identifier
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class _Asker:
             out_length=length,
             timeout_ms=int(_TIMEOUT * 1000),
         )
-        return self.session.run(step, what=f"{what} of pin {pin}", timeout=_TIMEOUT)
+        asked = f"{what} of pin {pin}"
+        return survived(self.session.run(step, what=asked, timeout=_TIMEOUT), self.encoder, asked)
 
     def number(self, what: str, pin: int, number: int) -> int | None:
         data = self.get(what, pin, number, length=4)
@@ -154,15 +156,28 @@ def ask(session: AgentSession, encoder: Encoder, category: uuid.UUID, *, index: 
         timeout=_TIMEOUT,
     )
     done = encoder.constant("OUTCOME_DONE")
+    survived(opened, encoder, "open the filter")
     if opened.outcome != done or opened.returned != 0:
         status = opened.returned if opened.outcome == done else opened.detail
         raise FilterGoneError(f"the filter cannot be opened: {ntstatus.name(status)}")
-    try:
-        asker = _Asker(session, encoder, side, slot)
-        count = asker.number("number of pins", 0, CTYPES)
-        return [_pin(asker, pin) for pin in range(min(count or 0, _MAX_PINS))]
-    finally:
-        session.run(encoder.step("CLOSE", side=number, slot=slot), what="close the filter", timeout=_TIMEOUT)
+    asker = _Asker(session, encoder, side, slot)
+    count = asker.number("number of pins", 0, CTYPES)
+    found = [_pin(asker, pin) for pin in range(min(count or 0, _MAX_PINS))]
+    # Not after an error: the guest is over then, and what closing it says would hide why.
+    session.run(encoder.step("CLOSE", side=number, slot=slot), what="close the filter", timeout=_TIMEOUT)
+    return found
+
+
+def survived(record: Record, encoder: Encoder, what: str) -> Record:
+    """The record of a question that the driver has survived, whatever it says.
+
+    Raises:
+        DriverGoneError: it has not.
+    """
+    for outcome in ("LOST", "HUNG"):
+        if record.outcome == encoder.constant(f"OUTCOME_{outcome}"):
+            raise DriverGoneError(what, hung=outcome == "HUNG")
+    return record
 
 
 def _pin(asker: _Asker, pin: int) -> PinFacts:

@@ -16,8 +16,8 @@ def clean(
         bool,
         typer.Option(
             "--all",
-            help="Templates, builds and the embedded image, too, which the next run makes anew;"
-            " Windows guests stay.",
+            help="Templates, builds and the embedded image, too, which the next run makes anew, and the Wine"
+            " prefixes of the project's tests; Windows guests stay.",
         ),
     ] = False,
     guest: Annotated[
@@ -30,12 +30,15 @@ def clean(
 ) -> None:
     """Removes what dead runs left behind."""
     import vm.reaper
-    from harness.commands.inventory import remove_builds
+    from harness.commands.inventory import remove_builds, remove_prefixes
     from vm.windows import shelf
 
     vm_config = settings.load(config).vm
     gone = shelf.remove(vm_config, guest) if guest is not None else []
-    gone += vm.reaper.clean(vm_config) + remove_builds() if everything else vm.reaper.reap(vm_config)
+    if everything:
+        gone += vm.reaper.clean(vm_config) + remove_builds() + remove_prefixes()
+    else:
+        gone += vm.reaper.reap(vm_config)
     say = console().print
     for line in gone:
         say(f"removed {line}")

@@ -12,7 +12,7 @@ import platformdirs
 
 from vm import slots
 from vm.config import VmConfig
-from vm.files import UseMark, read_json
+from vm.files import UseMark, read_json, remove_tree, try_lock
 from vm.windows import shelf
 from vm.words import counted
 
@@ -51,6 +51,8 @@ def places(config: VmConfig) -> list[str]:
             "removed by hand only (docs/signing.md)",
         ),
     ]
+    prefixes = _prefixes()
+    kept += [(path, "Wine prefixes of the project's own tests", "kshs clean --all") for path in prefixes]
     named = {path for path, _, _ in kept}
     rest = sorted(path for path in config.cache_dir.glob("*") if path not in named)
     kept += [(path, "of the project's own tests", "remove it by hand") for path in rest]
@@ -82,6 +84,33 @@ def remove_builds() -> list[str]:
         return []
     shutil.rmtree(builds)
     return [f"builds {builds}"]
+
+
+def _prefixes() -> list[Path]:
+    """Of the project's own component tests: one directory a version of Wine, with copies for tests."""
+    cache = platformdirs.user_cache_path("kshs")
+    return sorted(path for path in cache.glob("component-prefix-*") if path.is_dir())
+
+
+def remove_prefixes() -> list[str]:
+    """Removes the Wine prefixes of the project's own tests, but for those that a test uses just now."""
+    gone = []
+    for home in _prefixes():
+        lock = try_lock(home / "lock")  # whoever makes the template holds it
+        if lock is None:
+            continue
+        try:
+            if not any(_lives(copy) for copy in home.glob("copy-*-*")):
+                remove_tree(home)
+                gone.append(f"Wine prefixes of tests {home}")
+        finally:
+            lock.release()
+    return gone
+
+
+def _lives(copy: Path) -> bool:
+    """Whether the test process is there whose copy this is; its id is in the name."""
+    return Path("/proc", copy.name.split("-")[1]).exists()
 
 
 def _sealed(directory: Path) -> list[Path]:

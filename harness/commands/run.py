@@ -167,16 +167,17 @@ def installed() -> bool:
 def exit_code(code: int, observer: Observer) -> int:
     """Ours from pytest's, from what it reported, and from what was read back from the results.
 
-    The worst of them counts.  A driver that failed outranks an infrastructure that did: what is known stays
-    known.  Nothing that did not run is passed over: without a single pass the run has shown nothing.
+    The worst of them counts.  A driver that failed outranks an infrastructure that did, and a file that could
+    not be read: what is known stays known.  Nothing that did not run is passed over: without a single pass
+    the run has shown nothing.
     """
+    verdicts = {*observer.verdicts, *_recorded(observer)}
+    if worst(verdicts).is_driver_fault:
+        return DRIVER
     if observer.uncollected or code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
         return USAGE
     if not observer.ran:  # it was only to show what there is
         return DONE if code == pytest.ExitCode.OK else INFRASTRUCTURE
-    verdicts = {*observer.verdicts, *_recorded(observer)}
-    if worst(verdicts).is_driver_fault:
-        return DRIVER
     sound = code == pytest.ExitCode.OK and observer.problem is None and Verdict.ERROR not in verdicts
     return DONE if sound and Verdict.PASSED in verdicts else INFRASTRUCTURE
 

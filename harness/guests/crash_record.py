@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from harness.guest_info import CrashRecord, Place
 from harness.guest_text import GuestJsonError, load_object, one_line
@@ -11,27 +12,56 @@ from harness.guest_text import GuestJsonError, load_object, one_line
 #: Characters of one sentence, and lines of one guest's evidence.
 _MAX_SENTENCE = 500
 _MAX_LINES = 200
+#: Wine's process for drivers (its services start one a driver, or one for several).
+_DRIVER_HOST = "winedevice.exe"
 
 
-def crash_lines(text: str) -> list[str]:
+class Crashes(NamedTuple):
+    """What a guest has on record: crashes of drivers, and those of other processes, our agent's say."""
+
+    driver: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+
+
+def crashes_in(text: str) -> Crashes:
     """One sentence a crash, from the recorder's JSON lines or a bugcheck's line of Wine.
 
     A record of `kshsctl crash` becomes a sentence (`crash_sentence`); of a line that
     is no such thing the text itself is kept: evidence is not thrown away because it is torn or odd.
     """
-    lines: list[str] = []
+    records: list[object] = []
     for line in text.split("\n"):
         if not line.strip():
             continue
-        if len(lines) == _MAX_LINES:
-            lines.append("more crash records follow, which were not read")
+        if len(records) == _MAX_LINES:
+            records.append("more crash records follow, which were not read")
             break
         try:
-            sentence = crash_sentence(load_object(line))
+            records.append(load_object(line))
         except GuestJsonError:
-            sentence = one_line(line, _MAX_SENTENCE)
-        lines.append(sentence)
-    return lines
+            records.append(one_line(line, _MAX_SENTENCE))
+    return sorted_crashes(records)
+
+
+def sorted_crashes(records: Iterable[object]) -> Crashes:
+    """Records of crashes, or texts in the place of some that cannot be read, by whose crashes they are."""
+    driver: list[str] = []
+    other: list[str] = []
+    for record in records:
+        if isinstance(record, dict):
+            (driver if is_of_drivers(record) else other).append(crash_sentence(record))
+        else:
+            driver.append(str(record))
+    return Crashes(tuple(driver), tuple(other))
+
+
+def is_of_drivers(said: Any) -> bool:
+    """Whether a crash record is of the process in which drivers live; or it names no process at all.
+
+    The recorder is started for every process of the guest, our own among them.
+    """
+    process = CrashRecord.of(said).process
+    return not process or process.lower() == _DRIVER_HOST
 
 
 def crash_sentence(said: Any) -> str:

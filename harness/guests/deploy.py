@@ -179,7 +179,7 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
         if kit.is_foreign:
             for note in support_library.put(shell, kit.build, kit.package, info):
                 tell(note)
-    if info.get("family") != "windows":
+    if not said.is_windows:
         return _install(shell, guest, kit, info, tell)
     windows_deploy.check_policy(info, kit.drivers)
     if kit.verifier is not None:
@@ -203,11 +203,12 @@ def _install(
     shell: Shell, guest: Kshsctl, kit: Kit, info: dict[str, Any], tell: Callable[[str], None]
 ) -> dict[str, Any]:
     """Everything that is installed, in order; the guest's `info` afterwards, verified."""
-    wine = info.get("family") == "wine"
-    if not (info.get("ks") or {}).get("present"):
+    said = GuestInfo.of(info)
+    wine = said.is_wine
+    if not said.ks.present:
         tell("installing the reference class driver")
         guest.call("install-ks", f"{DIRECTORY}\\{kit.build.refks.name}")
-    elif wine and not info["ks"].get("ours"):
+    elif wine and not said.ks.ours:
         raise DeployError("this Wine has a ks.sys that is not ours", step="install-ks")
     if wine:
         guest.call("install-crash-recorder")
@@ -216,7 +217,7 @@ def _install(
         installed = guest.call(
             "install-cert", *(f"{package_files.FOLDER}\\{path.name}" for path in kit.package.certificates)
         )
-        if info.get("family") == "windows":
+        if said.is_windows:
             windows_deploy.check_certificates(installed)
     tell("installing the client")
     if wine:
@@ -258,11 +259,11 @@ def check_architecture(info: Mapping[str, Any], kit: Kit) -> None:
     The guest's `missing_apis` are no reason: they are calls that the agent does without, and what the
     drivers themselves import is checked before (`check_imports`) or by the guest's own loader.
     """
-    size = (info.get("agent") or {}).get("pointer_size")
-    arch = (info.get("kernel") or {}).get("arch")
+    said = GuestInfo.of(info)
+    size, arch = said.agent.pointer_size, said.kernel.arch
     if size != 8 or arch not in ("x86_64", None):
         raise DeployError(
-            f"the guest is {arch or 'unknown'} with pointers of {size} bytes;"
+            f"the guest is {arch or 'unknown'} with pointers of {size or 'an unknown number of'} bytes;"
             f" {kit.package.name} is for x86_64",
             step="info",
         )
@@ -274,16 +275,17 @@ def verify(info: Mapping[str, Any], kit: Kit) -> None:
     Raises:
         DeployError: a driver is absent, not running, or has other bytes.
     """
-    wine = GuestInfo.of(info).is_wine
+    said = GuestInfo.of(info)
+    wine = said.is_wine
     named = [path for path in kit.package.sys if path.stem.lower() == kit.service.lower()]
     expected = {"KsHsClient": [kit.build.client], kit.service: named or kit.package.sys}
-    found = {str(driver.get("service", "")).lower(): driver for driver in info.get("drivers") or []}
+    found = {driver.service.lower(): driver for driver in said.drivers if driver.service is not None}
     for service, paths in expected.items():
         driver = found.get(service.lower())
         if driver is None:
             raise DeployError(f"the guest does not list the service {service}", step="info")
-        if driver.get("state") != "running":
-            raise DeployError(f"the service {service} is {driver.get('state')}", step="info")
+        if driver.state != "running":
+            raise DeployError(f"the service {service} is {driver.state or 'in no known state'}", step="info")
         foreign = wine and service == kit.service and kit.is_foreign
         sent = {
             support_library.digest(
@@ -291,20 +293,19 @@ def verify(info: Mapping[str, Any], kit: Kit) -> None:
             ): path.name
             for path in paths
         }
-        if driver.get("sha256") not in sent:
+        if driver.sha256 not in sent:
             raise DeployError(
-                f"the guest runs another {' or '.join(sent.values())} than was sent: {driver.get('path')} has"
-                f" sha256 {driver.get('sha256')}, sent was {' or '.join(sent)}",
+                f"the guest runs another {' or '.join(sent.values())} than was sent: {driver.path} has"
+                f" sha256 {driver.sha256}, sent was {' or '.join(sent)}",
                 step="info",
             )
-    ks = info.get("ks") or {}
-    if not ks.get("present"):
+    if not said.ks.present:
         raise DeployError("the guest has no ks.sys", step="info")
-    if ks.get("ours"):
+    if said.ks.ours:
         digest = hashlib.sha256(kit.build.refks.read_bytes()).hexdigest()
-        if ks.get("sha256") != digest:
+        if said.ks.sha256 != digest:
             raise DeployError("the guest has another reference ks.sys than was sent", step="info")
-    if not (info.get("client") or {}).get("loaded"):
+    if not said.client.loaded:
         raise DeployError("the client is not loaded", step="info")
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import platform
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
 from harness.guests import deploy, package_files, support_library, verifier
-from harness.guests.crash_record import crash_lines
+from harness.guests.ahead import GuestAhead
+from harness.guests.crash_record import crashes_in
 from harness.guests.interface import Evidence, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
 from vm.family import family
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 #: Seconds for a question to a guest of which it is not known whether it lives.
 _QUESTION = 15.0
+#: Seconds for closing, in which a guest that was begun ahead may still come and be thrown away.
+_CLOSING = 30.0
+#: Seconds that a fork may take beside the time in which its guest must answer: loading its devices.
+_FORK = 420.0
+#: Seconds that a Windows guest may need to boot where there is no KVM.
+_BOOT = 1800.0
 
 
 class VmGuest:
@@ -82,7 +88,9 @@ class VmGuest:
             try:
                 shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
                 for command in (f"cat {speech.sftp_path(deploy.CRASHES)} 2>/dev/null", speech.bugchecks):
-                    driver += crash_lines(_text(shell.run(command, timeout=_QUESTION).stdout))
+                    found = crashes_in(_text(shell.run(command, timeout=_QUESTION).stdout))
+                    driver += found.driver
+                    other += found.other
             except Exception as error:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
@@ -126,7 +134,7 @@ class VmProvider:
         self._image: Image | None = None
         self._hypervisor: Hypervisor | None = None
         self._template: Template | None = None
-        self._ahead: Future[VmGuest] | None = None
+        self._ahead: GuestAhead[VmGuest] | None = None
 
     def target(self) -> Target:
         """The target."""
@@ -170,6 +178,7 @@ class VmProvider:
             package,
             self._target.target,
             family=image.family,
+            wine=image.wine_version,
             verifier=verifier.wanted(image),
             say=say,
         )
@@ -186,20 +195,28 @@ class VmProvider:
             verifier.check_active(info, asked, names)
 
     def acquire(self) -> Guest:
-        """A fork of the template: the one that was begun ahead, or a new one."""
+        """A fork of the template: the one that was begun ahead, or a new one.
+
+        Raises:
+            HarnessError: the one that was begun ahead does not come, and never will.
+        """
         ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            with contextlib.suppress(Exception):  # what is wrong will show again, and be said then
-                return ahead.result()
+        guest = ahead.take(self._patience) if ahead is not None else None
+        if guest is not None:
+            return guest
         self.prepare(lambda text: None)
         return self._fork()
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for a guest that was begun ahead: more than all that its lease waits for by itself."""
+        boots = self._image is not None and not family(self._image.family).runs_on_linux
+        return self._config.connect_timeout + _FORK + (_BOOT if boots else 0.0)
 
     def acquire_ahead(self) -> None:
         """Forks the next guest in a thread of its own."""
         if self._ahead is None and self._template is not None:
-            thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kshs-lease-ahead")
-            self._ahead = thread.submit(self._fork)
-            thread.shutdown(wait=False)
+            self._ahead = GuestAhead(self._fork)
 
     def _fork(self) -> VmGuest:
         if self._guests is None or self._hypervisor is None or self._template is None:
@@ -234,7 +251,8 @@ class VmProvider:
             said = package_files.notes(self._package, self._target.target.hardware_id, self._image.family)
             foreign = self._build is None or self._package.directory != self._build.avshs.directory
             if foreign and self._image.family == "wine":
-                said += support_library.notes(self._package.sys)
+                wine = self._image.wine_version
+                said += support_library.notes(self._package.sys, [wine] if wine is not None else None)
             if said:
                 facts["deployment"] = said
         return facts
@@ -243,8 +261,7 @@ class VmProvider:
         """Closes the connection to the hypervisor; a guest that nobody came for is thrown away."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
-            with contextlib.suppress(Exception):
-                ahead.result().close()
+            ahead.drop(_CLOSING)
         with contextlib.suppress(Exception):
             self._stack.close()
         self._hypervisor = self._template = None

@@ -19,7 +19,7 @@ from harness.language.model.check import Handle, handles, shorthand
 from harness.language.model.format import Format
 from harness.language.model.values import Route
 from harness.planning.expectations import Expectations, Names, success
-from harness.planning.planned import Answer, ExpectedField, PlannedStep, Sizes
+from harness.planning.planned import Answer, ExpectedField, PinUnopened, PlannedStep, Sizes
 
 
 class PlanBuilder:
@@ -227,7 +227,7 @@ class PlanBuilder:
         """A pin under a name; `sink` is connected to it, `parent` the filter it is created on."""
         why = self.target.why_unopened(pin)
         if why is not None and data_format is None:
-            raise UsageError(f"pin {pin.name} does not open: {why}", *self.target.places_of_pin(pin)[-1:])
+            raise PinUnopened(f"pin {pin.name} does not open: {why}", *self.target.places_of_pin(pin)[-1:])
         handle = self.handles[name]
         owner = parent or self.own_filter(handle.side)
         item = OpenObject(name, ObjectKind.PIN, handle.side, self.slot(handle.side), pin=pin)

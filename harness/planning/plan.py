@@ -52,6 +52,8 @@ _QUESTION_MS = 10_000
 
 #: What a pin's callback must have seen nothing of once the pin was reset.
 _ZERO_AFTER_RESET = ("count", "finished", "overlapped", "after_close")
+#: Why a lease is spoilt by a device that may yet be enabled again.
+_DISABLED = "the device is disabled"
 #: Behaviours after which a guest cannot be trusted any more.
 _SPOILING = frozenset({"fault", "hang", "corrupt_pool", "bugcheck", "pending"})
 
@@ -336,8 +338,10 @@ class _Planner(ConnectedPlanner):
         self.own_filters.clear()
         self._device_gone = step.action in {"remove", "disable"}
         if self._device_gone:
-            self._spoils = reason
-        elif step.action == "enable" and self._spoils == "the device is disabled":
+            # What a pin was told to do to the kernel is not undone with the device.
+            if self._spoils in (None, _DISABLED):
+                self._spoils = reason
+        elif step.action == "enable" and self._spoils == _DISABLED:
             self._spoils = None
 
     def _pins_used(self) -> list[Pin]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.contract.prediction import Prediction, Request
+from harness.errors import UsageError
 from harness.language.model import Rule, Scenario, Side, Step
 
 ExpectedValue = int | str | bool
@@ -14,6 +15,10 @@ ExpectedValue = int | str | bool
 
 class NotApplicable(Exception):  # noqa: N818 - a reason to skip, not an error
     """The target lacks something that the scenario names: verdict skipped, with this reason."""
+
+
+class PinUnopened(UsageError):  # noqa: N818 - what a guest has shown of a target file
+    """A pin does not open as the target file says, so that nothing can be planned with it."""
 
 
 class Answer(StrEnum):

@@ -48,6 +48,8 @@ def told_at_the_end(state: PluginState) -> Iterator[str]:
         latched in (item.reason or "") for item in state.observer.items.values()
     ):
         yield latched
+    if state.log_of_no_run is not None:
+        yield f"what was done until then: {state.log_of_no_run}"
     for text in (state.problem, state.observer.problem):
         if text is not None:
             yield text

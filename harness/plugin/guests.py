@@ -86,6 +86,7 @@ class Guests:
         if self._prepared or self._folder.latched is not None:
             return
         try:
+            self._folder.make()  # what is logged from here on is kept, too
             self.provider.prepare(say)
             self._prepared = True
         except UsageError:

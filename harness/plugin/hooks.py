@@ -23,7 +23,8 @@ from harness.plugin.junit_file import JunitFile
 from harness.plugin.junit_messages import JunitMessages
 from harness.plugin.observation import NAME as OBSERVER
 from harness.plugin.refusal import refuse
-from harness.plugin.report_words import is_scenario
+from harness.plugin.report_words import as_told, is_scenario
+from harness.plugin.report_words import claim as claim_report
 from harness.plugin.reports import error_report, guest_test_report, scenario_report
 from harness.plugin.run_log import keep_apart
 from harness.plugin.state import INFRASTRUCTURE, STATE, PluginState
@@ -183,9 +184,17 @@ def pytest_runtest_makereport(
         _LOG.error("%s, %s", item.nodeid, call.when, exc_info=call.excinfo.value)
     if isinstance(item, ScenarioItem):
         return scenario_report(item, call, made)
+    if uses_guest(item):
+        claim_report(made)
     if call.excinfo is not None and isinstance(call.excinfo.value, INFRASTRUCTURE):
         return error_report(made, str(call.excinfo.value))
-    return guest_test_report(item, made) if uses_guest(item) else made
+    return guest_test_report(item, call, made) if uses_guest(item) else made
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Before it goes to anybody."""
+    as_told(report)
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

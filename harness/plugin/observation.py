@@ -17,6 +17,7 @@ import pytest
 
 from harness.plugin.report_words import (
     Told,
+    is_ours,
     is_rerun,
     is_scenario,
     reason_of,
@@ -33,10 +34,11 @@ NAME = "kshs-observer"
 
 @dataclass
 class Item:
-    """What was heard of one item."""
+    """What was heard of one item; `ours` says that it is a scenario, or asked for a guest."""
 
     nodeid: str
     scenario: bool
+    ours: bool = False
     seconds: float = 0.0
     told: Told | None = None
     reason: str | None = None
@@ -56,6 +58,7 @@ class Item:
         """One phase of one attempt."""
         self.seconds = round(self.seconds + report.duration, 3)
         self.told = told_of(report) or self.told
+        self.ours = self.ours or is_ours(report)
         verdict = verdict_of(report, self.scenario)
         if verdict is not None:
             was = self.verdict

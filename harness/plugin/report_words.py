@@ -16,6 +16,9 @@ _TRACEBACK_LENGTH, _REQUESTS_LENGTH = 20_000, 50_000
 REQUEST = "handshake "
 #: Attribute of a scenario's report, carried from worker to controller as plain JSON.
 ATTRIBUTE = "kshs_told"
+#: The same of a test in Python that asks for a guest: it is part of our results, whatever came of it.
+_OURS = "kshs_ours"
+_FAULT = "kshs_fault"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,30 @@ def told_of(report: pytest.TestReport) -> Told | None:
     if not isinstance(fields, dict):
         return None
     return Told(**{**fields, "verdict": Verdict(fields["verdict"])})
+
+
+def claim(report: pytest.TestReport) -> None:
+    """A test in Python asked for a guest: the report says so, also to another process."""
+    setattr(report, _OURS, True)
+
+
+def blame_driver(report: pytest.TestReport) -> None:
+    """What failed is the driver, in whichever phase of a test in Python."""
+    setattr(report, _FAULT, True)
+
+
+def as_told(report: pytest.TestReport) -> None:
+    """What failed in set-up or teardown is an error to pytest, JUnit and xdist; not so a driver's fault.
+
+    To be called when the report goes out: plugins that look at it while it is made count phases.
+    """
+    if getattr(report, _FAULT, False) is True:
+        report.when = "call"
+
+
+def is_ours(report: pytest.TestReport) -> bool:
+    """Whether it is of a scenario or of a test that asked for a guest."""
+    return is_scenario(report) or getattr(report, _OURS, False) is True
 
 
 def is_scenario_id(nodeid: str) -> bool:

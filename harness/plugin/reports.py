@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from harness.plugin.items import ScenarioFailed, ScenarioItem
-from harness.plugin.report_words import tell
+from harness.plugin.report_words import blame_driver, tell
 from harness.plugin.state import INFRASTRUCTURE
+from harness.running.runner import DriverFaultError
 from harness.verdict import Verdict
 
 #: Of a test in Python that uses a guest: what its first failure looked like.
@@ -44,9 +45,16 @@ def scenario_report(
     return made
 
 
-def guest_test_report(item: pytest.Item, made: pytest.TestReport) -> pytest.TestReport:
-    """What a test in Python showed of a driver stands as well, however often it is tried."""
-    if made.when != "call":
+def guest_test_report(
+    item: pytest.Item, call: pytest.CallInfo[None], made: pytest.TestReport
+) -> pytest.TestReport:
+    """What a test in Python showed of a driver stands as well, however often it is tried.
+
+    So does what a fixture of the test has shown of it before or after: pytest would call that an error.
+    """
+    if call.excinfo is not None and isinstance(call.excinfo.value, DriverFaultError):
+        blame_driver(made)
+    elif made.when != "call":
         return made
     if made.failed:
         item.stash.setdefault(_FAILED, made.longrepr)

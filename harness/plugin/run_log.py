@@ -20,6 +20,8 @@ from harness.guest_text import lines
 
 #: Bytes that one process may write; then one last line says that the log is full.
 LIMIT = 8 << 20
+#: The log of a run for which no guest could be prepared, so that it has no results to lie beside.
+NOT_RUN = "kshs-not-run.log"
 #: Characters of one entry, a traceback with it.
 _MAX_ENTRY = 20_000
 #: Our loggers with everything that they say, those of libraries with their warnings.
@@ -131,6 +133,29 @@ def keep(folder: Path, out: Path) -> None:
         if old.name not in {path.name for path in fresh}:
             old.unlink(missing_ok=True)
     for path in fresh:
-        temporary = out / f".{path.name}.new"
-        shutil.copyfile(path, temporary)
-        temporary.replace(out / path.name)
+        _put(path, out / path.name)
+
+
+def keep_apart_from_results(folder: Path, out: Path) -> Path | None:
+    """Puts the log of a session that could prepare no guest beside what an earlier run has left there.
+
+    That one's results and its log stay.  Nothing ran, so there is the log of the controlling process alone.
+
+    Returns:
+        Where it is; None where there is no log.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    path = folder / name_of("main")
+    if not path.is_file():
+        return None
+    out.mkdir(parents=True, exist_ok=True)
+    _put(path, out / NOT_RUN)
+    return out / NOT_RUN
+
+
+def _put(path: Path, place: Path) -> None:
+    temporary = place.with_name(f".{place.name}.new")
+    shutil.copyfile(path, temporary)
+    temporary.replace(place)

@@ -56,7 +56,7 @@ class RunRecord:
         """
         if not observer.ran or (not observer.items and not any(map(_has_lines, folder.parts))):
             return None
-        if not observer.scenarios and not folder.parts:
+        if not any(item.ours for item in observer.items.values()) and not folder.parts:
             return None  # tests that have nothing to do with us
         gathered = part_files.gather(folder.parts)
         _add_lost(gathered, folder, observer)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.agent.journal import Journal
-from harness.plugin.run_log import RunLog, keep, name_of
+from harness.plugin.run_log import RunLog, keep, keep_apart_from_results, name_of
 from harness.results.folder import PARTS, claim
 from harness.results.parts import PartWriter
 from vm.files import write_whole
@@ -148,6 +148,16 @@ class SessionFolder:
         """
         if self._out is not None and self._path is not None:
             keep(self._path, self._out)
+
+    def keep_log_of_no_run(self) -> Path | None:
+        """The log of a session in which nothing could run, beside what an earlier one has left; where it is.
+
+        Raises:
+            OSError: it cannot be written there.
+        """
+        if self._out is None or self._path is None:
+            return None
+        return keep_apart_from_results(self._path, self._out)
 
     def remove(self) -> None:
         """The folder goes; the latch stays known to this process."""

@@ -31,7 +31,8 @@ _PARTS, _RUN = "kshs_parts", "kshs_run"
 class PluginState:
     """One in each process of a session: the controller's and each xdist worker's.
 
-    `problem` says why no results could be written, `shortfall` what of the run did not run.
+    `problem` says why no results could be written, `shortfall` what of the run did not run, and
+    `log_of_no_run` where to look when no guest could be prepared.
 
     Raises:
         UsageError: kshs.toml is wrong.
@@ -52,6 +53,7 @@ class PluginState:
         self.problem: str | None = None
         self.interrupted = False
         self.shortfall: str | None = None
+        self.log_of_no_run: Path | None = None
         self.records: list[dict[str, Any]] | None = None
 
     # ---- short ways ----------------------------------------------------------
@@ -112,16 +114,20 @@ class PluginState:
         told[_RUN] = self.run.id
 
     def finish(self) -> list[dict[str, Any]] | None:
-        """The results of all processes (`RunRecord.finish`); logs are kept where results are."""
-        wrote = True
+        """The results of all processes (`RunRecord.finish`); logs are kept where results are.
+
+        So is the log of a run that could not begin, beside an earlier run's results.
+        """
+        wrote, latched = True, self.folder.latched
         try:
-            latched = self.folder.latched
             self.records = self.run.finish(self.folder, self.observer, self.guests, latched=latched)
             wrote = self.records is not None
         finally:
-            if wrote and self.observer.ran:
-                with contextlib.suppress(OSError):  # where nothing can be written, the results say so
+            with contextlib.suppress(OSError):  # where nothing can be written, the results say so
+                if wrote and self.observer.ran:
                     self.folder.keep_logs()
+                elif latched is not None:
+                    self.log_of_no_run = self.folder.keep_log_of_no_run()
             self.folder.remove()
         return self.records
 

@@ -26,7 +26,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from harness.errors import HarnessError
@@ -49,6 +50,25 @@ _COMPARISON = itemgetter("field", "expected", "got", "ok", "rule", "clause", "ch
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
+class _Compiled(BytecodeCache):
+    """Templates as they were compiled, in memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """From there, where it is of the same source."""
+        if bucket.key in self._kept:
+            bucket.bytecode_from_string(self._kept[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """To there."""
+        self._kept[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+
+
 def render(records: Sequence[Mapping[str, Any]], folder: Path | None = None) -> str:
     """The page for the records of one run, as `harness.results.parts.write` gives them.
 
@@ -64,18 +84,7 @@ def render(records: Sequence[Mapping[str, Any]], folder: Path | None = None) -> 
         raise HarnessError(
             f"these results have schema {runs[0]['schema']}, this kshs reads up to {parts.SCHEMA}"
         )
-    environment = Environment(
-        loader=PackageLoader("harness.results"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["seconds"] = seconds
-    environment.filters["number"] = number
-    environment.filters["folds"] = folds
-    environment.filters["read"] = lambda block: {k: v for k, v in block.items() if k != "numbers"}
-    environment.filters["again"] = functools.partial(again, runs[0])
+    environment = environment_of(runs[0])
     pieces = _Pieces(environment)
     style, script = _asset("report.css"), _asset("report.js")
     scenarios = _scenarios(records)
@@ -116,6 +125,24 @@ def render(records: Sequence[Mapping[str, Any]], folder: Path | None = None) -> 
             style_hash=_hash(style),
             script_hash=_hash(script),
         )
+
+
+def environment_of(run: Mapping[str, Any]) -> Environment:
+    """Templates and filters for the page of a run; templates are compiled once a process."""
+    environment = Environment(
+        loader=PackageLoader("harness.results"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        bytecode_cache=_COMPILED,
+    )
+    environment.filters["seconds"] = seconds
+    environment.filters["number"] = number
+    environment.filters["folds"] = folds
+    environment.filters["read"] = lambda block: {k: v for k, v in block.items() if k != "numbers"}
+    environment.filters["again"] = functools.partial(again, run)
+    return environment
 
 
 def write(records: Sequence[Mapping[str, Any]], path: Path) -> None:

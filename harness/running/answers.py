@@ -106,15 +106,15 @@ class _Collecting:
         if self._flight.first is None:
             return None
         alone, pending = self._flight.first
-        result = self._judged(position, alone, pending)
+        result = self._judged(position, alone.step, pending)
         if result.verdict is Verdict.PASSED and self._usable:
             self._flight.send_rest()
             return None
         self._flight.clean_up()
         if self._usable:
-            self.answers.unusable = f'step {position + 1}, "{step.what}", was wrong the first time'
-        if step.request is not None and result.verdict is Verdict.FAILED:
-            note = f"its first answer was wrong: the other {step.request.repeat - 1} requests were not sent"
+            self.answers.unusable = f'step {position + 1}, "{alone.step.what}", was wrong the first time'
+        if result.verdict is Verdict.FAILED:
+            note = f"its first answer was wrong: the other {alone.others} requests were not sent"
             result = replace(result, notes=(*result.notes, note))
         return result
 

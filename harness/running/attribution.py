@@ -11,17 +11,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.errors import AgentError, StepHungError
+from harness.errors import AgentError, DriverGoneError, StepHungError
 from harness.guest_text import GuestJsonError, load, one_line
 from harness.guests import Evidence
-from harness.guests.crash_record import crash_sentence
+from harness.guests.crash_record import Crashes, sorted_crashes
+from harness.planning.planned import Answer, PlannedStep
+from harness.results.record import StepResult
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from harness.agent.session import AgentSession
     from harness.guests import Guest
-    from harness.planning.planned import PlannedStep
-    from harness.results.record import StepResult
 
 #: Seconds that a crash record may come after the crash: the recorder is a process of its own.
 _RECORDER_TIME = 6.0
@@ -77,33 +77,58 @@ class Attribution:
             return Ended(Verdict.ERROR, f"{step.what}: the agent stopped answering ({error})", shown)
         return Ended(Verdict.ERROR, f"{step.what}: {error}", shown)
 
+    def of_question(self, what: str, error: AgentError | StepHungError) -> Ended:
+        """What it means that the driver, or its guest, did not survive a question that no scenario asked."""
+        step = PlannedStep(what, b"", 0.0, Answer.PLAIN)
+        if not isinstance(error, DriverGoneError):
+            return self.of_error(step, error)
+        verdict = Verdict.HUNG if error.hung else Verdict.CRASHED
+        return self.of_outcome(step, StepResult(0, what, step.kind, verdict, reason=str(error)), 0.0)
+
     def of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
         """The agent lives and says that the step was lost or hung, after so many seconds: who knows more?"""
         told = self._ask_crashes()
-        if result.verdict is Verdict.HUNG and not told:
+        if result.verdict is Verdict.HUNG and not told.driver:
             # A driver that crashed while the agent waited looks hung from where the agent stands.
             evidence = self._evidence(wait=False)
             if not evidence.driver:
                 return _overdue(step, result, seconds, evidence)
-        elif told:
-            evidence = Evidence(driver=told)
+        elif told.driver:
+            evidence = Evidence(driver=told.driver, other=told.other)
         else:
             evidence = self._evidence(wait=True)
         shown = (*evidence.driver, *evidence.other)
+        if not evidence.driver and (evidence.gone or evidence.standstill is not None):
+            # What the driver lived in has gone down with the machine, or with its disk.
+            why = evidence.standstill or "the machine is gone"
+            return Ended(Verdict.ERROR, f"{step.what}: {result.reason}, but {why}", shown)
         first = evidence.driver[0] if evidence.driver else result.reason
         return Ended(Verdict.CRASHED, f"{step.what}: {first}", shown)
 
-    def _ask_crashes(self) -> tuple[str, ...]:
+    def afterwards(self) -> Ended | None:
+        """A crash that came behind the last answer, where the lease goes and nothing else would show it."""
+        what = "after the last step"
+        try:
+            found = _crashes_of(self.session.run(self.crashes, what=what, timeout=10.0).data)
+        except (AgentError, StepHungError):
+            evidence = self._evidence(wait=True)
+        else:
+            evidence = Evidence(driver=found.driver, other=found.other)
+        if not evidence.driver:
+            return None
+        return Ended(Verdict.CRASHED, f"{what}: {evidence.driver[0]}", (*evidence.driver, *evidence.other))
+
+    def _ask_crashes(self) -> Crashes:
         """The crash recorder's records, through the agent; empty when there are none in its time."""
         deadline = time.monotonic() + _RECORDER_TIME
         while True:
             try:
                 record = self.session.run(self.crashes, what="crashes", timeout=10.0)
             except (AgentError, StepHungError):
-                return ()
-            lines = _crashes_of(record.data)
-            if lines or time.monotonic() > deadline:
-                return lines
+                return Crashes()
+            found = _crashes_of(record.data)
+            if found.driver or time.monotonic() > deadline:
+                return found
             time.sleep(_RECORDER_POLL)
 
     def _evidence(self, *, wait: bool) -> Evidence:
@@ -111,7 +136,8 @@ class Attribution:
         deadline = time.monotonic() + (_RECORDER_TIME if wait else 0.0)
         while True:
             evidence = self._ask_guest()
-            known = evidence.driver or evidence.gone or evidence.other or evidence.standstill
+            # Not what crashed beside the drivers: theirs may still come.
+            known = evidence.driver or evidence.gone or evidence.standstill
             if known or time.monotonic() >= deadline:
                 return evidence
             time.sleep(_RECORDER_POLL)
@@ -123,14 +149,14 @@ class Attribution:
             return Evidence(other=(f"the guest's evidence cannot be read: {type(error).__name__}: {error}",))
 
 
-def _crashes_of(data: bytes) -> tuple[str, ...]:
+def _crashes_of(data: bytes) -> Crashes:
     """The crash recorder's records in words; what is no such record is evidence all the same."""
     try:
         found = load(data or b"[]")
     except GuestJsonError as error:
-        return (f"a crash record that cannot be read: {error}",)
+        return Crashes(driver=(f"a crash record that cannot be read: {error}",))
     items = found if isinstance(found, list) else [found]
-    return tuple(crash_sentence(item) if isinstance(item, dict) else _unread(item) for item in items)
+    return sorted_crashes(item if isinstance(item, dict) else _unread(item) for item in items)
 
 
 def _unread(record: object) -> str:

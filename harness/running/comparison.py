@@ -9,7 +9,6 @@ contract is silent, the fields that are only put on record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from drivers.abi import load
@@ -50,7 +49,16 @@ def judge(planned: PlannedStep, block: StatusBlock) -> tuple[Comparison, ...]:
         planned.answer is Answer.STARTED and block.outcome is Outcome.DONE
     ):
         detail = f", {ntstatus.name(block.detail)}" if block.detail else ""
-        return (Comparison("outcome", wanted.value, f"{block.outcome.value}{detail}", ok=False),)
+        return (
+            Comparison(
+                "outcome",
+                wanted.value,
+                f"{block.outcome.value}{detail}",
+                ok=False,
+                expected_values=(wanted.value,),
+                got_value=block.outcome.value,
+            ),
+        )
     match planned.answer:
         case Answer.REQUEST:
             return tuple(_request(planned, block))
@@ -112,33 +120,38 @@ def _repeats(planned: PlannedStep, request: Request, block: StatusBlock) -> Iter
     alike = block.repeats == request.repeat
     got = f"{request.repeat} alike" if alike else f"answer {block.repeats} differs from the first"
     rule = prediction.rules[0]
-    yield Comparison("repeats", f"{request.repeat} alike", got, alike, rule.value, CLAUSES[rule])
+    yield Comparison(
+        "repeats",
+        f"{request.repeat} alike",
+        got,
+        alike,
+        rule.value,
+        CLAUSES[rule],
+        expected_values=(request.repeat,),
+        got_value=block.repeats,
+    )
 
 
 def invariants(request: Request, block: StatusBlock) -> Iterator[Comparison]:
     """What holds for every completed request whatever it answers (rule IO, docs/scenarios.md)."""
     final = block.answer != ntstatus.PENDING
-    yield replace(
-        _io("answer is final", "not STATUS_PENDING", ntstatus.name(block.answer), final),
-        got_value=block.answer,
-    )
-    yield replace(
-        _io("irql_after", "0", str(block.irql_after), block.irql_after == 0),
-        expected_values=(0,),
-        got_value=block.irql_after,
-    )
+    yield _io("answer is final", "not STATUS_PENDING", ntstatus.name(block.answer), final, value=block.answer)
+    yield _io_number("irql_after", (0,), block.irql_after)
     if block.guards is not None:
         low, high = block.guards
-        got = {(True, True): "intact", (False, True): "overwritten before the buffer"}.get(
-            (low, high), "overwritten behind the buffer"
-        )
-        yield _io("guard bytes", "intact", got, low and high)
+        got = {
+            (True, True): "intact",
+            (False, True): "overwritten before the buffer",
+            (True, False): "overwritten behind the buffer",
+        }.get((low, high), "overwritten before and behind the buffer")
+        yield _io_fact("guard bytes", True, low and high, "intact", got)
         if request.out_buffer is not Buffer.ALIAS and block.changed_last is not None:
             yield _io(
                 "last byte written",
                 f"below OutLength {request.out_length}",
                 str(block.changed_last),
                 block.changed_last < request.out_length,
+                value=block.changed_last,
             )
     yield from _completion(request, block)
 
@@ -147,34 +160,67 @@ def _completion(request: Request, block: StatusBlock) -> Iterator[Comparison]:
     """That a request is completed once, and that the call and the IRP tell the same."""
     status = block.status
     if request.route is Route.IRP:
-        yield _io("completions", "1", str(block.completions), block.completions == 1)
-        yield _io(
-            "IoStatus.Status", "written", "written" if status is not None else "untouched", status is not None
+        yield _io_number("completions", (1,), block.completions)
+        yield _written(status)
+        wanted, got = (
+            "marked pending" if mark else "not marked pending"
+            for mark in (block.pending, block.pending_returned)
         )
-        marked = "marked pending" if block.pending_returned else "not marked pending"
-        yield _io(
-            "IoMarkIrpPending",
-            "marked pending" if block.pending else "not marked pending",
-            marked,
-            block.pending_returned == block.pending,
-        )
+        yield _io_fact("IoMarkIrpPending", block.pending, block.pending_returned, wanted, got)
     elif request.route in {Route.EVENT, Route.PORT, Route.APC}:
-        if block.pending:
-            yield _io("completions", "1", str(block.completions), block.completions == 1)
-        else:
-            yield _io("completions", "at most 1", str(block.completions), block.completions <= 1)
+        yield _io_number("completions", (1,) if block.pending else (0, 1), block.completions)
     if block.iosb_visible and not block.pending and status is not None:
-        yield _io("returned", ntstatus.name(status), ntstatus.name(block.returned), block.returned == status)
-    if block.iosb_visible and block.pending and request.route not in {Route.IRP, Route.SYNC}:
         yield _io(
-            "IoStatus.Status", "written", "written" if status is not None else "untouched", status is not None
+            "returned",
+            ntstatus.name(status),
+            ntstatus.name(block.returned),
+            block.returned == status,
+            expected_values=(status,),
+            value=block.returned,
         )
+    if block.iosb_visible and block.pending and request.route not in {Route.IRP, Route.SYNC}:
+        yield _written(status)
         arrived = RecordFlag.SIGNALLED in block.flags
-        yield _io("completion signal", "arrived", "arrived" if arrived else "never arrived", arrived)
+        got = "arrived" if arrived else "never arrived"
+        yield _io_fact("completion signal", True, arrived, "arrived", got)
 
 
-def _io(field: str, expected: str, got: str, ok: bool) -> Comparison:
-    return Comparison(field, expected, got, ok, Rule.IO.value, CLAUSES[Rule.IO])
+def _written(status: int | None) -> Comparison:
+    there = status is not None
+    return _io_fact("IoStatus.Status", True, there, "written", "written" if there else "untouched")
+
+
+def _io_number(field: str, wanted: tuple[int, ...], got: int) -> Comparison:
+    """A number that must be one of these: the last of them, or less, where there are several."""
+    expected = str(wanted[0]) if len(wanted) == 1 else f"at most {wanted[-1]}"
+    return _io(field, expected, str(got), got in wanted, expected_values=wanted, value=got)
+
+
+def _io_fact(field: str, wanted: bool, got: bool, expected: str, shown: str) -> Comparison:
+    """Something that is so or not, with the words for it."""
+    return _io(field, expected, shown, got is wanted, expected_values=(wanted,), value=got)
+
+
+def _io(
+    field: str,
+    expected: str,
+    got: str,
+    ok: bool,
+    *,
+    value: int,
+    expected_values: tuple[int, ...] | None = None,
+) -> Comparison:
+    """Without `expected_values`: more than could be listed would do."""
+    return Comparison(
+        field,
+        expected,
+        got,
+        ok,
+        Rule.IO.value,
+        CLAUSES[Rule.IO],
+        expected_values=expected_values,
+        got_value=value,
+    )
 
 
 # ---- reports of the target --------------------------------------------------------------------
@@ -190,6 +236,8 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
         return
     fields = decoded(planned, block)
     if fields is None:
+        cs = load().cs
+        whole = cs.kshs_seen if planned.answer is Answer.SEEN else cs.kshs_pin_handshake
         yield Comparison(
             "data",
             "the whole structure",
@@ -197,6 +245,8 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
             False,
             Rule.SETUP.value,
             CLAUSES[Rule.SETUP],
+            expected_values=(len(whole),),
+            got_value=len(block.output),
         )
         return
     expected_fields = tuple(
@@ -239,8 +289,9 @@ def _compare(
 ) -> Iterator[Comparison]:
     for wanted in expected_fields:
         got = fields.get(wanted.field)
-        ok = any(_matches(wanted.field, value, got, block.pointer_size) for value in wanted.values)
-        expected = " or ".join(_show(wanted.field, value) for value in wanted.values)
+        values = tuple(_cut(wanted.field, value, block.pointer_size) for value in wanted.values)
+        ok = any(_matches(wanted.field, value, got) for value in values)
+        expected = " or ".join(_show(wanted.field, value) for value in values)
         yield Comparison(
             wanted.field,
             expected,
@@ -248,12 +299,19 @@ def _compare(
             ok,
             wanted.rule.value,
             CLAUSES[wanted.rule],
-            expected_values=wanted.values,
+            expected_values=values,
             got_value=_value(got),
         )
 
 
-def _matches(field: str, wanted: ExpectedValue, got: Any, pointer_size: int) -> bool:
+def _cut(field: str, value: ExpectedValue, pointer_size: int) -> ExpectedValue:
+    """An argument as a side of this pointer size can hold it."""
+    if field in _WORD_FIELDS and isinstance(value, int):
+        return value & ((1 << 8 * pointer_size) - 1)
+    return value
+
+
+def _matches(field: str, wanted: ExpectedValue, got: Any) -> bool:
     if got is None:
         return False
     if field in _STATUS_FIELDS:
@@ -263,8 +321,6 @@ def _matches(field: str, wanted: ExpectedValue, got: Any, pointer_size: int) -> 
             return ntstatus.is_success(got)
         if wanted == "error":
             return ntstatus.is_error(got)
-    if field in _WORD_FIELDS and isinstance(wanted, int):
-        return bool(wanted & ((1 << 8 * pointer_size) - 1) == got)
     if isinstance(wanted, bool):
         return wanted == bool(got)
     return bool(wanted == got)
@@ -302,6 +358,4 @@ def _characteristic(field: str, got: Any, reason: str) -> Comparison:
 
 def _value(got: Any) -> int | str | bool | None:
     """What came, as JSON has it: numbers stay numbers."""
-    if got is None or got == "untouched":
-        return None
-    return got if isinstance(got, (int, str)) else str(got)
+    return got if got is None or isinstance(got, (int, str)) else str(got)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scenario on its way: what was sent of it, what is held back, and what came.
 
-Everything goes out at once, but for steps whose request is repeated: of these the first request goes alone.
-Where its answer is wrong already, the other thousand would say the same and cost their time.
+Everything goes out at once, but for steps whose request is repeated: of these the first request goes alone,
+also where several threads repeat it.  Where its answer is wrong already, the other thousand would say the
+same and cost their time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from drivers.abi import load
@@ -22,7 +23,7 @@ class Flight:
     """A plan that is being sent to a session.
 
     `steps` and `cleanup` are on their way, in the order of the plan; `first` is the first request of the
-    step that is held back behind it, and `split` are the places of those of which it went alone.
+    step that is held back behind it, and `split` are the places of the answers that it is one of.
     `records` are those that came, cleaning up included.
     """
 
@@ -32,7 +33,7 @@ class Flight:
     steps: list[Pending] = field(default_factory=list)
     cleanup: list[Pending] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
-    first: tuple[PlannedStep, Pending] | None = None
+    first: tuple[Alone, Pending] | None = None
     split: set[int] = field(default_factory=set)
 
     @property
@@ -46,19 +47,21 @@ class Flight:
     def send(self) -> None:
         """All that can go now: up to the next repeated request, or to the end with what cleans up."""
         self.first = None
-        for step in self.planned.steps[len(self.steps) :]:
-            alone = first_alone(step)
+        for position in range(len(self.steps), len(self.planned.steps)):
+            alone = first_alone(self.planned.steps, position)
             if alone is not None:
-                self.first = alone, self._submit(alone)
+                self.first = alone, self._submit(alone.step)
                 return
-            self.steps.append(self._submit(step))
+            self.steps.append(self._submit(self.planned.steps[position]))
         self.clean_up()
 
     def send_rest(self) -> None:
         """The other requests of the step that was held back, and all that can go behind them."""
-        step = self.planned.steps[len(self.steps)]
-        self.split.add(len(self.steps))
-        self.steps.append(self._submit(_without_first(step)))
+        if self.first is None:
+            raise ValueError("no request went alone")
+        alone, _ = self.first
+        self.split.add(alone.answered)
+        self.steps.append(self._submit(_without_first(self.planned.steps[len(self.steps)])))
         self.send()
 
     def clean_up(self) -> None:
@@ -75,24 +78,60 @@ class Flight:
         return self.session.submit(step.payload, what=step.what, timeout=step.timeout)
 
 
-def first_alone(step: PlannedStep) -> PlannedStep | None:
-    """The first request of a step that repeats one; None where it is not to go alone.
+@dataclass(frozen=True)
+class Alone:
+    """The first request of a step, sent by itself.
 
-    That is where nothing is expected of its answer, and where several threads send at once.
+    `answered` is the place of the step whose record will be that of the other requests, and `others` how many
+    these are, those of further threads among them.
     """
+
+    step: PlannedStep
+    answered: int
+    others: int
+
+
+def first_alone(steps: Sequence[PlannedStep], position: int) -> Alone | None:
+    """The first request of the step at this place, where it repeats one; None where it is not to go alone.
+
+    That is where nothing is expected of its answer, and where the scenario itself has begun it and waits for
+    it in a later step.
+    """
+    step = steps[position]
     request = step.request
-    if (
-        request is None
-        or request.repeat == 1
-        or step.answer is not Answer.REQUEST
-        or not step.expected_fields
-    ):
+    if request is None or request.repeat == 1 or not _is_request(step):
         return None
+    threads = _threads(steps, position) if step.answer is Answer.STARTED else [step]
+    if not threads or not threads[0].expected_fields:
+        return None
+    waited = threads[0]
+    first = _repeated(step, 1) if waited is step else _at_once(step, waited)
+    return Alone(
+        replace(first, timeout=step.each, request=replace(request, repeat=1)),
+        answered=next(place for place, other in enumerate(steps) if other is waited),
+        others=len(threads) * request.repeat - 1,
+    )
+
+
+def _threads(steps: Sequence[PlannedStep], position: int) -> list[PlannedStep]:
+    """What waits for the threads that one step of the scenario starts, where this is the first of them."""
+    step = steps[position]
+    if step.step is None or getattr(step.step, "start", None) is not None:
+        return []
+    own = [other for other in steps if other.step is step.step]
+    return [other for other in own if other.answer is Answer.REQUEST] if own[0] is step else []
+
+
+def _at_once(step: PlannedStep, waited: PlannedStep) -> PlannedStep:
+    """A request that is to be started as one that is waited for at once, and judged as its answer will be."""
     abi = load()
     head = abi.cs.kshs_step(step.payload)
-    if int(head.op) != abi.constants["KSHS_OP_REQUEST"]:
-        return None
-    return replace(_repeated(step, 1), timeout=step.each, request=replace(request, repeat=1))
+    head.flags = int(head.flags) & ~abi.constants["KSHS_STEP_ASYNC"]
+    head.token = abi.constants["KSHS_NO_TOKEN"]
+    head.repeat = 1
+    payload = bytes(head.dumps()) + step.payload[len(abi.cs.kshs_step) :]
+    name = step.what.removeprefix("start ").rpartition(" as ")[0]
+    return replace(waited, what=f"{name}, before its threads", payload=payload)
 
 
 def with_first(record: Record) -> Record:
@@ -104,6 +143,11 @@ def _without_first(step: PlannedStep) -> PlannedStep:
     if step.request is None:
         raise ValueError(f"{step.what}: no request to repeat")
     return _repeated(step, step.request.repeat - 1)
+
+
+def _is_request(step: PlannedStep) -> bool:
+    abi = load()
+    return int(abi.cs.kshs_step(step.payload).op) == abi.constants["KSHS_OP_REQUEST"]
 
 
 def _repeated(step: PlannedStep, count: int) -> PlannedStep:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness import ntstatus
 from harness.agent.encode import Encoder, pin_connect
-from harness.agent.pin_facts import FilterGoneError, PinFacts, ask
+from harness.agent.pin_facts import FilterGoneError, PinFacts, ask, survived
 from harness.language.model.format import Format
 from harness.running.pin_fit import mismatches, offer_text
 
@@ -114,30 +114,36 @@ def _try(
 
 def _open(target: Target, pin: Pin, data_format: Format, session: AgentSession, encoder: Encoder) -> int:
     """The status of an open, after which everything is closed again."""
+    status = _opened(target, pin, data_format, session, encoder)
+    release = encoder.step("RELEASE_ALL", side=encoder.constant("SIDE_KERNEL"))
+    session.run(release, what="close what was tried")
+    return status
+
+
+def _opened(target: Target, pin: Pin, data_format: Format, session: AgentSession, encoder: Encoder) -> int:
     side = encoder.constant("SIDE_KERNEL")
     size = session.hello.pointer_size
     connect = pin_connect(pin.id, data_format, size, target.interface_of(pin), target.medium_of(pin))
-    try:
-        opened = session.run(
-            encoder.step("OPEN_FILTER", guid=target.category, side=side, slot=0, timeout_ms=_TIMEOUT_MS),
-            what="open the filter",
-            timeout=_TIMEOUT_MS / 1000,
-        )
-        if opened.outcome != encoder.constant("OUTCOME_DONE") or opened.returned != 0:
-            return opened.returned or opened.detail
-        record = session.run(
-            encoder.step(
-                "OPEN_PIN",
-                data=connect,
-                side=side,
-                slot=1,
-                slot2=0,
-                flags=encoder.constant("STEP_FALLBACK"),
-                timeout_ms=_TIMEOUT_MS,
-            ),
-            what=f"try to open pin {pin.name}",
-            timeout=_TIMEOUT_MS / 1000,
-        )
-        return record.returned if record.outcome == encoder.constant("OUTCOME_DONE") else record.detail
-    finally:
-        session.run(encoder.step("RELEASE_ALL", side=side), what="close what was tried")
+    opened = session.run(
+        encoder.step("OPEN_FILTER", guid=target.category, side=side, slot=0, timeout_ms=_TIMEOUT_MS),
+        what="open the filter",
+        timeout=_TIMEOUT_MS / 1000,
+    )
+    survived(opened, encoder, "open the filter")
+    if opened.outcome != encoder.constant("OUTCOME_DONE") or opened.returned != 0:
+        return opened.returned or opened.detail
+    record = session.run(
+        encoder.step(
+            "OPEN_PIN",
+            data=connect,
+            side=side,
+            slot=1,
+            slot2=0,
+            flags=encoder.constant("STEP_FALLBACK"),
+            timeout_ms=_TIMEOUT_MS,
+        ),
+        what=f"try to open pin {pin.name}",
+        timeout=_TIMEOUT_MS / 1000,
+    )
+    survived(record, encoder, f"open pin {pin.name}")
+    return record.returned if record.outcome == encoder.constant("OUTCOME_DONE") else record.detail

@@ -14,6 +14,7 @@ from harness.agent.session import AgentSession
 from harness.errors import AgentError, HarnessError, StepHungError
 from harness.guests import ChecksGuests, Guest, GuestProvider
 from harness.planning.planned import Sizes
+from harness.running.attribution import Attribution, Ended
 from harness.running.formats import resolve
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class LeaseInUse:
         self._session: AgentSession | None = None
         self._info: Mapping[str, Any] | None = None
         self._target: Target | None = None
+        self._fault: Ended | None = None
 
     @property
     def name(self) -> str | None:
@@ -70,6 +72,11 @@ class LeaseInUse:
     def failure(self) -> Exception | None:
         """What ended the session with the agent, if anything did."""
         return self._session.failure if self._session is not None else None
+
+    @property
+    def fault(self) -> Ended | None:
+        """What the driver did when its pins were asked what they accept, if it did not survive that."""
+        return self._fault
 
     @property
     def guest(self) -> Guest:
@@ -132,16 +139,17 @@ class LeaseInUse:
     def _resolve(self, session: AgentSession) -> bool:
         """Finds the formats of the target's pins; False where the driver was lost over the question.
 
-        Such a driver is for the scenarios to show, on a guest of their own.
+        What came of it there is said of every scenario that needs a pin of which nothing is known now; the
+        others have guests of their own.
         """
         target = self._provider.target()
         try:
             self._target = resolve(target, session, self._encoder)
         except (AgentError, StepHungError) as error:
             asked = [pin for pin in target.pin if target.asks(pin)]
-            self._target = target.opened_with(
-                {}, {pin.name: f"asked for its formats: {error}" for pin in asked}
-            )
+            attribution = Attribution(self.held, session, self._encoder.step("CRASHES"))
+            self._fault = attribution.of_question("ask the pins what they accept", error)
+            self._target = target.opened_with({}, {pin.name: self._fault.reason for pin in asked})
             return False
         return True
 

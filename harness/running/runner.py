@@ -26,7 +26,7 @@ from harness.agent.status_block import StatusBlock
 from harness.errors import HarnessError, UsageError
 from harness.guests import Guest, GuestProvider, LeasesAhead
 from harness.planning.plan import plan
-from harness.planning.planned import NotApplicable, Plan, PlannedStep, Sizes
+from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
 from harness.running.answers import Answers, collect, tidy
 from harness.running.attribution import Attribution, Ended
@@ -198,7 +198,10 @@ class Runner:
             except NotApplicable as why:
                 return replace(result, verdict=Verdict.SKIPPED, reason=str(why))
             except UsageError as error:
-                return replace(result, verdict=Verdict.ERROR, reason=str(error))
+                fault = self._fault_behind(error)
+                if fault is None:
+                    return replace(result, verdict=Verdict.ERROR, reason=str(error))
+                return replace(result, verdict=fault.verdict, reason=fault.reason, evidence=fault.evidence)
             flight = self._send(session, planned, file)
         lease = self.lease
         answers, ended = self._answers(flight, upcoming, upcoming_file)
@@ -229,6 +232,8 @@ class Runner:
                 if flight.planned.spoils is None and upcoming is not None:
                     self._send_ahead(flight.session, upcoming, upcoming_file)
                 clean, ended = tidy(flight, attribution)
+                if ended is None and flight.planned.spoils is not None:
+                    ended = attribution.afterwards()
             hung = ended.step if ended is not None and ended.verdict is Verdict.HUNG else None
             self._hangs.note(flight.planned, answers.steps, hung)
             if not clean:
@@ -255,7 +260,13 @@ class Runner:
         if self._next is not None:
             self.discard()
         session = self.ready()
-        planned = self._plan(scenario)
+        try:
+            planned = self._plan(scenario)
+        except UsageError as error:
+            fault = self._fault_behind(error)
+            if fault is None:
+                raise
+            raise DriverFaultError(fault.verdict, fault.reason, fault.evidence) from None
         try:
             answers, ended = self._answers(self._send(session, planned, ""), None, "")
         except BaseException:
@@ -291,6 +302,12 @@ class Runner:
         if reason is not None:
             raise NotApplicable(reason)
         return planned
+
+    def _fault_behind(self, error: UsageError) -> Ended | None:
+        """What the driver has done that a scenario cannot be planned; None where it has done nothing."""
+        fault = self._lease.fault
+        known = isinstance(error, PinUnopened) and fault is not None and fault.verdict.is_driver_fault
+        return fault if known else None
 
     def _send(self, session: AgentSession, planned: Plan, file: str) -> Flight:
         """A plan, written down first; where the lease will be thrown away, without what would clean it."""

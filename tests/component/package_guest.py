@@ -14,7 +14,7 @@ from drivers.package import Package
 from harness import config
 from harness.agent.pending import Channel
 from harness.guests import Evidence, Say, deploy, package_files, support_library
-from harness.guests.crash_record import crash_lines
+from harness.guests.crash_record import crashes_in
 from harness.guests.package import LoadedTarget, find_target
 from harness.language.model import Target
 from tests.component.wine import FOLDER, WineGuest, copy_of, template
@@ -79,7 +79,8 @@ class PackageGuest:
         recorded = self._wine.folder / "crashes.jsonl"
         lines = recorded.read_text(encoding="utf-8", errors="replace") if recorded.exists() else ""
         bugchecks = [line for line in self._wine.words().splitlines() if "KeBugCheckEx" in line]
-        return Evidence(driver=(*crash_lines(lines), *bugchecks))
+        found = crashes_in(lines)
+        return Evidence(driver=(*found.driver, *bugchecks), other=found.other)
 
     def close(self) -> None:
         self._stack.close()

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -23,6 +22,7 @@ from lxml import etree
 from harness import cli, config
 from harness.guests import GuestProvider
 from harness.language import scenario_file, target
+from tests import warm
 from tests.docs.pages import ROOT, Block, Command, blocks, commands
 
 pytest_plugins = ["pytester"]
@@ -197,7 +197,7 @@ def test_what_needs_no_guest_is_run(command: Command, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "harness/catalogue", tmp_path / "harness/catalogue")
     shutil.copytree(ROOT / "examples/relay/scenarios", tmp_path / "scenarios")
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", *command.words[1:]],
+        [warm.python(), "-m", "harness.cli", *command.words[1:]],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "KSHS_CACHE_DIR": str(tmp_path / "cache")},
         capture_output=True,

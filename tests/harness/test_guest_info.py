@@ -14,7 +14,7 @@ from harness.contract import capabilities
 from harness.guest_info import CrashRecord, DeviceFacts, GuestInfo
 from harness.guest_text import MAX_TEXT, GuestJsonError, clean, lines, load, load_object, one_line
 from harness.guests import verifier
-from harness.guests.crash_record import crash_lines, crash_sentence
+from harness.guests.crash_record import crash_sentence, crashes_in
 from harness.guests.windows_deploy import problem_text
 from harness.results import missing_calls
 
@@ -77,7 +77,8 @@ def test_any_device_facts_are_judged(said: dict[str, Any]) -> None:
 
 @given(st.text() | JSON.map(json.dumps))
 def test_any_line_of_the_crash_file_is_evidence(text: str) -> None:
-    found = crash_lines(text)
+    crashes = crashes_in(text)
+    found = (*crashes.driver, *crashes.other)
     assert len(found) <= 201
     assert bool(found) == any(line.strip() for line in text.split("\n"))
     assert all(one_line(line) == line for line in found)
@@ -89,7 +90,7 @@ def test_any_line_of_the_crash_file_is_evidence(text: str) -> None:
     ids=["number", "truth", "null", "text", "deep", "torn", "huge", "nan"],
 )
 def test_a_crash_record_of_another_kind_is_kept_as_evidence(line: str) -> None:
-    (found,) = crash_lines(line)
+    (found,) = crashes_in(line).driver
     assert found
     assert len(found) <= 500
 

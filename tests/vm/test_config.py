@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from vm.__main__ import main
 from vm.config import SOCKET_PATH_LIMIT, VmConfig
 
 
@@ -34,3 +35,34 @@ def test_a_runtime_directory_must_leave_room_for_sockets() -> None:
 def test_nonsense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         VmConfig(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        (
+            "KSHS_CACHE_DIR",
+            "/dev/null/cache",
+            "/dev/null is no directory",
+        ),
+        (
+            "KSHS_RUNTIME_DIR",
+            "/" + "x" * 200,
+            "runtime_dir must be at",
+        ),
+        (
+            "KSHS_CACHE_DIR",
+            "~nobody-here/x",
+            "there is no user whose home",
+        ),
+    ],
+)
+def test_a_wrong_variable_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("sys.argv", ["vm", "reap"])
+    assert main() == 2
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1
+    assert err.startswith(f"vm: environment variable {variable}: {said}") and value in err

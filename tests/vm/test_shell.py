@@ -7,11 +7,12 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import paramiko
 import pytest
 
-from vm.errors import CommandFailed, GuestLost, TooMuchOutput
+from vm.errors import CommandFailed, GuestLost, GuestTimeout, TooMuchOutput
 from vm.family import Wine
 from vm.shell import Shell, _BoundedSftp
 
@@ -113,3 +114,26 @@ def test_a_broken_file_transfer_is_a_lost_guest(shell_of: Callable[[Behaviour], 
     shell = shell_of(says(b"", 0))
     with pytest.raises(GuestLost, match="the file transfer broke"), shell._sftp_session(5):
         raise paramiko.SSHException("a packet of 4294967295 bytes")
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A guest that accepts every connection and then answers nothing, as one whose kernel hangs."""
+    go = threading.Event()
+    monkeypatch.setattr("vm.shell._ANSWER_SECONDS", 0.2)
+    for what in ("exec", "subsystem"):
+        monkeypatch.setattr(Guest, f"check_channel_{what}_request", lambda *args: go.wait(60))
+    yield
+    go.set()
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_guest_that_answers_nothing_ends_the_wait(
+    shell_of: Callable[[Behaviour], Shell], tmp_path: Path
+) -> None:
+    with pytest.raises(GuestTimeout, match=r"guest-1: no answer to: ver within 0 s"):
+        shell_of(says(b"", 0)).run("ver")
+    with pytest.raises(GuestTimeout, match=r"guest-1: no answer to: serve within 0 s"):
+        shell_of(says(b"", 0)).channel("serve")
+    with pytest.raises(GuestTimeout, match=r"guest-1: no answer of its file transfer within 0 s"):
+        shell_of(says(b"", 0)).get("x", tmp_path / "x")

@@ -20,6 +20,7 @@ from harness.errors import UsageError
 from harness.plugin.observation import Item, Observer
 from harness.results import parts
 from harness.verdict import Verdict
+from tests import warm
 from tests.harness.plugin.test_plugin import CONFTEST, CRASH, HANG, KILL, SCENARIOS, WRONG_SIZE
 from tests.harness.results.test_report import make
 from vm.doctor import Check
@@ -27,9 +28,11 @@ from vm.doctor import Check
 ROOT = Path(__file__).parents[3]
 
 
-def kshs(cwd: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def kshs(
+    cwd: Path, *words: str, python: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *words],
+        [python or warm.python(), "-m", "harness.cli", *words],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
@@ -66,6 +69,18 @@ def test_exit_codes_of_run(project: Path, options: str, words: tuple[str, ...], 
     assert (done.returncode, says in done.stdout) == (code, True), done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert (project / "o" / "junit.xml").exists() is (code != 2), "what runs nothing writes nothing"
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "code"),
+    [("", (), 0), (WRONG_SIZE, (), 1), ("", ("-k", "nothing-like-this"), 2), (KILL, (), 3)],
+)
+def test_exit_codes_of_a_process_that_is_started_as_users_start_it(
+    project: Path, options: str, words: tuple[str, ...], code: int
+) -> None:
+    (project / "conftest.py").write_text(CONFTEST.format(root=str(ROOT), options=options))
+    done = kshs(project, "run", "scenarios", "--out", "o", *words, python=sys.executable)
+    assert done.returncode == code, done.stdout + done.stderr
 
 
 def test_run_leaves_four_files_and_takes_pytest_arguments(project: Path) -> None:
@@ -288,6 +303,8 @@ def heard(*verdicts: str, recorded: str = "", uncollected: int = 0, ran: bool = 
         (5, heard(), run.USAGE),
         (4, heard(), run.USAGE),
         (2, heard(uncollected=1), run.USAGE),
+        (1, heard("passed", uncollected=1), run.USAGE),
+        (1, heard("passed", "failed", uncollected=1), run.DRIVER),
         (2, heard("passed"), run.INFRASTRUCTURE),
         (3, heard("passed"), run.INFRASTRUCTURE),
         (0, heard(), run.INFRASTRUCTURE),

@@ -248,3 +248,24 @@ def test_the_guests_own_wine_judges_the_imports(kit: Kit, monkeypatch: pytest.Mo
             assert shell.verbs == ["info"]
         else:
             run(shell)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"drivers": [7, None, {"service": ["avshs"]}]},
+        {"drivers": "avshs"},
+        {"ks": "present"},
+        {"ks": ["present"]},
+        {"client": "loaded"},
+        {"agent": 8},
+        {"kernel": "NT", "agent": None},
+    ],
+    ids=str,
+)
+def test_a_guest_that_says_odd_things_of_itself_is_refused_in_one_line(kit: Kit, odd: dict[str, Any]) -> None:
+    shell = FakeShell(kit)
+    shell.bend = lambda verb, answer: (0, {**answer, **odd}, b"") if verb == "info" else None
+    with pytest.raises(DeployError) as caught:
+        run(shell)
+    assert len(str(caught.value).splitlines()) == 1

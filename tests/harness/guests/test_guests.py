@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import DeployError, UsageError
 from harness.guests import deploy
-from harness.guests.crash_record import crash_lines, crash_sentence
+from harness.guests.crash_record import crash_sentence, crashes_in
 from harness.guests.provider import VmGuest, VmProvider
 from vm.config import VmConfig
 from vm.events import GuestEvents
@@ -55,8 +55,8 @@ def test_crash_records_in_words(record: dict[str, Any], says: str) -> None:
 
 def test_torn_and_foreign_lines_are_kept_as_they_are() -> None:
     text = json.dumps(RECORD) + '\n{"kind": "exc\n\nerr:ntoskrnl:KeBugCheckEx 000000DE\n[1]\n'
-    assert crash_lines(text)[1:] == ['{"kind": "exc', "err:ntoskrnl:KeBugCheckEx 000000DE", "[1]"]
-    assert all(len(line) <= 500 for line in crash_lines("x" * 10_000))
+    assert crashes_in(text).driver[1:] == ('{"kind": "exc', "err:ntoskrnl:KeBugCheckEx 000000DE", "[1]")
+    assert all(len(line) <= 500 for line in crashes_in("x" * 10_000).driver)
 
 
 # ---- what a guest's family changes --------------------------------------------------
@@ -125,3 +125,11 @@ def test_the_verifier_leg_is_part_of_the_layer_and_of_every_guest() -> None:
         given.check_guest(info)
     watched.append({"name": "theirs.sys", "loads": 2})
     given.check_guest(info)
+
+
+def test_imports_are_checked_against_the_wine_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr(deploy, "check_imports", lambda build, package, wine: asked.append(wine))
+    for manifest in ({"family": "wine", "wine": "8.0"}, {"family": "wine"}):
+        provider().layer(BUILD, PACKAGE, Image("d", Path("wine"), manifest), print)
+    assert asked == ["8.0", None]

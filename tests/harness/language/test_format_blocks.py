@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import uuid
 from typing import Any
@@ -100,18 +101,25 @@ def test_guids_and_short_blocks() -> None:
     assert form_of(uuid.UUID(int=0), b"") is None
 
 
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@functools.cache
+def tables(form: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Made once a form: that takes longer than to draw from it."""
+    known = list(json_schema(form)["properties"])
+    return st.dictionaries(st.sampled_from(known) | st.text(max_size=4), VALUES, max_size=4)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @given(data=st.data())
 def test_any_fields_give_a_block_or_an_error_of_ours(form: str, data: st.DataObject) -> None:
-    known = list(json_schema(form)["properties"])
-    values = st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-        max_leaves=6,
-    )
-    fields = data.draw(st.dictionaries(st.sampled_from(known) | st.text(max_size=4), values, max_size=4))
     try:
-        block = make(form, fields)
+        block = make(form, data.draw(tables(form)))
     except BlockError:
         return
     assert read(form, block.data) is not None

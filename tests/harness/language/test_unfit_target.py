@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
+
+from tests import warm
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -49,7 +50,7 @@ def test_an_unfit_target_is_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     (tmp_path / "x.scenario.toml").write_text(SCENARIO, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", "--out", "out", "x.scenario.toml"],
+        [warm.python(), "-m", "harness", "run", "--out", "out", "x.scenario.toml"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,

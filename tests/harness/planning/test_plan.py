@@ -277,7 +277,11 @@ def test_what_spoils_a_lease_is_said() -> None:
     removed = planned({"do": "device", "action": "remove"})
     assert removed.spoils == "the device is removed"
     assert not any("reset" in item.what for item in removed.cleanup)
-    assert planned({"do": "device", "action": "disable"}, {"do": "device", "action": "enable"}).spoils is None
+    off, on = ({"do": "device", "action": action} for action in ("disable", "enable"))
+    assert planned(off, on).spoils is None
+    corrupting = planned({"do": "behaviour", "pin": "source", "kind": "corrupt_pool"}, off, on)
+    assert corrupting.spoils == "pin source was told to corrupt pool", "which no device takes back"
+    assert planned(off, {"do": "device", "action": "remove"}).spoils == "the device is removed"
 
 
 def test_what_the_target_lacks_makes_the_scenario_not_applicable() -> None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from tests import warm
 from tests.harness.plugin.test_plugin import CONFTEST, ROOT, SCENARIOS
 
 _TAGS = ("failure", "error", "skipped")
@@ -38,7 +38,7 @@ class Project:
 
     def kshs(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "harness.cli", *words],
+            [warm.python(), "-m", "harness.cli", *words],
             cwd=self.path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,

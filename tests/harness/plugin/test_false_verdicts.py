@@ -12,6 +12,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.results.folder import claim, release
+from tests import warm
 from tests.harness.commands.test_cli import ROOT, kshs
 from tests.harness.plugin.project import Project
 from tests.harness.plugin.test_plugin import INSTALLED, SCENARIOS, WRONG_SIZE
@@ -263,7 +264,7 @@ def test_plain_pytest_keeps_what_it_has_nothing_for_and_shares_no_folder(project
     assert project.run().returncode == 0
     kept = (project.path / "o" / "results.jsonl").read_bytes()
     (project.path / "scenarios" / "basic.toml").write_text(SCENARIOS.replace('"H5"', '"H55"'))
-    words = [sys.executable, "-m", "pytest", *PLUGIN, "--kshs-out=o", "scenarios"]
+    words = [warm.python(), "-m", "pytest", *PLUGIN, "--kshs-out=o", "scenarios"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
 
     def plain() -> subprocess.CompletedProcess[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.harness.plugin.project import Project
 from tests.harness.plugin.test_plugin import INSTALLED, ROOT, WRONG_SIZE
 
@@ -58,7 +58,7 @@ def test_listing_and_mistyping_leave_everything(project: Project, words: tuple[s
 @pytest.mark.parametrize("word", ["--fixtures", "--cache-show", "--collect-only", "--setup-plan", "-k=typo"])
 def test_with_plain_pytest_too(project: Project, word: str) -> None:
     kept = contents(project)
-    command = [sys.executable, "-m", "pytest", *_PLUGIN, "--kshs-out=o", word]
+    command = [warm.python(), "-m", "pytest", *_PLUGIN, "--kshs-out=o", word]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run(command, cwd=project.path, env=environment, capture_output=True, timeout=60, check=False)
     assert contents(project) == kept

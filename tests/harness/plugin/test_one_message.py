@@ -65,9 +65,23 @@ def test_one_message_and_no_scenario(
     assert said.count(says) == 1, said
     assert "Traceback" not in said
     assert (project.path / "prepared").read_text() == "x", "it is not found anew by anybody"
-    assert {path.name: path.read_bytes() for path in project.out.iterdir()} == kept
+    left = {path.name: path.read_bytes() for path in project.out.iterdir()}
+    log = left.pop("kshs-not-run.log", b"").decode()
+    assert left == kept
+    assert (says in log) is (code == 3), "for a mistake of the user the message is all there is"
     if code == 3:
+        assert "Traceback (most recent call last)" in log
         assert "kshs: 4 of 4 that were selected did not run" in done.stdout
+        assert f"kshs: what was done until then: {project.out / 'kshs-not-run.log'}" in done.stdout
+
+
+def test_the_log_of_a_run_that_was_none_goes_with_the_next_one(project: Project) -> None:
+    project.conftest(more=_NO_GUEST.format(error="VmError('no image')"))
+    assert project.run().returncode == 3
+    assert [path.name for path in project.out.iterdir()] == ["kshs-not-run.log"]
+    project.conftest()
+    assert project.run().returncode == 0
+    assert [path.name for path in project.out.glob("kshs*.log")] == ["kshs.log"]
 
 
 @WORKERS

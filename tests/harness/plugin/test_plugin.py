@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests import warm
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +26,9 @@ sys.path.insert(0, {root!r})
 from tests.harness.fake_guest import *
 from tests.harness.fake_agent import Answer
 from harness.guests import Evidence
+from harness.running import attribution
 
+attribution._RECORDER_TIME = 0.1  # nobody's crash recorder needs its time here
 provider = FakeProvider({options})
 
 def pytest_kshs_provider(config):
@@ -87,6 +91,7 @@ Run = Callable[..., pytest.RunResult]
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setattr("harness.running.attribution._RECORDER_TIME", 0.1)
+    monkeypatch.setattr("sys.executable", warm.python())  # of xdist's workers
 
     def run(*args: str, options: str = "", scenarios: str | None = SCENARIOS, **files: str) -> Any:
         pytester.makeconftest(CONFTEST.format(root=str(ROOT), options=options))

@@ -136,3 +136,46 @@ def test_in_the_catalogue_a_name_that_is_nearly_another_is_skipped(
 ) -> None:
     monkeypatch.setattr("harness.planning.misspelt.CATALOGUE", pytester.path / "scenarios")
     run("--kshs-out=out", scenarios=SLIPS).assert_outcomes(passed=1, skipped=3)
+
+
+LOST = """
+import time
+import pytest
+from harness.plugin.state import STATE
+
+@pytest.fixture
+def kill(request):
+    state = request.config.stash[STATE]
+
+    def kill():
+        state.provider.guests[-1].agent.die(137)
+        runner = state.guests._runner
+        until = time.monotonic() + 60
+        while runner._lease.failure is None and time.monotonic() < until:
+            time.sleep(0.01)
+        assert runner._lease.failure is not None
+
+    return kill
+
+def test_lost(handshake, kill):
+    assert handshake("source").answer == 0
+    kill()
+    handshake("source")
+    assert False, "it went on with another guest, and did not know it"
+
+def test_next(handshake, request):
+    assert handshake("source").answer == 0
+    first, second = request.config.stash[STATE].provider.guests
+    assert first.closed and not second.closed
+
+def test_lost_before(handshake, kill):
+    kill()
+    assert handshake("source").answer == 0, "of a guest that nothing was asked of yet another one will do"
+"""
+
+
+def test_an_agent_that_is_lost_between_two_requests_is_told_and_not_replaced(run: Run) -> None:
+    result = run("-v", scenarios=None, test_lost=LOST)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*test_lost ERROR*", "*test_next PASSED*", "*test_lost_before PASSED*"])
+    result.stdout.fnmatch_lines(["*the agent was lost between two requests: *exit code 137*"])

@@ -252,3 +252,96 @@ def test_pin_handshake_is_judged_by_h7() -> None:
     bad = ABI.cs.kshs_pin_handshake(returned=0xC0000010, out_written=0, answer=answer)
     assert wrong(planned, block(output=bytes(bad.dumps()))) == {"returned": "H7"}
     assert wrong(planned, block(output=bytes(good.dumps()), completions=2)) == {"completions": "IO"}
+
+
+# ---- the same as values
+
+
+PENDING = VISIBLE | RecordFlag.PENDING
+MARKED = PENDING | RecordFlag.PENDING_RETURNED
+
+
+@pytest.mark.parametrize(
+    ("planned", "answer", "field", "expected_values", "got_value"),
+    [
+        ({}, {}, "answer", (0,), 0),
+        ({}, {}, "information", (32,), 32),
+        ({}, {}, "argument1", (42,), 42),
+        ({}, {"raw_status": 0x103}, "answer is final", None, 0x103),
+        ({}, {"irql_after": 2}, "irql_after", (0,), 2),
+        ({}, {"completions": 7}, "completions", (1,), 7),
+        ({"route": "event"}, {"completions": 2}, "completions", (0, 1), 2),
+        ({"route": "event"}, {"completions": 2, "flags": PENDING}, "completions", (1,), 2),
+        ({}, {"returned": 0xC0000001}, "returned", (0,), 0xC0000001),
+        ({}, {"flags": VISIBLE & ~RecordFlag.GUARD_LOW}, "guard bytes", (True,), False),
+        ({}, {}, "guard bytes", (True,), True),
+        ({}, {"changed_last": 40}, "last byte written", None, 40),
+        ({}, {"flags": VISIBLE & ~RecordFlag.STATUS_WRITTEN}, "IoStatus.Status", (True,), False),
+        ({}, {"flags": PENDING}, "IoMarkIrpPending", (True,), False),
+        ({}, {"flags": MARKED}, "IoMarkIrpPending", (True,), True),
+        ({}, {}, "IoMarkIrpPending", (False,), False),
+        ({"route": "port"}, {"flags": PENDING}, "completion signal", (True,), False),
+        ({"repeat": 9}, {"repeats": 4}, "repeats", (9,), 4),
+        ({}, {"outcome": Outcome.HUNG, "detail": 0x102}, "outcome", ("done",), "hung"),
+        ({"protocol": "null"}, {}, "status", None, 0),
+        (
+            {"protocol": "null"},
+            {"flags": VISIBLE & ~RecordFlag.STATUS_WRITTEN},
+            "status",
+            None,
+            "untouched",
+        ),
+        (
+            {"protocol": "null"},
+            {"flags": VISIBLE & ~(RecordFlag.STATUS_WRITTEN | RecordFlag.IOSB_VISIBLE)},
+            "status",
+            None,
+            None,
+        ),
+    ],
+)
+def test_numbers_stand_beside_the_words(
+    planned: dict[str, Any],
+    answer: dict[str, Any],
+    field: str,
+    expected_values: tuple[object, ...] | None,
+    got_value: object,
+) -> None:
+    (found,) = [c for c in judge(step(**planned), block(output=GOOD_OUTPUT, **answer)) if c.field == field]
+    assert (found.expected_values, found.got_value) == (expected_values, got_value)
+    assert type(found.got_value) is type(got_value), "a number is no truth, and the reverse"
+
+
+def test_a_report_that_is_too_short_is_a_number_of_bytes_too() -> None:
+    planned = own_step({"do": "seen", "pin": "source", "expect": {"count": 1}})
+    (found,) = [c for c in judge(planned, block(output=b"xyz")) if c.field == "data"]
+    assert (found.expected_values, found.got_value) == ((len(ABI.cs.kshs_seen),), 3)
+
+
+def test_arguments_are_what_the_pointers_of_their_side_can_hold() -> None:
+    planned = step(route="event", argument1="0xFFFFFFFFFFFFFFFF", expect={"argument1": "0x1FFFFFFFF"})
+    output = HandshakeData(PROTOCOL, 0xFFFFFFFF, 0).pack(4)
+    answer = block(output=output, pointer_size=4, raw_information=len(output))
+    (found,) = [c for c in judge(planned, answer) if c.field == "argument1"]
+    assert (found.ok, found.expected_values, found.got_value) == (True, (0xFFFFFFFF,), 0xFFFFFFFF)
+    assert found.expected == found.got == "0xFFFFFFFF"
+
+
+@pytest.mark.parametrize(
+    "planned", [{}, {"route": "event"}, {"route": "call"}, {"repeat": 3}, {"in_length": 0}]
+)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"completions": 2, "irql_after": 1, "repeats": 2, "returned": 0xC0000010},
+        {"flags": MARKED},
+        {"flags": VISIBLE & ~(RecordFlag.STATUS_WRITTEN | RecordFlag.GUARD_HIGH)},
+        {"raw_status": 0xC0000206, "returned": 0xC0000206, "raw_information": 0},
+    ],
+)
+def test_values_say_what_the_words_say(planned: dict[str, Any], answer: dict[str, Any]) -> None:
+    found = judge(step(**planned), block(output=GOOD_OUTPUT, **answer))
+    for item in found:
+        if item.expected_values is not None:
+            assert (item.got_value in item.expected_values) is item.ok, item

@@ -98,3 +98,90 @@ def test_what_is_only_recorded_goes_as_a_whole(make_runner: MakeRunner) -> None:
     made = make_runner(FakeProvider(bend=bend))
     made.run(scenario({**STEP, "repeat": 10, "expect": "record"}), file="t.toml")
     assert bend.asked == [10]
+
+
+class Threads:
+    """A target whose started requests are answered when they are waited for."""
+
+    def __init__(self, first: int | None = None, later: int | None = None, alike: int | None = None) -> None:
+        self.sent: list[tuple[str, int, int]] = []
+        self._first, self._later, self._alike = first, later, alike
+        self._flying: dict[int, tuple[Any, bytes]] = {}
+
+    def __call__(self, simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        op = OPS[int(step.op)]
+        if op == "REQUEST" and int(step.flags) & C["KSHS_STEP_ASYNC"]:
+            assert int(step.token) not in self._flying
+            self._flying[int(step.token)] = step, data
+            self.sent.append(("started", int(step.repeat), int(step.timeout_ms)))
+            return Answer(record={"outcome": C["KSHS_OUTCOME_STARTED"]})
+        if op == "REQUEST":
+            assert int(step.token) == C["KSHS_NO_TOKEN"]
+            self.sent.append(("alone", int(step.repeat), int(step.timeout_ms)))
+            return simulation.request(step, data, status=self._first)
+        if op == "WAIT":
+            started, content = self._flying.pop(int(step.token))
+            answer = simulation.request(started, content, status=self._later)
+            repeats = int(started.repeat) if self._alike is None else self._alike
+            return Answer(record={**(answer.record or {}), "repeats": repeats}, data=answer.data)
+        return None
+
+
+CROWD = {**STEP, "route": "irp", "threads": 3, "repeat": 100, "argument1": 5}
+
+
+def test_of_threads_that_repeat_one_request_goes_alone_and_counts_with_its_thread(
+    make_runner: MakeRunner,
+) -> None:
+    bend = Threads()
+    result = make_runner(FakeProvider(bend=bend)).run(scenario(CROWD), file="t.toml")
+    assert result.verdict is Verdict.PASSED, result.reason
+    assert bend.sent == [
+        ("alone", 1, 300),
+        ("started", 99, 300),
+        ("started", 100, 300),
+        ("started", 100, 300),
+    ]
+    waits = [step for step in result.steps if step.name.startswith("wait for ")]
+    assert [(step.status_block or {})["repeats"] for step in waits] == [100, 100, 100]
+
+
+def test_where_it_is_wrong_no_thread_is_started(make_runner: MakeRunner) -> None:
+    bend = Threads(first=0xC0000001)
+    made = make_runner(provider := FakeProvider(bend=bend))
+    result = made.run(scenario(CROWD, STEP), file="t.toml")
+    assert [what for what, *_ in bend.sent] == ["alone"]
+    assert result.verdict is Verdict.FAILED
+    failed, *others = (step for step in result.steps if step.do == "handshake")
+    assert failed.name == "handshake source by irp from kernel mode, before its threads"
+    assert failed.route == "irp" and failed.rule == "H9"
+    assert "its first answer was wrong: the other 299 requests were not sent" in failed.notes
+    assert {step.verdict for step in others} == {Verdict.SKIPPED}
+    bend._first = None
+    assert made.run(scenario(), file="t.toml").verdict is Verdict.PASSED
+    assert len(provider.guests) == 1, "it was cleaned up after"
+
+
+def test_a_later_one_of_its_thread_is_named_by_its_place_among_all(make_runner: MakeRunner) -> None:
+    result = make_runner(FakeProvider(bend=Threads(alike=40))).run(scenario(CROWD), file="t.toml")
+    assert result.verdict is Verdict.FAILED
+    assert result.reason is not None and "answer 41 differs from the first" in result.reason
+
+
+def test_threads_that_are_wrong_later_fail(make_runner: MakeRunner) -> None:
+    bend = Threads(later=0xC0000001)
+    result = make_runner(FakeProvider(bend=bend)).run(scenario(CROWD), file="t.toml")
+    assert (len(bend.sent), result.verdict) == (4, Verdict.FAILED)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"expect": "record"}, {"repeat": 1}, {"start": "all"}],
+    ids=["only recorded", "once each", "waited for by the scenario"],
+)
+def test_other_threads_start_at_once(make_runner: MakeRunner, more: dict[str, Any]) -> None:
+    bend = Threads()
+    steps = [{**CROWD, **more}, *([{"do": "wait", "request": "all"}] if "start" in more else [])]
+    result = make_runner(FakeProvider(bend=bend)).run(scenario(*steps), file="t.toml")
+    assert result.verdict is Verdict.PASSED, result.reason
+    assert [what for what, *_ in bend.sent] == ["started"] * 3

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A crash speaks against the driver where it is one of drivers: not of our agent, not of the machine."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.guests import Evidence
+from harness.guests.crash_record import crashes_in
+from harness.guests.provider import VmGuest
+from harness.verdict import Verdict
+from tests.harness.fake_agent import Answer
+from tests.harness.fake_guest import OPS, C, FakeProvider, Simulation
+from tests.harness.running.conftest import MakeRunner
+from tests.harness.running.scenarios import bend_op, scenario
+from vm.events import GuestEvents
+
+AGENTS: dict[str, Any] = {
+    "kind": "exception",
+    "process": "kshsctl.exe",
+    "code": "0xc0000005",
+    "fault": {"address": "0x140001000", "module": "kshsctl.exe", "offset": "0x1000"},
+}
+DRIVERS = {**AGENTS, "process": "WineDevice.exe", "fault": {"module": "x.sys", "offset": "0x10"}}
+SAID_OF_THE_AGENT = "exception 0xc0000005 at kshsctl.exe+0x1000 in kshsctl.exe"
+SAID_OF_THE_DRIVER = "exception 0xc0000005 at x.sys+0x10 in WineDevice.exe"
+LOST = Answer(record={"outcome": C["KSHS_OUTCOME_LOST"], "detail": 0xC000014B})
+HUNG = Answer(record={"outcome": C["KSHS_OUTCOME_HUNG"], "detail": 0x102})
+
+
+def test_crashes_are_sorted_by_the_process() -> None:
+    text = "\n".join([json.dumps(AGENTS), json.dumps(DRIVERS), "torn", json.dumps({"code": 1})])
+    found = crashes_in(text)
+    assert found.driver == (SAID_OF_THE_DRIVER, "torn", "exception 0x1")
+    assert found.other == (SAID_OF_THE_AGENT,)
+
+
+def test_the_agents_own_crash_is_no_evidence_against_a_driver() -> None:
+    said = {"crashes.jsonl": json.dumps(AGENTS) + "\n"}
+    lease: Any = nullcontext()
+    lease.family, lease.events, lease.standstill = "wine", GuestEvents(), lambda: None
+    lease.shell = SimpleNamespace(
+        alive=True,
+        run=lambda command, timeout: SimpleNamespace(
+            stdout="".join(text for name, text in said.items() if name in command)
+        ),
+    )
+    assert VmGuest(lease).evidence() == Evidence(other=(SAID_OF_THE_AGENT,))
+    said["crashes.jsonl"] += json.dumps(DRIVERS)
+    assert VmGuest(lease).evidence().driver == (SAID_OF_THE_DRIVER,)
+
+
+def test_an_agent_that_crashed_is_an_error(make_runner: MakeRunner) -> None:
+    provider = FakeProvider(
+        bend=bend_op("REQUEST", {0: Answer(die=5)}), evidence=Evidence(other=(SAID_OF_THE_AGENT,))
+    )
+    result = make_runner(provider).run(scenario(), file="t.toml")
+    assert result.verdict is Verdict.ERROR
+    assert SAID_OF_THE_AGENT in result.evidence
+
+
+def telling(answer: Answer, *records: dict[str, Any]) -> Any:
+    """The first request is answered so, and the agent tells of these crashes."""
+
+    def bend(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        op = OPS[int(step.op)]
+        if op == "CRASHES":
+            return Answer(record={}, data=json.dumps(records).encode())
+        return answer if op == "REQUEST" and simulation.counts["REQUEST"] == 1 else None
+
+    return bend
+
+
+@pytest.mark.parametrize(
+    ("answer", "records", "verdict", "says"),
+    [
+        (HUNG, [AGENTS], Verdict.HUNG, "no answer within"),
+        (HUNG, [AGENTS, DRIVERS], Verdict.CRASHED, SAID_OF_THE_DRIVER),
+        (LOST, [AGENTS], Verdict.CRASHED, "the kernel side vanished"),
+        (LOST, [AGENTS, DRIVERS], Verdict.CRASHED, SAID_OF_THE_DRIVER),
+    ],
+)
+def test_of_what_the_recorder_says_the_drivers_part_counts(
+    make_runner: MakeRunner, answer: Answer, records: list[dict[str, Any]], verdict: Verdict, says: str
+) -> None:
+    result = make_runner(FakeProvider(bend=telling(answer, *records))).run(scenario(), file="t.toml")
+    assert result.verdict is verdict
+    assert result.reason is not None and says in result.reason
+
+
+@pytest.mark.parametrize(
+    ("evidence", "says"),
+    [
+        (Evidence(other=("the guest has stopped",), gone=True), "but the machine is gone"),
+        (Evidence(standstill="its disk cannot be written"), "but its disk cannot be written"),
+    ],
+)
+def test_what_went_down_with_the_machine_is_no_crash_of_a_driver(
+    make_runner: MakeRunner, evidence: Evidence, says: str
+) -> None:
+    provider = FakeProvider(bend=telling(LOST), evidence=evidence)
+    result = make_runner(provider).run(scenario(), file="t.toml")
+    assert result.verdict is Verdict.ERROR
+    assert result.reason is not None and result.reason.endswith(says)
+    provider.evidence = Evidence(driver=("bugcheck 0xde",), standstill="it is paused")
+    assert make_runner(provider).run(scenario(), file="t.toml").verdict is Verdict.CRASHED
+
+
+SPOILS = {"do": "device", "action": "remove"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "evidence", "verdict"),
+    [
+        (Answer(record={}, data=json.dumps([DRIVERS]).encode()), Evidence(), Verdict.CRASHED),
+        (Answer(record={}, data=json.dumps([AGENTS]).encode()), Evidence(), Verdict.PASSED),
+        (Answer(die=1), Evidence(driver=(SAID_OF_THE_DRIVER,)), Verdict.CRASHED),
+        (Answer(die=1), Evidence(gone=True), Verdict.PASSED),
+        (Answer(record={}, data=b"[]"), Evidence(), Verdict.PASSED),
+    ],
+)
+def test_a_crash_behind_the_last_answer_counts_where_the_lease_goes(
+    make_runner: MakeRunner, answer: Answer, evidence: Evidence, verdict: Verdict
+) -> None:
+    provider = FakeProvider(bend=bend_op("CRASHES", lambda number: answer), evidence=evidence)
+    made = make_runner(provider)
+    result = made.run(scenario(SPOILS), file="t.toml")
+    assert result.verdict is verdict, result.reason
+    assert provider.guests[0].closed
+    if verdict is Verdict.CRASHED:
+        assert result.reason == f"after the last step: {SAID_OF_THE_DRIVER}"
+        assert result.evidence == (SAID_OF_THE_DRIVER,)
