@@ -6,6 +6,8 @@
 #include "made.h"
 #include <ks.h>
 
+#define MOST_CALLS 1000             /* of one REFERENCE step */
+
 /* So many that were forgotten are kept for drivers that come back to them. */
 #define KEEP_FORGOTTEN 512
 
@@ -172,7 +174,9 @@ NTSTATUS ksc_made_check(const kshs_step *step, const uint8_t *data)
     if (step->slot >= KSHS_MAX_MADE)
         return STATUS_INVALID_PARAMETER;
     if (step->op != KSHS_OP_MAKE) {
-        if (step->data_length || (step->op == KSHS_OP_REFERENCE && (step->value > 1 || !step->value2)))
+        if (step->data_length)
+            return STATUS_INVALID_PARAMETER;
+        if (step->op == KSHS_OP_REFERENCE && (step->value > 1 || !step->value2 || step->value2 > MOST_CALLS))
             return STATUS_INVALID_PARAMETER;
         /* What does not come back in time is an answer; a step that does not is hung. */
         return step->op == KSHS_OP_INSPECT && step->timeout_ms && step->repeat >= step->timeout_ms

@@ -67,9 +67,13 @@ def scenarios(*ids: str) -> list[Scenario]:
 
 
 def run(
-    build: drivers.build.Build, source: Path, work: Path, chosen: list[Scenario]
+    build: drivers.build.Build,
+    source: Path,
+    work: Path,
+    chosen: list[Scenario],
+    file: Path = EXAMPLE / "clock.toml",
 ) -> Iterator[ScenarioResult]:
-    target, _ = find(str(EXAMPLE / "clock.toml"))
+    target, _ = find(str(file))
     package = folder.package(source, work / "package")
     runner = Runner(
         Provider(build, package, target), load(), Journal(work / "journal.jsonl"), fits=capabilities.missing
@@ -226,13 +230,33 @@ DEFECTS = (
 )
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.id)
-def test_a_defect_is_caught_and_named(defect: Defect, build: drivers.build.Build, tmp_path: Path) -> None:
-    source = tmp_path / "driver"
+def altered(work: Path, find: str, replace: str) -> Path:
+    """A copy of the clock's sources with one change."""
+    source = work / "driver"
     shutil.copytree(EXAMPLE / "driver", source)
     text = (source / "clock.c").read_text(encoding="utf-8")
-    assert text.count(defect.find) == 1, "mend the table: this must stand once in clock.c"
-    (source / "clock.c").write_text(text.replace(defect.find, defect.replace), encoding="utf-8")
+    assert text.count(find) == 1, "mend the table: this must stand once in clock.c"
+    (source / "clock.c").write_text(text.replace(find, replace), encoding="utf-8")
+    return source
+
+
+def test_other_owners_need_another_target_file(build: drivers.build.Build, tmp_path: Path) -> None:
+    """A driver that takes over the sender's reference: right where the file says so."""
+    source = altered(tmp_path, "    Clock->InterfaceReference(Clock->Context);\n", "")
+    text = (EXAMPLE / "clock.toml").read_text(encoding="utf-8")
+    borrowed = 'argument1 = { kind = "interface", version = 0x0100,'
+    assert text.count(borrowed) == 1
+    file = tmp_path / "clock.toml"
+    file.write_text(text.replace(borrowed, f'{borrowed} reference = "given",'), encoding="utf-8")
+    chosen = [one for one in scenarios() if one.id.startswith("interface.")]
+    results = list(run(build, source, tmp_path, chosen, file))
+    bad = {one.id: one.reason for one in results if one.verdict.value not in {"passed", "skipped"}}
+    assert bad == {}
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.id)
+def test_a_defect_is_caught_and_named(defect: Defect, build: drivers.build.Build, tmp_path: Path) -> None:
+    source = altered(tmp_path, defect.find, defect.replace)
     (result,) = run(build, source, tmp_path, scenarios(defect.scenario))
     assert (result.verdict.value, result.reason) != ("passed", None)
     assert result.verdict.value == defect.verdict, result.reason
