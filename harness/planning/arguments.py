@@ -282,6 +282,7 @@ class ArgumentPlanner(PlanBuilder):
             return
         for thing in self._all_made:
             thing.handed = [other for other in thing.handed if other is not pin]
+            thing.closed = thing.closed or thing.owner is pin
 
     def device_changed(self) -> None:
         """The device was restarted, disabled or removed."""

@@ -28,7 +28,8 @@ class Made:
     `place` is the key of the target file that it stands on; `handed` are the pins that got it and are not
     closed yet; `times` counts the requests that carry it, `in_flight` those of them that are under way, and
     `accepted` those that the contract predicts to succeed; `mine` are references of the client's to a
-    driver's interface; `device_gone` says that the device was restarted or removed since.
+    driver's interface; `device_gone` says that the device was restarted or removed since, `closed` that the
+    pin is closed that it came from.
     """
 
     number: int
@@ -43,6 +44,12 @@ class Made:
     owner: OpenObject | None = None
     mine: int = 0
     device_gone: bool = False
+    closed: bool = False
+
+    @property
+    def may_be_gone(self) -> bool:
+        """Whether a driver's interface is nobody's any more, as far as the client is concerned."""
+        return not self.mine and (self.closed or getattr(self.claim, "reference", None) == "given")
 
     @property
     def index(self) -> int:
@@ -93,11 +100,11 @@ class Made:
                     wanted["held"] = claim.holds
             case Pointer() if not self.vanished and not claim.writes:
                 wanted["intact"] = True
-            case AnswerPointer():
+            case AnswerPointer() if not self.closed:
                 wanted["readable"] = True
                 if claim.hex is not None:
                     wanted["data"] = claim.hex.hex()
-            case AnswerInterface():
+            case AnswerInterface() if not self.may_be_gone:
                 wanted |= {"readable": True, "size": claim.size_of(pointer_size)}
                 if claim.version is not None:
                     wanted["version"] = claim.version

@@ -261,3 +261,5 @@ def test_a_defect_is_caught_and_named(defect: Defect, build: drivers.build.Build
     assert (result.verdict.value, result.reason) != ("passed", None)
     assert result.verdict.value == defect.verdict, result.reason
     assert defect.told in str(result.reason)
+    if defect.verdict == "failed":
+        assert "; if the driver is right, the target file may be wrong: " in str(result.reason)

@@ -233,3 +233,19 @@ def test_the_catalogue_never_hands_a_number_to_the_clock() -> None:
                 assert head(step).flags & C["KSHS_STEP_ARGUMENTS"], located.scenario.id
                 sent += 1
     assert sent > 100
+
+
+def test_nothing_is_said_of_what_was_given_back() -> None:
+    look = {"do": "inspect", "what": "theirs"}
+    back = {"do": "dereference", "what": "theirs"}
+    made = planned(TAKE, look, back, look)
+    assert [bool(step.expected_fields) for step in of_kind(made, "INSPECT") if step.index is not None] == [
+        True,
+        False,
+    ]
+    borrowed = {"kind": "interface", "functions": 1, "reference": "borrowed"}
+    made = planned(TAKE, look, CLOSE, look, of=changed(answer1=borrowed))
+    assert [bool(step.expected_fields) for step in of_kind(made, "INSPECT") if step.index is not None] == [
+        True,
+        False,
+    ]
