@@ -7,8 +7,9 @@ from enum import StrEnum
 
 
 class Rule(StrEnum):
-    """What a judgement rests on: a rule of docs/contract.md, or the two of our own.
+    """What a judgement rests on: a rule of docs/contract.md, or one of our own.
 
+    `ARGUMENTS` is what the target file says of a protocol's arguments (docs/scenarios.md).
     `IO` are the invariants that hold for every completed request whatever it was (docs/scenarios.md);
     `SETUP` judges the steps that merely prepare a scenario; `EXPECTATION` is a field that the scenario
     itself asked for; `CHARACTERISTIC` is never judged.
@@ -24,6 +25,7 @@ class Rule(StrEnum):
     H8 = "H8"
     H9 = "H9"
     H10 = "H10"
+    ARGUMENTS = "arguments"
     IO = "IO"
     SETUP = "setup"
     EXPECTATION = "expectation"
@@ -59,6 +61,10 @@ CLAUSES: dict[Rule, str] = {
         "STATUS_INVALID_DEVICE_REQUEST"
     ),
     Rule.H10: "KSHANDSHAKE is { GUID ProtocolId; PVOID Argument1; PVOID Argument2; }",
+    Rule.ARGUMENTS: (
+        "What a protocol's arguments point at, and who holds which reference for how long, is as the target "
+        "file says (docs/scenarios.md, Arguments that are pointers)"
+    ),
     Rule.IO: (
         "Whatever a request answers, it is completed once, at the caller's IRQL, with a final "
         "status that the call and the IRP agree on, and nothing is written outside the output "
@@ -68,4 +74,4 @@ CLAUSES: dict[Rule, str] = {
     Rule.EXPECTATION: "The scenario itself asks for it",
     Rule.CHARACTERISTIC: "The contract says nothing here: recorded, never judged",
 }
-"""`IO`, `SETUP`, `EXPECTATION` and `CHARACTERISTIC` are our own (docs/scenarios.md)."""
+"""`ARGUMENTS`, `IO`, `SETUP`, `EXPECTATION` and `CHARACTERISTIC` are our own (docs/scenarios.md)."""

@@ -13,13 +13,15 @@
 #ifndef KSHS_ABI_H
 #define KSHS_ABI_H
 
-#define KSHS_ABI_VERSION 4
+#define KSHS_ABI_VERSION 5
 
 /* ---- limits ------------------------------------------------------------ */
 #define KSHS_MAX_PAYLOAD 131072     /* bytes after a frame header */
 #define KSHS_MAX_DATA 66048         /* bytes after a step or a record */
 #define KSHS_MAX_SLOTS 128          /* open objects of one side of one agent */
 #define KSHS_MAX_TOKENS 128         /* requests in flight of one agent */
+#define KSHS_MAX_MADE 1024          /* blocks and interfaces of one agent */
+#define KSHS_MAX_FUNCTIONS 8        /* of an interface, behind Reference and Dereference */
 #define KSHS_BUFFER_SIZE 65536      /* usable bytes of a request buffer */
 #define KSHS_GUARD_SIZE 64          /* guard bytes on each side of it */
 #define KSHS_GUARD_BYTE 0xA5
@@ -96,6 +98,23 @@ typedef struct kshs_guid {
                                        `value2` calls are inside, of what `mode` says, or `repeat` ms have passed; then
                                        the record of the last PROPERTY and its kshs_seen */
 
+/* Blocks and interfaces that a handshake's arguments point at; kernel alone, `slot` is a number below KSHS_MAX_MADE. */
+#define KSHS_OP_MAKE 20             /* value = KSHS_MADE_*, in_kind = the memory, data = the block's bytes or a
+                                       kshs_make; information = the address */
+#define KSHS_OP_INSPECT 21          /* kshs_made and what can be read of it; waits until `held` is 0, at most `repeat` ms */
+#define KSHS_OP_REFERENCE 22        /* of a taken interface: InterfaceReference (value 0) or InterfaceDereference (1),
+                                       value2 times (1 to 1000); returned = STATUS_SUCCESS or what kept it from being called */
+#define KSHS_OP_VANISH 23           /* of a PAGE_END block: there is no memory at its address any more */
+
+#define KSHS_MADE_NOTHING 0
+#define KSHS_MADE_BLOCK 1           /* memory of the client's */
+#define KSHS_MADE_INTERFACE 2       /* INTERFACE of wdm.h, implemented by the client */
+#define KSHS_MADE_TAKEN_POINTER 3   /* to be filled by a REQUEST with TAKE */
+#define KSHS_MADE_TAKEN_INTERFACE 4
+
+#define KSHS_MAKE_GIVEN 1           /* the receiver owns a reference with each handshake that is accepted */
+#define KSHS_MAKE_ELSEWHERE 2       /* taken: its functions need not be the driver's own */
+
 #define KSHS_INFO_ALL 0
 #define KSHS_INFO_CALLS 1           /* of it, ks.unimplemented_calls alone: all else does not change, and costs more */
 
@@ -127,6 +146,7 @@ typedef struct kshs_guid {
 #define KSHS_BUFFER_READONLY 4
 #define KSHS_BUFFER_FREED 5
 #define KSHS_BUFFER_PAGE_END 6      /* the last valid byte ends a page; the next page is not mapped */
+#define KSHS_BUFFER_PAGED 7         /* MAKE alone: paged pool */
 
 #define KSHS_STEP_ASYNC 1           /* REQUEST, PROPERTY: answer at once with STARTED; WAIT fetches the record,
                                        with at most KSHS_KEEP_BYTES of output */
@@ -134,6 +154,11 @@ typedef struct kshs_guid {
 #define KSHS_STEP_NO_FALLBACK 4     /* OPEN_PIN: native name or nothing */
 #define KSHS_STEP_KEEP 8            /* CLOSE: keep what can be kept of a closed handle.  Kernel: a reference on the file
                                        object, so that it is cleaned up and not closed; user: the handle's number */
+
+#define KSHS_STEP_ARGUMENTS 16      /* REQUEST, kernel: Argument1 := address of what was made as slot2, Argument2 of slot3;
+                                       KSHS_NO_SLOT leaves what the data has */
+#define KSHS_STEP_TAKE 32           /* REQUEST, kernel: what was made as `value` (KSHS_MADE_TAKEN_*) := Argument1 of the
+                                       answer, if it is a success, `value2` Argument2; KSHS_NO_SLOT: neither */
 
 #define KSHS_NO_SLOT 0xFFFFFFFF
 #define KSHS_NO_TOKEN 0xFFFFFFFF
@@ -207,6 +232,43 @@ typedef struct kshs_record {
     uint32_t repeats;               /* requests sent */
     uint32_t data_length;           /* output bytes that follow: min(out_length, KSHS_KEEP_BYTES); PROPERTY: Information */
 } kshs_record;
+
+/* ---- what handshakes point at --------------------------------------------- */
+typedef struct kshs_make {          /* data of MAKE for all kinds but BLOCK */
+    uint32_t flags;                 /* KSHS_MAKE_* */
+    uint32_t version;               /* INTERFACE: Version */
+    uint32_t functions;             /* INTERFACE: so many behind InterfaceDereference; TAKEN_INTERFACE: so many looked at */
+    uint32_t length;                /* TAKEN_POINTER: bytes that there should be */
+    uint64_t returns[8];            /* INTERFACE: what each of its functions returns */
+} kshs_make;
+
+#define KSHS_LOOK_PRESENT 1         /* taken: a handshake was accepted, and its answer is here */
+#define KSHS_LOOK_READABLE 2        /* its memory could be read: `size`, `version`, `context` and the data hold */
+#define KSHS_LOOK_UNSURE 4          /* not READABLE, but it might be paged out */
+#define KSHS_LOOK_IMAGE 8           /* taken: the images of the drivers of the device are known */
+#define KSHS_LOOK_INSIDE 16         /* taken interface: all of its functions are in one of them */
+#define KSHS_LOOK_INTACT 32         /* made: its bytes are as they were, and the guards around them */
+#define KSHS_LOOK_GONE 64           /* block: vanished */
+
+typedef struct kshs_made {
+    uint32_t kind;                  /* KSHS_MADE_* */
+    uint32_t flags;                 /* KSHS_LOOK_* */
+    uint64_t address;
+    uint64_t context;               /* interface: Context */
+    uint32_t size;                  /* interface: Size */
+    uint32_t version;               /* interface: Version */
+    uint32_t held;                  /* references that the other side holds (made), or the client (taken) */
+    uint32_t references;            /* calls of InterfaceReference: the driver's (made), the client's (taken) */
+    uint32_t dereferences;
+    uint32_t excess;                /* made: of these, those when nothing was held */
+    uint32_t stale;                 /* made: other calls when nothing was held and no request carried it */
+    uint32_t calls;                 /* made: of its further functions */
+    uint32_t strangers;             /* calls of any interface of the client with a Context that is none, since MAKE */
+    uint32_t sent;                  /* made: requests that carried it; taken: answers that it came with */
+    uint32_t accepted;              /* made: those of them that were answered with success */
+    uint32_t outside;               /* taken interface: its first function outside the images, 0 InterfaceReference,
+                                       1 InterfaceDereference, 2 ...; 0xFFFFFFFF: none */
+} kshs_made;                        /* then bytes of the block or structure, as many as fit KSHS_KEEP_BYTES in all */
 
 /* ---- ksclient.sys controls (METHOD_BUFFERED, FILE_ANY_ACCESS) ------------- */
 #define KSHS_CLIENT_DEVICE_TYPE 0x8000

@@ -17,7 +17,7 @@
 #define KSHS_ASSERT_OFFSET(type, member, offset) \
     _Static_assert(offsetof(type, member) == (offset), #type "." #member)
 
-KSHS_ASSERT(KSHS_ABI_VERSION == 4);
+KSHS_ASSERT(KSHS_ABI_VERSION == 5);
 
 KSHS_ASSERT(sizeof(kshs_frame) == 16);
 KSHS_ASSERT(sizeof(kshs_hello) == 16);
@@ -47,6 +47,10 @@ KSHS_ASSERT_OFFSET(kshs_seen, opened, 88);
 KSHS_ASSERT_OFFSET(kshs_seen, changes_ended, 100);
 KSHS_ASSERT(sizeof(kshs_pin_handshake) == 48);
 KSHS_ASSERT_OFFSET(kshs_pin_handshake, answer, 16);
+KSHS_ASSERT(sizeof(kshs_make) == 80);
+KSHS_ASSERT(sizeof(kshs_make) == 16 + 8 * KSHS_MAX_FUNCTIONS);
+KSHS_ASSERT(sizeof(kshs_made) == 72);
+KSHS_ASSERT_OFFSET(kshs_made, held, 32);
 
 /* A frame carries a whole step or record with the most data allowed. */
 KSHS_ASSERT(sizeof(kshs_step) + KSHS_MAX_DATA <= KSHS_MAX_PAYLOAD);

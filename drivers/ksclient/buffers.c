@@ -54,7 +54,9 @@ void ksc_buffer_arm(ksc_buffer *buffer)
 /* Pool memory for `around` bytes of buffer and guards, and the original behind them. */
 static NTSTATUS take_pool(ksc_buffer *buffer, SIZE_T around)
 {
-    buffer->pool = ExAllocatePoolWithTag(NonPagedPool, around + buffer->length, KSC_TAG);
+    POOL_TYPE type = buffer->kind == KSHS_BUFFER_PAGED ? PagedPool : NonPagedPool;
+
+    buffer->pool = ExAllocatePoolWithTag(type, around + buffer->length, KSC_TAG);
     if (!buffer->pool)
         return STATUS_INSUFFICIENT_RESOURCES;
     buffer->original = buffer->pool + around;
@@ -130,6 +132,7 @@ NTSTATUS ksc_buffer_create(ksc_buffer *buffer, uint32_t kind, uint32_t length, c
     case KSHS_BUFFER_FREED:
         return place_nowhere(buffer);
     case KSHS_BUFFER_NORMAL:
+    case KSHS_BUFFER_PAGED:
         status = place_in_pool(buffer, 0);
         break;
     case KSHS_BUFFER_MISALIGNED:

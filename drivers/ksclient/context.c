@@ -317,6 +317,7 @@ static void teardown(ksc_job *job)
     if (!wait_for_requests(context, PATIENCE_AFTER_CLOSE_MS))
         abandon(context);
     drop_tokens(context);
+    ksc_made_forget(context);               /* not given back: whose it was may be gone */
     ksc_context_release(context);
 }
 

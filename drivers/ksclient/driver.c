@@ -102,6 +102,7 @@ static VOID NTAPI unload(PDRIVER_OBJECT driver)
     ksc_threads_stop();
     ksc_calls_stop();
     ksc_attempts_stop();
+    ksc_made_stop();
     IoDeleteDevice(driver->DeviceObject);
 }
 
@@ -119,6 +120,7 @@ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path)
     ksc_image_init(driver);
     ksc_threads_init();
     ksc_attempts_init();
+    ksc_made_init();
     ksc_share_init();
 
     /* SECURE_OPEN: names below the device are checked against its descriptor too. */

@@ -28,6 +28,7 @@
 
 typedef struct ksc_context ksc_context;
 typedef struct ksc_request ksc_request;
+typedef struct ksc_made ksc_made;
 
 /* ---- threads.c: system threads for whatever may block -------------------- */
 
@@ -92,6 +93,7 @@ typedef struct ksc_pages {          /* address space with holes and protections 
 NTSTATUS ksc_pages_allocate(ksc_pages *pages, SIZE_T reserved, SIZE_T mapped);
 NTSTATUS ksc_pages_read_only(ksc_pages *pages);
 void ksc_pages_free(ksc_pages *pages);
+void ksc_pages_vanish(ksc_pages *pages);            /* the memory goes, its address space stays nobody's */
 
 typedef struct ksc_buffer {
     uint32_t kind;
@@ -140,6 +142,7 @@ struct ksc_context {
     ksc_job teardown;
     ksc_slot slots[KSHS_MAX_SLOTS];
     ksc_request *tokens[KSHS_MAX_TOKENS];   /* each counts for one reference */
+    ksc_made *made[KSHS_MAX_MADE];          /* so does each of these */
 };
 
 ksc_context *ksc_context_create(void);
@@ -200,6 +203,8 @@ typedef struct ksc_parameters {
     uint32_t in_data_length;
     const void *out_data;           /* first bytes of the output buffer; copied */
     uint32_t out_data_length;
+    ksc_made *arguments[2];         /* what Argument1 and Argument2 point at, each counted, or NULL */
+    ksc_made *takes[2];             /* what takes those of the answer, likewise */
 } ksc_parameters;
 
 struct ksc_request {
@@ -256,6 +261,22 @@ void ksc_cancel_step(ksc_call *call);
 /* ---- inside.c: WAIT_INSIDE ----------------------------------------------------------- */
 
 void ksc_inside_step(ksc_call *call);
+
+/* ---- made.c, taken.c: what arguments point at ------------------------------------------- */
+
+void ksc_made_init(void);
+void ksc_made_stop(void);
+NTSTATUS ksc_made_check(const kshs_step *step, const uint8_t *data);
+void ksc_made_step(ksc_call *call);                     /* MAKE, INSPECT, REFERENCE, VANISH */
+ksc_made *ksc_made_get(ksc_context *context, uint32_t number);          /* counted, or NULL */
+void ksc_made_put(ksc_made *made);
+void ksc_made_give_back(ksc_context *context);          /* what drivers gave, before their pins are closed */
+void ksc_made_forget(ksc_context *context);
+/* For a REQUEST: its things, counted, into the parameters, and their addresses into `data`. */
+NTSTATUS ksc_made_arguments(ksc_context *context, const kshs_step *step, uint8_t *data, ksc_parameters *p);
+void ksc_made_release(ksc_parameters *p);
+void ksc_made_carry(const ksc_parameters *p);           /* around each IRP */
+void ksc_made_back(ksc_request *request, BOOLEAN accepted);
 
 /* ---- open.c, share.c, property.c, step.c, record.c, secure.c ---------------------------- */
 

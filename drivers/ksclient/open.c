@@ -281,7 +281,9 @@ void ksc_release_all(ksc_call *call)
     record->begin_ns = kshs_now_ns();
     record->thread = (uint64_t)(ULONG_PTR)PsGetCurrentThreadId();
     record->returned = KSHS_STATUS_U32(STATUS_SUCCESS);
+    ksc_made_give_back(call->context);
     ksc_slots_close(call->context);
+    ksc_made_forget(call->context);
     record->duration_ns = kshs_now_ns() - record->begin_ns;
     ksc_call_answer(call, record, NULL);
 }

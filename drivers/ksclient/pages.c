@@ -74,6 +74,15 @@ static void free_in_process(ksc_pages *pages)
     release(THIS_PROCESS, &base, &bytes, MEM_RELEASE);
 }
 
+static void decommit_in_process(ksc_pages *pages)
+{
+    free_virtual release = ROUTINE(free_virtual, L"ZwFreeVirtualMemory");
+    PVOID base = pages->base;
+    SIZE_T bytes = pages->mapped;
+
+    release(THIS_PROCESS, &base, &bytes, MEM_DECOMMIT);
+}
+
 /* ---- NT -------------------------------------------------------------------------- */
 
 /* Physical pages for the mapped part, or NULL. */
@@ -188,6 +197,20 @@ NTSTATUS ksc_pages_read_only(ksc_pages *pages)
     if (!protect || !NT_SUCCESS(protect(pages->mdl, PAGE_READONLY)))
         return STATUS_NOT_SUPPORTED;
     return STATUS_SUCCESS;
+}
+
+void ksc_pages_vanish(ksc_pages *pages)
+{
+    if (!pages->in_use || !pages->mapped)
+        return;
+    if (kshs_is_wine()) {
+        decommit_in_process(pages);
+    } else if (pages->reservation && pages->mdl) {
+        ROUTINE(unmap_reserved, L"MmUnmapReservedMapping")(pages->reservation, KSC_TAG, pages->mdl);
+        give_pages_back(pages->mdl);
+        pages->mdl = NULL;
+    }
+    pages->mapped = 0;
 }
 
 void ksc_pages_free(ksc_pages *pages)

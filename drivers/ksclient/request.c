@@ -67,6 +67,8 @@ NTSTATUS ksc_request_create(ksc_context *context, PFILE_OBJECT file, const ksc_p
     status = create_buffers(created);
     created->p.in_data = created->p.out_data = NULL;    /* the caller's, and copied */
     if (!NT_SUCCESS(status)) {
+        RtlZeroMemory(created->p.arguments, sizeof created->p.arguments);   /* still the caller's */
+        RtlZeroMemory(created->p.takes, sizeof created->p.takes);
         ksc_request_release(created);
         return status;
     }
@@ -85,6 +87,7 @@ void ksc_request_release(ksc_request *request)
         return;
     ksc_buffer_free(&request->in);
     ksc_buffer_free(&request->out);
+    ksc_made_release(&request->p);
     ObDereferenceObject(request->file);
     ksc_context_release(request->context);
     ExFreePoolWithTag(request, KSC_TAG);
@@ -462,16 +465,29 @@ static BOOLEAN marked_rightly(const kshs_record *record)
 
 /* Repeats end with the first that differs, so that the record shows it.  That one pended and another did not is
  * no difference: a driver may. */
-static BOOLEAN differ(const kshs_record *a, const kshs_record *b)
+static BOOLEAN differ(const ksc_request *request, const kshs_record *a, const kshs_record *b, BOOLEAN sums_differ)
 {
+    /* A driver may give another pointer each time. */
+    const BOOLEAN takes = request->p.takes[0] || request->p.takes[1];
     const uint32_t facts = KSHS_REC_GUARD_LOW | KSHS_REC_GUARD_HIGH | KSHS_REC_IN_INTACT;
 
     if (!((a->flags ^ b->flags) & KSHS_REC_PENDING) && a->returned != b->returned)
         return TRUE;
     return a->status != b->status || a->information != b->information ||
            a->completions != b->completions || a->irql_after != b->irql_after ||
-           a->changed_first != b->changed_first || a->changed_last != b->changed_last ||
+           (!takes && (sums_differ || a->changed_first != b->changed_first || a->changed_last != b->changed_last)) ||
            marked_rightly(a) != marked_rightly(b) || ((a->flags ^ b->flags) & facts);
+}
+
+/* An IRP that nobody has completed is still in the driver's hands, and so is what it carries. */
+static BOOLEAN is_back(const ksc_request *request, const kshs_record *record)
+{
+    return request->p.route != KSHS_ROUTE_IRP || record->completions;
+}
+
+static BOOLEAN is_accepted(const kshs_record *record)
+{
+    return NT_SUCCESS((NTSTATUS)(record->flags & KSHS_REC_STATUS_WRITTEN ? record->status : record->returned));
 }
 
 NTSTATUS ksc_request_send(ksc_request *request)
@@ -497,8 +513,11 @@ NTSTATUS ksc_request_send(ksc_request *request)
         ksc_buffer_arm(&request->in);
         if (request->result != &request->in)
             ksc_buffer_arm(request->result);
+        ksc_made_carry(&request->p);
         status = request->p.route == KSHS_ROUTE_CALL ? send_call(request, &record)
                                                      : send_irp(request, device, &record);
+        if (!NT_SUCCESS(status) || is_back(request, &record))
+            ksc_made_back(request, NT_SUCCESS(status) && is_accepted(&record));
         if (!NT_SUCCESS(status)) {          /* out of memory: what was not sent must not look sent */
             record.outcome = KSHS_OUTCOME_REFUSED;
             record.detail = KSHS_STATUS_U32(status);
@@ -512,7 +531,7 @@ NTSTATUS ksc_request_send(ksc_request *request)
         if (!i) {
             first = record;
             sum = output_sum(request, &record);
-        } else if (differ(&first, &record) || output_sum(request, &record) != sum) {
+        } else if (differ(request, &first, &record, output_sum(request, &record) != sum)) {
             break;
         }
     }

@@ -48,6 +48,21 @@ static NTSTATUS check_open_pin(const kshs_step *step, const uint8_t *data)
     return connect.PinToHandle ? STATUS_INVALID_HANDLE : STATUS_SUCCESS;
 }
 
+/* The arguments that are put in need room to stand in. */
+static NTSTATUS check_arguments(const kshs_step *step)
+{
+    const uint32_t numbers[4] = { step->slot2, step->slot3, step->value, step->value2 };
+    unsigned i;
+
+    for (i = 0; i < 4; i++)
+        if ((step->flags & (i < 2 ? KSHS_STEP_ARGUMENTS : KSHS_STEP_TAKE)) && numbers[i] != KSHS_NO_SLOT &&
+            numbers[i] >= KSHS_MAX_MADE)
+            return STATUS_INVALID_PARAMETER;
+    if ((step->flags & KSHS_STEP_ARGUMENTS) && step->data_length < sizeof(KSHANDSHAKE))
+        return STATUS_INVALID_BUFFER_SIZE;
+    return STATUS_SUCCESS;
+}
+
 static NTSTATUS check_request(const kshs_step *step)
 {
     ULONG method = step->control & 3;
@@ -63,6 +78,12 @@ static NTSTATUS check_request(const kshs_step *step)
         return STATUS_INVALID_PARAMETER;
     if (step->data_length > KSHS_BUFFER_SIZE)
         return STATUS_INVALID_BUFFER_SIZE;
+    if (step->flags & (KSHS_STEP_ARGUMENTS | KSHS_STEP_TAKE)) {
+        NTSTATUS status = check_arguments(step);
+
+        if (!NT_SUCCESS(status))
+            return status;
+    }
     if (method == METHOD_NEITHER)
         return STATUS_SUCCESS;
     /* The direct methods would need pages locked in the caller's name. */
@@ -107,6 +128,7 @@ static uint32_t flags_of(uint32_t op)
     case KSHS_OP_OPEN_PIN:
         return KSHS_STEP_FALLBACK | KSHS_STEP_NO_FALLBACK;
     case KSHS_OP_REQUEST:
+        return KSHS_STEP_ASYNC | KSHS_STEP_ARGUMENTS | KSHS_STEP_TAKE;
     case KSHS_OP_PROPERTY:
         return KSHS_STEP_ASYNC;
     case KSHS_OP_CLOSE:
@@ -135,6 +157,11 @@ static NTSTATUS check(const kshs_step *step, uint32_t data_bytes)
         return check_property(step);
     case KSHS_OP_WAIT_INSIDE:
         return check_inside(step, data_bytes);
+    case KSHS_OP_MAKE:
+    case KSHS_OP_INSPECT:
+    case KSHS_OP_REFERENCE:
+    case KSHS_OP_VANISH:
+        return ksc_made_check(step, (const uint8_t *)(step + 1));
     case KSHS_OP_CLOSE:
     case KSHS_OP_SHARE:
         return is_slot(step->slot) && !data_bytes ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
@@ -158,6 +185,7 @@ static uint32_t answer_bytes(const kshs_step *step)
     case KSHS_OP_REQUEST:
         return step->out_length < KSHS_KEEP_BYTES ? step->out_length : KSHS_KEEP_BYTES;
     case KSHS_OP_WAIT:
+    case KSHS_OP_INSPECT:
         return KSHS_KEEP_BYTES;
     case KSHS_OP_WAIT_INSIDE:
         return sizeof(kshs_seen);
@@ -196,6 +224,12 @@ static void run(ksc_job *job)
         break;
     case KSHS_OP_WAIT_INSIDE:
         ksc_inside_step(call);
+        break;
+    case KSHS_OP_MAKE:
+    case KSHS_OP_INSPECT:
+    case KSHS_OP_REFERENCE:
+    case KSHS_OP_VANISH:
+        ksc_made_step(call);
         break;
     default:
         ksc_call_refuse(call, STATUS_INVALID_DEVICE_REQUEST);

@@ -44,8 +44,12 @@ static NTSTATUS make_request(ksc_call *call, ksc_request **request)
         status = ksc_property_parameters(&call->step, call->data, &parameters, &block);
     else
         request_parameters(call, &parameters);
+    if (call->step.flags & (KSHS_STEP_ARGUMENTS | KSHS_STEP_TAKE))
+        status = ksc_made_arguments(call->context, &call->step, call->data, &parameters);
     if (NT_SUCCESS(status))
         status = ksc_request_create(call->context, file, &parameters, request);
+    if (!NT_SUCCESS(status))
+        ksc_made_release(&parameters);
     if (block)
         ExFreePoolWithTag(block, KSC_TAG);
     ObDereferenceObject(file);

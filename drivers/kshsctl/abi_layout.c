@@ -68,6 +68,16 @@ static const layout_member pin_handshake_members[] = {
     M(kshs_pin_handshake, answer),
 };
 
+static const layout_member make_members[] = {
+    M(kshs_make, flags), M(kshs_make, version), M(kshs_make, functions), M(kshs_make, length), M(kshs_make, returns),
+};
+static const layout_member made_members[] = {
+    M(kshs_made, kind), M(kshs_made, flags), M(kshs_made, address), M(kshs_made, context), M(kshs_made, size),
+    M(kshs_made, version), M(kshs_made, held), M(kshs_made, references), M(kshs_made, dereferences),
+    M(kshs_made, excess), M(kshs_made, stale), M(kshs_made, calls), M(kshs_made, strangers), M(kshs_made, sent),
+    M(kshs_made, accepted), M(kshs_made, outside),
+};
+
 #define S(s, members) { #s, sizeof(s), members, ARRAY_COUNT(members) }
 
 static const struct {
@@ -82,6 +92,8 @@ static const struct {
     S(kshs_guid, guid_members),
     S(kshs_step, step_members),
     S(kshs_record, record_members),
+    S(kshs_make, make_members),
+    S(kshs_made, made_members),
     S(kshs_client_version, client_version_members),
     S(kshs_behaviour, behaviour_members),
     S(kshs_handshake, handshake_members),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from drivers.abi import Abi
@@ -106,6 +107,56 @@ class Encoder:
                 value2=value2,
             )
         )
+
+    def make(
+        self,
+        version: int = 0,
+        returns: Sequence[int] = (),
+        *,
+        length: int = 0,
+        given: bool = False,
+        elsewhere: bool = False,
+    ) -> bytes:
+        """`kshs_make`: an interface of the client's, or what is expected of a driver's.
+
+        Args:
+            version: of the interface.
+            returns: what each of its further functions returns; their number counts.
+            length: bytes that a pointer leads to.
+            given: whether the receiver owns a reference with each handshake that is accepted.
+            elsewhere: whether a driver's functions may lie outside the drivers of its device.
+        """
+        flags = given * self.constant("MAKE_GIVEN") + elsewhere * self.constant("MAKE_ELSEWHERE")
+        limit = self.constant("MAX_FUNCTIONS")
+        if len(returns) > limit:
+            raise ValueError(f"{len(returns)} functions are more than the {limit} of an interface")
+        values = (*returns, *[0] * (limit - len(returns)))
+        return struct.pack(f"<4I{limit}Q", flags, version, len(returns), length, *values)
+
+    def read_made(self, data: bytes) -> dict[str, int | str | bool | None] | None:
+        """`kshs_made` as plain values, None where the bytes are too few for one.
+
+        What the guest cannot say, and what could not be read, is None.
+        """
+        cs: Any = self.abi.cs
+        size = len(cs.kshs_made)
+        if len(data) < size:
+            return None
+        made = cs.kshs_made(data)
+        flags = int(made.flags)
+        facts: dict[str, int | str | bool | None] = {
+            field.name: int(getattr(made, field.name)) for field in cs.kshs_made.__fields__
+        }
+        for name in ("present", "readable", "inside", "intact", "gone"):
+            facts[name] = bool(flags & self.constant(f"LOOK_{name.upper()}"))
+        facts["data"] = data[size:].hex()
+        if not facts["readable"]:
+            facts |= dict.fromkeys(("size", "version", "context", "inside", "data"))
+        if flags & self.constant("LOOK_UNSURE"):
+            facts["readable"] = None
+        if not flags & self.constant("LOOK_IMAGE"):
+            facts["inside"] = None
+        return facts
 
     def wide_handshake(self, data: HandshakeData) -> bytes:
         """`kshs_handshake`: KSHANDSHAKE with its pointers widened to 64 bits."""

@@ -21,6 +21,7 @@ from harness.bench.figures import Point
 from harness.contract.handshake_data import HandshakeData, handshake_size
 from harness.errors import HarnessError
 from harness.guests.kshsctl import Kshsctl
+from harness.language.model.arguments import protocol_of
 from harness.language.model.steps import IOCTL_KS_HANDSHAKE
 
 if TYPE_CHECKING:
@@ -51,7 +52,14 @@ class Steps:
             raise HarnessError(
                 f"pin {pin.name} of {target.name} accepts no protocol, so nothing can be measured"
             )
-        protocol = target.protocols[pin.accepts[0]]
+        name = next(
+            (one for one in pin.accepts if protocol_of(target.protocol_table[one]).followed is None), None
+        )
+        if name is None:
+            raise HarnessError(
+                f"pin {pin.name} of {target.name} accepts no protocol of numbers, so nothing can be measured"
+            )
+        protocol = target.protocols[name]
         side, route = encoder.constant("SIDE_KERNEL"), encoder.constant("ROUTE_CALL")
         connect = encode.pin_connect(
             pin.id, target.format_of(pin), pointer_size, target.interface_of(pin), target.medium_of(pin)

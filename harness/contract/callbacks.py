@@ -8,7 +8,7 @@ answer that a pin's callback will give to one request, which is the contract's i
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness import ntstatus
 from harness.contract.handshake_data import HandshakeData
@@ -74,6 +74,15 @@ class PinBehaviours:
             # Nobody documents which protocols AVStream keeps for itself (H8); GUID_NULL might be one.
             return UNKNOWN_CALLBACK
         behaviour = self._behaviours.get(pin.id)
+        found = self.target.protocol(request.protocol)
+        if found is not None and not found[1].is_plain:
+            # What it puts out are pointers of its own, or what it makes of those that it gets.
+            return replace(self._answer(pin, behaviour, request, pointer_size), output=None)
+        return self._answer(pin, behaviour, request, pointer_size)
+
+    def _answer(
+        self, pin: Pin, behaviour: Behaviour | None, request: HandshakeData, pointer_size: int
+    ) -> Callback:
         if behaviour is None:
             return self._by_default(pin, request, pointer_size)
         match behaviour.kind:

@@ -65,10 +65,13 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str | N
         return f"{given!r} is not one of: {', '.join(known)}", nearest(str(given), known)
     if kind == "union_tag_invalid":
         known = re.findall(r"'([^']*)'", str(context.get("expected_tags", "")))
-        return f"{context.get('tag')!r} is no kind of step", nearest(str(context.get("tag")), known) or (
+        what = "step" if "do" in str(context.get("discriminator")) else "argument"
+        return f"{context.get('tag')!r} is no kind of {what}", nearest(str(context.get("tag")), known) or (
             f"there are: {', '.join(known)}"
         )
     if kind == "union_tag_not_found":
+        if "kind" in str(context.get("discriminator")):
+            return "an argument says with `kind` what it is", 'like {kind = "interface"}'
         return "a step says with `do` what it does", 'like {do = "handshake", on = "source"}'
     message = detail["msg"].removeprefix("Value error, ")
     if kind == "string_pattern_mismatch":
@@ -106,7 +109,7 @@ def _step_into(kind: Any, part: str | int) -> list[Any]:
         origin = get_origin(alternative)
         if isinstance(alternative, type) and issubclass(alternative, BaseModel):
             fields = {field.alias or name: field for name, field in alternative.model_fields.items()}
-            tag = alternative.model_fields.get("do")
+            tag = alternative.model_fields.get("do", alternative.model_fields.get("kind"))
             if tag is not None and get_origin(tag.annotation) is Literal and part in get_args(tag.annotation):
                 found.append(alternative)  # pydantic names the alternative of a union by its tag
             elif part in fields:

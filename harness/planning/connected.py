@@ -51,6 +51,7 @@ class ConnectedPlanner(RequestPlanner):
     def _question(self, step: PinHandshake, item: OpenObject, number: int) -> HandshakeData:
         accepting = item.peer.pin if item.peer is not None else item.pin
         protocol = self.names.protocol(step.protocol, accepting)
+        self.refuse_numbers("a pin_handshake step, whose arguments are numbers", protocol)
         return HandshakeData(protocol, step.argument1 + number, step.argument2).narrowed(self.sizes.kernel)
 
     def _pin_expected(

@@ -9,6 +9,7 @@ from harness.contract.prediction import Prediction
 from harness.language.model import (
     DataExpect,
     Handshake,
+    MadeExpect,
     OpenExpect,
     Pin,
     PinHandshakeExpect,
@@ -20,13 +21,22 @@ from harness.language.model import (
     Target,
     WaitInside,
 )
-from harness.language.model.target import NULL_PROTOCOL, UNKNOWN_PROTOCOL
+from harness.language.model.arguments import protocol_of
+from harness.language.model.target import NULL_PROTOCOL, PROTOCOL_WORDS, UNKNOWN_PROTOCOL
 from harness.language.model.values import length
 from harness.language.toml_problems import nearest
 from harness.planning.planned import ExpectedField, ExpectedValue, NotApplicable
 
 #: What stands for a protocol beside the target's own names and GUIDs.
-_PROTOCOL_WORDS = ("accepted", "unknown", "null")
+_PROTOCOL_WORDS = PROTOCOL_WORDS
+
+
+#: Words for a pin's first protocol with such an argument or answer.
+_BY_ARGUMENT = {
+    "interface": ("arguments", "interface"),
+    "pointer": ("arguments", "pointer"),
+    "answered_interface": ("answers", "interface"),
+}
 
 
 class MisspeltName(NotApplicable):
@@ -68,7 +78,7 @@ class Names:
         return pin
 
     def protocol(self, text: str, pin: Pin | None) -> uuid.UUID:
-        """A protocol by the target's name for it, by a GUID, or ``accepted``, ``unknown``, ``null``."""
+        """A protocol by the target's name for it, by a GUID, or by one of `PROTOCOL_WORDS`."""
         if text == "unknown":
             return UNKNOWN_PROTOCOL
         if text == "null":
@@ -79,6 +89,8 @@ class Names:
                 who = f"pin {pin.name} of target" if pin is not None else "target"
                 raise NotApplicable(f"{who} {self.target.name} accepts no protocol")
             return self.target.protocols[names[0]]
+        if text in _BY_ARGUMENT:
+            return self._by_argument(text, pin)
         if text in self.target.protocols:
             return self.target.protocols[text]
         try:
@@ -89,6 +101,19 @@ class Names:
             if near is not None:
                 raise MisspeltName(text, lacks, near) from None
             raise NotApplicable(lacks) from None
+
+    def _by_argument(self, word: str, pin: Pin | None) -> uuid.UUID:
+        """The first protocol that a pin accepts with an argument, or an answer, of a kind."""
+        part, kind = _BY_ARGUMENT[word]
+        for name in pin.accepts if pin is not None else self.target.protocols:
+            protocol = protocol_of(self.target.protocol_table[name])
+            if any(item.kind == kind for item in getattr(protocol, part)):
+                return protocol.guid
+        who = f"pin {pin.name} of target" if pin is not None else "target"
+        raise NotApplicable(
+            f"{who} {self.target.name} accepts no protocol with {'an' if kind[0] == 'i' else 'a'} {kind}"
+            f" among its {part} (protocols.*.{part[:-1]}1, protocols.*.{part[:-1]}2)"
+        )
 
 
 class Expectations:
@@ -128,7 +153,7 @@ class Expectations:
 
     def of(
         self,
-        expect: str | OpenExpect | DataExpect | SeenExpect | PinHandshakeExpect | RequestExpect,
+        expect: str | OpenExpect | DataExpect | MadeExpect | SeenExpect | PinHandshakeExpect | RequestExpect,
         pin: Pin | None,
         size: int = 32,
     ) -> tuple[ExpectedField, ...]:

@@ -14,8 +14,11 @@ from harness.language.model import (
     Behaviour,
     Cancel,
     Close,
+    Dereference,
     Device,
     Handshake,
+    Inspect,
+    Make,
     OpenDevice,
     OpenFilter,
     OpenPin,
@@ -23,6 +26,7 @@ from harness.language.model import (
     PinHandshake,
     PropertyGet,
     PropertySet,
+    Reference,
     Reset,
     Rule,
     Scenario,
@@ -34,6 +38,7 @@ from harness.language.model import (
     Step,
     Target,
     Unblock,
+    Vanish,
     Wait,
     WaitInside,
 )
@@ -108,6 +113,7 @@ class _Planner(ConnectedPlanner):
             self.index, self.step = index, step
             self._one(step)
         self.index = self.step = None
+        self.settle_all()
         steps, self.steps = tuple(self.steps), []
         self._clean_up()
         return Plan(self.scenario, steps, tuple(self.steps), self._spoils)
@@ -128,6 +134,14 @@ class _Planner(ConnectedPlanner):
                 self.share(step)
             case Handshake():
                 self.handshake(step)
+            case Make():
+                self.make(step)
+            case Inspect():
+                self.inspect(step)
+            case Reference() | Dereference():
+                self.reference(step)
+            case Vanish():
+                self.vanish(step)
             case Wait():
                 self.wait(step)
             case Cancel():
@@ -172,9 +186,11 @@ class _Planner(ConnectedPlanner):
 
     def _close(self, step: Close) -> None:
         item = self.objects[step.on]
+        self.before_close(item)
         if item.closed:
             self.add(f"forget the closed {step.on}", "CLOSE", side=item.side, slot=item.slot)
             del self.objects[step.on]
+            self.after_close(item)
             return
         if step.keep:
             flags = self.encoder.constant("STEP_KEEP")
@@ -183,6 +199,7 @@ class _Planner(ConnectedPlanner):
         else:
             self.add(f"close {step.on}", "CLOSE", side=item.side, slot=item.slot)
             del self.objects[step.on]
+            self.after_close(item)
         if item.peer is not None and item.peer.disturbed is None:
             item.peer.disturbed = PEER_CLOSED
         for flying in self.in_flight.values():
@@ -336,6 +353,7 @@ class _Planner(ConnectedPlanner):
         for flying in self.in_flight.values():
             flying.changed = reason
         self.own_filters.clear()
+        self.device_changed()
         self._device_gone = step.action in {"remove", "disable"}
         if self._device_gone:
             # What a pin was told to do to the kernel is not undone with the device.
@@ -355,6 +373,6 @@ class _Planner(ConnectedPlanner):
             ):
                 refs.append(shorthand(entry.connect_to).pin or entry.connect_to)
         for step in self.scenario.steps:
-            if isinstance(step, OpenPin | Behaviour | Reset | Unblock | Seen | WaitInside):
+            if isinstance(step, OpenPin | Make | Behaviour | Reset | Unblock | Seen | WaitInside):
                 refs.append(step.pin)
         return list({pin.id: pin for pin in map(self.names.pin, refs)}.values())

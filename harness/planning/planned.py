@@ -34,6 +34,8 @@ class Answer(StrEnum):
     """`kshs_seen`: what a callback saw."""
     PIN_HANDSHAKE = "pin_handshake"
     """`kshs_pin_handshake`: what KsPinHandshake gave."""
+    MADE = "made"
+    """`kshs_made`: what has become of a block or an interface."""
     PLAIN = "plain"
     """Nothing to be judged but that it was done."""
 

@@ -4,15 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from harness import ntstatus
 from harness.contract.callbacks import OpenObject
 from harness.contract.handshake_data import HandshakeData, handshake_size
-from harness.contract.prediction import Circumstances, ObjectKind, Prediction, Request, predict
+from harness.contract.prediction import (
+    Circumstances,
+    ObjectKind,
+    Prediction,
+    PredictionKind,
+    Request,
+    predict,
+)
 from harness.errors import UsageError
 from harness.language.model import Cancel, Handshake, Pin, Scenario, Side, Target, Wait
 from harness.language.model.values import length
-from harness.planning.builder import PlanBuilder
+from harness.planning.arguments import ArgumentPlanner
+from harness.planning.expectations import override
+from harness.planning.made import Handed, Taken
 from harness.planning.planned import Answer, ExpectedField, Sizes
 
 
@@ -42,13 +52,15 @@ class InFlight:
     tokens: tuple[int, ...]
     expected: Callable[[int, str | None], Expected]
     changed: str | None = None
+    handed: Handed = field(default_factory=Handed)
+    taken: tuple[Taken, ...] = ()
 
     def touches(self, item: OpenObject) -> bool:
         """Whether an object is one of its ends."""
         return any(end is item for end in self.ends)
 
 
-class RequestPlanner(PlanBuilder):
+class RequestPlanner(ArgumentPlanner):
     """Plans handshakes, and knows which of them are under way."""
 
     def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
@@ -56,18 +68,24 @@ class RequestPlanner(PlanBuilder):
         self.in_flight: dict[str, InFlight] = {}
         self._next_token = 0
 
-    def _request(self, step: Handshake, item: OpenObject, number: int = 0) -> Request:
-        """The request of one step; `number` counts those of its threads."""
+    def _hand(self, step: Handshake, item: OpenObject) -> tuple[HandshakeData, Handed]:
+        """What the requests of one step hold, with 0 in the place of pointers, and these."""
         pointer_size = self.sizes.of(step.route.side)
-        size = handshake_size(pointer_size)
-        data = HandshakeData(
-            self.names.protocol(step.protocol, item.pin), step.argument1 + number, step.argument2
-        )
         if step.input is not None:
-            padded = step.input + bytes(max(0, size - len(step.input)))
+            padded = step.input + bytes(max(0, handshake_size(pointer_size) - len(step.input)))
             unpacked = HandshakeData.unpack(padded, pointer_size)
             assert unpacked is not None
-            data = unpacked
+            return unpacked, self.hand(step, item, unpacked.protocol)
+        protocol = self.names.protocol(step.protocol, item.pin)
+        handed = self.hand(step, item, protocol)
+        return HandshakeData(protocol, *handed.numbers), handed
+
+    def _request(self, step: Handshake, data: HandshakeData, counted: int = 0) -> Request:
+        """The request of one step; `counted` is added to the first argument, for each of its threads."""
+        pointer_size = self.sizes.of(step.route.side)
+        size = handshake_size(pointer_size)
+        if step.input is None:
+            data = replace(data, argument1=data.argument1 + counted)
         return Request(
             data=data.narrowed(pointer_size),
             route=step.route,
@@ -91,8 +109,13 @@ class RequestPlanner(PlanBuilder):
             disturbed=item.disturbed,
         )
 
-    def _members(self, step: Handshake, item: OpenObject, request: Request) -> dict[str, int]:
+    def _members(
+        self, step: Handshake, item: OpenObject, request: Request, handed: Handed, taken: Taken, *more: str
+    ) -> dict[str, int]:
+        members, flags = self.argument_members(handed, taken)
         return {
+            **members,
+            "flags": sum(self.encoder.constant(flag) for flag in (*more, *flags)),
             "slot": item.slot,
             "route": self.route(step.route),
             "mode": self.encoder.constant(f"MODE_{request.mode.name}"),
@@ -113,11 +136,13 @@ class RequestPlanner(PlanBuilder):
             else:
                 self.in_flight[step.start] = flying
             return
-        request = self._request(step, item)
+        data, handed = self._hand(step, item)
+        taken = self.takers(step, item, data.protocol)
+        request = self._request(step, data)
         circumstances = self._circumstances(request, item)
         expected = self._expected(step, item, request, circumstances)
         self.add(
-            f"handshake {step.on} by {step.route.value} from {request.mode.value} mode",
+            f"handshake {step.on} by {step.route.value} from {request.mode.value} mode{handed.words}",
             "REQUEST",
             side=step.route.side,
             data=self._content(step, request, circumstances.pointer_size),
@@ -126,8 +151,9 @@ class RequestPlanner(PlanBuilder):
             prediction=expected.prediction,
             expected_fields=expected.expected_fields,
             doubtful=expected.doubtful,
-            members=self._members(step, item, request),
+            members=self._members(step, item, request, handed, taken),
         )
+        self.settle(handed, taken, step.repeat, _accepts(expected))
 
     def _expected(
         self, step: Handshake, item: OpenObject, request: Request, circumstances: Circumstances
@@ -135,6 +161,8 @@ class RequestPlanner(PlanBuilder):
         prediction = predict(request, circumstances)
         size = handshake_size(circumstances.pointer_size)
         expected_fields = self.expectations.of_request(step, prediction, item.pin, size)
+        if step.expect != "record" and _predicts_success(prediction):
+            expected_fields = override(self.answered(request.data.protocol), expected_fields)
         doubtful: tuple[str, ...] = ()
         if step.expect == "contract" and item.pin is not None:
             doubtful = self.target.places_of_protocol(item.pin, request.data.protocol)
@@ -145,7 +173,10 @@ class RequestPlanner(PlanBuilder):
 
     def _start(self, step: Handshake, item: OpenObject) -> InFlight:
         """Starts the requests of a step, one a thread, each with a token of its own."""
-        requests = tuple(self._request(step, item, number) for number in range(step.threads))
+        data, handed = self._hand(step, item)
+        takers = tuple(self.takers(step, item, data.protocol) for _ in range(step.threads))
+        counts = range(step.threads) if handed.counted else [0] * step.threads
+        requests = tuple(self._request(step, data, count) for count in counts)
         met = tuple(self._circumstances(request, item) for request in requests)
 
         def expected(number: int, changed: str | None) -> Expected:
@@ -153,19 +184,27 @@ class RequestPlanner(PlanBuilder):
             return self._expected(step, item, requests[number], circumstances)
 
         tokens = self.tokens(step.threads)
-        flying = InFlight(step.start or step.on, step.route.side, (item,), item, tokens, expected)
+        flying = InFlight(
+            step.start or step.on,
+            step.route.side,
+            (item,),
+            item,
+            tokens,
+            expected,
+            handed=handed,
+            taken=takers,
+        )
         for number, (token, request) in enumerate(zip(tokens, requests, strict=True)):
             self.add(
                 f"start handshake {step.on} by {step.route.value} from {request.mode.value} mode as"
-                f" {self.called(flying, number)}",
+                f" {self.called(flying, number)}{handed.words}",
                 "REQUEST",
                 side=step.route.side,
                 data=self._content(step, request, met[number].pointer_size),
                 answer=Answer.STARTED,
                 request=request,
                 token=token,
-                flags=self.encoder.constant("STEP_ASYNC"),
-                members=self._members(step, item, request),
+                members=self._members(step, item, request, handed, takers[number], "STEP_ASYNC"),
             )
         return flying
 
@@ -204,6 +243,9 @@ class RequestPlanner(PlanBuilder):
                 doubtful=expected.doubtful,
                 token=token,
             )
+            if flying.taken:
+                repeat = expected.request.repeat if expected.request is not None else 1
+                self.settle(flying.handed, flying.taken[number], repeat, _accepts(expected))
 
     def cancel(self, step: Cancel) -> None:
         """Cancels every request of a started step."""
@@ -219,3 +261,16 @@ class RequestPlanner(PlanBuilder):
             asked = flying.answerer.pin if flying.answerer is not None else None
             if asked is not None and asked.id == pin.id:
                 flying.changed = reason
+
+
+def _predicts_success(prediction: Prediction | None) -> bool:
+    return (
+        prediction is not None
+        and prediction.kind is PredictionKind.EXPECTED
+        and prediction.expected.get("answer") == ntstatus.SUCCESS
+    )
+
+
+def _accepts(expected: Expected) -> bool:
+    """Whether the contract says that the callback accepts the request."""
+    return _predicts_success(expected.prediction)

@@ -160,7 +160,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """One option for each kind, repeatable."""
     group = parser.getgroup("kshs", "KS handshake harness")
     for name, metavar, text in (
-        ("rule", "RULE", "only scenarios of this rule: H1 ... H10, characteristic"),
+        ("rule", "RULE", "only scenarios of this rule: H1 ... H10, arguments, characteristic"),
         ("route", "ROUTE", f"only scenarios that send by this route: {', '.join(ROUTES)}"),
         ("tag", "TAG", "only scenarios with this tag"),
         ("id", "PATTERN", "only scenarios whose whole id matches: length.input.*"),

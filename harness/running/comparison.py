@@ -9,6 +9,7 @@ contract is silent, the fields that are only put on record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from drivers.abi import load
@@ -31,6 +32,9 @@ _RECORDED = ("answer", "returned", "status", "information", "pending", "changed_
 _INSIDE = {"callback": ("count", "finished"), "state": ("changes_begun", "changes_ended")}
 _RECORDED_SEEN = ("count", "finished", "irql", "returned")
 _RECORDED_PIN_HANDSHAKE = ("returned", "out_written")
+_RECORDED_MADE = ("held", "references", "dereferences", "calls", "excess", "stale")
+#: Counts that explain another one.
+_COUNTS = {"held": ("references", "dereferences"), "excess": ("references", "dereferences")}
 #: What is said of the property request, and not of what the property holds.
 _OF_THE_REQUEST = frozenset({"answer", "completions"})
 _NOT_SHOWN = "not shown by this route"
@@ -68,13 +72,17 @@ def judge(planned: PlannedStep, block: StatusBlock) -> tuple[Comparison, ...]:
             return tuple(_report(planned, block, _RECORDED_SEEN))
         case Answer.PIN_HANDSHAKE:
             return tuple(_report(planned, block, _RECORDED_PIN_HANDSHAKE))
+        case Answer.MADE:
+            return tuple(_made(planned, block))
         case Answer.STARTED | Answer.PLAIN:
             return ()
 
 
-def decoded(planned: PlannedStep, block: StatusBlock) -> dict[str, int | str] | None:
-    """The structure inside a record's data, for `seen` and `pin_handshake` steps; else None."""
+def decoded(planned: PlannedStep, block: StatusBlock) -> Mapping[str, int | str | bool | None] | None:
+    """The structure inside a record's data, for `seen`, `pin_handshake` and `inspect` steps; else None."""
     encoder = Encoder(load())
+    if planned.answer is Answer.MADE:
+        return encoder.read_made(block.output)
     if planned.answer is Answer.SEEN:
         seen = encoder.read_seen(block.output)
         if seen is not None and isinstance(planned.step, WaitInside):
@@ -237,17 +245,7 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
     fields = decoded(planned, block)
     if fields is None:
         cs = load().cs
-        whole = cs.kshs_seen if planned.answer is Answer.SEEN else cs.kshs_pin_handshake
-        yield Comparison(
-            "data",
-            "the whole structure",
-            counted(len(block.output), "byte"),
-            False,
-            Rule.SETUP.value,
-            CLAUSES[Rule.SETUP],
-            expected_values=(len(whole),),
-            got_value=len(block.output),
-        )
+        yield _no_structure(block, len(cs.kshs_seen if planned.answer is Answer.SEEN else cs.kshs_pin_handshake))
         return
     expected_fields = tuple(
         wanted for wanted in planned.expected_fields if wanted.field not in _OF_THE_REQUEST
@@ -257,6 +255,52 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
         reason = planned.prediction.reason if planned.prediction is not None else "only recorded"
         for name in recorded:
             yield _characteristic(name, fields[name], reason)
+
+
+def _made(planned: PlannedStep, block: StatusBlock) -> Iterator[Comparison]:
+    """What has become of a block or an interface, with the counts where one of them is wrong."""
+    fields = decoded(planned, block)
+    if fields is None:
+        yield _no_structure(block, len(load().cs.kshs_made))
+        return
+    wanted = planned.expected_fields
+    if not fields["present"] and "present" not in {field.field for field in wanted}:
+        yield _characteristic("present", False, "no answer brought one")
+        return
+    unsure = tuple(field for field in wanted if fields[field.field] is None)
+    for field in unsure:
+        yield _characteristic(field.field, None, "this guest cannot say")
+    sure = tuple(field for field in wanted if field not in unsure)
+    for comparison in _compare(sure, fields, block):
+        more = _COUNTS.get(comparison.field)
+        if more is not None and not comparison.ok:
+            counts = ", ".join(counted(int(fields[name] or 0), name[:-1]) for name in more)
+            comparison = replace(comparison, got=f"{comparison.got} ({counts})")
+        elif comparison.field == "inside" and not comparison.ok:
+            comparison = replace(comparison, got=f"no: {_function(fields['outside'])} is elsewhere")
+        yield comparison
+    if not wanted:
+        for name in _RECORDED_MADE:
+            yield _characteristic(name, fields[name], "only recorded")
+
+
+def _function(index: int | str | None) -> str:
+    """A member of INTERFACE that holds a function, by its number in kshs_made."""
+    named = {0: "InterfaceReference", 1: "InterfaceDereference"}
+    return named.get(int(index or 0), f"function {int(index or 0) - 1} behind InterfaceDereference")
+
+
+def _no_structure(block: StatusBlock, size: int) -> Comparison:
+    return Comparison(
+        "data",
+        "the whole structure",
+        counted(len(block.output), "byte"),
+        False,
+        Rule.SETUP.value,
+        CLAUSES[Rule.SETUP],
+        expected_values=(size,),
+        got_value=len(block.output),
+    )
 
 
 # ---- fields -----------------------------------------------------------------------------------

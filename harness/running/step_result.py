@@ -16,8 +16,9 @@ from harness.results.record import Comparison, StepResult
 from harness.running import comparison as compare
 from harness.verdict import Verdict
 
-#: Rules by which a step is judged that goes by the target file: that it can be opened, and what it accepts.
-_BY_THE_FILE = frozenset({Rule.SETUP.value, Rule.H9.value})
+#: Rules by which a step is judged that goes by the target file: that it can be opened, what it accepts, and
+#: who owns its arguments.
+_BY_THE_FILE = frozenset({Rule.SETUP.value, Rule.H9.value, Rule.ARGUMENTS.value})
 
 
 def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepResult, StatusBlock | None]:

@@ -169,6 +169,10 @@ OPERATIONS = [
         "PROPERTY",
         "INFO",
         "SHARE",
+        "MAKE",
+        "INSPECT",
+        "REFERENCE",
+        "VANISH",
     )
 ] + [15, 99, 0xFFFFFFFF]
 

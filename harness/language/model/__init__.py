@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from harness.language.model.expect import (
     DataExpect,
+    MadeExpect,
     OpenExpect,
     PinHandshakeExpect,
     RequestExpect,
     SeenExpect,
 )
 from harness.language.model.format import Format
+from harness.language.model.made_steps import Dereference, Inspect, Make, Reference, Vanish
 from harness.language.model.scenario import Scenario
+from harness.language.model.step_base import StepBase
 from harness.language.model.steps import (
     IOCTL_KS_HANDSHAKE,
     Behaviour,
@@ -31,7 +34,6 @@ from harness.language.model.steps import (
     Share,
     Sleep,
     Step,
-    StepBase,
     Unblock,
     Wait,
     WaitInside,
@@ -46,9 +48,13 @@ __all__ = [
     "Cancel",
     "Close",
     "DataExpect",
+    "Dereference",
     "Device",
     "Format",
     "Handshake",
+    "Inspect",
+    "MadeExpect",
+    "Make",
     "Mode",
     "OpenDevice",
     "OpenExpect",
@@ -59,6 +65,7 @@ __all__ = [
     "PinHandshakeExpect",
     "PropertyGet",
     "PropertySet",
+    "Reference",
     "RequestExpect",
     "Reset",
     "Route",
@@ -76,6 +83,7 @@ __all__ = [
     "Strict",
     "Target",
     "Unblock",
+    "Vanish",
     "Wait",
     "WaitInside",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from harness.language.model.made_steps import Dereference, Inspect, Make, Reference, Vanish
 from harness.language.model.problem import Problem
 from harness.language.model.scenario import OPEN_PATTERN, Scenario
 from harness.language.model.steps import (
@@ -77,7 +78,7 @@ class Handle:
 
 def check(scenario: Scenario) -> list[Problem]:
     """Everything that is wrong with a scenario whatever target it runs on; empty if nothing is."""
-    problems = list(_references(scenario))
+    problems = [*_references(scenario), *_made(scenario)]
     if not problems:
         problems += [*_sides(scenario)[1], *_requests(scenario)]
     return problems
@@ -179,6 +180,35 @@ def _references(scenario: Scenario) -> Iterator[Problem]:
                 ("steps",),
                 f"nobody waits for the request {name!r}",
                 f'add {{do = "wait", request = "{name}"}}',
+            )
+
+
+def _made(scenario: Scenario) -> Iterator[Problem]:
+    """What is handed over, looked at or called was made, or taken, before; and has one name."""
+    known: set[str] = set()
+    for position, step in enumerate(scenario.steps):
+        here: tuple[str | int, ...] = ("steps", position)
+        used: list[tuple[str, tuple[str | int, ...]]] = []
+        if isinstance(step, Handshake):
+            used = [(name, (*here, "hand", index)) for index, name in enumerate(step.hand)]
+        elif isinstance(step, Inspect | Reference | Dereference | Vanish):
+            used = [(step.what, (*here, "what"))]
+        for name, path in used:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = (
+                    f"did you mean {near[0]!r}?" if near else 'a make step, or take = "...", gives the name'
+                )
+                yield Problem(path, f"nothing was made or taken under the name {name!r}", hint)
+        new = step.name if isinstance(step, Make) else step.take if isinstance(step, Handshake) else None
+        if new is not None:
+            if new in known:
+                path = (*here, "name" if isinstance(step, Make) else "take")
+                yield Problem(path, f"{new!r} is made or taken already", "give one of the two another name")
+            known.add(new)
+        if isinstance(step, Handshake) and step.take is not None and step.threads > 1:
+            yield Problem(
+                (*here, "take"), "each of several threads brings an answer of its own", "use one thread"
             )
 
 

@@ -104,6 +104,34 @@ class PinHandshakeExpect(Strict):
     argument2: Word | None = None
 
 
+class MadeExpect(Strict):
+    """What has become of a block or an interface, the client's own or the driver's."""
+
+    held: int | None = Field(
+        None, ge=0, description="references that the driver holds, or the client of a driver's interface"
+    )
+    references: int | None = Field(None, ge=0, description="calls of InterfaceReference")
+    dereferences: int | None = Field(None, ge=0, description="calls of InterfaceDereference")
+    excess: int | None = Field(None, ge=0, description="of these, those when nothing was held")
+    stale: int | None = Field(
+        None, ge=0, description="other calls when nothing was held and no request was under way with it"
+    )
+    calls: int | None = Field(None, ge=0, description="calls of its further functions")
+    strangers: int | None = Field(
+        None, ge=0, description="calls of a function of the client's with a Context that is none"
+    )
+    sent: int | None = Field(None, ge=0, description="requests that carried it")
+    accepted: int | None = Field(None, ge=0, description="those that were answered with success")
+    intact: bool | None = Field(None, description="whether its bytes and those around it are as they were")
+    present: bool | None = Field(None, description="of the driver's: whether an answer brought one")
+    readable: bool | None = Field(None, description="of the driver's: whether there is memory")
+    inside: bool | None = Field(
+        None, description="of the driver's: whether its functions are in the image of a driver of the device"
+    )
+    size: int | None = Field(None, ge=0, description="Size of the interface")
+    version: int | None = Field(None, ge=0, description="Version of the interface")
+
+
 def _word_or_table(value: Any) -> str:
     return "<word>" if isinstance(value, str) else "<table>"
 
@@ -131,6 +159,11 @@ InsideExpectation = Annotated[
     Discriminator(_word_or_table),
 ]
 """``inside`` (so many are, in time), ``record`` (put what was seen on record), or fields beside ``inside``"""
+MadeExpectation = Annotated[
+    Annotated[Literal["target", "record"], Tag("<word>")] | Annotated[MadeExpect, Tag("<table>")],
+    Discriminator(_word_or_table),
+]
+"""``target`` (what the target file says of it at this moment), ``record``, or fields beside ``target``"""
 SeenExpectation = Annotated[
     Annotated[Literal["record"], Tag("<word>")] | Annotated[SeenExpect, Tag("<table>")],
     Discriminator(_word_or_table),

@@ -10,7 +10,9 @@ from pydantic import Field, StringConstraints
 from harness.language.model.steps import Step
 from harness.language.model.values import Id, Rule, Strict
 
-ScenarioRule = Literal["H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "characteristic"]
+ScenarioRule = Literal[
+    "H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "arguments", "characteristic"
+]
 
 #: What `open` accepts: "filter", "source", "second = source", "source -> sink".
 OPEN_PATTERN = r"^\s*(?:([a-z][a-z0-9_]*)\s*=\s*)?([a-z][a-z0-9_]*)(?:\s*->\s*([a-z][a-z0-9_]*))?\s*$"
@@ -32,6 +34,11 @@ class Scenario(Strict):
         default_factory=list,
         description='objects to open first: "filter", a pin of the target by name, "second = source",'
         ' "source -> sink" (connected)',
+    )
+    arguments: Literal["exact", "marks"] = Field(
+        "exact",
+        description="marks: the numbers of its handshakes only tell one from another, and where a protocol"
+        " takes pointers, these are handed over in their place; exact: then the scenario is skipped",
     )
     timeout_ms: int = Field(10_000, ge=1, le=600_000, description="for each step that names none")
     steps: list[Step] = Field(min_length=1, max_length=200)

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import Field
 
 from harness.language.model.expect import (
     DataExpectation,
@@ -16,8 +15,10 @@ from harness.language.model.expect import (
     RequestExpectation,
     SeenExpectation,
 )
+from harness.language.model.made_steps import Dereference, Inspect, Make, Reference, Vanish
+from harness.language.model.step_base import PinRef, StepBase
 from harness.language.model.values import (
-    NAME_PATTERN,
+    ArgumentValue,
     Buffer,
     Dword,
     Guid,
@@ -35,38 +36,6 @@ from harness.language.model.values import (
 
 #: IOCTL_KS_HANDSHAKE (rule H1).
 IOCTL_KS_HANDSHAKE = 0x002F001F
-
-
-def _pin_ref(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("name a pin of the target, or give its id")
-    if isinstance(value, str) and not re.fullmatch(NAME_PATTERN, value):
-        raise ValueError(f"{value!r} is no name of a pin")
-    if isinstance(value, int) and not 0 <= value <= 0xFFFFFFFE:
-        raise ValueError(f"{value} is no pin id")
-    return value
-
-
-PinRef = Annotated[
-    int | str,
-    BeforeValidator(_pin_ref),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": NAME_PATTERN}]}
-    ),
-]
-"""A pin of the target by its name there, or by its id."""
-
-
-class StepBase(Strict):
-    """What all kinds have in common."""
-
-    note: str | None = Field(None, max_length=400, description="why this step is here, for people")
-    timeout_ms: int | None = Field(
-        None,
-        ge=1,
-        le=600_000,
-        description="after which the step is hung, for each request of repeat; the scenario's by default",
-    )
 
 
 class OpenFilter(StepBase):
@@ -145,11 +114,23 @@ class Handshake(StepBase):
     mode: Mode | None = Field(None, description="requestor mode of the kernel routes; kernel by default")
     protocol: str = Field(
         "accepted",
-        description="a protocol of the target by name, a GUID, or accepted (the pin's first), unknown"
-        " (nobody's), null (all zero)",
+        description="a protocol of the target by name, a GUID, or accepted (the pin's first), interface and"
+        " pointer (its first with such an argument), answered_interface (its first that answers one),"
+        " unknown (nobody's), null (all zero)",
     )
-    argument1: Word = 0
-    argument2: Word = 0
+    argument1: ArgumentValue = Field(
+        "default",
+        description="a number, or default: what the protocol wants there, 0 where it wants a number",
+    )
+    argument2: ArgumentValue = "default"
+    hand: list[Name] = Field(
+        default_factory=list,
+        max_length=2,
+        description="what make steps made, each as the argument that it was made for",
+    )
+    take: Name | None = Field(
+        None, description="what later steps call the interface or block of the driver's that comes back"
+    )
     input: HexBytes | None = Field(None, max_length=65536, description="raw input instead of these three")
     in_length: Length = "size"
     out_length: Length = "size"
@@ -340,6 +321,11 @@ Step = Annotated[
     | Close
     | Share
     | Handshake
+    | Make
+    | Inspect
+    | Reference
+    | Dereference
+    | Vanish
     | Wait
     | Cancel
     | PropertyGet

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints
 
+from harness.language.model.arguments import Protocol, ProtocolEntry, check_protocol, protocol_of
 from harness.language.model.format import (
     STANDARD_INTERFACE,
     STANDARD_MEDIUM,
@@ -23,7 +24,7 @@ from harness.language.model.values import Guid, Name, Strict, Word
 UNKNOWN_PROTOCOL = uuid.UUID("6b2f7aff-52d3-4c0e-9e1b-0b9c1b7d5a01")
 NULL_PROTOCOL = uuid.UUID(int=0)
 #: Names that every scenario may use whatever the target calls its own.
-PROTOCOL_WORDS = ("accepted", "unknown", "null")
+PROTOCOL_WORDS = ("accepted", "unknown", "null", "interface", "pointer", "answered_interface")
 
 
 class Answer(Strict):
@@ -71,7 +72,11 @@ class Target(Strict):
         STANDARD_INTERFACE, description="KSPIN_INTERFACE; standard streaming by default"
     )
     medium: Identifier = Field(STANDARD_MEDIUM, description="KSPIN_MEDIUM; the standard one by default")
-    protocols: dict[Name, Guid] = Field(default_factory=dict)
+    protocol_table: dict[Name, ProtocolEntry] = Field(
+        default_factory=dict,
+        alias="protocols",
+        description="each by its GUID, or a table that says also what its arguments are",
+    )
     pin: list[Pin] = Field(min_length=1, max_length=64)
 
     def find_pin(self, ref: int | str) -> Pin | None:
@@ -104,6 +109,19 @@ class Target(Strict):
     def asks(self, pin: Pin) -> bool:
         """Whether the file leaves a pin's format to the pin."""
         return pin.format is None and self.format is None
+
+    @property
+    def protocols(self) -> dict[str, uuid.UUID]:
+        """The GUIDs of the protocols by name."""
+        return {name: protocol_of(entry).guid for name, entry in self.protocol_table.items()}
+
+    def protocol(self, guid: uuid.UUID) -> tuple[str, Protocol] | None:
+        """What the file says of a protocol, with its name; None of one that it does not name."""
+        for name, entry in self.protocol_table.items():
+            protocol = protocol_of(entry)
+            if protocol.guid == guid:
+                return name, protocol
+        return None
 
     def protocol_name(self, protocol: uuid.UUID) -> str | None:
         """What the target calls a protocol, None for one that it does not name."""
@@ -138,6 +156,8 @@ def check_target(target: Target) -> list[Problem]:
 
 
 def _disagreements(target: Target) -> Iterator[Problem]:
+    for name, entry in target.protocol_table.items():
+        yield from check_protocol(name, protocol_of(entry))
     for word in target.protocols:
         if word in PROTOCOL_WORDS:
             yield Problem(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import uuid
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
 
@@ -107,6 +107,34 @@ Word = Annotated[
     ),
 ]
 """64 bits, written as a number or, beyond what TOML's integers hold, as ``"0x..."``."""
+
+
+#: What stands in the place of an argument that a scenario leaves to the protocol.
+DEFAULT_ARGUMENT = "default"
+
+
+def _argument(value: Any) -> Any:
+    return value if value == DEFAULT_ARGUMENT else _word(value)
+
+
+def _in_argument(value: int | str) -> int | str:
+    return value if isinstance(value, str) else _in_word(value)
+
+
+ArgumentValue = Annotated[
+    int | Literal["default"],
+    BeforeValidator(_argument),
+    AfterValidator(_in_argument),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer"},
+                {"type": "string", "pattern": "^(0[xX][0-9A-Fa-f]{1,16}|default)$"},
+            ]
+        }
+    ),
+]
+"""An argument of a handshake: a `Word`, or ``default``: what the protocol wants."""
 
 
 def _in_dword(value: int) -> int:

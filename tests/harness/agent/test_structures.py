@@ -30,7 +30,7 @@ def test_every_structure_reads_as_cstruct_reads_it(name: str, data: Any) -> None
 
 
 def _bytes(value: Any) -> bytes:
-    return bytes(value) if isinstance(value, list) else bytes(value.dumps())
+    return bytes(value.dumps())
 
 
 def test_what_is_left_out_is_zero_and_nothing_else_is_taken() -> None:

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from drivers.abi import load
+from harness.agent.encode import Encoder
 from harness.bench.figures import KEYS, Figure, Point, Workers, document, goals
 from harness.bench.floor import bare_command
+from harness.bench.guest import Steps
 from harness.bench.plot import svg
 from harness.bench.suite import first_send, pss_mib
 from harness.commands.bench import tables
+from harness.errors import HarnessError
+from harness.language import target
 
 MET = {
     "first_request_s": 3.0,
@@ -31,6 +36,14 @@ FLAT = [Point(100, 1, 0.1, 90.0), Point(1_000, 1, 1.3, 106.0)]
 
 def met(medians: dict[str, float], series: list[Point] = FLAT) -> dict[str, bool]:
     return {goal.name: goal.met for goal in goals(medians, series)}
+
+
+def test_a_callback_that_follows_its_arguments_is_not_measured_with_numbers() -> None:
+    clock = target.load(Path(__file__).resolve().parents[3] / "examples" / "clock" / "clock.toml")
+    with pytest.raises(HarnessError, match="pin source of clock accepts no protocol of numbers"):
+        Steps.make(Encoder(load()), clock, 8)
+    avshs, _ = target.find("avshs")
+    assert Steps.make(Encoder(load()), avshs, 8).request
 
 
 def test_a_figure_knows_its_spread() -> None:

@@ -267,7 +267,7 @@ def test_the_catalogue_loads_and_covers_every_rule() -> None:
     located = load_all([scenario_file.CATALOGUE])
     assert len(located) >= 150
     rules = {rule.value for item in located for rule in item.scenario.rules}
-    assert rules == {*(f"H{number}" for number in range(1, 11)), "characteristic"}
+    assert rules == {*(f"H{number}" for number in range(1, 11)), "arguments", "characteristic"}
     routes = {step.route for item in located for step in item.scenario.steps if isinstance(step, Handshake)}
     assert routes == set(Route)
 
@@ -288,7 +288,7 @@ def test_the_documented_examples_are_good(write: Write) -> None:
     examples = [
         block for block in re.findall(r"```toml\n(.+?)```", text, re.DOTALL) if "[[scenario]]" in block
     ]
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         head = "" if example.startswith("schema") else "schema = 1\n"
         assert load(write(head + example))

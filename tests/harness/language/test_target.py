@@ -150,4 +150,4 @@ def test_the_documented_examples_are_good(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "scenarios.md").read_text("utf-8")
     examples = [block for block in re.findall(r"```toml\n(.+?)```", text, re.DOTALL) if "[[pin]]" in block]
     names = [target.load(write(tmp_path, example)).name for example in examples]
-    assert names == ["bridge", "camera"]
+    assert names == ["bridge", "camera", "clock"]
