@@ -180,6 +180,7 @@ typedef struct ksc_attempt {
 ksc_attempt *ksc_attempt_create(const ksc_request *request, PDEVICE_OBJECT device);
 void ksc_attempt_retire(ksc_attempt *attempt);      /* completed: freed after some others have been */
 void ksc_attempts_init(void);
+void ksc_attempts_fill(void);                       /* with spares, where none was retired yet */
 void ksc_attempts_stop(void);
 
 /* ---- request.c ------------------------------------------------------------- */
@@ -256,6 +257,12 @@ void ksc_cancel_step(ksc_call *call);
 /* ---- inside.c: WAIT_INSIDE ----------------------------------------------------------- */
 
 void ksc_inside_step(ksc_call *call);
+
+/* ---- counters.c, heap.c: COUNTERS ------------------------------------------------------- */
+
+void ksc_counters_step(ksc_call *call);
+/* Wine: blocks and bytes of the heap that is the pool.  FALSE: it cannot be walked. */
+BOOLEAN ksc_heap_count(uint32_t *blocks, uint64_t *bytes);
 
 /* ---- open.c, share.c, property.c, step.c, record.c, secure.c ---------------------------- */
 

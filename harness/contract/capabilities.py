@@ -216,7 +216,7 @@ def _implied(scenario: Scenario) -> Iterator[str]:
             yield "native-pin-open"
         elif isinstance(step, Device) and step.action != "remove":
             yield "pnp-restart"
-        elif step.do in {"behaviour", "seen", "wait_inside", "reset", "unblock", "pin_handshake"}:
+        elif step.do in {"behaviour", "seen", "wait_inside", "reset", "unblock", "pin_handshake", "counters"}:
             yield "client"
             if isinstance(step, Behaviour) and _takes_long(step):
                 yield "slow-callbacks"

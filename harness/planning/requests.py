@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from harness.contract.callbacks import OpenObject
 from harness.contract.handshake_data import HandshakeData, handshake_size
-from harness.contract.prediction import Circumstances, ObjectKind, Prediction, Request, predict
+from harness.contract.prediction import Callback, Circumstances, ObjectKind, Prediction, Request, predict
 from harness.errors import UsageError
 from harness.language.model import Cancel, Handshake, Pin, Scenario, Side, Target, Wait
 from harness.language.model.values import length
@@ -25,6 +25,7 @@ class Expected:
     prediction: Prediction | None = None
     request: Request | None = None
     doubtful: tuple[str, ...] = ()
+    callback: Callback | None = None
 
 
 @dataclass(slots=True)
@@ -126,6 +127,7 @@ class RequestPlanner(PlanBuilder):
             prediction=expected.prediction,
             expected_fields=expected.expected_fields,
             doubtful=expected.doubtful,
+            callback=expected.callback,
             members=self._members(step, item, request),
         )
 
@@ -138,7 +140,9 @@ class RequestPlanner(PlanBuilder):
         doubtful: tuple[str, ...] = ()
         if step.expect == "contract" and item.pin is not None:
             doubtful = self.target.places_of_protocol(item.pin, request.data.protocol)
-        return Expected(Answer.REQUEST, expected_fields, prediction, request, doubtful)
+        return Expected(
+            Answer.REQUEST, expected_fields, prediction, request, doubtful, circumstances.callback
+        )
 
     def _content(self, step: Handshake, request: Request, pointer_size: int) -> bytes:
         return step.input if step.input is not None else request.data.pack(pointer_size)
@@ -202,6 +206,7 @@ class RequestPlanner(PlanBuilder):
                 prediction=expected.prediction,
                 expected_fields=expected.expected_fields,
                 doubtful=expected.doubtful,
+                callback=expected.callback,
                 token=token,
             )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from drivers.abi import load
 from harness import ntstatus
-from harness.agent.encode import Encoder
+from harness.agent.encode import Counters, Encoder
 from harness.agent.status_block import Outcome, RecordFlag, StatusBlock
 from harness.contract.prediction import PredictionKind, Request
 from harness.language.model import WaitInside
@@ -22,6 +22,7 @@ from harness.language.model.values import Buffer, Route, Rule, State
 from harness.planning.planned import Answer, ExpectedField, ExpectedValue, PlannedStep
 from harness.results.record import Comparison
 from harness.rules import CLAUSES
+from harness.running import disclosure
 from vm.words import counted
 
 _STATUS_FIELDS = frozenset({"answer", "returned", "status"})
@@ -30,7 +31,9 @@ _WORD_FIELDS = frozenset({"argument1", "argument2"})
 _RECORDED = ("answer", "returned", "status", "information", "pending", "changed_bytes")
 #: By what a `wait_inside` step waits for: what has begun, and what of it has ended.
 _INSIDE = {"callback": ("count", "finished"), "state": ("changes_begun", "changes_ended")}
-_RECORDED_SEEN = ("count", "finished", "irql", "returned")
+_RECORDED_SEEN = ("count", "finished", "irql", "returned", "aliased")
+#: The same where the addresses that the caller gave are known.
+_RECORDED_ADDRESSES = ("in_callers", "out_callers")
 _RECORDED_PIN_HANDSHAKE = ("returned", "out_written")
 #: What is said of the property request, and not of what the property holds.
 _OF_THE_REQUEST = frozenset({"answer", "completions"})
@@ -60,7 +63,7 @@ def judge(planned: PlannedStep, block: StatusBlock) -> tuple[Comparison, ...]:
             return tuple(_report(planned, block, _RECORDED_SEEN))
         case Answer.PIN_HANDSHAKE:
             return tuple(_report(planned, block, _RECORDED_PIN_HANDSHAKE))
-        case Answer.STARTED | Answer.PLAIN:
+        case Answer.STARTED | Answer.PLAIN | Answer.COUNTERS:
             return ()
 
 
@@ -78,6 +81,11 @@ def decoded(planned: PlannedStep, block: StatusBlock) -> dict[str, int | str] | 
     return None
 
 
+def counters(block: StatusBlock) -> Counters | None:
+    """What the client counted, None where the record does not hold all of it."""
+    return Encoder(load()).read_counters(block.output)
+
+
 # ---- requests ---------------------------------------------------------------------------------
 
 
@@ -91,9 +99,24 @@ def _request(planned: PlannedStep, block: StatusBlock) -> Iterator[Comparison]:
         for name in _RECORDED:
             if name not in judged:
                 yield _characteristic(name, fields.get(name), reason)
+    yield from _after_a_failure(planned, block, fields, judged)
+    yield from disclosure.judge(planned, block)
     if planned.request is not None:
         yield from invariants(planned.request, block)
         yield from _repeats(planned, planned.request, block)
+
+
+def _after_a_failure(
+    planned: PlannedStep, block: StatusBlock, fields: Mapping[str, Any], judged: set[str]
+) -> Iterator[Comparison]:
+    """Information and output of a request that a callback declined: nobody lays them down."""
+    prediction = planned.prediction
+    if prediction is None or prediction.kind is not PredictionKind.EXPECTED or not judged:
+        return
+    if Rule.H9 in prediction.rules and ntstatus.is_error(block.answer):
+        for name in ("information", "changed_bytes"):
+            if name not in judged:
+                yield _characteristic(name, fields.get(name), "the contract speaks of them on success alone")
 
 
 def _repeats(planned: PlannedStep, request: Request, block: StatusBlock) -> Iterator[Comparison]:
@@ -188,7 +211,7 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
         if planned.prediction is not None and planned.prediction.kind is PredictionKind.CHARACTERISTIC:
             yield _characteristic("answer", block.answer, planned.prediction.reason)
         return
-    fields = decoded(planned, block)
+    fields = block.seen if block.seen is not None else decoded(planned, block)
     if fields is None:
         yield Comparison(
             "data",
@@ -207,6 +230,9 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
         reason = planned.prediction.reason if planned.prediction is not None else "only recorded"
         for name in recorded:
             yield _characteristic(name, fields[name], reason)
+    for name in _RECORDED_ADDRESSES:
+        if name in fields:
+            yield _characteristic(name, fields[name], "whether the callback gets the caller's own buffers")
 
 
 # ---- fields -----------------------------------------------------------------------------------
