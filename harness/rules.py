@@ -67,8 +67,8 @@ CLAUSES: dict[Rule, str] = {
     ),
     Rule.IO: (
         "Whatever a request answers, it is completed once, at the caller's IRQL, with a final "
-        "status that the call and the IRP agree on, and nothing is written outside the output "
-        "buffer (docs/scenarios.md)"
+        "status that the call and the IRP agree on; nothing is written outside the output buffer, "
+        "no memory of others into it, and nothing that was taken for it is kept (docs/scenarios.md)"
     ),
     Rule.SETUP: "The scenario's preparation must work before anything can be said",
     Rule.EXPECTATION: "The scenario itself asks for it",

@@ -231,6 +231,8 @@ typedef struct kshs_record {
     uint64_t thread;                /* that sent the request */
     uint32_t repeats;               /* requests sent */
     uint32_t data_length;           /* output bytes that follow: min(out_length, KSHS_KEEP_BYTES); PROPERTY: Information */
+    uint64_t in_pointer;            /* REQUEST by a kernel route: the buffers as they were told to the driver */
+    uint64_t out_pointer;
 } kshs_record;
 
 /* ---- what handshakes point at --------------------------------------------- */
@@ -364,5 +366,45 @@ typedef struct kshs_pin_handshake { /* what KsPinHandshake gave the source pin *
     uint64_t duration_ns;
     kshs_handshake answer;
 } kshs_pin_handshake;
+
+/* ---- what is held: COUNTERS ----------------------------------------------- */
+#define KSHS_OP_COUNTERS 24         /* kernel: counts what drivers hold just now.  slot: whose file object and devices,
+                                       or KSHS_NO_SLOT; out_length: room for the answer, kshs_counters and then
+                                       `uses` kshs_pool_use */
+
+#define KSHS_COUNTED_POOL 1         /* all kshs_pool_use are there */
+#define KSHS_COUNTED_TAGS 2         /* they are one a pool tag, without the client's own; else one of the whole pool */
+#define KSHS_COUNTED_HANDLES 4
+#define KSHS_COUNTED_FILE 8
+#define KSHS_COUNTED_DEVICE 16
+#define KSHS_COUNTED_CLASS 32       /* the class driver is the reference one, and has told */
+
+/* What the reference class driver counts itself for the object behind a file object (Wine only), METHOD_BUFFERED:
+ * who is inside, that is who keeps it from being finished, and who keeps its memory.  The asker is inside, too. */
+#define IOCTL_KSHS_HELD 0x2F3FE4    /* out: kshs_held */
+
+typedef struct kshs_held {
+    uint32_t object_inside;
+    uint32_t object_references;
+    uint32_t device_inside;
+    uint32_t device_references;
+} kshs_held;
+
+typedef struct kshs_counters {
+    uint32_t counted;               /* KSHS_COUNTED_*: what of this proved itself */
+    uint32_t handles;               /* open ones of the process that drivers live in */
+    uint64_t file_references;       /* to the slot's file object, that of this very question left out */
+    uint64_t device_references;     /* to the device at the top of its stack */
+    uint64_t base_references;       /* to the device that the file object is of */
+    kshs_held held;
+    uint32_t uses;
+    uint32_t reserved;
+} kshs_counters;
+
+typedef struct kshs_pool_use {
+    uint32_t tag;                   /* 0: of all together */
+    uint32_t blocks;                /* allocated and not freed */
+    uint64_t bytes;
+} kshs_pool_use;
 
 #endif

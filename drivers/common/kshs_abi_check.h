@@ -31,11 +31,12 @@ KSHS_ASSERT_OFFSET(kshs_step, timeout_ms, 64);
 KSHS_ASSERT_OFFSET(kshs_step, data_length, 76);
 KSHS_ASSERT_OFFSET(kshs_step, guid, 80);
 
-KSHS_ASSERT(sizeof(kshs_record) == 88);
+KSHS_ASSERT(sizeof(kshs_record) == 104);
 KSHS_ASSERT_OFFSET(kshs_record, information, 32);
 KSHS_ASSERT_OFFSET(kshs_record, irql_after, 52);
 KSHS_ASSERT_OFFSET(kshs_record, begin_ns, 56);
 KSHS_ASSERT_OFFSET(kshs_record, data_length, 84);
+KSHS_ASSERT_OFFSET(kshs_record, out_pointer, 96);
 
 KSHS_ASSERT(sizeof(kshs_client_version) == 32);
 KSHS_ASSERT(sizeof(kshs_behaviour) == 32);
@@ -51,6 +52,11 @@ KSHS_ASSERT(sizeof(kshs_make) == 80);
 KSHS_ASSERT(sizeof(kshs_make) == 16 + 8 * KSHS_MAX_FUNCTIONS);
 KSHS_ASSERT(sizeof(kshs_made) == 72);
 KSHS_ASSERT_OFFSET(kshs_made, held, 32);
+KSHS_ASSERT(sizeof(kshs_held) == 16);
+KSHS_ASSERT(sizeof(kshs_counters) == 56);
+KSHS_ASSERT_OFFSET(kshs_counters, file_references, 8);
+KSHS_ASSERT_OFFSET(kshs_counters, uses, 48);
+KSHS_ASSERT(sizeof(kshs_pool_use) == 16);
 
 /* A frame carries a whole step or record with the most data allowed. */
 KSHS_ASSERT(sizeof(kshs_step) + KSHS_MAX_DATA <= KSHS_MAX_PAYLOAD);
@@ -62,6 +68,7 @@ KSHS_ASSERT(KSHS_KEEP_BYTES <= KSHS_BUFFER_SIZE);
 KSHS_ASSERT(IOCTL_KSHS_STEP == CTL_CODE(KSHS_CLIENT_DEVICE_TYPE, 0x800, METHOD_BUFFERED, FILE_ANY_ACCESS));
 KSHS_ASSERT(IOCTL_KSHS_VERSION == CTL_CODE(KSHS_CLIENT_DEVICE_TYPE, 0x801, METHOD_BUFFERED, FILE_ANY_ACCESS));
 KSHS_ASSERT(IOCTL_KSHS_MAKE_PIN == CTL_CODE(0x2F, 0xFF8, METHOD_BUFFERED, FILE_ANY_ACCESS));
+KSHS_ASSERT(IOCTL_KSHS_HELD == CTL_CODE(0x2F, 0xFF9, METHOD_BUFFERED, FILE_ANY_ACCESS));
 #endif
 
 #endif

@@ -124,6 +124,33 @@ void ksc_attempt_retire(ksc_attempt *attempt)
         free_attempt(oldest);
 }
 
+/* As many as ever: for a count that is to tell what others keep, and not how much of this ring was filled. */
+void ksc_attempts_fill(void)
+{
+    ULONG i;
+
+    for (i = 0; i < RETIRED; i++) {
+        ksc_attempt *spare = kshs_zalloc(sizeof *spare, KSC_TAG);
+        KIRQL irql;
+
+        if (!spare)
+            return;
+        spare->irp = IoAllocateIrp(1 + KSC_STACK_GUARDS, FALSE);
+        if (!spare->irp) {
+            ExFreePoolWithTag(spare, KSC_TAG);
+            return;
+        }
+        KeAcquireSpinLock(&retired.lock, &irql);
+        if (!retired.ring[i]) {
+            retired.ring[i] = spare;
+            spare = NULL;
+        }
+        KeReleaseSpinLock(&retired.lock, irql);
+        if (spare)
+            free_attempt(spare);
+    }
+}
+
 void ksc_attempts_stop(void)
 {
     ULONG i;

@@ -183,6 +183,7 @@ typedef struct ksc_attempt {
 ksc_attempt *ksc_attempt_create(const ksc_request *request, PDEVICE_OBJECT device);
 void ksc_attempt_retire(ksc_attempt *attempt);      /* completed: freed after some others have been */
 void ksc_attempts_init(void);
+void ksc_attempts_fill(void);                       /* with spares, where none was retired yet */
 void ksc_attempts_stop(void);
 
 /* ---- request.c ------------------------------------------------------------- */
@@ -277,6 +278,11 @@ NTSTATUS ksc_made_arguments(ksc_context *context, const kshs_step *step, uint8_t
 void ksc_made_release(ksc_parameters *p);
 void ksc_made_carry(const ksc_parameters *p);           /* around each IRP */
 void ksc_made_back(ksc_request *request, BOOLEAN accepted);
+/* ---- counters.c, heap.c: COUNTERS ------------------------------------------------------- */
+
+void ksc_counters_step(ksc_call *call);
+/* Wine: blocks and bytes of the heap that is the pool.  FALSE: it cannot be walked. */
+BOOLEAN ksc_heap_count(uint32_t *blocks, uint64_t *bytes);
 
 /* ---- open.c, share.c, property.c, step.c, record.c, secure.c ---------------------------- */
 

@@ -156,6 +156,7 @@ static NTSTATUS send_make_pin(ksc_call *call, ksc_object *object, const UNICODE_
             call->record.changed_bytes = 0;
             call->record.changed_first = call->record.changed_last = KSC_NONE;
             call->record.data_length = 0;
+            call->record.in_pointer = call->record.out_pointer = 0;
             status = (NTSTATUS)request->record.status;
         }
         ksc_request_finish(request);

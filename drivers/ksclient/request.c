@@ -510,6 +510,8 @@ NTSTATUS ksc_request_send(ksc_request *request)
         record.duration_ns = duration;
         record.thread = (uint64_t)(ULONG_PTR)PsGetCurrentThreadId();
         record.repeats = i + 1;
+        record.in_pointer = (uint64_t)(ULONG_PTR)request->in.pointer;
+        record.out_pointer = (uint64_t)(ULONG_PTR)request->result->pointer;
         ksc_buffer_arm(&request->in);
         if (request->result != &request->in)
             ksc_buffer_arm(request->result);

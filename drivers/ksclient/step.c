@@ -122,6 +122,15 @@ static NTSTATUS check_inside(const kshs_step *step, uint32_t data_bytes)
     return step->timeout_ms && step->repeat >= step->timeout_ms ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
 }
 
+static NTSTATUS check_counters(const kshs_step *step, uint32_t data_bytes)
+{
+    if ((step->slot != KSHS_NO_SLOT && !is_slot(step->slot)) || data_bytes)
+        return STATUS_INVALID_PARAMETER;
+    if (step->out_length < sizeof(kshs_counters) + sizeof(kshs_pool_use) || step->out_length > KSHS_MAX_DATA)
+        return STATUS_INVALID_BUFFER_SIZE;
+    return STATUS_SUCCESS;
+}
+
 static uint32_t flags_of(uint32_t op)
 {
     switch (op) {
@@ -162,6 +171,8 @@ static NTSTATUS check(const kshs_step *step, uint32_t data_bytes)
     case KSHS_OP_REFERENCE:
     case KSHS_OP_VANISH:
         return ksc_made_check(step, (const uint8_t *)(step + 1));
+    case KSHS_OP_COUNTERS:
+        return check_counters(step, data_bytes);
     case KSHS_OP_CLOSE:
     case KSHS_OP_SHARE:
         return is_slot(step->slot) && !data_bytes ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
@@ -189,6 +200,8 @@ static uint32_t answer_bytes(const kshs_step *step)
         return KSHS_KEEP_BYTES;
     case KSHS_OP_WAIT_INSIDE:
         return sizeof(kshs_seen);
+    case KSHS_OP_COUNTERS:
+        return step->out_length;
     case KSHS_OP_PROPERTY:
         return step->out_length ? step->out_length : step->data_length - step->in_length;
     default:
@@ -230,6 +243,9 @@ static void run(ksc_job *job)
     case KSHS_OP_REFERENCE:
     case KSHS_OP_VANISH:
         ksc_made_step(call);
+        break;
+    case KSHS_OP_COUNTERS:
+        ksc_counters_step(call);
         break;
     default:
         ksc_call_refuse(call, STATUS_INVALID_DEVICE_REQUEST);

@@ -44,6 +44,7 @@ static const layout_member record_members[] = {
     M(kshs_record, information), M(kshs_record, changed_bytes), M(kshs_record, changed_first),
     M(kshs_record, changed_last), M(kshs_record, irql_after), M(kshs_record, begin_ns),
     M(kshs_record, duration_ns), M(kshs_record, thread), M(kshs_record, repeats), M(kshs_record, data_length),
+    M(kshs_record, in_pointer), M(kshs_record, out_pointer),
 };
 static const layout_member client_version_members[] = {
     M(kshs_client_version, abi_version), M(kshs_client_version, pointer_size),
@@ -66,6 +67,18 @@ static const layout_member seen_members[] = {
 static const layout_member pin_handshake_members[] = {
     M(kshs_pin_handshake, returned), M(kshs_pin_handshake, out_written), M(kshs_pin_handshake, duration_ns),
     M(kshs_pin_handshake, answer),
+};
+static const layout_member held_members[] = {
+    M(kshs_held, object_inside), M(kshs_held, object_references), M(kshs_held, device_inside),
+    M(kshs_held, device_references),
+};
+static const layout_member counters_members[] = {
+    M(kshs_counters, counted), M(kshs_counters, handles), M(kshs_counters, file_references),
+    M(kshs_counters, device_references), M(kshs_counters, base_references), M(kshs_counters, held), M(kshs_counters, uses),
+    M(kshs_counters, reserved),
+};
+static const layout_member pool_use_members[] = {
+    M(kshs_pool_use, tag), M(kshs_pool_use, blocks), M(kshs_pool_use, bytes),
 };
 
 static const layout_member make_members[] = {
@@ -99,6 +112,9 @@ static const struct {
     S(kshs_handshake, handshake_members),
     S(kshs_seen, seen_members),
     S(kshs_pin_handshake, pin_handshake_members),
+    S(kshs_held, held_members),
+    S(kshs_counters, counters_members),
+    S(kshs_pool_use, pool_use_members),
 };
 
 #define LAYOUT_TEXT_SIZE 4096

@@ -143,6 +143,8 @@ static uint32_t answer_size(const kshs_step *step)
 
     if (step->op == KSHS_OP_PROPERTY)   /* without out_length the property data says it */
         data = step->out_length ? step->out_length : step->data_length;
+    else if (step->op == KSHS_OP_COUNTERS)
+        data = step->out_length;
     return (uint32_t)sizeof(kshs_record) + (data > KSHS_MAX_DATA ? KSHS_MAX_DATA : data);
 }
 

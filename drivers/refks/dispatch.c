@@ -306,6 +306,24 @@ static NTSTATUS MakePin(REFKS_HEADER *Header, PIRP Irp)
                           (const UCHAR *)name + prefix, length - prefix);
 }
 
+/* Who keeps the object and its device: for the client, which tells what leaks (docs/client.md). */
+static NTSTATUS Held(REFKS_HEADER *Header, PIRP Irp)
+{
+    PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
+    REFKS_HEADER *device = &Header->Device->Header;
+    kshs_held *held = Irp->AssociatedIrp.SystemBuffer;
+
+    if (!kshs_is_wine() || Irp->RequestorMode != KernelMode)
+        return kshs_complete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+    if (!held || stack->Parameters.DeviceIoControl.OutputBufferLength < sizeof(*held))
+        return kshs_complete(Irp, STATUS_BUFFER_TOO_SMALL, 0);
+    held->object_inside = (uint32_t)Header->Rundown.Value / 2;
+    held->object_references = (uint32_t)Header->References;
+    held->device_inside = (uint32_t)device->Rundown.Value / 2;
+    held->device_references = (uint32_t)device->References;
+    return kshs_complete(Irp, STATUS_SUCCESS, sizeof(*held));
+}
+
 NTSTATUS NTAPI RefksDispatchControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
@@ -331,6 +349,10 @@ NTSTATUS NTAPI RefksDispatchControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
         return RefksMethod(header, Irp);
     case IOCTL_KSHS_MAKE_PIN:
         status = MakePin(header, Irp);
+        RefksLeave(header);
+        return status;
+    case IOCTL_KSHS_HELD:
+        status = Held(header, Irp);
         RefksLeave(header);
         return status;
     case IOCTL_KS_ENABLE_EVENT:

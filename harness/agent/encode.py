@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from drivers.abi import Abi
@@ -40,6 +41,17 @@ def pin_connect(
     handle = struct.pack("<II" if pointer_size == 4 else "<I4xQ", pin_id, 0)
     priority = struct.pack("<II", _PRIORITY_NORMAL, 1)
     return interface.pack() + medium.pack() + handle + priority + data_format.pack()
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What is held just now: `values` of what could be counted, `tags` the blocks of each pool tag.
+
+    Without tags (None) pool and handles are those of the process that hosts drivers, and nobody else's.
+    """
+
+    values: dict[str, int]
+    tags: dict[int, int] | None
 
 
 class Encoder:
@@ -173,8 +185,38 @@ class Encoder:
             for field in cs.kshs_seen.__fields__
             if field.name != "request"
         }
+        answer["aliased"] = int(seen.count > 0 and seen.in_pointer == seen.out_pointer)
         answer.update(self._handshake(seen.request))
         return answer
+
+    def read_counters(self, data: bytes) -> Counters | None:
+        """`kshs_counters` and what follows it, None where the bytes are too few."""
+        cs: Any = self.abi.cs
+        size, each = len(cs.kshs_counters), len(cs.kshs_pool_use)
+        if len(data) < size:
+            return None
+        head = cs.kshs_counters(data)
+        if len(data) < size + head.uses * each:
+            return None
+        places = range(size, size + head.uses * each, each)
+        uses = [cs.kshs_pool_use(data[place : place + each]) for place in places]
+        values: dict[str, int] = {}
+        if head.counted & self.constant("COUNTED_POOL"):
+            values["pool_blocks"] = sum(int(use.blocks) for use in uses)
+            values["pool_bytes"] = sum(int(use.bytes) for use in uses)
+        if head.counted & self.constant("COUNTED_HANDLES"):
+            values["handles"] = int(head.handles)
+        if head.counted & self.constant("COUNTED_FILE"):
+            values["file_references"] = int(head.file_references)
+        if head.counted & self.constant("COUNTED_DEVICE"):
+            values["device_references"] = int(head.device_references)
+            values["base_references"] = int(head.base_references)
+        if head.counted & self.constant("COUNTED_CLASS"):
+            values |= {
+                f"class_{item.name}": int(getattr(head.held, item.name)) for item in cs.kshs_held.__fields__
+            }
+        tagged = bool(head.counted & self.constant("COUNTED_TAGS"))
+        return Counters(values, {int(use.tag): int(use.blocks) for use in uses} if tagged else None)
 
     def read_pin_handshake(self, data: bytes) -> dict[str, int | str] | None:
         """`kshs_pin_handshake` as plain values, None where the bytes are too few for one."""

@@ -63,6 +63,8 @@ class Record:
     thread: int
     repeats: int
     data: bytes
+    in_pointer: int = 0
+    out_pointer: int = 0
 
 
 def info_of(record: Record) -> dict[str, Any]:

@@ -62,7 +62,9 @@ def _op_names() -> dict[int, str]:
 class StatusBlock:
     """What came back of one step; the attributes are those of `kshs_record` unless said otherwise.
 
-    `pointer_size` is that of the side which sent the request, `output` its first kept bytes.
+    `pointer_size` is that of the side which sent the request, `output` its first kept bytes; `seen` what
+    the target or, for `counters` steps, the client reported; `disclosed` how many bytes of the output are
+    nobody's (`harness.running.disclosure`), None where that is not known; the pointers are 0 on user routes.
     """
 
     op: str
@@ -84,6 +86,9 @@ class StatusBlock:
     output: bytes
     pointer_size: int = 8
     seen: dict[str, Any] | None = None
+    in_pointer: int = 0
+    out_pointer: int = 0
+    disclosed: int | None = None
 
     @classmethod
     def from_record(cls, record: Record, *, pointer_size: int = 8) -> StatusBlock:
@@ -118,6 +123,8 @@ class StatusBlock:
             repeats=record.repeats,
             output=record.data,
             pointer_size=pointer_size,
+            in_pointer=record.in_pointer,
+            out_pointer=record.out_pointer,
         )
 
     # ---- what the flags mean ---------------------------------------------------------------
@@ -275,6 +282,7 @@ class StatusBlock:
             "changed_bytes": self.changed_bytes if visible else None,
             "changed_first": self.changed_first if visible else None,
             "changed_last": self.changed_last if visible else None,
+            "disclosed_bytes": self.disclosed,
             "guards_intact": None if self.guards is None else int(all(self.guards)),
             "input_intact": int(self.input_intact) if done else None,
             "argument1": None if handshake is None else handshake.argument1,

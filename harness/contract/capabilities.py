@@ -192,6 +192,12 @@ def implied(scenario: Scenario) -> frozenset[str]:
     return frozenset(_implied(scenario))
 
 
+#: Steps that only the client in the kernel can do.
+_BY_THE_CLIENT = frozenset(
+    {"behaviour", "seen", "wait_inside", "reset", "unblock", "pin_handshake", "make", "counters"}
+)
+
+
 def _implied(scenario: Scenario) -> Iterator[str]:
     opened_by = handles(scenario)
     if any(handle.side is Side.KERNEL for handle in opened_by.values()):
@@ -216,7 +222,7 @@ def _implied(scenario: Scenario) -> Iterator[str]:
             yield "native-pin-open"
         elif isinstance(step, Device) and step.action != "remove":
             yield "pnp-restart"
-        elif step.do in {"behaviour", "seen", "wait_inside", "reset", "unblock", "pin_handshake", "make"}:
+        elif step.do in _BY_THE_CLIENT:
             yield "client"
             if isinstance(step, Behaviour) and _takes_long(step):
                 yield "slow-callbacks"

@@ -12,7 +12,7 @@ from drivers.abi import load
 from harness.agent import encode
 from harness.agent.encode import Encoder
 from harness.contract.callbacks import PEER_CLOSED, OpenObject, PinBehaviours
-from harness.contract.prediction import ObjectKind, Prediction, Request
+from harness.contract.prediction import Callback, ObjectKind, Prediction, Request
 from harness.errors import UsageError
 from harness.language.model import OpenDevice, OpenPin, Pin, Rule, Scenario, Share, Side, Step, Target
 from harness.language.model.check import Handle, handles, shorthand
@@ -60,6 +60,7 @@ class PlanBuilder:
         doubtful: tuple[str, ...] = (),
         members: Mapping[str, int] | None = None,
         premise: bool = False,
+        callback: Callback | None = None,
         **more: int,
     ) -> None:
         """One more step; `members` and `more` are members of `kshs_step` by name.
@@ -98,6 +99,7 @@ class PlanBuilder:
                 pointer_size=self.sizes.of(side),
                 doubtful=doubtful,
                 premise=premise,
+                callback=callback,
             )
         )
 

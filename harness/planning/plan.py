@@ -14,6 +14,7 @@ from harness.language.model import (
     Behaviour,
     Cancel,
     Close,
+    Counters,
     Dereference,
     Device,
     Handshake,
@@ -161,6 +162,8 @@ class _Planner(ConnectedPlanner):
                 self._seen(step)
             case WaitInside():
                 self._wait_inside(step)
+            case Counters():
+                self._counters(step)
             case PinHandshake():
                 self.pin_handshake(step)
             case Device():
@@ -306,6 +309,17 @@ class _Planner(ConnectedPlanner):
             # What is not seen in time is an answer, and a question that does not come back is hung.
             timeout_ms=max(own, step.within_ms + _QUESTION_MS),
             members={"repeat": step.within_ms},
+        )
+
+    def _counters(self, step: Counters) -> None:
+        item = self.objects[step.on] if step.on is not None else None
+        self.add(
+            "count what is held" + (f", with {step.on}" if step.on is not None else ""),
+            "COUNTERS",
+            answer=Answer.COUNTERS,
+            slot=item.slot if item is not None else self.encoder.constant("NO_SLOT"),
+            out_length=self.encoder.constant("MAX_DATA"),
+            timeout_ms=_PLAIN_TIMEOUT_MS,
         )
 
     # ---- other steps -----------------------------------------------------------------------

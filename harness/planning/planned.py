@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.contract.prediction import Prediction, Request
+from harness.contract.prediction import Callback, Prediction, Request
 from harness.errors import UsageError
 from harness.language.model import Rule, Scenario, Side, Step
 
@@ -32,6 +32,8 @@ class Answer(StrEnum):
     """A status and perhaps data: opens, properties, device and state steps."""
     SEEN = "seen"
     """`kshs_seen`: what a callback saw."""
+    COUNTERS = "counters"
+    """`kshs_counters`: what is held just now."""
     PIN_HANDSHAKE = "pin_handshake"
     """`kshs_pin_handshake`: what KsPinHandshake gave."""
     MADE = "made"
@@ -70,7 +72,8 @@ class PlannedStep:
     for what the harness adds; `request` and `prediction` are there for handshakes (for one that was
     started: with its wait step); `doubtful` are the places in the user's target file by which the step
     goes, and which may be wrong when it fails.  A `premise` is what a scenario must find: where it does not
-    hold, the guest was not made ready, and that says nothing of the driver.
+    hold, the guest was not made ready, and that says nothing of the driver.  `callback` is what the pin's
+    callback would make of the request.
     """
 
     what: str
@@ -86,6 +89,7 @@ class PlannedStep:
     doubtful: tuple[str, ...] = ()
     each: float = 0.0
     premise: bool = False
+    callback: Callback | None = None
 
     @property
     def crowded(self) -> bool:

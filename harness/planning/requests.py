@@ -10,6 +10,7 @@ from harness import ntstatus
 from harness.contract.callbacks import OpenObject
 from harness.contract.handshake_data import HandshakeData, handshake_size
 from harness.contract.prediction import (
+    Callback,
     Circumstances,
     ObjectKind,
     Prediction,
@@ -35,6 +36,7 @@ class Expected:
     prediction: Prediction | None = None
     request: Request | None = None
     doubtful: tuple[str, ...] = ()
+    callback: Callback | None = None
 
 
 @dataclass(slots=True)
@@ -151,6 +153,7 @@ class RequestPlanner(ArgumentPlanner):
             prediction=expected.prediction,
             expected_fields=expected.expected_fields,
             doubtful=expected.doubtful,
+            callback=expected.callback,
             members=self._members(step, item, request, handed, taken),
         )
         self.settle(handed, taken, step.repeat, _accepts(expected))
@@ -166,7 +169,9 @@ class RequestPlanner(ArgumentPlanner):
         doubtful: tuple[str, ...] = ()
         if step.expect == "contract" and item.pin is not None:
             doubtful = self.target.places_of_protocol(item.pin, request.data.protocol)
-        return Expected(Answer.REQUEST, expected_fields, prediction, request, doubtful)
+        return Expected(
+            Answer.REQUEST, expected_fields, prediction, request, doubtful, circumstances.callback
+        )
 
     def _content(self, step: Handshake, request: Request, pointer_size: int) -> bytes:
         return step.input if step.input is not None else request.data.pack(pointer_size)
@@ -241,6 +246,7 @@ class RequestPlanner(ArgumentPlanner):
                 prediction=expected.prediction,
                 expected_fields=expected.expected_fields,
                 doubtful=expected.doubtful,
+                callback=expected.callback,
                 token=token,
             )
             if flying.taken:

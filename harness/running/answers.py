@@ -13,7 +13,7 @@ from harness.planning.planned import PlannedStep
 from harness.results.record import StepResult
 from harness.running.attribution import Attribution, Ended
 from harness.running.flight import Flight, with_first
-from harness.running.step_result import judge_step, step_result, unjudged
+from harness.running.step_result import Before, judge_step, step_result, unjudged
 from harness.verdict import Verdict
 
 
@@ -84,6 +84,7 @@ class _Collecting:
     def __init__(self, flight: Flight, attribution: Attribution) -> None:
         self._flight = flight
         self._attribution = attribution
+        self._before = Before()
         self.answers = Answers()
 
     def take(self, position: int, step: PlannedStep) -> None:
@@ -143,7 +144,7 @@ class _Collecting:
         if not self._usable:
             # What comes after a crash, a hang or a failed preparation proves nothing either way.
             return unjudged(position, step, f"not judged: {self._why()}")
-        result, answers.blocks[-1] = judge_step(position, step, record)
+        result, answers.blocks[-1] = judge_step(position, step, record, self._before)
         if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
             answers.ended = _at(step, self._attribution.of_outcome(step, result, pending.seconds))
             return replace(result, reason=answers.ended.reason, verdict=answers.ended.verdict)

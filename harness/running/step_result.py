@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness import ntstatus
 from harness.agent.frames import Record
 from harness.agent.status_block import Outcome, StatusBlock
 from harness.language.model import Rule
-from harness.planning.planned import PlannedStep
+from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import Comparison, StepResult
 from harness.running import comparison as compare
+from harness.running import disclosure, report_comparison
+from harness.running.leaks import Ledger
 from harness.verdict import Verdict
 
 #: Rules by which a step is judged that goes by the target file: that it can be opened, what it accepts, and
@@ -21,19 +23,55 @@ from harness.verdict import Verdict
 _BY_THE_FILE = frozenset({Rule.SETUP.value, Rule.H9.value, Rule.ARGUMENTS.value})
 
 
-def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepResult, StatusBlock | None]:
+@dataclass
+class Before:
+    """What the steps of a scenario leave for those behind them: counts, and where buffers were."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    sent: StatusBlock | None = None
+
+    def note(self, step: PlannedStep, block: StatusBlock) -> None:
+        """Remembers the request that was answered last, where its buffers' addresses are known."""
+        if step.answer is Answer.REQUEST and block.done:
+            self.sent = block if block.in_pointer or block.out_pointer else None
+
+    def addressed(self, seen: dict[str, Any]) -> dict[str, Any]:
+        """What a callback saw, and whether its buffers were the last caller's own."""
+        if self.sent is not None and seen.get("count"):
+            seen["in_callers"] = int(seen["in_pointer"] == self.sent.in_pointer)
+            seen["out_callers"] = int(seen["out_pointer"] == self.sent.out_pointer)
+        return seen
+
+
+def judge_step(
+    position: int, step: PlannedStep, record: Record, before: Before | None = None
+) -> tuple[StepResult, StatusBlock | None]:
     """What one record says: compared, and its outcome made a verdict; and the decoded block.
 
-    A record that cannot be decoded is the agent's fault, hence `ERROR`.
+    A record that cannot be decoded is the agent's fault, hence `ERROR`.  `before` is what steps before this
+    one left for it, and is added to.
     """
+    before = before or Before()
     try:
         block = StatusBlock.from_record(record, pointer_size=step.pointer_size)
     except ValueError as error:
         return step_result(position, step, Verdict.ERROR, reason=str(error)), None
-    decoded = compare.decoded(step, block)
+    decoded = report_comparison.decoded(step, block)
     if decoded is not None:
-        block = replace(block, seen=dict(decoded))
+        block = replace(block, seen=before.addressed(dict(decoded)))
+    block = replace(block, disclosed=disclosure.disclosed(step, block))
+    before.note(step, block)
     comparisons = compare.judge(step, block)
+    unmeasured: tuple[str, ...] = ()
+    if step.answer is Answer.COUNTERS and block.done:
+        counters = report_comparison.counters(block)
+        if counters is None:
+            return step_result(
+                position, step, Verdict.ERROR, reason="the client's counters are cut short"
+            ), block
+        judged = before.ledger.judge(step, counters)
+        comparisons, unmeasured = judged.comparisons, judged.unmeasured
+        block = replace(block, seen=dict(counters.values), output=b"")  # its tags are of no use alone
     wrong = [c for c in comparisons if not c.ok and not c.characteristic]
     detail = ntstatus.name(block.detail)
     reason: str | None = None
@@ -52,6 +90,9 @@ def judge_step(position: int, step: PlannedStep, record: Record) -> tuple[StepRe
             )
         case _:
             verdict = Verdict.FAILED if wrong else Verdict.PASSED
+            if unmeasured and not wrong:
+                verdict = Verdict.SKIPPED
+                reason = f"not measured on this guest: {', '.join(unmeasured)}"
             if wrong and step.premise:
                 verdict = Verdict.ERROR
                 reason = (

@@ -14,7 +14,7 @@ from harness.contract import capabilities
 from harness.language import scenario_file, target
 from harness.planning.plan import plan
 from harness.planning.planned import Plan, PlannedStep
-from harness.running.step_result import judge_step
+from harness.running.step_result import Before, judge_step
 from harness.verdict import Verdict
 from tests.component.agent import agent_of
 from tests.component.conftest import start
@@ -28,9 +28,9 @@ FILES = sorted(scenario_file.CATALOGUE.glob("*.toml"))
 def run(session: AgentSession, steps: tuple[PlannedStep, ...]) -> list[str]:
     """What is wrong with the answers to these steps, one line each."""
     pending = [session.submit(item.payload, what=item.what, timeout=item.timeout) for item in steps]
-    wrong = []
+    wrong, before = [], Before()
     for position, (item, waiting) in enumerate(zip(steps, pending, strict=True)):
-        result, _ = judge_step(position, item, waiting.result())
+        result, _ = judge_step(position, item, waiting.result(), before)
         if result.verdict is not Verdict.PASSED:
             wrong.append(f"{item.what}: {result.verdict.value}: {result.reason}")
     return wrong

@@ -15,6 +15,7 @@ from harness.language.model.steps import (
     Behaviour,
     Cancel,
     Close,
+    Counters,
     Handshake,
     OpenDevice,
     OpenFilter,
@@ -93,7 +94,9 @@ def handles(scenario: Scenario) -> dict[str, Handle]:
 
 
 def _uses(step: Step) -> str | None:
-    if isinstance(step, Handshake | Close | Share | PropertyGet | PropertySet | PinHandshake | SetState):
+    if isinstance(
+        step, Handshake | Close | Share | PropertyGet | PropertySet | PinHandshake | SetState | Counters
+    ):
         return step.on
     return None
 
@@ -241,6 +244,8 @@ def _objects(scenario: Scenario) -> dict[str, _Object]:
             add(step.on, path, Side.KERNEL)
             add(step.name, path, Side.USER)
             objects[step.name].shared = True
+        elif isinstance(step, Counters) and step.on is not None:
+            add(step.on, path, Side.KERNEL)
         elif isinstance(step, Handshake) and step.on in objects:
             objects[step.on].routes.add(step.route)
     return objects
@@ -313,6 +318,7 @@ def _group(objects: dict[str, _Object], start: str) -> set[str]:
 
 def _requests(scenario: Scenario) -> Iterator[Problem]:
     """Values that are well-formed alone and contradict each other."""
+    counted = False
     for position, step in enumerate(scenario.steps):
         here: tuple[str | int, ...] = ("steps", position)
         if isinstance(step, Handshake):
@@ -332,5 +338,13 @@ def _requests(scenario: Scenario) -> Iterator[Problem]:
                     "with raw input all threads would send the same",
                     "use protocol, argument1 and argument2 in place of input",
                 )
+        if isinstance(step, Counters):
+            if step.events and not counted:
+                yield Problem(
+                    (*here, "events"),
+                    "nothing was counted before, so that nothing can have grown",
+                    "begin with a counters step without events",
+                )
+            counted = True
         if isinstance(step, Behaviour) and step.kind in {"status", "bugcheck"} and step.status is None:
             yield Problem((*here, "kind"), f"{step.kind} needs a status", 'add status = "STATUS_..."')

@@ -270,6 +270,21 @@ class WaitInside(StepBase):
     expect: InsideExpectation = "inside"
 
 
+class Counters(StepBase):
+    """Count what drivers hold: pool, handles, references.  The third of a series is judged."""
+
+    do: Literal["counters"]
+    on: Name | None = Field(
+        None, description="open object of the kernel side whose file object and devices are looked at"
+    )
+    events: int = Field(
+        0,
+        ge=0,
+        le=10_000_000,
+        description="how often that which may leak was done since the counters step before; 0: begin here",
+    )
+
+
 class PinHandshake(StepBase):
     """Tell a source pin to call KsPinHandshake (rule H7)."""
 
@@ -335,6 +350,7 @@ Step = Annotated[
     | Unblock
     | Seen
     | WaitInside
+    | Counters
     | PinHandshake
     | Device
     | SetState
