@@ -26,6 +26,7 @@ from harness.commands.provision import provision
 from harness.commands.report import report
 from harness.commands.run_command import run
 from harness.commands.shell_command import shell
+from harness.commands.target_command import target_app
 from harness.commands.version import show_version, version_option
 from harness.errors import HarnessError, UsageError
 from vm.errors import InputError, VmError
@@ -68,6 +69,7 @@ for _name, _command in (
     ("version", show_version),
 ):
     app.command(_name)(_command)
+app.add_typer(target_app)
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:

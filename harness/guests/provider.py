@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
-from harness.guests import deploy, package_files, support_library, verifier
+from harness.guests import allowed_imports, deploy, package_files, support_library, verifier
 from harness.guests.crash_record import crash_lines
 from harness.guests.interface import Evidence, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
@@ -235,6 +235,10 @@ class VmProvider:
             foreign = self._build is None or self._package.directory != self._build.avshs.directory
             if foreign and self._image.family == "wine":
                 said += support_library.notes(self._package.sys)
+                allowed = self._target.target.imports.allow
+                if allowed and self._build is not None:
+                    wines = deploy.offered_by_wine(self._build)
+                    said += allowed_imports.notes(self._package.sys, allowed, wines)
             if said:
                 facts["deployment"] = said
         return facts

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.errors import AgentError, StepHungError
 from harness.guest_text import GuestJsonError, load, one_line
 from harness.guests import Evidence
-from harness.guests.crash_record import crash_sentence
+from harness.guests.crash_record import LACKING_CALL, crash_sentence
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Attribution:
         told = list(self.session.log) if evidence.standstill else self.session.evidence().splitlines()
         shown = (*evidence.driver, *evidence.other, *told[-20:])
         if evidence.driver:
-            return Ended(Verdict.CRASHED, f"{step.what}: {evidence.driver[0]}", shown)
+            return Ended(_fault_of(evidence.driver), f"{step.what}: {evidence.driver[0]}", shown)
         if isinstance(error, StepHungError) and not evidence.gone:
             if evidence.standstill is not None:
                 reason = f"{step.what}: no answer in {error.waited:.0f} s, but {evidence.standstill}"
@@ -91,7 +91,7 @@ class Attribution:
             evidence = self._evidence(wait=True)
         shown = (*evidence.driver, *evidence.other)
         first = evidence.driver[0] if evidence.driver else result.reason
-        return Ended(Verdict.CRASHED, f"{step.what}: {first}", shown)
+        return Ended(_fault_of(evidence.driver), f"{step.what}: {first}", shown)
 
     def _ask_crashes(self) -> tuple[str, ...]:
         """The crash recorder's records, through the agent; empty when there are none in its time."""
@@ -131,6 +131,12 @@ def _crashes_of(data: bytes) -> tuple[str, ...]:
         return (f"a crash record that cannot be read: {error}",)
     items = found if isinstance(found, list) else [found]
     return tuple(crash_sentence(item) if isinstance(item, dict) else _unread(item) for item in items)
+
+
+def _fault_of(crashes: tuple[str, ...]) -> Verdict:
+    """A crash is the driver's, unless it called what this Wine lacks: a kernel would have had it."""
+    lacking = bool(crashes) and all(line.startswith(LACKING_CALL) for line in crashes)
+    return Verdict.ERROR if lacking else Verdict.CRASHED
 
 
 def _unread(record: object) -> str:
