@@ -88,7 +88,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if theirs and ours[:1] != ["run"]:
             raise UsageError("only run takes arguments behind --", hint="kshs run [PATHS...] -- PYTEST_ARGS")
-        code = app(args=ours or ["--help"], prog_name="kshs", obj=theirs, standalone_mode=False)
+        code = app(
+            args=["target", "--help"] if ours == ["target"] else ours or ["--help"],
+            prog_name="kshs",
+            obj=theirs,
+            standalone_mode=False,
+        )
     except (HarnessError, VmError, BuildError) as error:
         code = _fail(
             str(error), error, USAGE if isinstance(error, (UsageError, InputError)) else INFRASTRUCTURE

@@ -21,7 +21,6 @@ target_app = typer.Typer(
     name="target",
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
     help="Target files: writes one for a driver package, and says what one is worth.",
 )
 

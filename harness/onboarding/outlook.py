@@ -130,11 +130,11 @@ def _openings(
 
     A scenario that waits for one thing may wait for another behind it: it is asked again with each key.
     """
-    present = {lack: list(scenarios) for lack, scenarios in waiting.items()}
-    alone: dict[Lack, int] = {}
+    present = {lack: list(scenarios) for lack, scenarios in waiting.items() if _can_be(target, lack)}
+    alone: dict[Lack, int] | None = None
     for _ in range(_MAX_ROUNDS):
-        tried = {lack: _with(target, lack, present[lack], weighing) for lack in present}
-        if not alone:
+        tried = {lack: _with(target, lack, present, weighing) for lack in present}
+        if alone is None:
             alone = {lack: opened for lack, (_, opened, _) in tried.items()}
         if not tried:
             return
@@ -142,20 +142,33 @@ def _openings(
         edited, opened, left = tried[lack]
         yield Opening(_key(target, lack), alone.get(lack, 0), opened)
         target = edited
-        del present[lack]
+        for other in _met_by(lack):
+            present.pop(other, None)
         for other, scenarios in left.items():
-            if other != lack:
+            if other != lack and _can_be(target, other):
                 present.setdefault(other, []).extend(scenarios)
 
 
+def _can_be(target: Target, lack: Lack) -> bool:
+    """Whether a file could say it of this driver: a pin without a callback accepts nothing."""
+    pin = target.find_pin(lack.name) if lack.kind == "accepts" else None
+    return pin is None or pin.callback
+
+
+def _met_by(lack: Lack) -> tuple[Lack, ...]:
+    """What a target does not lack any more that has got what it lacked: any protocol is a protocol."""
+    some = Lack("accepts")
+    return (lack, some) if lack.kind in ("accepts", "protocol") and lack != some else (lack,)
+
+
 def _with(
-    target: Target, lack: Lack, scenarios: Iterable[Scenario], weighing: _Weighing
+    target: Target, lack: Lack, waiting: Mapping[Lack, list[Scenario]], weighing: _Weighing
 ) -> tuple[Target, int, dict[Lack, list[Scenario]]]:
-    """The target with what it lacks, how many of these run then, and what the others lack."""
+    """The target with what it lacks, how many of those that wait for it run then, what the others lack."""
     edited = _edited(target, lack)
     opened = 0
     left: dict[Lack, list[Scenario]] = {}
-    for scenario in scenarios:
+    for scenario in (one for met in _met_by(lack) for one in waiting.get(met, ())):
         found = weighing.planned(scenario, edited)
         if isinstance(found, Plan):
             opened += 1
@@ -172,9 +185,10 @@ def _key(target: Target, lack: Lack) -> str:
         case "protocol":
             return f'[protocols] {lack.name} = "...", another protocol that it knows'
         case "accepts":
-            pin = target.find_pin(lack.name) if lack.name != "" else None
-            where = f"pin[{target.pin.index(pin)}].accepts" if pin is not None else "accepts of a pin"
-            return f"{where}, a protocol that the pin accepts"
+            pin = target.find_pin(lack.name)
+            if pin is None:
+                return '[protocols] NAME = "...", a protocol that it knows'
+            return f"pin[{target.pin.index(pin)}].accepts, a protocol that the pin accepts"
         case "pin":
             spare = _spare(target, lack.name)
             if spare is not None:
@@ -195,7 +209,7 @@ def _edited(target: Target, lack: Lack) -> Target:
             protocols = target.protocols or {"some": _SOME_PROTOCOL}
             first = next(iter(protocols))
             pins = [
-                pin.model_copy(update={"accepts": [first]}) if lack.name in ("", pin.name) else pin
+                pin.model_copy(update={"accepts": [first]}) if lack.name == pin.name else pin
                 for pin in target.pin
             ]
             return target.model_copy(update={"protocols": protocols, "pin": pins})
@@ -228,7 +242,7 @@ def _spare(target: Target, name: str | int) -> int | None:
         (
             place
             for place, pin in enumerate(target.pin)
-            if pin.flow == _flow(name) and pin.name not in CATALOGUE_PINS
+            if pin.flow == _flow(name) and pin.callback and pin.name not in CATALOGUE_PINS
         ),
         None,
     )

@@ -20,6 +20,9 @@ from harness.planning.planned import NotApplicable
 
 DATA = Path(__file__).parents[2] / "e2e" / "data"
 SAMPLE, _ = target.find("avshs")
+A = {"a": "6b2f7a12-52d3-4c0e-9e1b-0b9c1b7d5a01"}
+STEERED = {"protocols": A, "behaviour": True}
+SOURCE = {"id": 0, "name": "source", "flow": "out", "accepts": ["a"]}
 
 
 @pytest.fixture(scope="module")
@@ -96,16 +99,13 @@ def test_each_key_opens_what_it_is_said_to_open(catalogue: list[Scenario]) -> No
     [
         ({}, {"behaviour": True}, "behaviour = true"),
         (
-            {},
-            {"pin": [{"id": 0, "name": "source", "flow": "out"}, {"id": 1, "name": "sink", "flow": "in"}]},
+            {**STEERED, "pin": [SOURCE]},
+            {**STEERED, "pin": [SOURCE, {**SOURCE, "id": 1, "name": "sink", "flow": "in"}]},
             "[[pin]] sink,",
         ),
         (
-            {"protocols": {"a": "6b2f7a12-52d3-4c0e-9e1b-0b9c1b7d5a01"}},
-            {
-                "protocols": {"a": "6b2f7a12-52d3-4c0e-9e1b-0b9c1b7d5a01"},
-                "pin": [{"id": 0, "name": "source", "flow": "out", "accepts": ["a"]}],
-            },
+            {"protocols": A},
+            {"protocols": A, "pin": [SOURCE]},
             "pin[0].accepts",
         ),
     ],
@@ -129,8 +129,8 @@ def test_a_pin_of_another_name_is_offered_the_catalogue_s(catalogue: list[Scenar
 
 def test_an_answer_lets_outputs_be_judged(catalogue: list[Scenario]) -> None:
     accepting = like(
-        protocols={"a": "6b2f7a12-52d3-4c0e-9e1b-0b9c1b7d5a01"},
-        pin=[{"id": 0, "name": "source", "flow": "out", "accepts": ["a"]}],
+        protocols=A,
+        pin=[SOURCE],
     )
     ((key, number),) = outlook(accepting, catalogue, TYPICAL["Wine"]).judged
     assert key.startswith("pin[0].answer") and number > 0
