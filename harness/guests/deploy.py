@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 CRASHES = DIRECTORY + r"\crashes.jsonl"
 
 #: How a driver that never calls what is missing runs all the same.
-_ALLOW = "let it pass by imports.allow in the target file"
+_ALLOW = "let it pass by imports.allow in the target file (kshs target init --allow-import)"
 
 #: Raise it when a layer would come out otherwise although nothing that goes in has changed.
 _LAYER_VERSION = 6

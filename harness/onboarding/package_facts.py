@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 #: By this name a driver gives its pins handshake callbacks (rule H8); it imports it, or looks it up by it.
 _REGISTERS = "KsPinRegisterHandshakeCallback"
+#: Modules that register nothing for who imports from them.
+_PLAIN_MODULES = frozenset(
+    {"ntoskrnl.exe", "hal.dll", "ks.sys", "wmilib.sys", "usbd.sys", "ksecdd.sys", "cng.sys"}
+)
 #: SPSVCINST_ASSOCSERVICE of setupapi.h: this service is the device's function driver.
 _FUNCTION_DRIVER = 0x2
 _MAX_TITLE = 80
@@ -155,6 +159,17 @@ def _drivers(inf: Inf, hardware_id: str, directory: Path) -> Iterator[Path]:
 
 
 def _can_register(driver: Path) -> bool:
-    """Whether the name of the function stands in a driver, as an import has it or as a lookup needs it."""
+    """Whether the name of the function stands in a driver, as an import has it or as a lookup needs it.
+
+    A driver that imports from others than the system's plain ones may have them register for it.
+    """
+    from drivers import imports
+    from drivers.errors import BuildError
+
     data = driver.read_bytes()
-    return _REGISTERS.encode("ascii") in data or _REGISTERS.encode("utf-16-le") in data
+    if _REGISTERS.encode("ascii") in data or _REGISTERS.encode("utf-16-le") in data:
+        return True
+    try:
+        return not {module for module, _ in imports.imports(driver)} <= _PLAIN_MODULES
+    except BuildError:
+        return True

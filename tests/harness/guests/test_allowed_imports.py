@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,11 +14,14 @@ from drivers import imports
 from harness.errors import UsageError
 from harness.guests import allowed_imports
 from harness.guests.crash_record import LACKING_CALL, crash_lines
-from harness.guests.deploy import Kit, check_imports, offered_by_wine
+from harness.guests.deploy import Kit, check_imports, deploy, offered_by_wine
+from harness.guests.provider import VmProvider
 from harness.running.attribution import _fault_of
 from harness.verdict import Verdict
 from tests.harness.guests.test_deploy import kit, run
 from tests.harness.guests.test_support_library import Guest, foreign
+from vm.config import VmConfig
+from vm.image import Image
 
 __all__ = ["foreign", "kit"]
 
@@ -38,7 +41,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 def test_the_refusal_says_how_to_let_it_pass(asked: list[tuple[str, str]]) -> None:
     with pytest.raises(
-        UsageError, match=r"let it pass by imports.allow in the target file; or run it on Windows"
+        UsageError, match=r"let it pass by imports.allow in the target file .*; or run it on Windows"
     ):
         check_imports(BUILD, THEIRS)
 
@@ -77,12 +80,26 @@ def test_the_record_says_what_was_let_pass_and_what_need_not_be(asked: list[tupl
     assert allowed_imports.notes(THEIRS.sys, [], offered_by_wine(BUILD)) == []
 
 
+def test_a_run_s_record_has_it(
+    foreign: Kit, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = SimpleNamespace(allow=[NAMES[1]])
+    named = SimpleNamespace(hardware_id=foreign.hardware_id, service=foreign.service, imports=allowed)
+    provider = VmProvider(VmConfig(), cast("Any", SimpleNamespace(target=named)))
+    provider._build, provider._package = foreign.build, foreign.package
+    provider._image = Image("d", Path("wine"), {"family": "wine"})
+    said = provider.host()["deployment"]
+    assert any(line.startswith("imports.allow lets ks.sys!KsNoSuchThing pass (Wine 8.0") for line in said)
+
+
 def test_it_is_said_while_deploying_and_another_layer(foreign: Kit, asked: list[tuple[str, str]]) -> None:
     allowing = Kit(foreign.build, foreign.package, foreign.hardware_id, foreign.service, allowed=tuple(NAMES))
     assert allowing.digest != foreign.digest
     with pytest.raises(UsageError, match="cannot load in a Wine guest"):
         run(Guest(foreign, version={"version": "8.0"}))
-    run(Guest(allowing, version={"version": "8.0"}))
+    said: list[str] = []
+    deploy(cast("Any", Guest(allowing, version={"version": "8.0"})), allowing, say=said.append)
+    assert any(line.startswith("imports.allow lets ks.sys!KsNoSuchThing pass") for line in said)
 
 
 def test_a_call_of_what_is_not_there_is_no_crash_of_the_driver() -> None:

@@ -107,8 +107,11 @@ def test_protocols_names_and_pins_without_callback_are_the_user_s(package: Path)
     assert written.to_fill_in == ()
 
 
-def test_a_package_that_registers_no_callbacks_has_none(package: Path) -> None:
+def test_a_package_that_registers_no_callbacks_has_none(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (package / "avshs.sys").write_bytes(b"MZ")
+    monkeypatch.setattr("drivers.imports.imports", lambda pe: [("ks.sys", "KsInitializeDriver")])
     written = write(package, FakeDriver(THREE))
     made = target.load(written.file)
     assert not any(pin.callback for pin in made.pin)
@@ -118,6 +121,14 @@ def test_a_package_that_registers_no_callbacks_has_none(package: Path) -> None:
     ).replace("\n# ", " ")
     with pytest.raises(UsageError, match="pin source has no handshake callback that could accept clock"):
         write(package, FakeDriver(THREE), force=True, wishes={"protocols": [f"clock={A}:source"]})
+
+
+def test_a_driver_that_another_may_register_for_is_not_said_to_have_none(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (package / "avshs.sys").write_bytes(b"MZ")
+    monkeypatch.setattr("drivers.imports.imports", lambda pe: [("theirlib.sys", "TheirInitialize")])
+    assert all(pin.callback for pin in target.load(write(package).file).pin)
 
 
 def test_a_lookup_at_run_time_counts_as_an_import(package: Path) -> None:
