@@ -26,6 +26,7 @@ from harness.commands.provision import provision
 from harness.commands.report import report
 from harness.commands.run_command import run
 from harness.commands.shell_command import shell
+from harness.commands.target_command import target_app
 from harness.commands.version import show_version, version_option
 from harness.errors import HarnessError, UsageError
 from vm.errors import InputError, VmError
@@ -68,6 +69,7 @@ for _name, _command in (
     ("version", show_version),
 ):
     app.command(_name)(_command)
+app.add_typer(target_app)
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -86,7 +88,12 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if theirs and ours[:1] != ["run"]:
             raise UsageError("only run takes arguments behind --", hint="kshs run [PATHS...] -- PYTEST_ARGS")
-        code = app(args=ours or ["--help"], prog_name="kshs", obj=theirs, standalone_mode=False)
+        code = app(
+            args=["target", "--help"] if ours == ["target"] else ours or ["--help"],
+            prog_name="kshs",
+            obj=theirs,
+            standalone_mode=False,
+        )
     except (HarnessError, VmError, BuildError) as error:
         code = _fail(
             str(error), error, USAGE if isinstance(error, (UsageError, InputError)) else INFRASTRUCTURE

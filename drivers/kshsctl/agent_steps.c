@@ -21,8 +21,23 @@ static void reply_json(step_context *context, json *j)
     json_free(j);
 }
 
+#define HARDWARE_ID_CHARS 256
+
+/* The step's data as a text of at most HARDWARE_ID_CHARS - 1 characters. */
+static bool hardware_id(const step_context *context, wchar_t *id)
+{
+    uint32_t bytes = context->step->data_length;
+
+    if (!bytes || bytes % sizeof(wchar_t) || bytes >= HARDWARE_ID_CHARS * sizeof(wchar_t))
+        return false;
+    memcpy(id, context->data, bytes);
+    id[bytes / sizeof(wchar_t)] = 0;
+    return true;
+}
+
 static void info(step_context *context)
 {
+    wchar_t id[HARDWARE_ID_CHARS];
     json j;
 
     json_start(&j, KSHS_MAX_DATA);
@@ -34,6 +49,15 @@ static void info(step_context *context)
         json_object(&j, NULL);
         json_object(&j, "ks");
         json_missing_calls(&j, "unimplemented_calls", true);
+        break;
+    case KSHS_INFO_INTERFACES:
+        if (!hardware_id(context, id)) {
+            json_free(&j);
+            step_refuse(context, STATUS_INVALID_PARAMETER, L"interfaces are those of a hardware id in UTF-16");
+            return;
+        }
+        json_object(&j, NULL);
+        json_interfaces(&j, "interfaces", id);
         break;
     default:
         json_free(&j);
@@ -85,18 +109,15 @@ static void crashes(step_context *context)
 static void device(step_context *context)
 {
     const kshs_step *step = context->step;
-    wchar_t id[256], text[300];
+    wchar_t id[HARDWARE_ID_CHARS], text[300];
     unsigned changed = 0;
     bool reboot = false;
     DWORD error;
 
-    if (!step->data_length || step->data_length % sizeof(wchar_t) || step->data_length >= sizeof(id) ||
-        step->value < KSHS_DEVICE_RESTART || step->value > KSHS_DEVICE_ENABLE) {
+    if (!hardware_id(context, id) || step->value < KSHS_DEVICE_RESTART || step->value > KSHS_DEVICE_ENABLE) {
         step_refuse(context, STATUS_INVALID_PARAMETER, L"DEVICE needs a change and a hardware id in UTF-16");
         return;
     }
-    memcpy(id, context->data, step->data_length);
-    id[step->data_length / sizeof(wchar_t)] = 0;
     error = device_change(id, step->value, &changed, &reboot);
     if (!step_claim(context))
         return;

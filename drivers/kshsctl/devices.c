@@ -17,22 +17,26 @@ static bool list_has(const wchar_t *ids, size_t count, const wchar_t *wanted)
     return false;
 }
 
+bool device_has_id(HDEVINFO set, SP_DEVINFO_DATA *device, const wchar_t *hardware_id)
+{
+    wchar_t ids[2048];
+    DWORD type = 0, bytes = 0;
+
+    memset(ids, 0, sizeof(ids));
+    /* Two characters stay zero, so that a list without its end is ended all the same. */
+    return SetupDiGetDeviceRegistryPropertyW(set, device, SPDRP_HARDWAREID, &type, (BYTE *)ids,
+                                             sizeof(ids) - 2 * sizeof(wchar_t), &bytes) &&
+           (type == REG_MULTI_SZ || type == REG_SZ) && list_has(ids, ARRAY_COUNT(ids), hardware_id);
+}
+
 bool device_next(HDEVINFO set, DWORD *index, const wchar_t *hardware_id, SP_DEVINFO_DATA *device)
 {
     for (;;) {
-        wchar_t ids[2048];
-        DWORD type = 0, bytes = 0;
-
         memset(device, 0, sizeof(*device));
         device->cbSize = sizeof(*device);
         if (!SetupDiEnumDeviceInfo(set, (*index)++, device))
             return false;
-        memset(ids, 0, sizeof(ids));
-        /* Two characters stay zero, so that a list without its end is ended all the same. */
-        if (!SetupDiGetDeviceRegistryPropertyW(set, device, SPDRP_HARDWAREID, &type, (BYTE *)ids,
-                                               sizeof(ids) - 2 * sizeof(wchar_t), &bytes))
-            continue;
-        if ((type == REG_MULTI_SZ || type == REG_SZ) && list_has(ids, ARRAY_COUNT(ids), hardware_id))
+        if (device_has_id(set, device, hardware_id))
             return true;
     }
 }

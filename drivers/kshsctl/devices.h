@@ -11,10 +11,14 @@
 /* device_errors.c: whether a change failed because this guest cannot make it, and not because of who asked for it. */
 bool device_change_unsupported(DWORD error);
 HDEVINFO device_list(bool present_only);    /* of all classes; INVALID_HANDLE_VALUE on failure */
+bool device_has_id(HDEVINFO set, SP_DEVINFO_DATA *device, const wchar_t *hardware_id);
 /* The next device from *INDEX on that has the hardware id. */
 bool device_next(HDEVINFO set, DWORD *index, const wchar_t *hardware_id, SP_DEVINFO_DATA *device);
 /* 1 started, 0 not (yet), -1 has a problem, -2 this guest cannot say; PROBLEM: CM_PROB_..., 0 without one. */
 int device_node_state(DWORD node, ULONG *problem);
+/* interfaces.c: every present interface of the devices of a hardware id, as an array of objects: category, index (as
+ * OPEN_FILTER counts), path, active; null where the categories cannot be listed. */
+void json_interfaces(json *j, const char *key, const wchar_t *hardware_id);
 /* "problem_status" of the device of a hardware id: the NTSTATUS behind its problem code, null where it is not said. */
 void json_device_problem(json *j, const wchar_t *hardware_id);
 

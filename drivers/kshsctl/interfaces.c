@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * interfaces.c - from a device interface category to the NT path of one instance.
+ * interfaces.c - from a device interface category to the NT path of one instance, and from a device to all of its
+ * interfaces.
  */
-#include "kshsctl.h"
-#include <setupapi.h>
+#include "devices.h"
 
 #define DETAIL_BYTES 2048
+#define CLASSES L"SYSTEM\\CurrentControlSet\\Control\\DeviceClasses"
+#define GUID_CHARS 38               /* {00000000-0000-0000-0000-000000000000} */
+#define MAX_INTERFACES 4096         /* of one category: whatever a broken registry says, this ends */
 
 DWORD interface_path(const kshs_guid *category, uint32_t index, wchar_t *out, size_t count)
 {
@@ -40,4 +43,102 @@ DWORD interface_path(const kshs_guid *category, uint32_t index, wchar_t *out, si
     }
     SetupDiDestroyDeviceInfoList(set);
     return error;
+}
+
+static int hex_digit(wchar_t c)
+{
+    if (c >= L'0' && c <= L'9')
+        return c - L'0';
+    c |= 0x20;
+    return c >= L'a' && c <= L'f' ? c - L'a' + 10 : -1;
+}
+
+/* A category as the registry spells it. */
+static bool parse_guid(const wchar_t *text, GUID *guid)
+{
+    /* Where in memory the bytes lie that the text has one after the other. */
+    static const uint8_t order[sizeof(GUID)] = { 3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15 };
+    uint8_t *bytes = (uint8_t *)guid;
+    size_t at = 1, i;
+
+    if (wcslen(text) != GUID_CHARS || text[0] != L'{' || text[GUID_CHARS - 1] != L'}')
+        return false;
+    for (i = 0; i < sizeof(GUID); i++) {
+        int high, low;
+
+        if ((i == 4 || i == 6 || i == 8 || i == 10) && text[at++] != L'-')
+            return false;
+        high = hex_digit(text[at]);
+        low = hex_digit(text[at + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        bytes[order[i]] = (uint8_t)(high << 4 | low);
+        at += 2;
+    }
+    return true;
+}
+
+/* Those of one category that belong to a device of the hardware id. */
+static void write_category(json *j, const wchar_t *name, const wchar_t *hardware_id)
+{
+    union {
+        SP_DEVICE_INTERFACE_DETAIL_DATA_W data;
+        uint8_t room[DETAIL_BYTES];
+    } detail;
+    SP_DEVICE_INTERFACE_DATA item;
+    SP_DEVINFO_DATA device;
+    DWORD index;
+    HDEVINFO set;
+    GUID guid;
+
+    if (!parse_guid(name, &guid))
+        return;
+    set = SetupDiGetClassDevsW(&guid, NULL, NULL, DIGCF_DEVICEINTERFACE | DIGCF_PRESENT);
+    if (set == INVALID_HANDLE_VALUE)
+        return;
+    for (index = 0; index < MAX_INTERFACES; index++) {
+        memset(&item, 0, sizeof(item));
+        item.cbSize = sizeof(item);
+        if (!SetupDiEnumDeviceInterfaces(set, NULL, &guid, index, &item))
+            break;
+        memset(&device, 0, sizeof(device));
+        device.cbSize = sizeof(device);
+        detail.data.cbSize = sizeof(detail.data);
+        if (!SetupDiGetDeviceInterfaceDetailW(set, &item, &detail.data, sizeof(detail), NULL, &device) ||
+            !device_has_id(set, &device, hardware_id))
+            continue;
+        json_object(j, NULL);
+        json_text(j, "category", name);
+        json_unsigned(j, "index", index);
+        json_text(j, "path", detail.data.DevicePath);
+        json_bool(j, "active", (item.Flags & SPINT_ACTIVE) != 0);
+        json_end(j);
+    }
+    SetupDiDestroyDeviceInfoList(set);
+}
+
+void json_interfaces(json *j, const char *key, const wchar_t *hardware_id)
+{
+    wchar_t name[MAX_PATH];
+    DWORD index, length;
+    HKEY classes;
+    LONG error;
+
+    /* SetupAPI lists the interfaces of a category, and no categories; each that was ever registered is a key here. */
+    if (RegOpenKeyExW(HKEY_LOCAL_MACHINE, CLASSES, 0, KEY_ENUMERATE_SUB_KEYS | KEY_WOW64_64KEY, &classes)) {
+        json_null(j, key);
+        return;
+    }
+    json_array(j, key);
+    for (index = 0;; index++) {
+        length = ARRAY_COUNT(name);
+        error = RegEnumKeyExW(classes, index, name, &length, NULL, NULL, NULL, NULL);
+        if (error == ERROR_MORE_DATA)
+            continue;               /* longer than any GUID */
+        if (error)
+            break;
+        write_category(j, name, hardware_id);
+    }
+    RegCloseKey(classes);
+    json_end(j);
 }

@@ -9,6 +9,10 @@ from typing import Any, NamedTuple
 from harness.guest_info import CrashRecord, Place
 from harness.guest_text import GuestJsonError, load_object, one_line
 
+#: How a sentence begins that says that a driver called what is not there: Wine's lack, and no driver's fault.
+LACKING_CALL = "a call of a function that this Wine does not have"
+#: EXCEPTION_WINE_STUB of Wine's winternl.h: raised by what stands in the place of such functions.
+_WINE_STUB = 0x80000100
 #: Characters of one sentence, and lines of one guest's evidence.
 _MAX_SENTENCE = 500
 _MAX_LINES = 200
@@ -81,7 +85,8 @@ def crash_sentence(said: Any) -> str:
         where += f", called by {record.driver}"
     if record.access:
         where += f", {record.access} of {_hexadecimal(record.target)}"
-    return f"exception {code}{where}{process}"[:_MAX_SENTENCE]
+    what = f"{LACKING_CALL}: exception {code}" if record.code == _WINE_STUB else f"exception {code}"
+    return f"{what}{where}{process}"[:_MAX_SENTENCE]
 
 
 def _hexadecimal(number: int | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,21 @@ from harness.agent import waiting_agent
 from harness.agent.channel import WaitingAgentChannel
 from harness.errors import DeployError, UsageError
 from harness.guest_info import GuestInfo
-from harness.guests import package_files, setupapi_log, support_library, verifier, windows_deploy
+from harness.guests import (
+    allowed_imports,
+    package_files,
+    setupapi_log,
+    support_library,
+    verifier,
+    windows_deploy,
+)
 from harness.guests.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, text_of
 from vm import family as families
 from vm.errors import GuestLost, GuestTimeout
 
 if TYPE_CHECKING:
     from drivers.build import Build
+    from drivers.imports import Offered
     from drivers.package import Package
     from harness.agent.pending import Channel as AgentChannel
     from harness.guests.verifier import Verifier
@@ -36,6 +44,9 @@ if TYPE_CHECKING:
 #: Where the crash recorder of guests without bugchecks writes (docs/architecture.md).
 CRASHES = DIRECTORY + r"\crashes.jsonl"
 
+#: How a driver that never calls what is missing runs all the same.
+_ALLOW = "let it pass by imports.allow in the target file (kshs target init --allow-import)"
+
 #: Raise it when a layer would come out otherwise although nothing that goes in has changed.
 _LAYER_VERSION = 6
 
@@ -44,7 +55,8 @@ _LAYER_VERSION = 6
 class Kit:
     """What goes into the guest: our build, the target's package, and how the target is found there.
 
-    ``verifier`` is what a Windows guest with the verifier leg was asked for.
+    ``verifier`` is what a Windows guest with the verifier leg was asked for, ``allowed`` the imports that a
+    Wine guest may lack.
     """
 
     build: Build
@@ -52,6 +64,7 @@ class Kit:
     hardware_id: str
     service: str
     verifier: Verifier | None = None
+    allowed: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -65,6 +78,8 @@ class Kit:
             waiting_agent.start_script("agent", "hold"),
             waiting_agent.ready_script(),
             self.verifier.digest if self.verifier else "",
+            # What one target file lets pass is refused with another, although the guest is the same.
+            *self.allowed,
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -112,8 +127,8 @@ def layer(
     from vm.template import Layer
 
     if families.family(family).runs_on_linux:
-        check_imports(build, package, wine)
-    kit = Kit(build, package, target.hardware_id, target.service, verifier)
+        check_imports(build, package, wine, target.imports.allow)
+    kit = Kit(build, package, target.hardware_id, target.service, verifier, tuple(target.imports.allow))
 
     def prepare(shell: Shell) -> None:
         deploy(shell, kit, say=say)
@@ -121,7 +136,9 @@ def layer(
     return Layer(digest=kit.digest, prepare=prepare)
 
 
-def check_imports(build: Build, package: Package, wine: str | None = None) -> None:
+def check_imports(
+    build: Build, package: Package, wine: str | None = None, allowed: Sequence[str] = ()
+) -> None:
     """Refuses a foreign driver that Wine and our reference class driver cannot load.
 
     Our own binaries were checked when they were built.  Windows guests judge for themselves: their
@@ -132,6 +149,7 @@ def check_imports(build: Build, package: Package, wine: str | None = None) -> No
         package: the target's.
         wine: the version of the guest's Wine as its image or its `info` says it; where it is not known
             yet, only what no known Wine offers is refused.
+        allowed: imports that the target file lets pass (`imports.allow`).
 
     Raises:
         UsageError: names importer, module and every function that is missing or only a stub.
@@ -141,19 +159,27 @@ def check_imports(build: Build, package: Package, wine: str | None = None) -> No
 
     if package.directory == build.avshs.directory:
         return
-    ours = imports.exports_of(build.refks)
-    wines = imports.every_wine() if wine is None else [imports.wine(wine)]
-    offered = [import_rewrite.with_library(family.with_module(build.refks.name, ours)) for family in wines]
+    offered = [allowed_imports.with_allowed(family, allowed) for family in offered_by_wine(build, wine)]
     for driver in package.sys:
         try:
             import_rewrite.require_no_framework(driver)
             imports.check(driver, offered)
         except BuildError as error:
+            allow = _ALLOW if allowed_imports.would_help(driver, offered) else None
             raise UsageError(
                 f"this driver cannot load in a Wine guest: {error.message}",
                 str(driver),
-                "; or ".join(filter(None, (error.hint, "run it on Windows (--guest)"))),
+                "; or ".join(filter(None, (error.hint, allow, "run it on Windows (--guest)"))),
             ) from None
+
+
+def offered_by_wine(build: Build, wine: str | None = None) -> list[Offered]:
+    """What each known Wine, or that of a version, offers to foreign drivers together with our own modules."""
+    from drivers import import_rewrite, imports
+
+    ours = imports.exports_of(build.refks)
+    wines = imports.every_wine() if wine is None else [imports.wine(wine)]
+    return [import_rewrite.with_library(family.with_module(build.refks.name, ours)) for family in wines]
 
 
 def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -173,7 +199,12 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
     package_files.check_device(kit.package, kit.hardware_id, info)
     said = GuestInfo.of(info)
     if said.is_wine:
-        check_imports(kit.build, kit.package, said.wine.version or None)
+        wine = said.wine.version or None
+        check_imports(kit.build, kit.package, wine, kit.allowed)
+        if kit.allowed:
+            offered = offered_by_wine(kit.build, wine)
+            for note in allowed_imports.notes(kit.package.sys, kit.allowed, offered):
+                tell(note)
         for note in package_files.put_for_wine(shell, kit.package, kit.hardware_id, info):
             tell(note)
         if kit.is_foreign:

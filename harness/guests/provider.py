@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
-from harness.guests import deploy, package_files, support_library, verifier
+from harness.guests import allowed_imports, deploy, package_files, support_library, verifier
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
 from harness.guests.interface import Evidence, Guest, Say, SayProgress
@@ -253,6 +253,10 @@ class VmProvider:
             if foreign and self._image.family == "wine":
                 wine = self._image.wine_version
                 said += support_library.notes(self._package.sys, [wine] if wine is not None else None)
+                allowed = self._target.target.imports.allow
+                if allowed and self._build is not None:
+                    wines = deploy.offered_by_wine(self._build)
+                    said += allowed_imports.notes(self._package.sys, allowed, wines)
             if said:
                 facts["deployment"] = said
         return facts

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,8 @@ def check_package(target: Target, file: Path) -> None:
     The package itself is checked when it is deployed (`drivers.package.load`).
 
     Raises:
-        TargetError: there is no INF for the target's device, it cannot be read, or it does not name the
-            target's service.
+        TargetError: there is no INF for the target's device, it cannot be read, it does not name the
+            target's service, or an import is allowed that none of its drivers has.
     """
     from drivers import package_infs
     from drivers.errors import PackageError
@@ -156,6 +156,7 @@ def check_package(target: Target, file: Path) -> None:
             )
         main = package_infs.main(infs, directory, target.hardware_id, odd)
         services = main.services(target.hardware_id)
+        drivers = [name for name in main.files(target.hardware_id) if name.lower().endswith(".sys")]
     except PackageError as error:
         raise wrong(file, "package", error.message, error.hint or f"mend {error.where}") from None
     # An INF that adds no service itself may have it from one of the system's (Include, Needs).
@@ -166,6 +167,54 @@ def check_package(target: Target, file: Path) -> None:
             f"{directory / main.name} adds no service '{target.service}' for '{target.hardware_id}'",
             f"there: {', '.join(services)}",
         )
+    _check_imports(target, file, directory, drivers)
+
+
+def _check_imports(target: Target, file: Path, directory: Path, names: Iterable[str]) -> None:
+    """That some driver has each import that is allowed: a slip of the pen would allow nothing."""
+    from drivers import files
+
+    if not target.imports.allow:
+        return
+    paths = [files.find(directory, name) for name in names]
+    found = [path for path in paths if path is not None and path.is_file()]
+    if len(found) < len(paths):
+        return  # what is missing is told when the package is loaded
+    unknown = unknown_import(target.imports.allow, found)
+    if unknown is not None:
+        index, message, hint = unknown
+        text = TomlFile(file, TargetError)
+        raise TargetError(file, [text.complaint(("imports", "allow", index), message, hint)])
+
+
+def unknown_import(allowed: Sequence[str], drivers: Iterable[Path]) -> tuple[int, str, str] | None:
+    """The first of these imports that no driver has: its place, what to say of it, and what may be meant.
+
+    Raises:
+        UsageError: a driver is no PE image.
+    """
+    from drivers import imports
+    from drivers.errors import BuildError
+
+    paths = list(drivers) if allowed else []
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            names = [f"{module}!{function}" for module, function in imports.imports(path)]
+        except BuildError as error:
+            raise UsageError(error.message, error.where, error.hint) from None
+        found |= {_folded_import(name): name for name in names}
+    for index, name in enumerate(allowed):
+        if _folded_import(name) not in found:
+            near = nearest(name, found.values()) or f"drivers: {', '.join(path.name for path in paths)}"
+            return index, f"{name!r} is no import of the package's drivers", near
+    return None
+
+
+def _folded_import(name: str) -> str:
+    """Modules are found in any case, functions in theirs."""
+    module, _, function = name.partition("!")
+    return f"{module.lower()}!{function}"
 
 
 def wrong(file: Path, key: str, message: str, hint: str | None = None) -> TargetError:

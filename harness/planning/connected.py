@@ -12,7 +12,7 @@ from harness.contract.handshake_data import HandshakeData
 from harness.contract.prediction import predict_pin_handshake
 from harness.language.model import PinHandshake, Rule, SetState, Side, State
 from harness.planning.expectations import from_prediction, override, success
-from harness.planning.planned import Answer, ExpectedField, NotApplicable
+from harness.planning.planned import Answer, ExpectedField, no_behaviour
 from harness.planning.requests import Expected, InFlight, RequestPlanner
 
 
@@ -22,7 +22,7 @@ class ConnectedPlanner(RequestPlanner):
     def pin_handshake(self, step: PinHandshake) -> None:
         """One call of KsPinHandshake, or as many at once as the step has threads."""
         if not self.target.behaviour:
-            raise NotApplicable(f"target {self.target.name} has no behaviour property set (docs/avshs.md)")
+            raise no_behaviour(self.target)
         item = self.objects[step.on]
         requests = [self._question(step, item, number) for number in range(step.threads)]
         if step.start is None and step.threads == 1:

@@ -25,7 +25,7 @@ from harness.language.model.arguments import protocol_of
 from harness.language.model.target import NULL_PROTOCOL, PROTOCOL_WORDS, UNKNOWN_PROTOCOL
 from harness.language.model.values import length
 from harness.language.toml_problems import nearest
-from harness.planning.planned import ExpectedField, ExpectedValue, NotApplicable
+from harness.planning.planned import ExpectedField, ExpectedValue, Lack, NotApplicable
 
 #: What stands for a protocol beside the target's own names and GUIDs.
 _PROTOCOL_WORDS = PROTOCOL_WORDS
@@ -46,10 +46,11 @@ class MisspeltName(NotApplicable):
         word: the name as it was written.
         message: what the target lacks.
         hint: the name that was probably meant, as a question.
+        lack: what it lacks.
     """
 
-    def __init__(self, word: str | int, message: str, hint: str) -> None:
-        super().__init__(f"{message}; {hint}")
+    def __init__(self, word: str | int, message: str, hint: str, lack: Lack) -> None:
+        super().__init__(f"{message}; {hint}", lack)
         self.word = word
         self.message = message
         self.hint = hint
@@ -73,8 +74,8 @@ class Names:
             lacks = f"target {self.target.name} has no pin {ref}"
             near = nearest(str(ref), names)
             if near is not None:
-                raise MisspeltName(ref, lacks, near)
-            raise NotApplicable(f"{lacks} (it has {', '.join(names)})")
+                raise MisspeltName(ref, lacks, near, Lack("pin", ref))
+            raise NotApplicable(f"{lacks} (it has {', '.join(names)})", Lack("pin", ref))
         return pin
 
     def protocol(self, text: str, pin: Pin | None) -> uuid.UUID:
@@ -87,7 +88,8 @@ class Names:
             names = pin.accepts if pin is not None else list(self.target.protocols)
             if not names:
                 who = f"pin {pin.name} of target" if pin is not None else "target"
-                raise NotApplicable(f"{who} {self.target.name} accepts no protocol")
+                lack = Lack("accepts", pin.name if pin is not None else "")
+                raise NotApplicable(f"{who} {self.target.name} accepts no protocol", lack)
             return self.target.protocols[names[0]]
         if text in _BY_ARGUMENT:
             return self._by_argument(text, pin)
@@ -99,8 +101,8 @@ class Names:
             lacks = f"target {self.target.name} has no protocol {text!r}"
             near = nearest(text, (*self.target.protocols, *_PROTOCOL_WORDS))
             if near is not None:
-                raise MisspeltName(text, lacks, near) from None
-            raise NotApplicable(lacks) from None
+                raise MisspeltName(text, lacks, near, Lack("protocol", text)) from None
+            raise NotApplicable(lacks, Lack("protocol", text)) from None
 
     def _by_argument(self, word: str, pin: Pin | None) -> uuid.UUID:
         """The first protocol that a pin accepts with an argument, or an answer, of a kind."""

@@ -47,7 +47,15 @@ from harness.language.model.check import Handle, check, shorthand
 from harness.language.model.values import Route
 from harness.planning.connected import ConnectedPlanner
 from harness.planning.expectations import success
-from harness.planning.planned import Answer, ExpectedField, NotApplicable, Plan, PlannedStep, Sizes
+from harness.planning.planned import (
+    Answer,
+    ExpectedField,
+    NotApplicable,
+    Plan,
+    PlannedStep,
+    Sizes,
+    no_behaviour,
+)
 
 __all__ = ["Answer", "ExpectedField", "NotApplicable", "Plan", "PlannedStep", "Sizes", "plan"]
 
@@ -221,7 +229,7 @@ class _Planner(ConnectedPlanner):
     def _control_filter(self) -> OpenObject:
         """A filter of its own for the property set: a class driver may hold the lock of another one."""
         if not self.target.behaviour:
-            raise NotApplicable(f"target {self.target.name} has no behaviour property set (docs/avshs.md)")
+            raise no_behaviour(self.target)
         if self._control is None:
             with self.as_setup():
                 self._control = self.open_filter("@control", Handle(Side.KERNEL, Route.CALL))

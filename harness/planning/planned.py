@@ -5,16 +5,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal, NamedTuple
 
 from harness.contract.prediction import Callback, Prediction, Request
 from harness.errors import UsageError
-from harness.language.model import Rule, Scenario, Side, Step
+from harness.language.model import Rule, Scenario, Side, Step, Target
 
 ExpectedValue = int | str | bool
 
 
+class Lack(NamedTuple):
+    """What a target has not and a scenario wants: a kind of thing, and by what name."""
+
+    kind: Literal["pin", "protocol", "accepts", "behaviour"]
+    name: str | int = ""
+
+
 class NotApplicable(Exception):  # noqa: N818 - a reason to skip, not an error
-    """The target lacks something that the scenario names: verdict skipped, with this reason."""
+    """The target lacks something that the scenario names: verdict skipped, with this reason.
+
+    `lack` says what a target file could say to change that, None where it could not.
+    """
+
+    def __init__(self, reason: str, lack: Lack | None = None) -> None:
+        super().__init__(reason)
+        self.lack = lack
+
+
+def no_behaviour(target: Target) -> NotApplicable:
+    """To raise where a scenario tells the target's callbacks what to do."""
+    return NotApplicable(
+        f"target {target.name} has no behaviour property set (docs/avshs.md)", Lack("behaviour")
+    )
 
 
 class PinUnopened(UsageError):  # noqa: N818 - what a guest has shown of a target file

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.errors import AgentError, DriverGoneError, StepHungError
 from harness.guest_text import GuestJsonError, load, one_line
 from harness.guests import Evidence
-from harness.guests.crash_record import Crashes, sorted_crashes
+from harness.guests.crash_record import LACKING_CALL, Crashes, sorted_crashes
 from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import StepResult
 from harness.verdict import Verdict
@@ -63,7 +63,7 @@ class Attribution:
         told = list(self.session.log) if evidence.standstill else self.session.evidence().splitlines()
         shown = (*evidence.driver, *evidence.other, *told[-20:])
         if evidence.driver:
-            return Ended(Verdict.CRASHED, f"{step.what}: {evidence.driver[0]}", shown)
+            return Ended(_fault_of(evidence.driver), f"{step.what}: {evidence.driver[0]}", shown)
         if isinstance(error, StepHungError) and not evidence.gone:
             if evidence.standstill is not None:
                 reason = f"{step.what}: no answer in {error.waited:.0f} s, but {evidence.standstill}"
@@ -103,7 +103,7 @@ class Attribution:
             why = evidence.standstill or "the machine is gone"
             return Ended(Verdict.ERROR, f"{step.what}: {result.reason}, but {why}", shown)
         first = evidence.driver[0] if evidence.driver else result.reason
-        return Ended(Verdict.CRASHED, f"{step.what}: {first}", shown)
+        return Ended(_fault_of(evidence.driver), f"{step.what}: {first}", shown)
 
     def afterwards(self) -> Ended | None:
         """A crash that came behind the last answer, where the lease goes and nothing else would show it."""
@@ -116,7 +116,9 @@ class Attribution:
             evidence = Evidence(driver=found.driver, other=found.other)
         if not evidence.driver:
             return None
-        return Ended(Verdict.CRASHED, f"{what}: {evidence.driver[0]}", (*evidence.driver, *evidence.other))
+        return Ended(
+            _fault_of(evidence.driver), f"{what}: {evidence.driver[0]}", (*evidence.driver, *evidence.other)
+        )
 
     def _ask_crashes(self) -> Crashes:
         """The crash recorder's records, through the agent; empty when there are none in its time."""
@@ -157,6 +159,12 @@ def _crashes_of(data: bytes) -> Crashes:
         return Crashes(driver=(f"a crash record that cannot be read: {error}",))
     items = found if isinstance(found, list) else [found]
     return sorted_crashes(item if isinstance(item, dict) else _unread(item) for item in items)
+
+
+def _fault_of(crashes: tuple[str, ...]) -> Verdict:
+    """A crash is the driver's, unless it called what this Wine lacks: a kernel would have had it."""
+    lacking = bool(crashes) and all(line.startswith(LACKING_CALL) for line in crashes)
+    return Verdict.ERROR if lacking else Verdict.CRASHED
 
 
 def _unread(record: object) -> str:

@@ -87,13 +87,14 @@ class PackageGuest:
 
 
 class PackageProvider:
-    """Gives such guests for the target of a target file."""
+    """Gives such guests for the target of a target file, or for one that is loaded already."""
 
-    def __init__(self, name: str) -> None:
-        self._loaded: LoadedTarget = find_target(name, config.load(None))
+    def __init__(self, target: str | LoadedTarget) -> None:
+        given = isinstance(target, LoadedTarget)
+        self._loaded: LoadedTarget = target if given else find_target(target, config.load(None))
         self._build = drivers.build.build()
         self._package = self._loaded.package(self._build)
-        deploy.check_imports(self._build, self._package)
+        deploy.check_imports(self._build, self._package, allowed=self._loaded.target.imports.allow)
         self._count = 0
 
     def target(self) -> Target:

@@ -185,8 +185,12 @@ def parse(words: list[str]) -> None:
     context = group.make_context("kshs", ["version"] if ours in ([], ["--version"]) else ours)
     if not ours:
         return
-    name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
-    command.make_context(name, list(rest), parent=context)
+    while True:
+        words = [*context._protected_args, *context.args]
+        if not (hasattr(group, "resolve_command") and words):
+            return
+        name, group, rest = group.resolve_command(context, words)
+        context = group.make_context(name, list(rest), parent=context)
 
 
 HARMLESS = [c for c in COMMANDS if c.words[:2] in (("kshs", "list"), ("kshs", "version"), ("kshs", "guests"))]

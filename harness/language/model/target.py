@@ -25,6 +25,8 @@ UNKNOWN_PROTOCOL = uuid.UUID("6b2f7aff-52d3-4c0e-9e1b-0b9c1b7d5a01")
 NULL_PROTOCOL = uuid.UUID(int=0)
 #: Names that every scenario may use whatever the target calls its own.
 PROTOCOL_WORDS = ("accepted", "unknown", "null", "interface", "pointer", "answered_interface")
+#: An import as target files name it: module and function, or the number of one that has no name.
+IMPORT_PATTERN = r"^[A-Za-z0-9._-]{1,80}!(?:[A-Za-z_?@$][A-Za-z0-9_?@$]{0,250}|#[0-9]{1,5})$"
 
 
 class Answer(Strict):
@@ -47,6 +49,17 @@ class Pin(Strict):
     interface: Identifier | None = Field(None, description="where it differs from the target's")
     medium: Identifier | None = Field(None, description="where it differs from the target's")
     max_instances: int = Field(1, ge=1, le=1000, description="how often it can be open at once")
+
+
+class Imports(Strict):
+    """What is refused of a driver's imports, and shall not be."""
+
+    allow: list[Annotated[str, StringConstraints(pattern=IMPORT_PATTERN)]] = Field(
+        default_factory=list,
+        max_length=500,
+        description="imports that may be missing on a Wine guest, like ntoskrnl.exe!ExFunction; a call of one"
+        " ends the driver's process there",
+    )
 
 
 class Target(Strict):
@@ -72,6 +85,7 @@ class Target(Strict):
         STANDARD_INTERFACE, description="KSPIN_INTERFACE; standard streaming by default"
     )
     medium: Identifier = Field(STANDARD_MEDIUM, description="KSPIN_MEDIUM; the standard one by default")
+    imports: Imports = Field(default_factory=Imports, description="how strictly its imports are looked at")
     protocol_table: dict[Name, ProtocolEntry] = Field(
         default_factory=dict,
         alias="protocols",

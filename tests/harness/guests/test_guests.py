@@ -83,7 +83,9 @@ PACKAGE: Any = SimpleNamespace(digest="p", sys=[Path("theirs.sys")])
 
 
 def provider() -> VmProvider:
-    target: Any = SimpleNamespace(target=SimpleNamespace(hardware_id=r"Root\Theirs", service="theirs"))
+    allowed = SimpleNamespace(allow=["theirs.sys!Of"])
+    named = SimpleNamespace(hardware_id=r"Root\Theirs", service="theirs", imports=allowed)
+    target: Any = SimpleNamespace(target=named)
     return VmProvider(VmConfig(), target)
 
 
@@ -97,12 +99,12 @@ def windows(*legs: str, family: str = "windows") -> WindowsImage:
 
 
 def test_a_target_is_checked_against_what_the_images_family_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(build: Any, package: Any, wine: str | None) -> None:
-        raise UsageError("theirs.sys imports KsFoo")
+    def refused(build: Any, package: Any, wine: str | None, allowed: list[str]) -> None:
+        raise UsageError(f"theirs.sys imports KsFoo, allowed {allowed}")
 
     monkeypatch.setattr(deploy, "check_imports", refused)
     for image in (Image("d", Path("wine"), {"family": "wine"}), windows(family="wine")):
-        with pytest.raises(UsageError, match="imports KsFoo"):
+        with pytest.raises(UsageError, match=r"imports KsFoo, allowed \['theirs.sys!Of'\]"):
             provider().layer(BUILD, PACKAGE, image, print)
     assert provider().layer(BUILD, PACKAGE, windows(), print).digest
 

@@ -139,6 +139,42 @@ def test_mistakes_have_their_line(tmp_path: Path, old: str, new: str, line: int,
     )
 
 
+IMPORTS = [("ks.sys", "KsInitializeDriver"), ("ntoskrnl.exe", "ExFreePool"), ("hal.dll", "#7")]
+
+
+@pytest.mark.parametrize("names", [[], ["KS.SYS!KsInitializeDriver", "hal.dll!#7"]])
+def test_imports_that_a_driver_has_may_be_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    monkeypatch.setattr("drivers.imports.imports", lambda pe: IMPORTS)
+    file = with_package(tmp_path, INF)
+    file.write_text(file.read_text().replace("\n[format]", f"imports.allow = {names}\n[format]", 1))
+    (tmp_path / "package" / "avshs.sys").touch()
+    assert find_target(str(file), Config()).target.imports.allow == names
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ks.sys!KsInitializeDrver", "is no import of the package's drivers (did you mean 'ks.sys!KsInit"),
+        ("ks.sys!ksinitializedriver", "is no import of the package's drivers (did you mean 'ks.sys!KsInit"),
+        ("x.sys!Y", "is no import of the package's drivers (drivers: avshs.sys)"),
+        ("KsInitializeDriver", "is not of the form that is needed here"),
+    ],
+)
+def test_an_import_that_no_driver_has_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    monkeypatch.setattr("drivers.imports.imports", lambda pe: IMPORTS)
+    file = with_package(tmp_path, INF)
+    (tmp_path / "package" / "avshs.sys").touch()
+    file.write_text(file.read_text().replace("\n[format]", f'imports.allow = ["{name}"]\n[format]', 1))
+    with pytest.raises(TargetError) as caught:
+        find_target(str(file), Config())
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{file}:10: imports.allow[0]: ")
+
+
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'avshs'"):
         target.find("avsh")

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user says of a target file that is to be written, because no driver can be asked for it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.errors import UsageError
+from harness.language.model.target import IMPORT_PATTERN, PROTOCOL_WORDS
+from harness.language.model.values import NAME_PATTERN
+
+_GUID = r"\{?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\}?"
+_PROTOCOL = re.compile(rf"(?P<name>[^=]*)=(?P<guid>{_GUID})(?::(?P<pins>.*))?")
+_MAX_NAME = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A protocol, and the pins that accept it, by name or id; None: all that have a callback."""
+
+    guid: uuid.UUID
+    pins: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Everything of that kind.
+
+    `names` are what pins shall be called, by their ids; `without_callback` pins that register none, by name
+    or id; `imports` what a Wine guest may lack (``ntoskrnl.exe!Function``).
+    """
+
+    protocols: Mapping[str, Protocol] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
+    without_callback: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+
+
+def read(
+    protocols: Iterable[str] = (),
+    names: Iterable[str] = (),
+    without_callback: Sequence[str] = (),
+    imports: Sequence[str] = (),
+) -> Wishes:
+    """From the words of the command line.
+
+    Raises:
+        UsageError: one is not of the form that it must have; says which, and the form.
+    """
+    for word in imports:
+        if not re.fullmatch(IMPORT_PATTERN, word):
+            raise UsageError(f"{word!r} is no import", "--allow-import", "like ntoskrnl.exe!ExFunction")
+    return Wishes(dict(map(_protocol, protocols)), _names(names), tuple(without_callback), tuple(imports))
+
+
+def _protocol(text: str) -> tuple[str, Protocol]:
+    found = _PROTOCOL.fullmatch(text.strip())
+    if found is None or not _is_name(found["name"]):
+        raise UsageError(
+            f"{text!r} is no protocol",
+            "--protocol",
+            "NAME=GUID for all pins, or NAME=GUID:PIN,PIN for some; names are like clock or clock_2",
+        )
+    if found["name"] in PROTOCOL_WORDS:
+        raise UsageError(
+            f"a protocol cannot be called {found['name']!r}: scenarios use the word for something else",
+            "--protocol",
+            "give it another name",
+        )
+    pins = None if found["pins"] is None else tuple(filter(None, map(str.strip, found["pins"].split(","))))
+    return found["name"], Protocol(uuid.UUID(found["guid"]), pins)
+
+
+def _names(texts: Iterable[str]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for text in texts:
+        number, _, name = text.strip().partition("=")
+        if not number.isascii() or not number.isdigit() or not _is_name(name):
+            raise UsageError(f"{text!r} names no pin", "--pin", "ID=NAME, like 2=monitor")
+        if name == "filter" or (re.fullmatch(r"pin\d+", name) and name != f"pin{int(number)}"):
+            raise UsageError(
+                f"a pin {number} cannot be called {name!r}: scenarios use the word for something else",
+                "--pin",
+            )
+        if name in names.values() or int(number) in names:
+            raise UsageError(f"{text!r} says anew what another one has said", "--pin", "one name a pin")
+        names[int(number)] = name
+    return names
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(NAME_PATTERN, text) is not None and len(text) <= _MAX_NAME
