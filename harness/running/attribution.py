@@ -106,7 +106,10 @@ class Attribution:
         return Ended(_fault_of(evidence.driver), f"{step.what}: {first}", shown)
 
     def afterwards(self) -> Ended | None:
-        """A crash that came behind the last answer, where the lease goes and nothing else would show it."""
+        """A crash that came behind the last answer, where the lease goes and nothing else would show it.
+
+        The agent tells of each crash once: what was there before was asked for before.
+        """
         what = "after the last step"
         try:
             found = _crashes_of(self.session.run(self.crashes, what=what, timeout=10.0).data)

@@ -312,8 +312,11 @@ class Runner:
     def _send(self, session: AgentSession, planned: Plan, file: str) -> Flight:
         """A plan, written down first; where the lease will be thrown away, without what would clean it."""
         self.journal.begin(planned.scenario.id, self.lease or "-", file)
-        if planned.spoils is not None and isinstance(self.provider, LeasesAhead):
-            self.provider.acquire_ahead()
+        if planned.spoils is not None:
+            if isinstance(self.provider, LeasesAhead):
+                self.provider.acquire_ahead()
+            # What the guest has on record by now is not this scenario's (`Attribution.afterwards`).
+            session.submit(self._crashes, what="crashes before the scenario", timeout=10.0)
         flight = Flight(planned, session, file)
         flight.send()
         return flight

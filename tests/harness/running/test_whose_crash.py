@@ -127,7 +127,7 @@ SPOILS = {"do": "device", "action": "remove"}
 def test_a_crash_behind_the_last_answer_counts_where_the_lease_goes(
     make_runner: MakeRunner, answer: Answer, evidence: Evidence, verdict: Verdict
 ) -> None:
-    provider = FakeProvider(bend=bend_op("CRASHES", lambda number: answer), evidence=evidence)
+    provider = FakeProvider(bend=bend_op("CRASHES", {1: answer}), evidence=evidence)
     made = make_runner(provider)
     result = made.run(scenario(SPOILS), file="t.toml")
     assert result.verdict is verdict, result.reason
@@ -135,3 +135,10 @@ def test_a_crash_behind_the_last_answer_counts_where_the_lease_goes(
     if verdict is Verdict.CRASHED:
         assert result.reason == f"after the last step: {SAID_OF_THE_DRIVER}"
         assert result.evidence == (SAID_OF_THE_DRIVER,)
+
+
+def test_what_was_on_record_before_is_not_the_scenarios(make_runner: MakeRunner) -> None:
+    before = Answer(record={}, data=json.dumps([DRIVERS]).encode())
+    provider = FakeProvider(bend=bend_op("CRASHES", {0: before}))
+    assert make_runner(provider).run(scenario(SPOILS), file="t.toml").verdict is Verdict.PASSED
+    assert provider.guests[0].simulation.counts["CRASHES"] == 2
