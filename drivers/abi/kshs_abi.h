@@ -101,9 +101,9 @@ typedef struct kshs_guid {
 /* Blocks and interfaces that a handshake's arguments point at; kernel alone, `slot` is a number below KSHS_MAX_MADE. */
 #define KSHS_OP_MAKE 20             /* value = KSHS_MADE_*, in_kind = the memory, data = the block's bytes or a
                                        kshs_make; information = the address */
-#define KSHS_OP_INSPECT 21          /* kshs_made and what can be read of it; waits until `held` is 0, at most `repeat` ms */
+#define KSHS_OP_INSPECT 21          /* kshs_made and what can be read of it; waits for `held` = 0, at most `repeat` ms */
 #define KSHS_OP_REFERENCE 22        /* of a taken interface: InterfaceReference (value 0) or InterfaceDereference (1),
-                                       value2 times (1 to 1000); returned = STATUS_SUCCESS or what kept it from being called */
+                                       value2 times (1 to 1000); returned = what kept it from being called, or 0 */
 #define KSHS_OP_VANISH 23           /* of a PAGE_END block: there is no memory at its address any more */
 
 #define KSHS_MADE_NOTHING 0

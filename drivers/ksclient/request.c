@@ -487,7 +487,9 @@ static BOOLEAN is_back(const ksc_request *request, const kshs_record *record)
 
 static BOOLEAN is_accepted(const kshs_record *record)
 {
-    return NT_SUCCESS((NTSTATUS)(record->flags & KSHS_REC_STATUS_WRITTEN ? record->status : record->returned));
+    NTSTATUS status = (NTSTATUS)(record->flags & KSHS_REC_STATUS_WRITTEN ? record->status : record->returned);
+
+    return NT_SUCCESS(status) && status != STATUS_PENDING;
 }
 
 NTSTATUS ksc_request_send(ksc_request *request)
