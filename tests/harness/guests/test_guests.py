@@ -83,7 +83,9 @@ PACKAGE: Any = SimpleNamespace(digest="p", sys=[Path("theirs.sys")])
 
 
 def provider() -> VmProvider:
-    target: Any = SimpleNamespace(target=SimpleNamespace(hardware_id=r"Root\Theirs", service="theirs"))
+    target: Any = SimpleNamespace(
+        target=SimpleNamespace(hardware_id=r"Root\Theirs", service="theirs", root_enumerated=None)
+    )
     return VmProvider(VmConfig(), target)
 
 
