@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
 
-from drivers import catalogue, imports, inf, seh, signing, toolchain
+from drivers import catalogue, foreign_sources, imports, inf, seh, signing, toolchain
 from drivers.components import ROOT
 from drivers.errors import BuildError, PackageError
 from drivers.files import find, write_atomically
@@ -26,41 +27,59 @@ from drivers.wdmsup_exports import supplied
 _CPLUSPLUS = (".cpp", ".cc", ".cxx")
 _SOURCES = (".c", ".S", *_CPLUSPLUS)
 #: What a folder may hold beside sources and what the INF copies, without a word about it.
-_QUIET = (".h", ".hpp", ".hxx", ".inl", ".inf", ".md", ".txt", ".rc")
+_QUIET = (".h", ".hpp", ".hxx", ".inl", ".inf", ".inx", ".md", ".txt", ".rc")
 #: The certificates beside a package of ours, by which an earlier one is known.
 _CERTIFICATES = ("kshs-root.cer", "kshs-signing.cer")
 
 
-def package(folder: Path, out: Path, *, progress: Callable[[str], None] | None = None) -> Package:
+def package(
+    folder: Path,
+    out: Path,
+    *,
+    includes: Sequence[Path] = (),
+    defines: Sequence[str] = (),
+    progress: Callable[[str], None] | None = None,
+) -> Package:
     """Compile, link, sign and package the driver of a folder; answers the checked package.
 
     The folder holds the driver's C and C++ sources (and ``.S``, ``.rc``), all of which go into the one
     ``.sys`` file that its INF copies, and whatever other files its INFs copy, in their folders; what else
     lies there is named and ignored.  Sources find the headers of the WDK as mingw-w64 has them (``ntddk.h``,
     ``ks.h``) with what compat/ adds, and those of the folder; the driver is linked with ks.sys,
-    ntoskrnl.exe, hal.dll, the GUIDs of ks.h, and usbd.sys, bdasup.sys, stream.sys or portcls.sys where it
-    calls them.  C++ goes without exceptions and type information.  Warnings are said and stop nothing.
+    ntoskrnl.exe, hal.dll, the GUIDs of ks.h, and usbd.sys, cng.sys, bdasup.sys, stream.sys or portcls.sys
+    where it calls them.  C++ goes without exceptions and
+    type information.  Warnings are said and stop nothing.
+    ``includes`` are further folders with headers, ``defines`` what is defined as if by ``#define``.  An INX
+    is stamped for x64 where there is no INF of its name.
     ``out`` gets the package and the PDB, and is made where it does not exist.
 
     Raises `BuildError` and its kinds; an earlier package in ``out`` is then still there.
     """
     say = progress or (lambda text: None)
     folder = folder.absolute()
-    infs, image, others = _parts(folder)
     out = out.absolute()
-    _check_out(out)
-    tools = toolchain.find(platformdirs.user_cache_path("kshs") / "drivers" / "toolchain.json")
     with tempfile.TemporaryDirectory(prefix="kshs-package-") as scratch:
         work = Path(scratch)
-        (work / "driver").symlink_to(folder, target_is_directory=True)
+        infs, image, others = _parts(folder, work / "stamped")
+        _check_out(out)
+        tools = toolchain.find(platformdirs.user_cache_path("kshs") / "drivers" / "toolchain.json")
         result = work / "result"
         result.mkdir()
         _say_ignored(folder, image, others, say)
-        _link(work, image, _compile(tools, work, folder, say), tools)
+        headers = _header_folders(tools, work, folder, includes)
+        flags, said = foreign_sources.adapt(
+            work, [name for name in headers if name != foreign_sources.SPELLED]
+        )
+        for line in said:
+            say(line)
+        options = Options(True, headers, tuple(defines), foreign=True, adapted=tuple(flags))
+        _link(work, image, _compile(tools, work, folder, options, say), tools)
         seh.require(work / image, [path for path in folder.iterdir() if path.suffix in (".c", *_CPLUSPLUS)])
         signer = signing.identity()
         signing.sign(work / image, result / image, signer, infs[0].stem)
-        for name in (*(path.name for path in infs), *others):
+        for path in infs:
+            shutil.copyfile(path, result / path.name)
+        for name in others:
             (result / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(find(folder, name) or folder / name, result / name)
         catalogue.make(result, signer)
@@ -73,11 +92,11 @@ def package(folder: Path, out: Path, *, progress: Callable[[str], None] | None =
     return load(out)
 
 
-def _parts(folder: Path) -> tuple[list[Path], str, list[str]]:
+def _parts(folder: Path, stamped: Path) -> tuple[list[Path], str, list[str]]:
     """The INFs, the name of the image to be built, and the other files that the INFs copy."""
     if not folder.is_dir():
         raise BuildError("is no directory", str(folder), "give the folder with the C sources and the INF")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".inf")
+    found = foreign_sources.stamped(folder, stamped)
     if not found:
         raise PackageError("holds no INF file", str(folder), "its INF says which .sys file is built")
     copied = list(dict.fromkeys(name for path in found for name in inf.load(path).files()))
@@ -90,7 +109,11 @@ def _parts(folder: Path) -> tuple[list[Path], str, list[str]]:
     others = [name for name in copied if name != images[0]]
     for name in others:
         if find(folder, name) is None:
-            raise PackageError(f"copies {name!r}, which is not there", where)
+            raise PackageError(
+                f"copies {name!r}, which is not there",
+                where,
+                "put it into the folder: what another project builds is not built here",
+            )
     return found, images[0], others
 
 
@@ -104,14 +127,31 @@ def _say_ignored(folder: Path, image: str, others: list[str], say: Callable[[str
             say(f"ignored: {what} {path.name} is no source of a kind that is built, and no INF copies it")
 
 
-def _compile(tools: Toolchain, work: Path, folder: Path, say: Callable[[str], None]) -> list[str]:
+def _header_folders(tools: Toolchain, work: Path, folder: Path, includes: Sequence[Path]) -> tuple[str, ...]:
+    """The driver's folders below the working directory, the one for other spellings last."""
+    (work / "driver").symlink_to(folder, target_is_directory=True)
+    names = ["driver"]
+    for number, directory in enumerate(includes, 1):
+        if not directory.is_dir():
+            raise BuildError("there is no such directory", str(directory), "see --include")
+        (work / f"include{number}").symlink_to(directory.absolute(), target_is_directory=True)
+        names.append(f"include{number}")
+    systems = (toolchain.COMPAT, tools.includes / "ddk", tools.includes)
+    if foreign_sources.spell(work, names, systems):
+        names.append(foreign_sources.SPELLED)
+    return tuple(names)
+
+
+def _compile(
+    tools: Toolchain, work: Path, folder: Path, options: Options, say: Callable[[str], None]
+) -> list[str]:
     """Objects and resources of every source, by their names in the working directory."""
     sources = sorted(path.name for path in folder.iterdir() if path.suffix in (*_SOURCES, ".rc"))
     if not any(name.endswith(_SOURCES) for name in sources):
         raise BuildError("holds no C or C++ sources", str(folder))
     objects = []
     for name in sources:
-        options = Options(True, ("driver",), foreign=True, cplusplus=name.endswith(_CPLUSPLUS))
+        options = replace(options, cplusplus=name.endswith(_CPLUSPLUS))
         made = f"{name}.res" if name.endswith(".rc") else f"{name}.o"
         if name.endswith(".rc"):
             tools.resource(work, f"driver/{name}", made, options)
@@ -123,7 +163,11 @@ def _compile(tools: Toolchain, work: Path, folder: Path, say: Callable[[str], No
     tools.compile(
         work, "compat/runtime.cpp", "runtime.o", Options(True, foreign=True, cplusplus=True), warn=say
     )
-    return [*objects, "runtime.o"]
+    text = foreign_sources.guids(work, [name for name in options.includes if name != foreign_sources.SPELLED])
+    if text:
+        (work / "guids.c").write_text(text, encoding="utf-8")
+        tools.compile(work, "guids.c", "guids.o", Options(True))
+    return [*objects, "runtime.o", *(["guids.o"] if text else [])]
 
 
 def _link(work: Path, image: str, objects: list[str], tools: Toolchain) -> None:

@@ -90,7 +90,7 @@ class _Loader:
         cat, contents = self._catalogue(main, found)
         drivers = [path for path in self._installed(main, contents, cat) if path.suffix.lower() == ".sys"]
         if not drivers:
-            raise PackageError("copies no .sys file", str(self.names[main.name.lower()]))
+            raise self._without_driver(main)
         brought = {name.lower() for name in further_infs(main, self.hardware_id)}
         for name in sorted(brought - {inf.name.lower() for inf in infs}):
             raise PackageError(f"{name!r} is copied by the INF but missing or no INF", str(self.directory))
@@ -116,6 +116,18 @@ class _Loader:
             files=self.files,
             notes=tuple(self.notes),
         )
+
+    def _without_driver(self, main: Inf) -> PackageError:
+        """Why a package has no driver that could be tested."""
+        where = str(self.names[main.name.lower()])
+        needed = main.needs_of_the_system(main.installs(self.hardware_id))
+        if any(name.lower().startswith("wudfrd") for name in needed):
+            return PackageError(
+                "is of a user-mode driver (UMDF): it copies no .sys file",
+                where,
+                "streaming minidrivers of ks.sys run in the kernel",
+            )
+        return PackageError("copies no .sys file", where)
 
     def _catalogue(self, inf: Inf, found: Found) -> tuple[Path, Catalogue]:
         """The catalogue of an INF, its signature checked."""

@@ -22,7 +22,7 @@ def read(directory: Path, names: Mapping[str, Path]) -> tuple[list[Inf], list[st
     found: dict[str, Inf] = {}
     odd: list[PackageError] = []
     for name, path in names.items():
-        if name.endswith(".inf"):
+        if _is_inf(name):
             try:
                 found[name] = inf.load(path)
             except PackageError as error:
@@ -36,6 +36,20 @@ def read(directory: Path, names: Mapping[str, Path]) -> tuple[list[Inf], list[st
     for name, information in found.items():
         information.beside = {other: value for other, value in found.items() if other != name}
     return list(found.values()), [f"{error.where} is not used: {error.message}" for error in odd]
+
+
+def deployed(names: Mapping[str, Path]) -> list[Inf]:
+    """The INFs among the files of a package (`drivers.package.Package.files`), as `read` gives them.
+
+    Raises:
+        PackageError: none can be read.
+    """
+    infs = {name.lower(): path for name, path in names.items() if "\\" not in name and _is_inf(name)}
+    return read(next(iter(infs.values())).parent, infs)[0] if infs else []
+
+
+def _is_inf(name: str) -> bool:
+    return name.lower().endswith(".inf")
 
 
 def main(infs: list[Inf], directory: Path, hardware_id: str | None, unreadable: Iterable[str] = ()) -> Inf:
@@ -76,6 +90,12 @@ def _none(
             f"names no device for 64-bit systems of x86_64, only for {', '.join(others)}{odd}",
             where,
             "build it for x64; kshs has no guests with another processor",
+        )
+    if any(one.install_section("DefaultInstall") is not None for one in infs):
+        return PackageError(
+            f"installs no device, only [DefaultInstall]{odd}",
+            where,
+            "what is tested is the driver of a device with pins: give the package with its INF",
         )
     return PackageError(f"names no device for 64-bit systems{odd}", where, "it needs NTamd64 models")
 

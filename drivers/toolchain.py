@@ -76,6 +76,15 @@ _CPLUSPLUS_FLAGS = (
     "-fno-sized-deallocation",
     # A driver's operator new may answer NULL: what it gives is looked at before it is constructed.
     "-fcheck-new",
+    # Names in a template's base, pasted tokens that are none, and more that Microsoft's compiler takes; with
+    # it clang no longer says that it is as good as a GCC, which mingw-w64's headers want to hear.
+    "-fms-compatibility",
+    "-Wno-invalid-token-paste",
+    "-D__GNUC__=4",
+    "-D__GNUC_MINOR__=2",
+    "-D__GNUC_PATCHLEVEL__=1",
+    "-D__GNUG__=4",
+    "-D__GXX_ABI_VERSION=1002",
 )
 _USER_FLAGS = ("-municode", *_NT_VERSION)
 
@@ -120,6 +129,8 @@ class Options:
     foreign: bool = False
     """A team's own source: its warnings are no errors, and names that mingw-w64's headers lack are there."""
     cplusplus: bool = False
+    adapted: tuple[str, ...] = ()
+    """Flags for C++ that another compiler would take as it is."""
 
     def preprocessor_flags(self) -> list[str]:
         """The options for where headers are and what is defined."""
@@ -162,7 +173,8 @@ class Toolchain:
             # ks.h writes GUIDs as flat lists, and a descriptor is rarely written to its last field.
             flags += ["-Wno-missing-braces", "-Wno-missing-field-initializers", "-isystem", str(COMPAT)]
         if options.cplusplus:
-            flags = [flag for flag in flags if flag not in _C_FLAGS] + [*_CPLUSPLUS_FLAGS]
+            flags = [flag for flag in flags if flag not in _C_FLAGS]
+            flags += [*_CPLUSPLUS_FLAGS, *options.adapted]
         flags += _KERNEL_FLAGS if options.kernel else _USER_FLAGS
         if options.kernel:
             flags += ["-isystem", str(self.includes / "ddk")]
@@ -177,6 +189,7 @@ class Toolchain:
         """A resource script to a .res file; answers the files of ours that went in."""
         plain = f"{out}.rc"
         command = [str(self.clang), *_TARGET_FLAGS, "-E", "-xc", "-DRC_INVOKED", "-Werror"]
+        command += ["-isystem", str(COMPAT)] if options.foreign else []
         command += [*options.preprocessor_flags(), "-MMD", "-MF", "-", source, "-o", plain]
         dependencies = _dependencies(_run(command, source, "does not compile", work))
         _run(

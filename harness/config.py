@@ -96,6 +96,11 @@ class Config(BaseModel):
         profile = self.guests.get(guest)
         return None if profile is None else profile.leases
 
+    def devices_of(self, guest: str) -> tuple[str, ...]:
+        """What is added to the hardware of a Windows guest, which may change after it was sealed."""
+        profile = self.guests.get(guest)
+        return () if profile is None else profile.devices
+
     @field_validator("guests", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:

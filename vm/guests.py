@@ -8,8 +8,8 @@ in the modules below, and how one speaks to a guest is `vm.family`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +37,10 @@ class GuestSource(Protocol):
     @property
     def family(self) -> str:
         """A name for `vm.family.family`."""
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether only one guest can run at a time: it holds a device of the host's."""
 
     def check(self, warn: Callable[[str], None]) -> None:
         """Whether a run may begin on these guests now; `warn` is told what will soon end that.
@@ -77,7 +81,7 @@ class GuestSource(Protocol):
         """What a run's results say of these guests beside the image's digest."""
 
 
-def find(config: VmConfig, name: str, *, way: Way | None = None) -> GuestSource:
+def find(config: VmConfig, name: str, *, way: Way | None = None, devices: Sequence[str] = ()) -> GuestSource:
     """The source of the guests of this name.
 
     Args:
@@ -85,6 +89,8 @@ def find(config: VmConfig, name: str, *, way: Way | None = None) -> GuestSource:
         name: of a recipe, or of a guest that ``kshs provision`` sealed.
         way: the one in which guests of a sealed image are leased; by default the image's own, else the first
             that works (`vm.windows.lease`).
+        devices: hardware that such guests get beside that on which they were installed
+            (`vm.windows.devices`).
 
     Raises:
         InputError: there is no such guest, or it is not made yet.
@@ -96,7 +102,7 @@ def find(config: VmConfig, name: str, *, way: Way | None = None) -> GuestSource:
 
     image = sealed.find(config, name)
     if image is not None:
-        return SealedGuests(image, way)
+        return SealedGuests(replace(image, devices=tuple(devices)), way)
     if name in profile.BUILTIN:
         raise InputError(f"the guest {name} is not made", hint=f"run: kshs provision {name} --iso FILE")
     raise InputError(f"there is no guest {name!r}", hint=f"recipes: {', '.join(RECIPES)}; or kshs provision")
@@ -113,6 +119,11 @@ class RecipeGuests:
     def family(self) -> str:
         """The recipe's."""
         return self.name
+
+    @property
+    def exclusive(self) -> bool:
+        """They have no hardware but QEMU's."""
+        return False
 
     def check(self, warn: Callable[[str], None]) -> None:
         """Such guests do not age."""
@@ -159,6 +170,11 @@ class SealedGuests:
         """Of the guest that answered when the image was sealed."""
         return self.sealed.family
 
+    @property
+    def exclusive(self) -> bool:
+        """Where a device of the host's is passed through to it."""
+        return self.sealed.holds_host_devices
+
     def check(self, warn: Callable[[str], None]) -> None:
         """Its evaluation period; see `vm.windows.sealed.guard`."""
         from vm.windows.sealed import guard
@@ -191,6 +207,8 @@ class SealedGuests:
         from vm.windows.lease import WindowsTemplate
 
         facts: dict[str, Any] = {}
+        if self.sealed.devices:
+            facts["devices"] = list(self.sealed.devices)
         if self.sealed.days_left() is not None:
             facts["evaluation_days_left"] = self.sealed.days_left()
         if isinstance(template, WindowsTemplate):

@@ -25,4 +25,52 @@ typedef struct {
 } KSSTREAM_METADATA_INFO, *PKSSTREAM_METADATA_INFO;
 #endif
 
+#ifndef KSSTREAM_HEADER_OPTIONSF_ENDOFPHOTOSEQUENCE
+#define KSSTREAM_HEADER_OPTIONSF_ENDOFPHOTOSEQUENCE 0x00002000
+#define KSSTREAM_HEADER_OPTIONSF_FRAMEINFO 0x00004000
+#define KSSTREAM_HEADER_OPTIONSF_PERSIST_SAMPLE 0x00008000
+#define KSSTREAM_HEADER_OPTIONSF_SAMPLE_PERSISTED 0x00010000
+#endif
+
+/* What a USB camera says of the time of a frame (UVC 1.5, payload header). */
+typedef struct {
+    ULONG PresentationTimeStamp;
+    ULONG SourceClockReference;
+    union {
+        struct {
+            USHORT Counter : 11;
+            USHORT Reserved : 5;
+        };
+        USHORT SCRToken;
+    };
+    USHORT Reserved0;
+    ULONG Reserved1;
+} KSSTREAM_UVC_METADATATYPE_TIMESTAMP, *PKSSTREAM_UVC_METADATATYPE_TIMESTAMP;
+
+typedef struct {
+    KSSTREAM_UVC_METADATATYPE_TIMESTAMP StartOfFrameTimestamp;
+    KSSTREAM_UVC_METADATATYPE_TIMESTAMP EndOfFrameTimestamp;
+} KSSTREAM_UVC_METADATA, *PKSSTREAM_UVC_METADATA;
+
+#ifndef KSFILTER_FLAG_PRIORITIZE_REFERENCEGUID
+#define KSFILTER_FLAG_PRIORITIZE_REFERENCEGUID 0x00000010
+#endif
+
+/* ---- what a device is good for (Windows 8.1 and later) --------------------------------------- */
+
+struct _KSDEVICE_PROFILE_INFO;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+KSDDKAPI NTSTATUS NTAPI KsInitializeDeviceProfile(PKSFILTERFACTORY FilterFactory);
+KSDDKAPI NTSTATUS NTAPI KsPublishDeviceProfile(PKSFILTERFACTORY FilterFactory,
+                                               const struct _KSDEVICE_PROFILE_INFO *Profile);
+KSDDKAPI NTSTATUS NTAPI KsPersistDeviceProfile(PKSFILTERFACTORY FilterFactory);
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif

@@ -21,8 +21,14 @@
 #ifndef NOTHROW
 #define NOTHROW
 #endif
+#ifndef DECLSPEC_NOTHROW
+#define DECLSPEC_NOTHROW
+#endif
 #ifndef FORCEINLINE
 #define FORCEINLINE static inline
+#endif
+#ifndef LOCALE_NEUTRAL
+#define LOCALE_NEUTRAL 0
 #endif
 #ifndef ULONGLONG_MAX
 #define ULONGLONG_MAX 0xFFFFFFFFFFFFFFFFull
@@ -50,6 +56,10 @@ typedef ULONG64 POOL_FLAGS;
 NTKERNELAPI PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);
 #endif
 
+#ifndef POOL_NX_ALLOCATION
+#define POOL_NX_ALLOCATION 512
+#endif
+
 #ifndef POOL_ZERO_ALLOCATION
 #define POOL_ZERO_ALLOCATION 1024
 #define DrvRtPoolNxOptIn 0x00000001
@@ -73,6 +83,21 @@ static __inline PVOID ExAllocatePoolUninitialized(POOL_TYPE PoolType, SIZE_T Num
     return ExAllocatePoolWithTag(PoolType, NumberOfBytes, Tag);
 }
 #endif
+
+/* ---- properties of device interfaces (Windows 8 and later) ------------------------------------ */
+
+NTKERNELAPI NTSTATUS NTAPI IoSetDeviceInterfacePropertyData(PUNICODE_STRING SymbolicLinkName,
+                                                            const DEVPROPKEY *PropertyKey, LCID Lcid, ULONG Flags,
+                                                            DEVPROPTYPE Type, ULONG Size, PVOID Data);
+NTKERNELAPI NTSTATUS NTAPI IoGetDeviceInterfacePropertyData(PUNICODE_STRING SymbolicLinkName,
+                                                            const DEVPROPKEY *PropertyKey, LCID Lcid, ULONG Flags,
+                                                            ULONG Size, PVOID Data, PULONG RequiredSize,
+                                                            DEVPROPTYPE *Type);
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+NTKERNELAPI VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime);
+NTKERNELAPI ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 QpcTimeStamp);
 
 /* ---- reader/writer spin locks --------------------------------------------------------------- */
 

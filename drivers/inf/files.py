@@ -18,6 +18,7 @@ from drivers.inf.model import PARTS, Entry, Inf
 from drivers.inf.syntax import Line
 
 _DECORATED = (".amd64", "")
+_OTHERS = (".x86", ".arm64", ".arm", ".ia64")
 #: What no name of a file on Windows has; a name with any of these leads out of the package or nowhere.
 _FORBIDDEN = re.compile(r'[\x00-\x1f<>:"|?*/\\]')
 
@@ -124,6 +125,17 @@ class _Sources:
                 for line in owner.section(f"SourceDisksNames{decoration}"):
                     self._disks.setdefault((owner, _disk(line.key or "")), line)
 
+    def _unlisted(self, name: str) -> str:
+        """What to say of a file that no 64-bit system finds."""
+        for section in _OTHERS:
+            for line in self._inf.section(f"SourceDisksFiles{section}"):
+                listed = _plain(line.key if line.key is not None else line.first())
+                if listed.lower() == _plain(name).lower():
+                    return (
+                        f"{name} is copied but listed for {section[1:]} alone, in [SourceDisksFiles{section}]"
+                    )
+        return f"{name} is copied but not listed in [SourceDisksFiles]"
+
     def names(self) -> list[str]:
         """Every file that is listed, in the INF's spelling."""
         lines = (line for _, line in self._files.values())
@@ -136,7 +148,7 @@ class _Sources:
         where = f"line {line.number}: " if line is not None else ""
         if line is None:
             if not self._systems:
-                raise PackageError(f"{name} is copied but not listed in [SourceDisksFiles]", self._inf.name)
+                raise PackageError(self._unlisted(name), self._inf.name)
             folders: list[str] = []
         else:
             values = line.values if line.key is not None else line.values[1:]

@@ -20,9 +20,11 @@ _PLATFORMS = (".ntamd64", ".nt", "")
 #: What belongs to an installation beside the install section itself, by the endings of their names.
 PARTS = ("", ".coinstallers")
 #: Classes whose INFs add to a device that another INF installs (system-defined device setup classes).
+_EXTENSION = "{e2f84ce7-8efa-411c-aa69-97454ca4cb57}"
 _ADDING_CLASSES = (
-    "{e2f84ce7-8efa-411c-aa69-97454ca4cb57}",  # Extension
+    _EXTENSION,
     "{5c4c3332-344d-483c-8739-259e934c9cc8}",  # SoftwareComponent
+    "{5989fce8-9cd0-467d-8a6a-5419e31529d4}",  # AudioProcessingObject
 )
 
 
@@ -96,6 +98,10 @@ class Inf:
                 return line.values[1]
         return None
 
+    def is_extension(self) -> bool:
+        """Whether it only adds to a device that another INF installs."""
+        return (self.value("Version", "ClassGuid") or "").lower() == _EXTENSION
+
     def adds_to_others(self) -> bool:
         """Whether it is an extension or component INF, which installs no device of its own."""
         return (self.value("Version", "ClassGuid") or "").lower() in _ADDING_CLASSES
@@ -167,7 +173,12 @@ class Inf:
         return next((lower + ending for ending in _PLATFORMS if lower + ending in self.raw), None)
 
     def entries(self, names: Iterable[str]) -> Iterator[Entry]:
-        """The entries of sections and of all that these need, in this INF or in those that they include.
+        """The entries of sections and of all that these need; see `gathered`."""
+        for inf, name in self.gathered(names):
+            yield from (Entry(inf, line) for line in inf.section(name))
+
+    def gathered(self, names: Iterable[str]) -> Iterator[tuple[Inf, str]]:
+        """Sections and all that these need, in this INF or in those that they include, each once.
 
         ``Needs`` names sections of the INF itself or of one that ``Include`` names.  Those of the system's
         own INFs are not here: what they add is the system's.
@@ -176,10 +187,10 @@ class Inf:
         seen = set(todo)
         while todo:
             inf, name = todo.popleft()
+            yield inf, name
             includes = (text for line in inf.section(name) if line.named("include") for text in line.values)
             included = dict.fromkeys([inf, *filter(None, map(self._included, includes))])
             for line in inf.section(name):
-                yield Entry(inf, line)
                 for needed in line.values if line.named("needs") else ():
                     place = _place(needed, included)
                     if place is not None and place not in seen:
@@ -217,12 +228,6 @@ class Inf:
         from drivers.inf.files import copied_files
 
         return [copied.path for copied in copied_files(self, hardware_id, system) if not copied.systems]
-
-    def components(self, hardware_id: str) -> list[str]:
-        """The software components that an installation adds (AddComponent), in the INF's spelling."""
-        names = (f"{name}.components" for name in self.installs(hardware_id))
-        lines = (entry.line for entry in self.entries(names))
-        return [line.first() for line in lines if line.named("addcomponent") and line.first()]
 
     def registered(self, hardware_id: str) -> list[str]:
         """The files that an installation registers (RegisterDlls), in the INF's spelling."""

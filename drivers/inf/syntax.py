@@ -125,7 +125,8 @@ def oddities(data: bytes, text: str) -> tuple[str, ...]:
     if not data.startswith((b"\xff\xfe", b"\xfe\xff")) and _unmarked_utf16(data[:4096]):
         found.append("its text is UTF-16 without a byte order mark")
     section = _FIRST_SECTION.search(text)
-    if section and "/*" in text[: section.start()]:
+    above = _LINE_ENDS.split(text[: section.start()]) if section else []
+    if any("/*" in line and not line.lstrip().startswith(";") for line in above):
         found.append("it has a comment in /* */")
     return tuple(found)
 

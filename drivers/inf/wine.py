@@ -3,18 +3,20 @@
 
 Measured on Wine 8.0: of the models it takes exactly ``NTamd64`` or undecorated ones; Include and Needs are
 ignored; files are looked for by the undecorated [SourceDisksFiles] and the folder of the disk alone; text
-above the first section is refused.  The setupapi.dll of 8.0 and 10.0 does not know AddComponent.  Where an
-INF relies on more, the driver is installed from a copy that says the same in Wine's words, and the record of
-the deployment says so.
+above the first section is refused.  The setupapi.dll of 8.0 and 10.0 knows neither AddComponent nor extension
+INFs.  Where an INF relies on more, the driver is installed from a copy that says the same in Wine's words,
+and the record of the deployment says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from drivers.errors import PackageError
 from drivers.inf import decorations, syntax
+from drivers.inf.borrowed import Borrowed
+from drivers.inf.components import components, extensions
 from drivers.inf.decorations import System
 from drivers.inf.files import Copied, copied_files
 from drivers.inf.model import Inf
@@ -32,6 +34,7 @@ _PARTS = (
     ".coinstallers",
     ".components",
     ".software",
+    ".filters",
     ".wmi",
     ".events",
 )
@@ -48,8 +51,34 @@ class WineCopy:
     notes: tuple[str, ...]
 
 
-def for_wine(inf: Inf, hardware_id: str, system: System) -> WineCopy:
+@dataclass
+class _Sources:
+    """The INFs of a package on the way into one text."""
+
+    main: Inf
+    lent: dict[str, Borrowed] = field(default_factory=dict)
+
+    def entries(self, places: Iterable[tuple[Inf, str]]) -> list[str]:
+        """What stands in sections of whichever INF, in the words of the copy."""
+        found = []
+        for inf, name in places:
+            if inf is not self.main:
+                found += self._of(inf).entries(name)
+            elif name in inf.raw:
+                found += _entries(inf.raw[name], without=("include", "needs", "layoutfile"))
+        return found
+
+    def _of(self, inf: Inf) -> Borrowed:
+        key = inf.name.lower()
+        if key not in self.lent:
+            self.lent[key] = Borrowed(inf, f"Kshs.{len(self.lent) + 1}.")
+        return self.lent[key]
+
+
+def for_wine(inf: Inf, hardware_id: str, system: System, infs: Sequence[Inf] = ()) -> WineCopy:
     """The INF for an installation of one device on a Wine that says it is ``system``.
+
+    ``infs`` are all those of the package, among them the extensions of the device.
 
     Raises:
         PackageError: the INF has no installation of that device.
@@ -57,33 +86,58 @@ def for_wine(inf: Inf, hardware_id: str, system: System) -> WineCopy:
     installs = inf.installs(hardware_id, system)
     if not installs:
         raise PackageError(f"installs nothing for {hardware_id} on {system}", inf.name)
+    added = [other for other in extensions(infs, hardware_id, system) if other is not inf]
     copied = copied_files(inf, hardware_id, system)
+    for other in added:
+        copied += copied_files(other, hardware_id, system)
     reasons = [*inf.odd, *_decorated(inf, system)]
-    needing = _needing(inf, installs)
+    gathered = _gathered(inf, installs, [(other, hardware_id, system) for other in added])
+    needing = [name for name, places in gathered.items() if any(owner is inf for owner, _ in places[1:])]
     if needing:
         reasons.append(f"Needs of [{'], ['.join(needing)}] is followed")
+    elsewhere = {
+        owner.name: None for places in gathered.values() for owner, _ in places[1:] if owner is not inf
+    }
+    reasons += [f"what {name} adds is in it" for name in elsewhere]
     if not _found_by_wine(inf, copied):
         reasons.append("the folders of its files are said as Wine reads them")
     notes = []
     left = inf.needs_of_the_system(f"{name}{part}" for name in installs for part in _PARTS)
     if left:
         notes.append(f"Wine ignores Include and Needs: {', '.join(left)} of the system's INFs is not applied")
-    notes += _effects(inf, hardware_id)
+    notes += _effects([inf, *added], infs or [inf], hardware_id, system)
     if not reasons:
         return WineCopy(None, tuple(notes))
     notes.insert(
         0, f"on Wine the driver is installed from a rewritten copy of {inf.name}: {'; '.join(reasons)}"
     )
-    return WineCopy(_write(inf, system, needing, copied), tuple(notes))
+    return WineCopy(_write(inf, system, gathered, copied), tuple(notes))
 
 
-def _effects(inf: Inf, hardware_id: str) -> list[str]:
-    """What of the installation does not happen on Wine, and what of it runs code."""
+def _effects(taken: Iterable[Inf], infs: Sequence[Inf], hardware_id: str, system: System) -> list[str]:
+    """What of the installation happens otherwise on Wine or not at all, and what of it runs code."""
     said = []
-    if components := inf.components(hardware_id):
-        said.append(f"Wine does not know AddComponent: {', '.join(components)} is not installed")
-    if registered := inf.registered(hardware_id):
-        said.append(f"RegisterDlls runs code of {', '.join(registered)} while the driver is installed")
+    for component in components(infs, hardware_id, system):
+        id_ = component.hardware_id
+        if component.inf is None:
+            said.append(f"no INF of the package installs {id_}, the software component {component.name}")
+            continue
+        said.append(
+            f"Wine does not know AddComponent: {component.name} ({id_} of {component.inf.name}) is installed"
+            " as a root-enumerated device, beside the driver's and not below it"
+        )
+        if component.software:
+            said.append(f"Wine does not know AddSoftware: {', '.join(component.software)} is not run")
+    for one in taken:
+        filters = [
+            entry.line.first()
+            for entry in one.entries(f"{name}.filters" for name in one.installs(hardware_id, system))
+            if entry.line.named("addfilter") and entry.line.first()
+        ]
+        if filters:
+            said.append(f"Wine does not know AddFilter: {', '.join(filters)} is not put over the device")
+        if registered := one.registered(hardware_id):
+            said.append(f"RegisterDlls runs code of {', '.join(registered)} while the driver is installed")
     return said
 
 
@@ -98,24 +152,20 @@ def _decorated(inf: Inf, system: System) -> list[str]:
     return list(found.values())
 
 
-def _needing(inf: Inf, installs: Iterable[str]) -> list[str]:
-    """The sections of an installation that need others of the same INF."""
-    names = [f"{name}{part}" for name in installs for part in _PARTS]
-    return [name for name in names if len(_gathered(inf, name)) > 1]
-
-
-def _gathered(inf: Inf, name: str) -> list[str]:
-    """A section, and those of the same INF that it needs, in the order in which they are taken."""
-    found: dict[str, None] = {name: None}
-    todo = [name]
-    while todo:
-        for line in inf.section(todo.pop()):
-            for needed in line.values if line.named("needs") else ():
-                actual = inf.install_section(needed)
-                if actual is not None and actual not in found:
-                    found[actual] = None
-                    todo.append(actual)
-    return list(found)
+def _gathered(
+    inf: Inf, installs: Iterable[str], added: Iterable[tuple[Inf, str, System]]
+) -> dict[str, list[tuple[Inf, str]]]:
+    """The sections of an installation, each with all that is to stand in it, its own entries first."""
+    found: dict[str, list[tuple[Inf, str]]] = {}
+    more = [(other, section) for other, id_, system in added for section in other.installs(id_, system)]
+    for name in installs:
+        for part in _PARTS:
+            places = list(inf.gathered([f"{name}{part}"]))
+            for other, section in more:
+                places += [place for place in other.gathered([f"{section}{part}"]) if other.has(place[1])]
+            if len(places) > 1 or inf.has(f"{name}{part}"):
+                found[f"{name}{part}"] = places
+    return found
 
 
 def _found_by_wine(inf: Inf, copied: Iterable[Copied]) -> bool:
@@ -123,7 +173,9 @@ def _found_by_wine(inf: Inf, copied: Iterable[Copied]) -> bool:
     return all("/" not in entry.path and (entry.systems or entry.path.lower() in listed) for entry in copied)
 
 
-def _write(inf: Inf, system: System, needing: list[str], copied: list[Copied]) -> bytes:
+def _write(
+    inf: Inf, system: System, gathered: dict[str, list[tuple[Inf, str]]], copied: list[Copied]
+) -> bytes:
     gone = {
         "manufacturer",
         *(f"sourcedisks{kind}{end}" for kind in ("names", "files") for end in ("", ".amd64")),
@@ -131,12 +183,20 @@ def _write(inf: Inf, system: System, needing: list[str], copied: list[Copied]) -
     for _, base, decorated in inf.manufacturers():
         gone |= {base.lower(), *(f"{base}.{text}".lower() for text in decorated)}
     lines = [f"; A copy of {inf.name} for Wine, made by kshs."]
-    for name, section in inf.raw.items():
-        if name in gone:
-            continue
-        lines += ["", f"[{section.name}]"]
-        for part in _gathered(inf, name) if name in needing else [name]:
-            lines += _entries(inf.raw[part], without=("include", "needs", "layoutfile"))
+    sources = _Sources(inf)
+    # What is gathered first says which INFs lend something.
+    own = {name: sources.entries(places) for name, places in gathered.items()}
+    lent = list(sources.lent.values())
+    if lent:
+        own.setdefault("strings", sources.entries([(inf, "strings")]))
+        own["strings"] += [line for one in lent for line in one.strings()]
+        own.setdefault("destinationdirs", sources.entries([(inf, "destinationdirs")]))
+        own["destinationdirs"] += [line for one in lent for line in one.destinations()]
+    for name in dict.fromkeys([*inf.raw, *own]):
+        if name not in gone:
+            title = inf.raw[name].name if name in inf.raw else name
+            lines += ["", f"[{title}]", *(own[name] if name in own else sources.entries([(inf, name)]))]
+    lines += [line for one in lent for line in one.sections()]
     lines += _models(inf, system)
     lines += _disks(copied)
     return b"\xff\xfe" + "\r\n".join([*lines, ""]).encode("utf-16-le", "replace")
@@ -169,13 +229,13 @@ def _models(inf: Inf, system: System) -> list[str]:
 def _disks(copied: list[Copied]) -> list[str]:
     """One disk for each folder: Wine takes the folder of the disk, and not that of the file."""
     folders: dict[str, int] = {}
-    files = []
+    files: dict[str, None] = {}
     for entry in copied:
         if entry.systems:
             continue
         folder, _, name = entry.path.rpartition("/")
         disk = folders.setdefault(folder, len(folders) + 1)
-        files.append(f"{_quoted(name)} = {disk}")
+        files.setdefault(f"{_quoted(name)} = {disk}")
     names = [
         f'{disk} = "kshs",,,' + (_quoted("\\" + folder.replace("/", "\\")) if folder else "")
         for folder, disk in folders.items()

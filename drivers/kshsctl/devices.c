@@ -17,16 +17,27 @@ static bool list_has(const wchar_t *ids, size_t count, const wchar_t *wanted)
     return false;
 }
 
+/* A device's hardware or compatible ids; false: it has none. */
+static bool read_ids(HDEVINFO set, SP_DEVINFO_DATA *device, DWORD which, wchar_t *ids, size_t count)
+{
+    DWORD type = 0, bytes = 0;
+
+    memset(ids, 0, count * sizeof(*ids));
+    /* Two characters stay zero, so that a list without its end is ended all the same. */
+    return SetupDiGetDeviceRegistryPropertyW(set, device, which, &type, (BYTE *)ids,
+                                             (DWORD)((count - 2) * sizeof(*ids)), &bytes) &&
+           (type == REG_MULTI_SZ || type == REG_SZ);
+}
+
 bool device_has_id(HDEVINFO set, SP_DEVINFO_DATA *device, const wchar_t *hardware_id)
 {
     wchar_t ids[2048];
-    DWORD type = 0, bytes = 0;
 
-    memset(ids, 0, sizeof(ids));
-    /* Two characters stay zero, so that a list without its end is ended all the same. */
-    return SetupDiGetDeviceRegistryPropertyW(set, device, SPDRP_HARDWAREID, &type, (BYTE *)ids,
-                                             sizeof(ids) - 2 * sizeof(wchar_t), &bytes) &&
-           (type == REG_MULTI_SZ || type == REG_SZ) && list_has(ids, ARRAY_COUNT(ids), hardware_id);
+    /* An INF may name a device of a bus by a compatible id alone, such as USB\Class_0e. */
+    return (read_ids(set, device, SPDRP_HARDWAREID, ids, ARRAY_COUNT(ids)) &&
+            list_has(ids, ARRAY_COUNT(ids), hardware_id)) ||
+           (read_ids(set, device, SPDRP_COMPATIBLEIDS, ids, ARRAY_COUNT(ids)) &&
+            list_has(ids, ARRAY_COUNT(ids), hardware_id));
 }
 
 bool device_next(HDEVINFO set, DWORD *index, const wchar_t *hardware_id, SP_DEVINFO_DATA *device)
@@ -39,6 +50,16 @@ bool device_next(HDEVINFO set, DWORD *index, const wchar_t *hardware_id, SP_DEVI
         if (device_has_id(set, device, hardware_id))
             return true;
     }
+}
+
+bool device_own_id(HDEVINFO set, SP_DEVINFO_DATA *device, const wchar_t *named, wchar_t *out, size_t count)
+{
+    wchar_t ids[2048];
+
+    if (!read_ids(set, device, SPDRP_HARDWAREID, ids, ARRAY_COUNT(ids)))
+        return false;
+    format_text(out, count, L"%ls", list_has(ids, ARRAY_COUNT(ids), named) ? named : ids);
+    return *out != 0;
 }
 
 int device_node_state(DWORD node, ULONG *problem)

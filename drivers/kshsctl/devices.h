@@ -11,9 +11,17 @@
 /* device_errors.c: whether a change failed because this guest cannot make it, and not because of who asked for it. */
 bool device_change_unsupported(DWORD error);
 HDEVINFO device_list(bool present_only);    /* of all classes; INVALID_HANDLE_VALUE on failure */
+/* Whether the id is among its hardware or compatible ids. */
 bool device_has_id(HDEVINFO set, SP_DEVINFO_DATA *device, const wchar_t *hardware_id);
-/* The next device from *INDEX on that has the hardware id. */
+/* The next device from *INDEX on that has the id. */
 bool device_next(HDEVINFO set, DWORD *index, const wchar_t *hardware_id, SP_DEVINFO_DATA *device);
+/* The hardware id by which a device that was found by NAMED can be updated: NAMED itself, or its first one. */
+bool device_own_id(HDEVINFO set, SP_DEVINFO_DATA *device, const wchar_t *named, wchar_t *out, size_t count);
+/* install_device.c.  OWN: the hardware id of the device, where HARDWARE_ID is one of its compatible ids. */
+bool device_exists(const wchar_t *hardware_id, wchar_t *instance, size_t count, wchar_t *own, size_t own_count);
+/* A root-enumerated device of the INF's class, with that hardware id and no driver yet; its instance. */
+bool device_register(report *r, const wchar_t *inf, const wchar_t *hardware_id, wchar_t *instance, size_t count);
+bool device_update(report *r, const wchar_t *inf, const wchar_t *hardware_id);  /* its driver, by the INF */
 /* 1 started, 0 not (yet), -1 has a problem, -2 this guest cannot say; PROBLEM: CM_PROB_..., 0 without one. */
 int device_node_state(DWORD node, ULONG *problem);
 /* interfaces.c: every present interface of the devices of a hardware id, as an array of objects: category, index (as

@@ -18,24 +18,26 @@
 typedef BOOL (WINAPI *update_driver)(HWND parent, const wchar_t *hardware_id, const wchar_t *inf, DWORD flags,
                                      BOOL *reboot);
 
-static bool device_exists(const wchar_t *hardware_id, wchar_t *instance, size_t count)
+bool device_exists(const wchar_t *hardware_id, wchar_t *instance, size_t count, wchar_t *own, size_t own_count)
 {
     HDEVINFO set = device_list(false);
     SP_DEVINFO_DATA device;
     DWORD index = 0;
     bool found;
 
+    format_text(own, own_count, L"%ls", hardware_id);
     if (set == INVALID_HANDLE_VALUE)
         return false;
     found = device_next(set, &index, hardware_id, &device);
     if (found && !SetupDiGetDeviceInstanceIdW(set, &device, instance, (DWORD)count, NULL))
         *instance = 0;
+    if (found && !device_own_id(set, &device, hardware_id, own, own_count))
+        format_text(own, own_count, L"%ls", hardware_id);
     SetupDiDestroyDeviceInfoList(set);
     return found;
 }
 
-static bool register_device(report *r, const wchar_t *inf, const wchar_t *hardware_id, wchar_t *instance,
-                            size_t count)
+bool device_register(report *r, const wchar_t *inf, const wchar_t *hardware_id, wchar_t *instance, size_t count)
 {
     wchar_t class_name[64], ids[260];
     SP_DEVINFO_DATA device;
@@ -67,7 +69,7 @@ static bool register_device(report *r, const wchar_t *inf, const wchar_t *hardwa
     return done;
 }
 
-static bool update(report *r, const wchar_t *inf, const wchar_t *hardware_id)
+bool device_update(report *r, const wchar_t *inf, const wchar_t *hardware_id)
 {
     HMODULE newdev = LoadLibraryW(L"newdev.dll");
     FARPROC found = newdev ? GetProcAddress(newdev, "UpdateDriverForPlugAndPlayDevicesW") : NULL;
@@ -208,7 +210,7 @@ static bool join_client(report *r, const wchar_t *service)
 
 static void install(report *r, const wchar_t *file, const wchar_t *hardware_id, const wchar_t *service)
 {
-    wchar_t inf[MAX_PATH], instance[MAX_PATH] = L"";
+    wchar_t inf[MAX_PATH], instance[MAX_PATH] = L"", own[MAX_PATH];
     DWORD length = GetFullPathNameW(file, ARRAY_COUNT(inf), inf, NULL);
     unsigned removed;
     bool existed, reboot, bound = false;
@@ -224,18 +226,18 @@ static void install(report *r, const wchar_t *file, const wchar_t *hardware_id, 
     }
     json_text(&r->body, "inf", inf);
     json_text(&r->body, "hardware_id", hardware_id);
-    existed = device_exists(hardware_id, instance, ARRAY_COUNT(instance));
+    existed = device_exists(hardware_id, instance, ARRAY_COUNT(instance), own, ARRAY_COUNT(own));
     json_bool(&r->body, "existed", existed);
     if (!existed) {
         report_step(r, "register");
-        if (!register_device(r, inf, hardware_id, instance, ARRAY_COUNT(instance)))
+        if (!device_register(r, inf, hardware_id, instance, ARRAY_COUNT(instance)))
             return;
     }
     json_text(&r->body, "instance", instance);
     if (service && !join_client(r, service))
         return;
     report_step(r, "update-driver");
-    if (update(r, inf, hardware_id)) {
+    if (device_update(r, inf, own)) {
         report_step(r, "wait-started");
         if (wait_started(r, hardware_id, &bound) || bound)
             return;

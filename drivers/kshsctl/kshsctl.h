@@ -125,6 +125,8 @@ int verb_install_ks(int count, wchar_t **arguments);
 int verb_install_client(int count, wchar_t **arguments);
 int verb_uninstall_client(int count, wchar_t **arguments);
 int verb_install_device(int count, wchar_t **arguments);
+int verb_install_component(int count, wchar_t **arguments);
+int verb_stage_inf(int count, wchar_t **arguments);
 int verb_uninstall_device(int count, wchar_t **arguments);
 int verb_install_crash_recorder(int count, wchar_t **arguments);
 int verb_crash(int count, wchar_t **arguments);

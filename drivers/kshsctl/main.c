@@ -25,6 +25,8 @@ static const struct verb {
     { L"uninstall-client", verb_uninstall_client, 0, 0, L"", L"stops and deletes it" },
     { L"install-device", verb_install_device, 2, 3, L"INF HWID [SERVICE]", L"root-enumerated device and its driver" },
     { L"uninstall-device", verb_uninstall_device, 1, 1, L"HWID", L"removes the devices of that hardware id" },
+    { L"install-component", verb_install_component, 2, 2, L"INF HWID", L"a software component, as a device of its own" },
+    { L"stage-inf", verb_stage_inf, 1, 1, L"INF", L"into the driver store, for the system to find" },
     { L"device", verb_device, 1, 1, L"HWID", L"the device of that hardware id and the driver that is bound to it" },
     { L"setupapi-log", verb_setupapi_log, 0, 1, L"[OFFSET]", L"length, or a piece, of the log of installations" },
     { L"install-crash-recorder", verb_install_crash_recorder, 0, 0, L"", L"where the guest has no bugchecks" },

@@ -296,7 +296,8 @@ NTSTATUS NTAPI KsCreateFilterFactory(PDEVICE_OBJECT DeviceObject, const KSFILTER
     if (!device)
         return STATUS_NO_SUCH_DEVICE;
     status = CreateFactory(device, Descriptor, RefString, &factory);
-    if (NT_SUCCESS(status) && device->Public.Started)
+    /* Its link can be asked for at once, also by a driver that is just being started. */
+    if (NT_SUCCESS(status))
         status = RegisterFactory(factory);
     if (NT_SUCCESS(status) && FilterFactory)
         *FilterFactory = &factory->Public;

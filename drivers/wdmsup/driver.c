@@ -66,6 +66,8 @@ PVOID NTAPI SupIoGetDriverObjectExtension(PDRIVER_OBJECT Driver, PVOID Id)
 
 PVOID NTAPI SupIoGetDmaAdapter(PDEVICE_OBJECT Device, PVOID Description, PULONG Registers);
 NTSTATUS NTAPI SupIoGetDeviceNumaNode(PDEVICE_OBJECT Device, PUSHORT Node);
+NTSTATUS NTAPI SupIoSetDeviceInterfacePropertyData(PUNICODE_STRING Link, const VOID *Key, LCID Lcid, ULONG Flags,
+                                                   ULONG Type, ULONG Size, PVOID Data);
 NTSTATUS NTAPI SupPoRegisterPowerSettingCallback(PDEVICE_OBJECT Device, const GUID *Setting, PVOID Callback,
                                                  PVOID Context, PVOID *Handle);
 NTSTATUS NTAPI SupPoUnregisterPowerSettingCallback(PVOID Handle);
@@ -89,6 +91,16 @@ NTSTATUS NTAPI SupIoGetDeviceNumaNode(PDEVICE_OBJECT Device, PUSHORT Node)
     UNREFERENCED_PARAMETER(Device);
     *Node = 0;
     return STATUS_NOT_FOUND;
+}
+
+/* PASSIVE_LEVEL.  Wine keeps no properties of interfaces: nobody there would ask for what is said here. */
+NTSTATUS NTAPI SupIoSetDeviceInterfacePropertyData(PUNICODE_STRING Link, const VOID *Key, LCID Lcid, ULONG Flags,
+                                                   ULONG Type, ULONG Size, PVOID Data)
+{
+    UNREFERENCED_PARAMETER(Lcid);
+    UNREFERENCED_PARAMETER(Flags);
+    UNREFERENCED_PARAMETER(Type);
+    return !Link || !Key || (Size && !Data) ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
 }
 
 /* No setting ever changes here. */

@@ -33,6 +33,10 @@ SUP_MISSING_VALUE(NTSTATUS, STATUS_NOT_IMPLEMENTED, "usbd.sys", USBD_ValidateCon
 SUP_MISSING_VALUE(ULONG, 0, "usbd.sys", USBD_CalculateUsbBandwidth)
 SUP_MISSING_VALUE(NTSTATUS, STATUS_NOT_IMPLEMENTED, "usbd.sys", USBD_GetPdoRegistryParameter)
 
+/* ---- cng.sys ----------------------------------------------------------------------------------- */
+
+SUP_MISSING_VALUE(NTSTATUS, STATUS_NOT_IMPLEMENTED, "cng.sys", BCryptGenRandom)
+
 /* ---- bdasup.sys -------------------------------------------------------------------------------- */
 
 SUP_MISSING_VALUE(NTSTATUS, STATUS_NOT_IMPLEMENTED, "bdasup.sys", BdaCheckChanges)

@@ -27,6 +27,14 @@ def build(
             "--driver", metavar="DIR", help="Instead: a package from C sources and an INF of yours."
         ),
     ] = None,
+    include: Annotated[
+        list[Path] | None,
+        typer.Option("--include", "-I", metavar="DIR", help="With --driver: more headers. Repeatable."),
+    ] = None,
+    define: Annotated[
+        list[str] | None,
+        typer.Option("--define", "-D", metavar="NAME[=VALUE]", help="With --driver: a macro. Repeatable."),
+    ] = None,
 ) -> None:
     """Builds and signs what runs in the guest, or your own driver.
 
@@ -35,8 +43,10 @@ def build(
     import drivers.build
 
     if driver is not None:
-        build_package(driver, out)
+        build_package(driver, out, include or [], define or [])
         return
+    if include or define:
+        raise UsageError("--include and --define are for --driver", hint="kshs build --driver DIR --out DIR")
     if out is not None:
         make_directory(out.absolute(), "--out")
     with Progress() as progress:
@@ -47,7 +57,7 @@ def build(
         say(f"  {path.relative_to(built.directory)}  {path.stat().st_size:,} bytes")
 
 
-def build_package(folder: Path, out_directory: Path | None) -> None:
+def build_package(folder: Path, out_directory: Path | None, includes: list[Path], defines: list[str]) -> None:
     """A team's own driver, from its sources to a signed package (docs/your-driver.md)."""
     from drivers import folder as driver_folder
 
@@ -59,7 +69,9 @@ def build_package(folder: Path, out_directory: Path | None) -> None:
     make_directory(out_directory.absolute(), "--out")
     try:
         with Progress() as progress:
-            made = driver_folder.package(folder, out_directory, progress=progress.say)
+            made = driver_folder.package(
+                folder, out_directory, includes=includes, defines=defines, progress=progress.say
+            )
     except BuildError as error:
         if new:
             with contextlib.suppress(OSError):

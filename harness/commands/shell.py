@@ -40,7 +40,11 @@ def interact(
 
     recipe = guest or config.run.guest
     guests = usable_guest(
-        config.vm, recipe, lambda text: print(f"kshs: {text}", file=sys.stderr), config.leases_of(recipe)
+        config.vm,
+        recipe,
+        lambda text: print(f"kshs: {text}", file=sys.stderr),
+        config.leases_of(recipe),
+        config.devices_of(recipe),
     )
     ssh = find("ssh")
     if ssh is None:

@@ -20,6 +20,7 @@ from harness.errors import DeployError, UsageError
 from harness.guest_info import GuestInfo
 from harness.guests import (
     allowed_imports,
+    hardware,
     package_files,
     setupapi_log,
     support_library,
@@ -32,6 +33,7 @@ from vm.errors import GuestLost, GuestTimeout
 
 if TYPE_CHECKING:
     from drivers.build import Build
+    from drivers.hardware_ids import Bus
     from drivers.imports import Offered
     from drivers.package import Package
     from harness.agent.pending import Channel as AgentChannel
@@ -56,7 +58,7 @@ class Kit:
     """What goes into the guest: our build, the target's package, and how the target is found there.
 
     ``verifier`` is what a Windows guest with the verifier leg was asked for, ``allowed`` the imports that a
-    Wine guest may lack.
+    Wine guest may lack, ``bus`` what has to report the target's device; None where the device is created.
     """
 
     build: Build
@@ -65,6 +67,7 @@ class Kit:
     service: str
     verifier: Verifier | None = None
     allowed: tuple[str, ...] = ()
+    bus: Bus | None = None
 
     @property
     def digest(self) -> str:
@@ -80,6 +83,7 @@ class Kit:
             self.verifier.digest if self.verifier else "",
             # What one target file lets pass is refused with another, although the guest is the same.
             *self.allowed,
+            *([self.bus.words] if self.bus else []),
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -128,7 +132,8 @@ def layer(
 
     if families.family(family).runs_on_linux:
         check_imports(build, package, wine, target.imports.allow)
-    kit = Kit(build, package, target.hardware_id, target.service, verifier, tuple(target.imports.allow))
+    allowed = tuple(target.imports.allow)
+    kit = Kit(build, package, target.hardware_id, target.service, verifier, allowed, hardware.needed(target))
 
     def prepare(shell: Shell) -> None:
         deploy(shell, kit, say=say)
@@ -197,6 +202,8 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
     info = guest.call("info", kit.service)
     check_architecture(info, kit)
     package_files.check_device(kit.package, kit.hardware_id, info)
+    if kit.bus is not None:
+        hardware.check_there(guest, kit.hardware_id, kit.bus, info)
     said = GuestInfo.of(info)
     if said.is_wine:
         wine = said.wine.version or None
@@ -256,6 +263,8 @@ def _install(
         # waits, and `hold` beside it, are there before the first driver is.
         start_hold(shell)
     guest.call("install-client", f"{DIRECTORY}\\{kit.build.client.name}")
+    if info.get("family") == "windows":
+        windows_deploy.stage(guest, kit.package, tell)
     tell(f"installing {kit.package.name}")
     try:
         answer = guest.call(
@@ -275,6 +284,8 @@ def _install(
         ) from None
     if answer.get("reboot"):
         raise DeployError("the guest wants a reboot after it", step="install-device")
+    if wine:
+        _install_components(guest, kit, info, tell)
     guest.call("ping")
     info = guest.call("info", kit.service)
     verify(info, kit)
@@ -282,6 +293,23 @@ def _install(
         tell("starting the agent")
         start_waiting_agent(shell)
     return info
+
+
+def _install_components(
+    guest: Kshsctl, kit: Kit, info: Mapping[str, Any], tell: Callable[[str], None]
+) -> None:
+    """What Windows installs by itself below the device: its software components, each as far as it goes."""
+    for component in package_files.components(kit.package, kit.hardware_id, info):
+        if component.inf is None:
+            continue
+        tell(f"installing {component.hardware_id}")
+        try:
+            guest.call(
+                "install-component", f"{package_files.FOLDER}\\{component.inf.name}", component.hardware_id
+            )
+        except DeployError as error:
+            # It is not what is tested: the driver's own verdicts stand without it.
+            tell(f"warning: the software component {component.hardware_id} was not installed: {error}")
 
 
 def check_architecture(info: Mapping[str, Any], kit: Kit) -> None:

@@ -14,7 +14,7 @@ from harness.guest_info import GuestInfo
 from harness.guests.kshsctl import DIRECTORY
 
 if TYPE_CHECKING:
-    from drivers.inf import System
+    from drivers.inf import Component, System
     from drivers.package import Package
     from vm.shell import Shell
 
@@ -69,30 +69,58 @@ def check_device(package: Package, hardware_id: str, info: Mapping[str, Any]) ->
 def put_for_wine(
     shell: Shell, package: Package, hardware_id: str, info: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Puts a copy of the INF that Wine understands in its place, where it needs one.
+    """Puts copies of the INFs that Wine understands in their places, where it needs them.
 
-    Answers what was changed, and what of the INF has no effect on Wine, in sentences.
+    Answers what was changed, and what of the INFs has no effect on Wine, in sentences.
     """
-    from drivers import inf
-    from drivers.inf.wine import for_wine
+    return tuple(_for_wine(package, hardware_id, guest_system(info), shell))
 
-    copy = for_wine(inf.load(package.inf), hardware_id, guest_system(info))
-    if copy.data is not None:
-        with tempfile.TemporaryDirectory(prefix="kshs-inf-") as scratch:
-            path = Path(scratch) / package.inf.name
-            path.write_bytes(copy.data)
-            shell.put({f"{FOLDER}\\{package.inf.name}": path})
-    return copy.notes
+
+def components(package: Package, hardware_id: str, info: Mapping[str, Any]) -> list[Component]:
+    """The software components that the package adds to the device, and which one of its INFs installs."""
+    from drivers import inf, package_infs
+
+    found = inf.components(package_infs.deployed(package.files), hardware_id, guest_system(info))
+    return [component for component in found if component.inf is not None]
+
+
+def added(package: Package) -> list[str]:
+    """The INFs of a package that add to what another one installs, by their names in the guest's folder."""
+    from drivers import package_infs
+
+    return [one.name for one in package_infs.deployed(package.files) if one.adds_to_others()]
 
 
 def notes(package: Package, hardware_id: str, family: str) -> list[str]:
     """What a record says about how the package was deployed to guests of a family; [] if as it is."""
-    from drivers import inf
     from drivers.errors import PackageError
-    from drivers.inf.wine import for_wine
 
     said = list(package.notes)
     if family == "wine":
         with contextlib.suppress(PackageError):  # refused, with its reason, where it is deployed
-            said += for_wine(inf.load(package.inf), hardware_id, guest_system({"family": family})).notes
+            said += _for_wine(package, hardware_id, guest_system({"family": family}), None)
+    elif names := added(package):
+        said.append(f"{', '.join(names)} went into the driver store before the device was installed")
+    return said
+
+
+def _for_wine(package: Package, hardware_id: str, system: System, shell: Shell | None) -> list[str]:
+    """The notes of every INF that is installed on Wine; their copies go into a guest, if there is one."""
+    from drivers import inf, package_infs
+    from drivers.inf.wine import for_wine
+
+    infs = package_infs.deployed(package.files)
+    installed = [(one, hardware_id) for one in infs if one.name.lower() == package.inf.name.lower()]
+    for component in inf.components(infs, hardware_id, system):
+        if component.inf is not None:
+            installed.append((component.inf, component.hardware_id))
+    said: list[str] = []
+    for one, wanted in installed:
+        copy = for_wine(one, wanted, system, infs)
+        said += [note for note in copy.notes if note not in said]
+        if copy.data is not None and shell is not None:
+            with tempfile.TemporaryDirectory(prefix="kshs-inf-") as scratch:
+                path = Path(scratch) / one.name
+                path.write_bytes(copy.data)
+                shell.put({f"{FOLDER}\\{one.name}": path})
     return said

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
-from harness.guests import allowed_imports, deploy, package_files, support_library, verifier
+from harness.guests import allowed_imports, deploy, hardware, package_files, support_library, verifier
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
 from harness.guests.interface import Evidence, Guest, Say, SayProgress
@@ -111,6 +111,10 @@ class VmProvider:
         recipe: of the image.
         source: tree of C sources to build instead of the installed ones.
         way: how guests of a Windows image are leased; by default as the image says, or the first that works.
+        devices: of Windows guests, as their settings say them now.
+
+    Raises:
+        UsageError: the target's device is none that guests of this recipe can have.
     """
 
     def __init__(
@@ -121,8 +125,14 @@ class VmProvider:
         *,
         source: Path | None = None,
         way: Way | None = None,
+        devices: Sequence[str] = (),
     ) -> None:
+        from vm.image import RECIPES
+
+        if recipe in RECIPES:
+            hardware.check_embedded(target)
         self._way = way
+        self._devices = tuple(devices)
         self._source = source
         self._config = config
         self._target = target
@@ -154,7 +164,7 @@ class VmProvider:
         progress = SayProgress(say)
         for line in vm.reaper.reap(self._config):
             say(f"cleaned up: {line}")
-        self._guests = usable_guest(self._config, self._recipe, say, self._way)
+        self._guests = usable_guest(self._config, self._recipe, say, self._way, self._devices)
         build, package = self.build(say)
         self._image = self._guests.image(progress)
         self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
@@ -215,6 +225,8 @@ class VmProvider:
 
     def acquire_ahead(self) -> None:
         """Forks the next guest in a thread of its own."""
+        if self._guests is None or self._guests.exclusive:
+            return
         if self._ahead is None and self._template is not None:
             self._ahead = GuestAhead(self._fork)
 
@@ -257,6 +269,7 @@ class VmProvider:
                 if allowed and self._build is not None:
                     wines = deploy.offered_by_wine(self._build)
                     said += allowed_imports.notes(self._package.sys, allowed, wines)
+            said += hardware.notes(self._target.target)
             if said:
                 facts["deployment"] = said
         return facts

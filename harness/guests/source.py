@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from vm.windows.profile import Way
 
 
-def find_guest(config: VmConfig, name: str, way: Way | None = None) -> GuestSource:
+def find_guest(
+    config: VmConfig, name: str, way: Way | None = None, devices: Sequence[str] = ()
+) -> GuestSource:
     """Where guests of this name come from.
 
     Raises:
@@ -25,16 +27,18 @@ def find_guest(config: VmConfig, name: str, way: Way | None = None) -> GuestSour
     import vm.guests
 
     with _users_to_mend():
-        return vm.guests.find(config, name, way=way)
+        return vm.guests.find(config, name, way=way, devices=devices)
 
 
-def usable_guest(config: VmConfig, name: str, say: Say, way: Way | None = None) -> GuestSource:
+def usable_guest(
+    config: VmConfig, name: str, say: Say, way: Way | None = None, devices: Sequence[str] = ()
+) -> GuestSource:
     """As `find_guest`, for somebody who is about to lease some.
 
     Raises:
         UsageError: also where they may not be used any more.
     """
-    found = find_guest(config, name, way)
+    found = find_guest(config, name, way, devices)
     with _users_to_mend():
         found.check(say)
     return found

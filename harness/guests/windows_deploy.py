@@ -9,14 +9,14 @@ answers: it is all `DeployError`, but for a target that cannot load on such a gu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import ntstatus
 from harness.errors import DeployError, UsageError
 from harness.guest_info import DeviceFacts, GuestInfo
-from harness.guests import setupapi_log
+from harness.guests import package_files, setupapi_log
 from harness.guests.kshsctl import Kshsctl, VerbError
 from vm.errors import VmError
 
@@ -124,6 +124,20 @@ def check_certificates(answer: Mapping[str, Any]) -> None:
             step="install-cert",
             hint="put the self-signed root certificate (*.cer) beside the INF",
         )
+
+
+def stage(guest: Kshsctl, package: Package, tell: Callable[[str], None]) -> None:
+    """Puts extension and component INFs into the driver store, where Windows looks for them by itself.
+
+    It applies extensions while the device is installed, and installs components below it afterwards ("Using
+    an Extension INF File", "Using a Component INF File").
+
+    Raises:
+        DeployError: Windows does not take one.
+    """
+    for name in package_files.added(package):
+        tell(f"putting {name} into the driver store")
+        guest.call("stage-inf", f"{package_files.FOLDER}\\{name}")
 
 
 def read_back(guest: Kshsctl, package: Package, hardware_id: str, service: str) -> None:

@@ -50,6 +50,7 @@ _GUEST_KEYS = {
     "legs": "hvci: memory integrity on; verifier: Driver Verifier on.",
     "verifier_drivers": "File names of drivers that Verifier watches besides our own.",
     "leases": "fork, saved or boot: the one way in which clean guests come; without it the first that works.",
+    "devices": "Hardware that leased guests get: `pci:ADDRESS`, `usb:VENDOR:PRODUCT`, `qemu:DEVICE[,...]`.",
 }
 
 

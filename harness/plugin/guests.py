@@ -65,6 +65,7 @@ class Guests:
                 self._options.guest_name,
                 source=self._options.drivers(),
                 way=settings.leases_of(self._options.guest_name),
+                devices=settings.devices_of(self._options.guest_name),
             )
         return self._provider
 

@@ -30,7 +30,12 @@ def install_package(
     guest.must("install-client", guest.put(build.client, "ksclient.sys"))
     put_package(guest, build, package, target.hardware_id)
     inf = f"{package_files.FOLDER}\\{package.inf.name}"
-    return guest.must("install-device", inf, target.hardware_id, target.service)
+    answer = guest.must("install-device", inf, target.hardware_id, target.service)
+    for component in package_files.components(package, target.hardware_id, guest.must("info")):
+        assert component.inf is not None
+        name = f"{package_files.FOLDER}\\{component.inf.name}"
+        guest.must("install-component", name, component.hardware_id)
+    return answer
 
 
 def put_package(

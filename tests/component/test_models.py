@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model drivers of two families under Wine: a C++ camera that a timer paces, and a microphone."""
+"""The model drivers of three families under Wine: a C++ camera that a timer paces, a microphone, and a dock
+whose package comes in components."""
 
 from __future__ import annotations
 
@@ -44,6 +45,7 @@ PCM = uuid.UUID("00000001-0000-0010-8000-00AA00389B71")
 WAVEFORMATEX = uuid.UUID("05589F81-C356-11CE-BF01-00AA0055595A")
 KSPROPSETID_CONNECTION = uuid.UUID("1D58C920-AC9B-11CF-A5D6-28DB04C10000")
 FRAME_PROTOCOL = uuid.UUID("5F0C8E11-7C1B-4B61-9A2E-305B7D11C401")
+GAIN_PROTOCOL = uuid.UUID("C2A4E7B0-51D6-4F0E-8B3C-7E1092D56401")
 RATE_PROTOCOL = uuid.UUID("5F0C8E11-7C1B-4B61-9A2E-305B7D11C402")
 STOP, ACQUIRE, PAUSE, RUN = range(4)
 SET = 2
@@ -76,16 +78,35 @@ def wave(rate: int = 44100) -> bytes:
     return opened_with((AUDIO, PCM, WAVEFORMATEX), 4, block)
 
 
+def plain() -> bytes:
+    """A stream of whatever bytes."""
+    nothing = uuid.UUID("0F6417D6-C318-11D0-A43F-00A0C9223196")
+    kinds = (
+        uuid.UUID("E436EB83-524F-11CE-9F53-0020AF0BA770"),
+        uuid.UUID("E436EB8E-524F-11CE-9F53-0020AF0BA770"),
+        nothing,
+    )
+    return opened_with(kinds, 0, b"")
+
+
 @contextmanager
-def running(name: str, build: drivers.build.Build, template: Path, work: Path) -> Iterator[Agent]:
-    """An agent with a filter of the example's driver in slot 0, as it is deployed with its own INF."""
+def installed(
+    name: str, build: drivers.build.Build, template: Path, work: Path
+) -> Iterator[tuple[WineGuest, Target]]:
+    """A guest with the example's driver, deployed with its own INFs."""
     target, _ = find(str(EXAMPLES / name / f"{name}.toml"))
     package = folder.package(EXAMPLES / name / "driver", work)
     with ExitStack() as stack:
         guest = WineGuest(stack.enter_context(copy_of(template)), build.agent)
         stack.callback(guest.stop)
         install_package(guest, build, package, target)
-        agent = stack.enter_context(agent_of(guest))
+        yield guest, target
+
+
+@contextmanager
+def running(name: str, build: drivers.build.Build, template: Path, work: Path) -> Iterator[Agent]:
+    """An agent with a filter of the example's driver in slot 0."""
+    with installed(name, build, template, work) as (guest, target), agent_of(guest) as agent:
         agent.done("OPEN_FILTER", side=KERNEL, slot=0, guid=category(target), value=0)
         yield agent
 
@@ -175,6 +196,23 @@ def test_the_microphone_answers_the_rate_that_it_was_opened_with(microphone: Age
         assert ask(microphone, RATE_PROTOCOL) == rate
         microphone.close(1)
     assert microphone.try_pin(1, 0, data=wave(96000)).returned == STATUS_NO_MATCH
+
+
+def test_a_package_in_components_is_deployed_whole(
+    build: drivers.build.Build, bare_template: Path, tmp_path: Path
+) -> None:
+    """The extension's tuning is there when the driver starts; the component is a device with its files."""
+    with installed("componentised", build, bare_template, tmp_path) as (guest, target):
+        with agent_of(guest) as agent:
+            agent.done("OPEN_FILTER", side=KERNEL, slot=0, guid=category(target), value=0)
+            agent.open_pin(1, 0, data=plain())
+            assert ask(agent, GAIN_PROTOCOL) == 42
+            record = agent.request(1, handshake(FRAME_PROTOCOL))
+            assert record.returned == STATUS_INVALID_DEVICE_REQUEST, describe(record)
+        panel = guest.must("device", r"SWC\VID_FAB1&PID_0D0C")
+        assert (panel["inf"], panel["service"]) == ("dock-panel.inf", "")
+        files = list((guest.prefix / "drive_c" / "windows").rglob("dock-panel.dat"))
+        assert [file.read_bytes() for file in files] == [b"presets of the Fabrikam Dock\n"]
 
 
 @pytest.mark.parametrize(("member", "stage"), [("Start", "Start"), ("Add", "AddDevice")])

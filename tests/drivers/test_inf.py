@@ -179,8 +179,8 @@ def test_any_mixture_of_lines_is_answered(lines: list[str]) -> None:
         for hardware_id in read.hardware_ids():
             read.services(hardware_id)
             read.registered(hardware_id)
-            read.components(hardware_id)
-            for_wine(read, hardware_id, inf.System(10, 0, 26100))
+            inf.components([read], hardware_id)
+            for_wine(read, hardware_id, inf.System(10, 0, 26100), [read])
             why_not(read, hardware_id, inf.System(6, 1, 7601))
         inf.further_infs(read)
         inf.listed_files(read)

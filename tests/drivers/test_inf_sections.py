@@ -57,6 +57,20 @@ def test_a_comment_of_c_above_the_first_section() -> None:
         inf.parse(f"; one\n/* two\n{text}".encode(), "x.inf")
 
 
+def test_a_file_of_another_processor_is_called_so() -> None:
+    for kind in ("x86", "arm64"):
+        with pytest.raises(
+            PackageError, match=rf"avshs.sys is copied but listed for {kind} alone, in \[Sourc"
+        ):
+            made(("[SourceDisksFiles]", f"[SourceDisksFiles.{kind}]")).files()
+
+
+def test_a_comment_of_c_behind_a_semicolon_is_none() -> None:
+    text = (ROOT / "avshs" / "avshs.inf").read_text(encoding="utf-8")
+    assert inf.parse((";/*++\n; --*/\n" + text).encode(), "x.inf").odd == ()
+    assert inf.parse(("/* x */\n" + text).encode(), "x.inf").odd == ("it has a comment in /* */",)
+
+
 def test_layouts_and_needs_of_other_infs_of_the_package() -> None:
     read = made(
         ("CatalogFile = avshs.cat", "CatalogFile = avshs.cat\nLayoutFile = other.inf, layout.inf"),
@@ -83,10 +97,11 @@ def test_services_components_and_registered_files() -> None:
         ("AddService = avshs", "Needs = Common.Services\nAddService = avshs"),
     )  # fmt: skip
     assert read.services("Root\\KshsAvshs") == ["avshs", "helper"]
-    assert read.components("Root\\KshsAvshs") == ["Panel"]
+    (component,) = inf.components([read], "Root\\KshsAvshs")
+    assert (component.name, component.hardware_id, component.inf) == ("Panel", "SWC\\Panel", None)
     assert read.registered("Root\\KshsAvshs") == ["panel.dll"]
     assert for_wine(read, "Root\\KshsAvshs", WINDOWS_11).notes[-2:] == (
-        "Wine does not know AddComponent: Panel is not installed",
+        "no INF of the package installs SWC\\Panel, the software component Panel",
         "RegisterDlls runs code of panel.dll while the driver is installed",
     )
 
@@ -154,6 +169,31 @@ ENTRIES = st.from_regex(
     r"((I|F|@x\.sys|@\.\.\\x|x\.sys|1|Models|NTamd64(\.10\.0\.\.\.1)?|Root\\A|%a%|%%|\"|,|;|\\|\s)*)",
     fullmatch=True,
 )
+
+
+EXTENSION = (
+    "[Version]\nSignature=$CHICAGO$\nClassGuid={e2f84ce7-8efa-411c-aa69-97454ca4cb57}\n"
+    "[Manufacturer]\nA=Models,NTamd64\n[Models.NTamd64]\nA=I,Root\\A\n"
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(SECTIONS[4:]), st.lists(ENTRIES, max_size=4)), max_size=12))
+def test_extensions_of_any_content_are_lent(sections: list[tuple[str, list[str]]]) -> None:
+    text = EXTENSION + "".join(
+        f"[{name}]\n" + "".join(f"{line}\n" for line in lines) for name, lines in sections
+    )
+    read = made(("Root\\KshsAvshs", "Root\\A"))
+    try:
+        other = inf.parse(text.encode(), "x.inf")
+        copy = for_wine(read, "Root\\A", WINDOWS_11, [read, other])
+        if copy.data is not None:
+            again = inf.parse(copy.data, "copy.inf")
+            files = {*read.files("Root\\A", WINDOWS_11), *other.files("Root\\A", WINDOWS_11)}
+            assert {*again.files("Root\\A")} == files
+            assert again.services("Root\\A")[0] == "avshs"
+    except PackageError as error:
+        assert str(error).startswith(("x.inf: ", "copy.inf: "))
 
 
 @settings(max_examples=100, deadline=None)

@@ -23,7 +23,7 @@ def test_every_export_is_in_one_group_and_has_its_function() -> None:
     listed += [name for names in library.stubs.values() for name in names]
     assert sorted(listed) == sorted(name for name, _ in exports)
     assert len(listed) == len(set(listed))
-    assert set(library.stubs) == {"usbd.sys", "bdasup.sys", "stream.sys", "portcls.sys"}
+    assert set(library.stubs) == {"usbd.sys", "cng.sys", "bdasup.sys", "stream.sys", "portcls.sys"}
 
 
 def test_a_family_comes_whole_and_others_as_they_lack() -> None:

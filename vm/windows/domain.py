@@ -17,6 +17,7 @@ from lxml import etree
 
 from vm.domain import QEMU_NAMESPACE, option_value
 from vm.errors import VmError
+from vm.windows.devices import GuestDevice
 from vm.windows.profile import Firmware, WindowsProfile
 
 _OVMF = Path("/usr/share/OVMF")
@@ -76,6 +77,8 @@ class Placement:
     """True: what the guest writes to its memory reaches the file.  False: it stays the guest's."""
     incoming: bool = False
     """Wait for a saved state instead of booting."""
+    devices: Sequence[GuestDevice] = ()
+    """Hardware beside the profile's own."""
     sockets: Path | None = None
     """A folder with a short path, where `folder` is none: paths of sockets are limited to 107 bytes."""
 
@@ -228,6 +231,9 @@ def _devices(
     etree.SubElement(devices, "graphics", type="vnc", socket=str(placement.display))
     video = etree.SubElement(devices, "video")
     etree.SubElement(video, "model", type="vga", vram="16384", heads="1")
+    for device in placement.devices:
+        if device.is_hosts:
+            device.add_to(devices)
     etree.SubElement(devices, "memballoon", model="none")
     etree.SubElement(devices, "panic", model="hyperv" if kvm else "isa")
 
@@ -245,6 +251,8 @@ def _command_line(root: etree._Element, profile: WindowsProfile, placement: Plac
         "-device",
         "isa-debugcon,iobase=0xe9,chardev=kshsdbg",
     ]
+    for device in placement.devices:
+        arguments += device.arguments()
     if placement.ram is not None:
         share = "on" if placement.ram_shared else "off"
         backend = f"memory-backend-file,id=kshsram,size={profile.memory_mib}M"

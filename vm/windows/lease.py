@@ -32,6 +32,7 @@ from vm.shell import Shell
 from vm.ssh import Endpoint, connect
 from vm.template import Layer, Template, claim, overlay, prune
 from vm.windows import tpm, ways
+from vm.windows.devices import parse as parse_device
 from vm.windows.machine import Hardware, Machine
 from vm.windows.profile import Way
 from vm.windows.sealed import WindowsImage
@@ -109,10 +110,11 @@ def ensure(
 
     Raises:
         VmError: the guest does not come up, ``layer.prepare`` raised one, or the way that was asked for does
-            not work.
+            not work, or cannot be with its devices.
     """
     watcher = progress or Silent()
-    asked = way or image.profile.leases
+    # What was sealed is no wish for guests that have since been given a device of the host's.
+    asked = way or (None if image.holds_host_devices else image.profile.leases)
     tried = list(ways.candidates(hv, image, asked))
     while True:
         chosen = tried.pop(0)
@@ -143,6 +145,7 @@ def _ensure(
         "qemu": hv.qemu_version,
         "accelerator": hv.accelerator.kind,
         "way": str(way),
+        **({"devices": list(image.devices)} if image.devices else {}),
     }
     digest = digest_of(key)
     private_directory(hv.config.cache_dir)
@@ -272,7 +275,8 @@ def _hardware(image: WindowsImage, folder: Path, disk: Path, source: Path) -> Ha
         shutil.copyfile(source / "uefi-vars.fd", folder / "uefi-vars.fd")
     if image.profile.tpm:
         tpm.copy(source / "tpm", folder / "tpm")
-    return Hardware(image.profile, folder / "disk.qcow2", folder / "uefi-vars.fd")
+    devices = tuple(map(parse_device, image.devices))
+    return Hardware(image.profile, folder / "disk.qcow2", folder / "uefi-vars.fd", devices=devices)
 
 
 def _start(

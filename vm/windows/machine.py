@@ -14,6 +14,7 @@ from vm.files import private_directory, remove_tree
 from vm.hypervisor import Hypervisor
 from vm.ports import with_free_port
 from vm.windows import domain as description
+from vm.windows.devices import GuestDevice
 from vm.windows.profile import Firmware, WindowsProfile
 from vm.windows.tpm import Tpm
 
@@ -31,6 +32,7 @@ class Hardware:
     disk: Path
     variables: Path
     cds: tuple[Path, ...] = ()
+    devices: tuple[GuestDevice, ...] = ()
 
     @property
     def tpm(self) -> Path:
@@ -87,6 +89,7 @@ class Machine:
                 ram=ram,
                 ram_shared=ram_shared,
                 incoming=incoming,
+                devices=hardware.devices,
                 sockets=self._sockets,
             )
             xml = description.build(

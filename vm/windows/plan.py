@@ -126,7 +126,7 @@ def make(request: Request, progress: Callable[[str], None] | None = None) -> Pla
     inputs: dict[str, object] = {
         "format": FORMAT,
         # How it is leased later makes it no other guest.
-        "profile": profile.model_dump(mode="json", exclude={"leases"}),
+        "profile": profile.model_dump(mode="json", exclude={"leases", "devices"}),
         "iso": medium.sha256,
         "image": image.index,
         "cd": scratch,

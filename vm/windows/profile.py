@@ -7,10 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from vm.errors import VmError
 from vm.windows import cd
+from vm.windows.devices import parse as parse_device
 from vm.windows.media import KNOWN_MEDIA, KnownMedia, Wanted
 
 
@@ -39,6 +40,14 @@ class Way(StrEnum):
     """It starts from the disk."""
 
 
+def _device(text: str) -> str:
+    try:
+        parse_device(text)
+    except VmError as error:
+        raise ValueError(error.message) from None
+    return text
+
+
 class WindowsProfile(BaseModel):
     """A Windows guest; the configuration's ``[guests.NAME]`` with ``family = "windows"``.
 
@@ -49,6 +58,7 @@ class WindowsProfile(BaseModel):
     the one way in which guests come from the image; without it the first that works.
     ``verifier_drivers``: file names that Driver Verifier watches from every start on, besides our own;
     a target's driver that is not among them is added when it is deployed (docs/windows.md).
+    ``devices``: hardware that leased guests get, `vm.windows.devices`; Setup runs without it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,6 +86,7 @@ class WindowsProfile(BaseModel):
     legs: frozenset[Leg] = frozenset()
     verifier_drivers: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,59}\.[sS][yY][sS]$")], ...] = ()
     leases: Way | None = None
+    devices: tuple[Annotated[str, AfterValidator(_device)], ...] = ()
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> WindowsProfile:
@@ -92,6 +103,15 @@ class WindowsProfile(BaseModel):
         quiet, limit = self.settle_seconds
         if quiet > limit:
             raise ValueError(f"settle_seconds [{quiet}, {limit}] must rise")
+        return self
+
+    @model_validator(mode="after")
+    def _no_device_is_saved(self) -> WindowsProfile:
+        if self.leases not in (None, Way.BOOT) and any(parse_device(text).is_hosts for text in self.devices):
+            raise ValueError(
+                f"leases = '{self.leases}' cannot be with a device of the host's, whose state nobody can"
+                " save; leave it out, or say 'boot'"
+            )
         return self
 
     @field_validator("name")

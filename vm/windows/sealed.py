@@ -22,6 +22,7 @@ from vm.shell import Shell
 from vm.ssh import Endpoint
 from vm.windows import payload
 from vm.windows.answer_file import ACCOUNT
+from vm.windows.devices import parse as parse_device
 from vm.windows.plan import Keys
 from vm.windows.profile import Leg, WindowsProfile
 from vm.windows.state import Moment
@@ -60,7 +61,17 @@ class _Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class WindowsImage(Image):
-    """A sealed disk that was installed from a medium; nothing in its directory changes any more."""
+    """A sealed disk that was installed from a medium; nothing in its directory changes any more.
+
+    ``devices`` is hardware that its guests get beside that on which it was installed.
+    """
+
+    devices: tuple[str, ...] = ()
+
+    @property
+    def holds_host_devices(self) -> bool:
+        """Whether a guest holds hardware of the host's, which no other has then and nothing saves."""
+        return any(device.is_hosts for device in map(parse_device, self.devices))
 
     @property
     def name(self) -> str:

@@ -154,7 +154,7 @@ def seal(
         "name": what.profile.name,
         "recipe": what.profile.name,
         "family": answer.family,
-        "profile": what.profile.model_dump(mode="json"),
+        "profile": what.profile.model_dump(mode="json", exclude={"devices"}),
         "made": now(),
         "installed": installed,
         "evaluation_days": what.profile.evaluation_days,

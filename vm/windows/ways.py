@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.files import read_json, remove_tree, write_json
 from vm.hypervisor import Hypervisor
 from vm.windows.profile import Way
@@ -68,7 +68,20 @@ def note(hv: Hypervisor, image: WindowsImage, error: WayFailedError) -> None:
 
 
 def candidates(hv: Hypervisor, image: WindowsImage, asked: Way | None) -> Sequence[Way]:
-    """What is to be tried, in this order: the one that was asked for, or all that did not fail before."""
+    """What is to be tried, in this order: the one that was asked for, or all that did not fail before.
+
+    Raises:
+        InputError: guests that hold a device of the host's are not leased in the way that was asked for.
+    """
+    if image.holds_host_devices:
+        # QEMU saves no state of a device that is the host's ("VFIO devices", migration, QEMU documentation).
+        if asked not in (None, Way.BOOT):
+            raise InputError(
+                f"leases by '{asked}' cannot be with a device of the host's",
+                f"guest {image.name}",
+                "leave out `leases` in kshs.toml, or say 'boot'",
+            )
+        return (Way.BOOT,)
     if asked is not None:
         return (asked,)
     out = failed(hv, image)

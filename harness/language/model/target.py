@@ -76,6 +76,11 @@ class Target(Strict):
     )
     hardware_id: str = Field(min_length=1, max_length=200, description=r"like Root\KshsAvshs")
     service: Name | Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)]
+    root_enumerated: bool | None = Field(
+        None,
+        description="true: the device is created without its hardware, whatever bus its id names; false: it"
+        " has to be in the guest; by default the form of the id decides",
+    )
     category: Guid = Field(description="interface category by which the filter is found")
     behaviour: bool = Field(False, description="whether it has the property set of docs/target.md")
     format: Format | None = Field(

@@ -84,7 +84,9 @@ PACKAGE: Any = SimpleNamespace(digest="p", sys=[Path("theirs.sys")])
 
 def provider() -> VmProvider:
     allowed = SimpleNamespace(allow=["theirs.sys!Of"])
-    named = SimpleNamespace(hardware_id=r"Root\Theirs", service="theirs", imports=allowed)
+    named = SimpleNamespace(
+        hardware_id=r"Root\Theirs", service="theirs", imports=allowed, root_enumerated=None
+    )
     target: Any = SimpleNamespace(target=named)
     return VmProvider(VmConfig(), target)
 

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sources from Windows: names of headers in whatever case, words of Microsoft's compiler, INX files.
+
+A file system of Windows finds ``Camera.h`` for ``#include "camera.H"`` and takes a backslash for a slash;
+ours does neither, so each such name gets a header of that very spelling which includes the real one.  What
+the compiler alone would refuse it reads changed (``-ivfsoverlay``); the files stay as they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PureWindowsPath
+
+from drivers import inf
+from drivers.errors import BuildError
+from drivers.files import find
+
+_SPELLED = "spelled"
+SPELLED = f"{_SPELLED}/1/2/3"
+"""The folder, below the working directory, of headers that are found only by another spelling; so deep that
+names which lead upwards stay below ours."""
+
+OVERLAY = "overlay.yaml"
+"""The file, in the working directory, that names what is read instead of some of the sources."""
+
+_HEADERS = (".h", ".hpp", ".hxx", ".inl", ".inc", ".ver")
+_SOURCES = (".c", ".cpp", ".cc", ".cxx", ".rc", ".S")
+_INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\r\n]+)[>"]', re.MULTILINE)
+_TOO_LARGE = 16 << 20
+_MOST_FILES = 20_000
+_GUID = re.compile(
+    r'DEFINE_GUIDSTRUCT\s*\(\s*"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"'
+    r"\s*,\s*([A-Za-z_]\w*)\s*\)"
+)
+#: In C++ Microsoft's compiler takes a constant without a type for an int.
+_UNTYPED = re.compile(rb"^([ \t]*(?:static[ \t]+)?const)([ \t]+[A-Za-z_]\w*[ \t]*=)", re.MULTILINE)
+#: There __FUNCTION__ is a literal, to which others can be joined.
+_JOINED = re.compile(rb'(?:"|##)[ \t]*__FUNCTION__|__FUNCTION__[ \t]*(?:"|##)')
+#: What stampinf puts into an INX ("Stampinf Command Options"); the other variables are of frameworks.
+_ARCHITECTURE = re.compile(r"\$ARCH\$", re.IGNORECASE)
+
+
+def spell(work: Path, folders: Sequence[str], systems: Sequence[Path]) -> list[str]:
+    """Makes every header that a source names in another spelling findable; answers these names.
+
+    ``folders`` are the driver's own, by their names in ``work``; ``systems`` are where the compiler looks
+    besides.
+    """
+    made: dict[str, Path] = {}
+    roots = [work / folder for folder in folders]
+    for source in _texts(roots):
+        for name in _named(source):
+            if name in made or any((root / name).is_file() for root in (source.parent, *roots, *systems)):
+                continue
+            found = _found(name, (source.parent, *roots, *systems))
+            if found is not None:
+                made[name] = found
+    for name, found in made.items():
+        for path in _places(work, name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"#include {_from(path, found, work, systems)}\n", encoding="utf-8")
+    return sorted(made)
+
+
+def guids(work: Path, folders: Sequence[str]) -> str:
+    """C that defines the GUIDs of the driver's own DEFINE_GUIDSTRUCT, weakly; "" where it has none.
+
+    Microsoft's compiler takes them from the declaration (__uuidof), mingw-w64's ks.h declares them alone.
+    """
+    found: dict[str, str] = {}
+    for source in _texts([work / folder for folder in folders]):
+        for text, name in _GUID.findall(source.read_bytes()[:_TOO_LARGE].decode("latin-1")):
+            found.setdefault(name, text)
+    if not found:
+        return ""
+    lines = ["typedef struct { unsigned a; unsigned short b, c; unsigned char d[8]; } guid;"]
+    for name, text in sorted(found.items()):
+        first, second, third, fourth, fifth = text.split("-")
+        tail = ", ".join(f"0x{(fourth + fifth)[at : at + 2]}" for at in range(0, 16, 2))
+        value = f"{{ 0x{first}, 0x{second}, 0x{third}, {{ {tail} }} }}"
+        lines.append(f"extern const guid {name};")
+        lines.append(f"__attribute__((weak)) const guid {name} = {value};")
+    return "\n".join([*lines, ""])
+
+
+def adapt(work: Path, folders: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What the compiler needs to read C++ as Microsoft's reads it: flags, and sentences about it."""
+    flags: list[str] = []
+    said: list[str] = []
+    changed: list[dict[str, str]] = []
+    joins = False
+    for source in _texts([work / folder for folder in folders]):
+        data = source.read_bytes()[:_TOO_LARGE]
+        joins = joins or _JOINED.search(data) is not None
+        if source.suffix.lower() in (".c", ".rc", ".s") or not _UNTYPED.search(data):
+            continue
+        copy = work / "adapted" / f"{len(changed)}{source.suffix}"
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(_UNTYPED.sub(rb"\1 int\2", data))
+        changed.append({"type": "file", "name": str(source), "external-contents": str(copy)})
+        said.append(f"{source.name}: a constant without a type is an int, as Microsoft's compiler has it")
+    if changed:
+        text = json.dumps({"version": 0, "use-external-names": False, "roots": changed})
+        (work / OVERLAY).write_text(text, encoding="utf-8")
+        flags += ["-ivfsoverlay", OVERLAY]
+    if joins:
+        flags.append('-D__FUNCTION__=""')
+        said.append('__FUNCTION__ is joined to other texts, and is "" therefore')
+    return flags, said
+
+
+def _places(work: Path, name: str) -> Iterator[Path]:
+    """Where a header is looked for by a name: a backslash is a part of it in C, and a slash in C++."""
+    for spelling in {name, name.replace("\\", "/")}:
+        path = Path(os.path.normpath(work / SPELLED / spelling))
+        if path.is_relative_to(work / _SPELLED):
+            yield path
+
+
+def _texts(roots: Sequence[Path]) -> Iterator[Path]:
+    """Sources of the folders themselves, and the headers below them."""
+    for root in roots:
+        for path in sorted(itertools.islice(root.rglob("*"), _MOST_FILES)):
+            kinds = (*_HEADERS, *(map(str.lower, _SOURCES) if path.parent == root else ()))
+            if path.suffix.lower() in kinds and path.is_file():
+                yield path
+
+
+def _named(source: Path) -> list[str]:
+    """The names behind #include in a file."""
+    data = source.read_bytes()[:_TOO_LARGE]
+    return [name.decode("utf-8", errors="replace").strip() for name in _INCLUDE.findall(data)]
+
+
+def _found(name: str, roots: Sequence[Path]) -> Path | None:
+    parts = PureWindowsPath(name).parts
+    if not parts or PureWindowsPath(name).is_absolute() or "\0" in name:
+        return None
+    for root in roots:
+        up, rest = root, list(parts)
+        while rest and rest[0] in (".", ".."):
+            up = up / rest.pop(0)
+        path = find(up, "/".join(rest)) if rest and ".." not in rest else None
+        if path is not None and path.is_file():
+            return path
+    return None
+
+
+def _from(path: Path, found: Path, work: Path, systems: Sequence[Path]) -> str:
+    """How a header of ours includes the real one: by its name, or relative to itself below ``work``."""
+    for system in systems:
+        if found.is_relative_to(system):
+            # By name, so that one of ours can go on to the compiler's own (#include_next).
+            return f"<{found.relative_to(system).as_posix()}>"
+    depth = len(path.parent.relative_to(work).parts)
+    return f'"{"../" * depth}{found.relative_to(work).as_posix()}"'
+
+
+def stamped(folder: Path, into: Path) -> list[Path]:
+    """The INFs of a folder; an INX without an INF beside it is stamped for x64 and put ``into`` a folder.
+
+    Raises:
+        BuildError: a file cannot be read.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: (path.suffix.lower() != ".inf", path.name)):
+        if path.suffix.lower() not in (".inf", ".inx") or not path.is_file():
+            continue
+        if path.suffix.lower() == ".inx" and path.stem.lower() not in found:
+            found[path.stem.lower()] = _stamp(path, into / f"{path.stem}.inf")
+        elif path.suffix.lower() == ".inf":
+            found[path.stem.lower()] = path
+    return list(found.values())
+
+
+def _stamp(source: Path, target: Path) -> Path:
+    try:
+        text = inf.syntax.decode(source.read_bytes())
+    except OSError as error:
+        raise BuildError(f"cannot be read: {error.strerror}", str(source)) from error
+    text = _ARCHITECTURE.sub("amd64", text)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(b"\xff\xfe" + text.encode("utf-16-le", "replace"))
+    return target
