@@ -2,12 +2,14 @@
 """Who is to blame when a step ends without an answer, or with one that says that it was lost.
 
 The guest's own evidence decides: a crash that it shows is the driver's, a request that began and never
-came back while nothing crashed is a hang, and everything else is an error of the harness.
+came back while nothing crashed is a hang, and everything else is an error of the harness.  What the guest's
+Wine is known to do wrong is weighed at last (`harness.running.doubts`).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,12 @@ from harness.errors import AgentError, StepHungError
 from harness.guest_text import GuestJsonError, load, one_line
 from harness.guests import Evidence
 from harness.guests.crash_record import crash_sentence
+from harness.running.doubts import weigh
+from harness.running.ended import Ended
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
+    from drivers.kernel_calls import Doubt
     from harness.agent.session import AgentSession
     from harness.guests import Guest
     from harness.planning.planned import PlannedStep
@@ -32,16 +37,6 @@ _SHOWN = 200
 _AGENT_KINDS = frozenset({"sleep"})
 
 
-@dataclass
-class Ended:
-    """What ended the answers of a scenario before its last step, and at which step."""
-
-    verdict: Verdict
-    reason: str
-    evidence: tuple[str, ...] = ()
-    step: PlannedStep | None = None
-
-
 @dataclass(frozen=True)
 class Attribution:
     """Asks one lease for its evidence.
@@ -50,20 +45,30 @@ class Attribution:
         guest: of the lease.
         session: with its agent.
         crashes: the step that asks the agent for the records of the crash recorder.
+        doubts: calls that the drivers under test use and that the guest's Wine gets wrong.
     """
 
     guest: Guest
     session: AgentSession
     crashes: bytes
+    doubts: Sequence[Doubt] = ()
 
     def of_error(self, step: PlannedStep, error: Exception) -> Ended:
         """What it means that no record came: the guest's own evidence decides."""
+        return weigh(self._of_error(step, error), self.doubts)
+
+    def of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
+        """The agent lives and says that the step was lost or hung, after so many seconds: who knows more?"""
+        return weigh(self._of_outcome(step, result, seconds), self.doubts)
+
+    def _of_error(self, step: PlannedStep, error: Exception) -> Ended:
         evidence = self._evidence(wait=not isinstance(error, StepHungError))
         # A machine that stands still would be asked for its agent's last words in vain, and for long.
         told = list(self.session.log) if evidence.standstill else self.session.evidence().splitlines()
         shown = (*evidence.driver, *evidence.other, *told[-20:])
         if evidence.driver:
-            return Ended(Verdict.CRASHED, f"{step.what}: {evidence.driver[0]}", shown)
+            first = evidence.driver[0]
+            return Ended(Verdict.CRASHED, f"{step.what}: {first}", shown, crash=first)
         if isinstance(error, StepHungError) and not evidence.gone:
             if evidence.standstill is not None:
                 reason = f"{step.what}: no answer in {error.waited:.0f} s, but {evidence.standstill}"
@@ -77,8 +82,7 @@ class Attribution:
             return Ended(Verdict.ERROR, f"{step.what}: the agent stopped answering ({error})", shown)
         return Ended(Verdict.ERROR, f"{step.what}: {error}", shown)
 
-    def of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
-        """The agent lives and says that the step was lost or hung, after so many seconds: who knows more?"""
+    def _of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
         told = self._ask_crashes()
         if result.verdict is Verdict.HUNG and not told:
             # A driver that crashed while the agent waited looks hung from where the agent stands.
@@ -91,7 +95,8 @@ class Attribution:
             evidence = self._evidence(wait=True)
         shown = (*evidence.driver, *evidence.other)
         first = evidence.driver[0] if evidence.driver else result.reason
-        return Ended(Verdict.CRASHED, f"{step.what}: {first}", shown)
+        crash = evidence.driver[0] if evidence.driver else ""
+        return Ended(Verdict.CRASHED, f"{step.what}: {first}", shown, crash=crash)
 
     def _ask_crashes(self) -> tuple[str, ...]:
         """The crash recorder's records, through the agent; empty when there are none in its time."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import DeployError, UsageError
-from harness.guests import deploy
+from harness.guests import deploy, support_library
 from harness.guests.crash_record import crash_lines, crash_sentence
 from harness.guests.provider import VmGuest, VmProvider
 from vm.config import VmConfig
@@ -125,3 +125,23 @@ def test_the_verifier_leg_is_part_of_the_layer_and_of_every_guest() -> None:
         given.check_guest(info)
     watched.append({"name": "theirs.sys", "loads": 2})
     given.check_guest(info)
+
+
+def test_what_wine_gets_wrong_is_weighed_for_somebody_elses_driver_on_wine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(support_library, "doubts", lambda paths, wine: ([p.name for p in paths], wine))
+    ours: Any = SimpleNamespace(avshs=SimpleNamespace(directory=Path("ours")))
+
+    def of(image: Any, directory: str) -> object:
+        given = provider()
+        given._build, given._image = ours, image
+        package: Any = SimpleNamespace(directory=Path(directory), sys=[Path("theirs.sys")])
+        given._package = package
+        return given.doubts()
+
+    wine = Image("d", Path("wine"), {"family": "wine", "wine": "8.0"})
+    assert of(wine, "theirs") == (["theirs.sys"], "8.0")
+    assert of(wine, "ours") == ()
+    assert of(windows(), "theirs") == ()
+    assert provider().doubts() == (), "nothing is known before guests were prepared"
