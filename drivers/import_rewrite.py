@@ -90,7 +90,7 @@ def with_library(offered: Offered, library: Supplied | None = None) -> Offered:
     for name in KERNEL_MODULES & modules.keys():
         own = modules[name]
         refused = {one: why for one, why in own.refused.items() if one not in library.kernel}
-        modules[name] = Exports(own.functions | library.kernel, refused)
+        modules[name] = Exports(own.functions | library.kernel, refused, own.wrong)
     for name, functions in library.stubs.items():
         modules.setdefault(name, Exports(functions))
     return replace(offered, modules=modules)
@@ -180,7 +180,7 @@ def _name(one: pefile.ImportData) -> str:
 
 def _lacks(offered: Offered, module: str, function: str) -> bool:
     exports = offered.modules.get(module)
-    return exports is None or function not in exports.functions
+    return exports is None or function not in exports.functions or function in exports.wrong
 
 
 def _write(image: pefile.PE, descriptors: list[tuple[int, list[_Slot]]], driver: Path) -> bytes:

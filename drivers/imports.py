@@ -29,8 +29,10 @@ from typing import Any
 
 import pefile
 
+from drivers import kernel_calls
 from drivers.errors import BuildError, ImportRefused, ToolMissing
 from drivers.files import write_atomically
+from drivers.wdmsup_exports import KERNEL_MODULES
 
 DATA = Path(__file__).parent / "data"
 _SNAPSHOTS = "wine-*.json"
@@ -66,10 +68,14 @@ _STUB_REASON = "Wine has only a stub there, which ends the process"
 
 @dataclass(frozen=True)
 class Exports:
-    """What one module offers: names that work, and names that do not with the reason."""
+    """What one module offers: names that work, and names that do not with the reason.
+
+    ``wrong`` are functions that may be used, and what is not right about each (`drivers.kernel_calls`).
+    """
 
     functions: frozenset[str]
     refused: Mapping[str, str] = field(default_factory=dict)
+    wrong: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -208,7 +214,7 @@ def _is_stub(memory: bytes, address: int, name: bytes) -> bool:
 def wine_versions() -> list[str]:
     """The versions of Wine that are known, the oldest first, as ``8.0``."""
     names = (path.stem.removeprefix("wine-") for path in DATA.glob(_SNAPSHOTS))
-    return sorted(names, key=_version_key)
+    return sorted(names, key=version_key)
 
 
 @lru_cache(maxsize=8)
@@ -218,15 +224,18 @@ def wine(version: str) -> Offered:
     ``version`` is as the guest or its image says it: ``8.0``, ``10.0``, ``wine-10.0 (Debian ...)``.
     """
     known = wine_versions()
-    wanted = _version_key(version)
-    chosen = max((name for name in known if _version_key(name) <= wanted), key=_version_key, default=known[0])
+    wanted = version_key(version)
+    chosen = max((name for name in known if version_key(name) <= wanted), key=version_key, default=known[0])
     content = json.loads((DATA / f"wine-{chosen}.json").read_text(encoding="utf-8"))
     wrong = _data()["wine"]["refused"]
+    asked = kernel_calls.known(version).reasons()
     modules = {}
     for name, entry in content["modules"].items():
         refused = dict.fromkeys(entry["stubs"], _STUB_REASON)
         refused |= {function: f"on Wine it {reason}" for function, reason in wrong.get(name, {}).items()}
-        modules[name] = Exports(frozenset(entry["functions"]) - refused.keys(), refused)
+        functions = frozenset(entry["functions"]) - refused.keys()
+        not_right = {call: reason for call, reason in asked.items() if call in functions}
+        modules[name] = Exports(functions, refused, not_right if name in KERNEL_MODULES else {})
     return Offered("wine", content["version"], modules, _data()["wine"]["careful"])
 
 
@@ -235,7 +244,13 @@ def every_wine() -> list[Offered]:
     return [wine(version) for version in wine_versions()]
 
 
-def _version_key(version: str) -> tuple[int, ...]:
+def is_stub(reason: str) -> bool:
+    """Whether a function is refused because Wine has only a stub there."""
+    return reason == _STUB_REASON
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """A version of Wine as what can be compared: ``wine-10.0 (Debian ...)`` is (10, 0)."""
     match = re.search(r"\d+(?:\.\d+)*", version)
     return tuple(map(int, match[0].split("."))) if match else ()
 

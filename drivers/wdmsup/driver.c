@@ -68,6 +68,8 @@ PVOID NTAPI SupIoGetDmaAdapter(PDEVICE_OBJECT Device, PVOID Description, PULONG 
 NTSTATUS NTAPI SupIoGetDeviceNumaNode(PDEVICE_OBJECT Device, PUSHORT Node);
 NTSTATUS NTAPI SupIoSetDeviceInterfacePropertyData(PUNICODE_STRING Link, const VOID *Key, LCID Lcid, ULONG Flags,
                                                    ULONG Type, ULONG Size, PVOID Data);
+NTSTATUS NTAPI SupIoGetDeviceProperty(PDEVICE_OBJECT Device, DEVICE_REGISTRY_PROPERTY Property, ULONG Bytes,
+                                      PVOID Buffer, PULONG Length);
 NTSTATUS NTAPI SupPoRegisterPowerSettingCallback(PDEVICE_OBJECT Device, const GUID *Setting, PVOID Callback,
                                                  PVOID Context, PVOID *Handle);
 NTSTATUS NTAPI SupPoUnregisterPowerSettingCallback(PVOID Handle);
@@ -101,6 +103,58 @@ NTSTATUS NTAPI SupIoSetDeviceInterfacePropertyData(PUNICODE_STRING Link, const V
     UNREFERENCED_PARAMETER(Flags);
     UNREFERENCED_PARAMETER(Type);
     return !Link || !Key || (Size && !Data) ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+}
+
+/* The name of the driver's key below that of all classes: its last two parts. */
+static NTSTATUS DriverKeyName(PDEVICE_OBJECT Device, ULONG Bytes, PVOID Buffer, PULONG Length)
+{
+    struct {
+        ULONG Bytes;
+        WCHAR Text[300];
+    } key;                              /* KEY_NAME_INFORMATION */
+    ULONG size, begin, parts = 0;
+    NTSTATUS status;
+    HANDLE handle;
+
+    status = IoOpenDeviceRegistryKey(Device, PLUGPLAY_REGKEY_DRIVER, KEY_READ, &handle);
+    if (!NT_SUCCESS(status))
+        return status;
+    status = ZwQueryKey(handle, KeyNameInformation, &key, sizeof(key), &size);
+    (void)ZwClose(handle);
+    if (!NT_SUCCESS(status))
+        return status;
+    for (begin = key.Bytes / sizeof(WCHAR); begin > 0; begin--) {
+        if (key.Text[begin - 1] == '\\' && ++parts == 2)
+            break;
+    }
+    size = key.Bytes - begin * (ULONG)sizeof(WCHAR);
+    *Length = size + (ULONG)sizeof(WCHAR);
+    if (Bytes < *Length)
+        return STATUS_BUFFER_TOO_SMALL;
+    RtlCopyMemory(Buffer, key.Text + begin, size);
+    ((PWCHAR)Buffer)[size / sizeof(WCHAR)] = 0;
+    return STATUS_SUCCESS;
+}
+
+/* PASSIVE_LEVEL.  Wine answers 0x7A, which is a success, where the buffer is too small, gives the instance for the
+ * enumerator, of which guests on Wine have one, and has no name of the driver's key. */
+NTSTATUS NTAPI SupIoGetDeviceProperty(PDEVICE_OBJECT Device, DEVICE_REGISTRY_PROPERTY Property, ULONG Bytes,
+                                      PVOID Buffer, PULONG Length)
+{
+    static const WCHAR root[] = L"ROOT";
+    NTSTATUS status;
+
+    if (Property == DevicePropertyDriverKeyName)
+        return DriverKeyName(Device, Bytes, Buffer, Length);
+    if (Property != DevicePropertyEnumeratorName) {
+        status = IoGetDeviceProperty(Device, Property, Bytes, Buffer, Length);
+        return status == 0x7A ? (NTSTATUS)STATUS_BUFFER_TOO_SMALL : status;
+    }
+    *Length = sizeof(root);
+    if (Bytes < sizeof(root))
+        return STATUS_BUFFER_TOO_SMALL;
+    RtlCopyMemory(Buffer, root, sizeof(root));
+    return STATUS_SUCCESS;
 }
 
 /* No setting ever changes here. */

@@ -232,6 +232,7 @@ VOID NTAPI SupExReleasePushLockSharedEx(SUP_LOCK *Lock, ULONG Flags)
 
 PLIST_ENTRY NTAPI SupExInterlockedInsertHeadList(PLIST_ENTRY Head, PLIST_ENTRY Entry, PKSPIN_LOCK Lock);
 PLIST_ENTRY NTAPI SupExInterlockedInsertTailList(PLIST_ENTRY Head, PLIST_ENTRY Entry, PKSPIN_LOCK Lock);
+PLIST_ENTRY NTAPI SupExInterlockedRemoveHeadList(PLIST_ENTRY Head, PKSPIN_LOCK Lock);
 PSINGLE_LIST_ENTRY NTAPI SupExInterlockedPushEntryList(PSINGLE_LIST_ENTRY Head, PSINGLE_LIST_ENTRY Entry,
                                                        PKSPIN_LOCK Lock);
 PSINGLE_LIST_ENTRY NTAPI SupExInterlockedPopEntryList(PSINGLE_LIST_ENTRY Head, PKSPIN_LOCK Lock);
@@ -257,6 +258,15 @@ PLIST_ENTRY NTAPI SupExInterlockedInsertTailList(PLIST_ENTRY Head, PLIST_ENTRY E
     InsertTailList(Head, Entry);
     KeReleaseSpinLock(Lock, irql);
     return last;
+}
+
+PLIST_ENTRY NTAPI SupExInterlockedRemoveHeadList(PLIST_ENTRY Head, PKSPIN_LOCK Lock)
+{
+    KIRQL irql = KeAcquireSpinLockRaiseToDpc(Lock);
+    PLIST_ENTRY first = IsListEmpty(Head) ? NULL : RemoveHeadList(Head);
+
+    KeReleaseSpinLock(Lock, irql);
+    return first;
 }
 
 PSINGLE_LIST_ENTRY NTAPI SupExInterlockedPushEntryList(PSINGLE_LIST_ENTRY Head, PSINGLE_LIST_ENTRY Entry,

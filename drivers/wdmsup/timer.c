@@ -2,11 +2,12 @@
  *
  * timer.c - timers and deferred procedure calls.
  *
- * A driver that paces itself by a timer and its DPC wedges Wine 8's driver
- * process, probably because the DPC is called with a lock held that KeSetTimer
- * and KeCancelTimer take as well (not shown).  Here one thread keeps the timers and calls every DPC,
- * one after the other and with no lock of ours held, as one processor does:
- * a DPC may set and cancel its own timer, and no two DPCs run at once.
+ * Wine's KeCancelTimer waits for the DPC, and its KeSetTimer cancels first, with
+ * the lock of every wait held: a driver whose DPC sets its own timer again never
+ * comes out of it, and every other driver stands still (tests/component/calls).
+ * Here one thread keeps the timers and calls every DPC, one after the other and
+ * with no lock of ours held, as one processor does: a DPC may set and cancel its
+ * own timer, and no two DPCs run at once.
  * DISPATCH_LEVEL as such Wine does not have: a DPC that blocks holds up the
  * others, and a driver's spin locks exclude it as between processors.
  *

@@ -6,9 +6,19 @@ from harness.guests.interface import (
     Evidence,
     Guest,
     GuestProvider,
+    KnowsCalls,
     LeasesAhead,
     Say,
     SayProgress,
 )
 
-__all__ = ["ChecksGuests", "Evidence", "Guest", "GuestProvider", "LeasesAhead", "Say", "SayProgress"]
+__all__ = [
+    "ChecksGuests",
+    "Evidence",
+    "Guest",
+    "GuestProvider",
+    "KnowsCalls",
+    "LeasesAhead",
+    "Say",
+    "SayProgress",
+]

@@ -6,13 +6,14 @@ A conftest.py may give providers of its own by the hook `pytest_kshs_provider` (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.agent.pending import Channel
 
 if TYPE_CHECKING:
+    from drivers.kernel_calls import Doubt
     from harness.language.model import Target
 
 Say = Callable[[str], None]
@@ -91,6 +92,14 @@ class LeasesAhead(Protocol):
 
     def acquire_ahead(self) -> None:
         """Begins what the next `acquire` gives; never raises, a second call does nothing."""
+
+
+@runtime_checkable
+class KnowsCalls(Protocol):
+    """A provider that knows what its guests do wrong, of what the drivers under test call."""
+
+    def doubts(self) -> Sequence[Doubt]:
+        """Functions that a driver under test uses and that a guest gets wrong; quick after the first time."""
 
 
 class SayProgress:

@@ -21,6 +21,7 @@ from vm.family import family
 
 if TYPE_CHECKING:
     from drivers.build import Build
+    from drivers.kernel_calls import Doubt
     from drivers.package import Package
     from harness.guests.package import LoadedTarget
     from harness.language.model import Target
@@ -145,6 +146,7 @@ class VmProvider:
         self._hypervisor: Hypervisor | None = None
         self._template: Template | None = None
         self._ahead: GuestAhead[VmGuest] | None = None
+        self._doubts: Sequence[Doubt] | None = None
 
     def target(self) -> Target:
         """The target."""
@@ -261,10 +263,10 @@ class VmProvider:
             facts["build"] = self._build.digest
         if self._image is not None and self._package is not None:
             said = package_files.notes(self._package, self._target.target.hardware_id, self._image.family)
-            foreign = self._build is None or self._package.directory != self._build.avshs.directory
-            if foreign and self._image.family == "wine":
+            if self._on_wine:
                 wine = self._image.wine_version
-                said += support_library.notes(self._package.sys, [wine] if wine is not None else None)
+                said += support_library.notes(self._package.sys, [wine] if wine else None)
+                said += map(str, self.doubts())
                 allowed = self._target.target.imports.allow
                 if allowed and self._build is not None:
                     wines = deploy.offered_by_wine(self._build)
@@ -273,6 +275,21 @@ class VmProvider:
             if said:
                 facts["deployment"] = said
         return facts
+
+    @property
+    def _on_wine(self) -> bool:
+        """Whether somebody else's driver is deployed to guests with Wine."""
+        if self._image is None or self._package is None or self._image.family != "wine":
+            return False
+        return self._build is None or self._package.directory != self._build.avshs.directory
+
+    def doubts(self) -> Sequence[Doubt]:
+        """Of the target's drivers on Wine; none before guests were prepared."""
+        if self._doubts is None and self._image is not None and self._package is not None:
+            wine = self._image.wine_version
+            on_wine = self._on_wine and wine is not None
+            self._doubts = support_library.doubts(self._package.sys, wine or "") if on_wine else ()
+        return self._doubts or ()
 
     def close(self) -> None:
         """Closes the connection to the hypervisor; a guest that nobody came for is thrown away."""

@@ -21,6 +21,7 @@ from harness.guests.kshsctl import DIRECTORY
 if TYPE_CHECKING:
     from drivers.build import Build
     from drivers.import_rewrite import Rewritten
+    from drivers.kernel_calls import Doubt
     from drivers.package import Package
     from vm.shell import Shell
 
@@ -60,6 +61,17 @@ def notes(drivers: Iterable[Path], versions: Iterable[str] | None = None) -> lis
                     f" supplies {', '.join(functions)}"
                 )
     return said
+
+
+def doubts(drivers: Iterable[Path], wine: str) -> tuple[Doubt, ...]:
+    """Calls that drivers, as they are deployed to a version of Wine, use and that are not right there."""
+    from drivers import kernel_calls
+
+    return tuple(
+        doubt
+        for driver in drivers
+        for doubt in kernel_calls.doubts(_rewritten(driver, driver.stat().st_mtime_ns, wine), wine)
+    )
 
 
 def put(shell: Shell, build: Build, package: Package, info: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from harness.agent.status_block import StatusBlock
 from harness.errors import AgentError, StepHungError, StepNotReachedError
 from harness.planning.planned import PlannedStep
 from harness.results.record import StepResult
-from harness.running.attribution import Attribution, Ended
+from harness.running.attribution import Attribution
+from harness.running.ended import Ended
 from harness.running.flight import Flight, with_first
 from harness.running.step_result import Before, judge_step, step_result, unjudged
 from harness.verdict import Verdict

@@ -2,12 +2,14 @@
 """Who is to blame when a step ends without an answer, or with one that says that it was lost.
 
 The guest's own evidence decides: a crash that it shows is the driver's, a request that began and never
-came back while nothing crashed is a hang, and everything else is an error of the harness.
+came back while nothing crashed is a hang, and everything else is an error of the harness.  What the guest's
+Wine is known to do wrong is weighed at last (`harness.running.doubts`).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,12 @@ from harness.guests import Evidence
 from harness.guests.crash_record import LACKING_CALL, Crashes, sorted_crashes
 from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import StepResult
+from harness.running.doubts import weigh
+from harness.running.ended import Ended
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
+    from drivers.kernel_calls import Doubt
     from harness.agent.session import AgentSession
     from harness.guests import Guest
 
@@ -32,16 +37,6 @@ _SHOWN = 200
 _AGENT_KINDS = frozenset({"sleep"})
 
 
-@dataclass
-class Ended:
-    """What ended the answers of a scenario before its last step, and at which step."""
-
-    verdict: Verdict
-    reason: str
-    evidence: tuple[str, ...] = ()
-    step: PlannedStep | None = None
-
-
 @dataclass(frozen=True)
 class Attribution:
     """Asks one lease for its evidence.
@@ -50,20 +45,30 @@ class Attribution:
         guest: of the lease.
         session: with its agent.
         crashes: the step that asks the agent for the records of the crash recorder.
+        doubts: calls that the drivers under test use and that the guest's Wine gets wrong.
     """
 
     guest: Guest
     session: AgentSession
     crashes: bytes
+    doubts: Sequence[Doubt] = ()
 
     def of_error(self, step: PlannedStep, error: Exception) -> Ended:
         """What it means that no record came: the guest's own evidence decides."""
+        return weigh(self._of_error(step, error), self.doubts)
+
+    def of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
+        """The agent lives and says that the step was lost or hung, after so many seconds: who knows more?"""
+        return weigh(self._of_outcome(step, result, seconds), self.doubts)
+
+    def _of_error(self, step: PlannedStep, error: Exception) -> Ended:
         evidence = self._evidence(wait=not isinstance(error, StepHungError))
         # A machine that stands still would be asked for its agent's last words in vain, and for long.
         told = list(self.session.log) if evidence.standstill else self.session.evidence().splitlines()
         shown = (*evidence.driver, *evidence.other, *told[-20:])
         if evidence.driver:
-            return Ended(_fault_of(evidence.driver), f"{step.what}: {evidence.driver[0]}", shown)
+            crash = _crash_of(evidence.driver)
+            return Ended(Verdict.CRASHED, f"{step.what}: {crash}", shown, crash=crash)
         if isinstance(error, StepHungError) and not evidence.gone:
             if evidence.standstill is not None:
                 reason = f"{step.what}: no answer in {error.waited:.0f} s, but {evidence.standstill}"
@@ -85,8 +90,7 @@ class Attribution:
         verdict = Verdict.HUNG if error.hung else Verdict.CRASHED
         return self.of_outcome(step, StepResult(0, what, step.kind, verdict, reason=str(error)), 0.0)
 
-    def of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
-        """The agent lives and says that the step was lost or hung, after so many seconds: who knows more?"""
+    def _of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
         told = self._ask_crashes()
         if result.verdict is Verdict.HUNG and not told.driver:
             # A driver that crashed while the agent waited looks hung from where the agent stands.
@@ -102,8 +106,8 @@ class Attribution:
             # What the driver lived in has gone down with the machine, or with its disk.
             why = evidence.standstill or "the machine is gone"
             return Ended(Verdict.ERROR, f"{step.what}: {result.reason}, but {why}", shown)
-        first = evidence.driver[0] if evidence.driver else result.reason
-        return Ended(_fault_of(evidence.driver), f"{step.what}: {first}", shown)
+        crash = _crash_of(evidence.driver)
+        return Ended(Verdict.CRASHED, f"{step.what}: {crash or result.reason}", shown, crash=crash)
 
     def afterwards(self) -> Ended | None:
         """A crash that came behind the last answer, where the lease goes and nothing else would show it.
@@ -119,9 +123,8 @@ class Attribution:
             evidence = Evidence(driver=found.driver, other=found.other)
         if not evidence.driver:
             return None
-        return Ended(
-            _fault_of(evidence.driver), f"{what}: {evidence.driver[0]}", (*evidence.driver, *evidence.other)
-        )
+        crash, shown = _crash_of(evidence.driver), (*evidence.driver, *evidence.other)
+        return weigh(Ended(Verdict.CRASHED, f"{what}: {crash}", shown, crash=crash), self.doubts)
 
     def _ask_crashes(self) -> Crashes:
         """The crash recorder's records, through the agent; empty when there are none in its time."""
@@ -164,10 +167,10 @@ def _crashes_of(data: bytes) -> Crashes:
     return sorted_crashes(item if isinstance(item, dict) else _unread(item) for item in items)
 
 
-def _fault_of(crashes: tuple[str, ...]) -> Verdict:
-    """A crash is the driver's, unless it called what this Wine lacks: a kernel would have had it."""
-    lacking = bool(crashes) and all(line.startswith(LACKING_CALL) for line in crashes)
-    return Verdict.ERROR if lacking else Verdict.CRASHED
+def _crash_of(crashes: tuple[str, ...]) -> str:
+    """The one that counts; a call of what this Wine lacks only where there is no other.  Empty: no crash."""
+    real = (crash for crash in crashes if not crash.startswith(LACKING_CALL))
+    return next(real, crashes[0] if crashes else "")
 
 
 def _unread(record: object) -> str:

@@ -14,7 +14,8 @@ from harness.agent.session import AgentSession
 from harness.errors import AgentError, HarnessError, StepHungError
 from harness.guests import ChecksGuests, Guest, GuestProvider
 from harness.planning.planned import Sizes
-from harness.running.attribution import Attribution, Ended
+from harness.running.attribution import Attribution
+from harness.running.ended import Ended
 from harness.running.formats import resolve
 
 if TYPE_CHECKING:

@@ -24,12 +24,14 @@ from harness.agent.journal import Journal
 from harness.agent.session import MARGIN, AgentSession
 from harness.agent.status_block import StatusBlock
 from harness.errors import HarnessError, UsageError
-from harness.guests import Guest, GuestProvider, LeasesAhead
+from harness.guests import Guest, GuestProvider, KnowsCalls, LeasesAhead
 from harness.planning.plan import plan
 from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
 from harness.running.answers import Answers, collect, tidy
-from harness.running.attribution import Attribution, Ended
+from harness.running.attribution import Attribution
+from harness.running.doubts import with_doubts
+from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
 from harness.running.lease import LeaseInUse
@@ -37,6 +39,7 @@ from harness.verdict import Verdict, worst
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
+    from drivers.kernel_calls import Doubt
     from harness.language.model import Scenario
 
 #: In the journal, instead of a verdict: sent ahead, and not waited for.
@@ -142,6 +145,10 @@ class Runner:
         finally:
             self.provider.close()
 
+    @property
+    def _doubts(self) -> Sequence[Doubt]:
+        return self.provider.doubts() if isinstance(self.provider, KnowsCalls) else ()
+
     # ---- a scenario --------------------------------------------------------
 
     def run(
@@ -208,6 +215,8 @@ class Runner:
         verdict, reason = answers.verdict
         if answers.ended is None and ended is not None and worst((verdict, ended.verdict)) is not verdict:
             verdict, reason = ended.verdict, ended.reason
+        elif verdict is Verdict.FAILED and reason is not None:
+            reason = with_doubts(reason, self._doubts)
         return replace(
             result,
             verdict=verdict,
@@ -225,7 +234,7 @@ class Runner:
         """All that comes back, and what ended it; the lease is clean afterwards, or thrown away."""
         scenario = flight.planned.scenario
         try:
-            attribution = Attribution(self._lease.held, flight.session, self._crashes)
+            attribution = Attribution(self._lease.held, flight.session, self._crashes, self._doubts)
             answers = collect(flight, attribution)
             ended, clean = answers.ended, False
             if ended is None:
@@ -234,7 +243,8 @@ class Runner:
                 clean, ended = tidy(flight, attribution)
                 if ended is None and flight.planned.spoils is not None:
                     ended = attribution.afterwards()
-            hung = ended.step if ended is not None and ended.verdict is Verdict.HUNG else None
+            stood = ended is not None and (ended.verdict is Verdict.HUNG or ended.wedged)
+            hung = ended.step if ended is not None and stood else None
             self._hangs.note(flight.planned, answers.steps, hung)
             if not clean:
                 self.discard()

@@ -16,7 +16,9 @@ from harness.guests import allowed_imports
 from harness.guests.crash_record import LACKING_CALL, crashes_in
 from harness.guests.deploy import Kit, check_imports, deploy, offered_by_wine
 from harness.guests.provider import VmProvider
-from harness.running.attribution import _fault_of
+from harness.running.attribution import _crash_of
+from harness.running.doubts import weigh
+from harness.running.ended import Ended
 from harness.verdict import Verdict
 from tests.harness.guests.test_deploy import kit, run
 from tests.harness.guests.test_support_library import Guest, foreign
@@ -112,6 +114,7 @@ def test_a_call_of_what_is_not_there_is_no_crash_of_the_driver() -> None:
     }
     (line,) = crashes_in(json.dumps(record)).driver
     assert line.startswith(LACKING_CALL) and "called by x.sys" in line
-    assert _fault_of((line,)) is Verdict.ERROR
-    assert _fault_of((line, "exception 0xc0000005 at x.sys+0x1")) is Verdict.CRASHED
-    assert _fault_of(()) is Verdict.CRASHED
+    own = "exception 0xc0000005 at x.sys+0x1"
+    for crashes, verdict in (((line,), Verdict.ERROR), ((line, own), Verdict.CRASHED), ((), Verdict.CRASHED)):
+        crash = _crash_of(crashes)
+        assert weigh(Ended(Verdict.CRASHED, "step", crash=crash), ()).verdict is verdict

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import DeployError, UsageError
-from harness.guests import deploy
+from harness.guests import deploy, support_library
 from harness.guests.crash_record import crash_sentence, crashes_in
 from harness.guests.provider import VmGuest, VmProvider
 from vm.config import VmConfig
@@ -133,7 +133,27 @@ def test_the_verifier_leg_is_part_of_the_layer_and_of_every_guest() -> None:
 
 def test_imports_are_checked_against_the_wine_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str | None] = []
-    monkeypatch.setattr(deploy, "check_imports", lambda build, package, wine: asked.append(wine))
+    monkeypatch.setattr(deploy, "check_imports", lambda build, package, wine, allow: asked.append(wine))
     for manifest in ({"family": "wine", "wine": "8.0"}, {"family": "wine"}):
         provider().layer(BUILD, PACKAGE, Image("d", Path("wine"), manifest), print)
     assert asked == ["8.0", None]
+
+
+def test_what_wine_gets_wrong_is_weighed_for_somebody_elses_driver_on_wine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(support_library, "doubts", lambda paths, wine: ([p.name for p in paths], wine))
+    ours: Any = SimpleNamespace(avshs=SimpleNamespace(directory=Path("ours")))
+
+    def of(image: Any, directory: str) -> object:
+        given = provider()
+        given._build, given._image = ours, image
+        package: Any = SimpleNamespace(directory=Path(directory), sys=[Path("theirs.sys")])
+        given._package = package
+        return given.doubts()
+
+    wine = Image("d", Path("wine"), {"family": "wine", "wine": "8.0"})
+    assert of(wine, "theirs") == (["theirs.sys"], "8.0")
+    assert of(wine, "ours") == ()
+    assert of(windows(), "theirs") == ()
+    assert provider().doubts() == (), "nothing is known before guests were prepared"

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from drivers import import_rewrite, imports
+from drivers import import_rewrite, imports, kernel_calls
 from drivers.errors import BuildError
 from harness.errors import DeployError, UsageError
 from harness.guests import support_library
 from harness.guests.deploy import Kit
+from tests.drivers.pe import driver_image
 from tests.harness.guests.test_deploy import FakeShell, kit, run
 
 __all__ = ["kit"]
@@ -101,3 +102,22 @@ def test_a_driver_of_the_frameworks_is_told_apart(foreign: Kit, monkeypatch: pyt
     with pytest.raises(UsageError, match=r"is a driver of the Windows Driver Frameworks \(KMDF\)") as caught:
         run(Guest(foreign, version={"version": "8.0"}))
     assert "framework library" in str(caught.value.hint)
+
+
+def test_what_is_in_doubt_is_told_of_the_driver_as_it_is_deployed(
+    foreign: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the library supplies is not Wine's to get wrong; what stays Wine's is."""
+    image = driver_image({"ntoskrnl.exe": ["KeSetEvent", "KeBad"], "wdmsup.sys": ["KeSetTimer"]})
+    bad = {name: kernel_calls.Answer(name, "wrong", "answers TRUE") for name in ("KeSetTimer", "KeBad")}
+    calls = kernel_calls.Calls(
+        "Wine 8.0", "", bad, {"KeSetTimer": kernel_calls.Answer("KeSetTimer", "right")}
+    )
+    monkeypatch.setattr(kernel_calls, "known", lambda version: calls)
+    monkeypatch.setattr(
+        import_rewrite,
+        "rewrite",
+        lambda driver, offered: import_rewrite.Rewritten(driver.name, image, ("KeSetTimer",)),
+    )
+    said = [str(doubt) for doubt in support_library.doubts(foreign.package.sys, "8.0")]
+    assert said == ["avshs.sys imports KeBad: on Wine 8.0 KeBad answers TRUE"]
