@@ -13,7 +13,7 @@
 #ifndef KSHS_ABI_H
 #define KSHS_ABI_H
 
-#define KSHS_ABI_VERSION 4
+#define KSHS_ABI_VERSION 5
 
 /* ---- limits ------------------------------------------------------------ */
 #define KSHS_MAX_PAYLOAD 131072     /* bytes after a frame header */
@@ -134,6 +134,10 @@ typedef struct kshs_guid {
 #define KSHS_STEP_NO_FALLBACK 4     /* OPEN_PIN: native name or nothing */
 #define KSHS_STEP_KEEP 8            /* CLOSE: keep what can be kept of a closed handle.  Kernel: a reference on the file
                                        object, so that it is cleaned up and not closed; user: the handle's number */
+#define KSHS_STEP_FLIP 16           /* REQUEST: repeat number i, from 0, is sent with bit `value` + i of the input the other
+                                       way, and with none of the bits before it */
+#define KSHS_STEP_ERRORS_ALIKE 32   /* REQUEST whose repeats differ in length or a bit: those that end in errors are alike
+                                       whatever the status */
 
 #define KSHS_NO_SLOT 0xFFFFFFFF
 #define KSHS_NO_TOKEN 0xFFFFFFFF
@@ -159,8 +163,8 @@ typedef struct kshs_step {
                                        WAIT_INSIDE: milliseconds */
     uint32_t timeout_ms;            /* 0: none.  After it the record says KSHS_OUTCOME_HUNG.  Each repeat has it
                                        anew, within KSHS_MAX_REPEATED_MS for all of them */
-    uint32_t value;
-    uint32_t value2;
+    uint32_t value;                 /* REQUEST: what each repeat adds to the in_length of the one before; FLIP: above */
+    uint32_t value2;                /* REQUEST: the same of out_length */
     uint32_t data_length;           /* bytes after this structure, <= KSHS_MAX_DATA */
     kshs_guid guid;
 } kshs_step;                        /* REQUEST: data = input buffer's first bytes (rest zero) */

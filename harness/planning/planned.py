@@ -63,7 +63,9 @@ class PlannedStep:
     for what the harness adds; `request` and `prediction` are there for handshakes (for one that was
     started: with its wait step); `doubtful` are the places in the user's target file by which the step
     goes, and which may be wrong when it fails.  A `premise` is what a scenario must find: where it does not
-    hold, the guest was not made ready, and that says nothing of the driver.
+    hold, the guest was not made ready, and that says nothing of the driver.  A `condition` is what nobody
+    lays down and the scenario needs: where the driver refuses it, the rest cannot be shown on this target.
+    `notes` are for people.
     """
 
     what: str
@@ -79,6 +81,8 @@ class PlannedStep:
     doubtful: tuple[str, ...] = ()
     each: float = 0.0
     premise: bool = False
+    condition: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def crowded(self) -> bool:

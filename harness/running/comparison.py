@@ -55,7 +55,8 @@ def judge(planned: PlannedStep, block: StatusBlock) -> tuple[Comparison, ...]:
         case Answer.REQUEST:
             return tuple(_request(planned, block))
         case Answer.STATUS:
-            return tuple(_compare(planned.expected_fields, _block_fields(block), block))
+            fields = _block_fields(block)
+            return (*_compare(planned.expected_fields, fields, block), *_pending("answer", block.answer))
         case Answer.SEEN:
             return tuple(_report(planned, block, _RECORDED_SEEN))
         case Answer.PIN_HANDSHAKE:
@@ -92,8 +93,15 @@ def _request(planned: PlannedStep, block: StatusBlock) -> Iterator[Comparison]:
             if name not in judged:
                 yield _characteristic(name, fields.get(name), reason)
     if planned.request is not None:
-        yield from invariants(planned.request, block)
+        yield from invariants(sent(planned.request, block), block)
         yield from _repeats(planned, planned.request, block)
+
+
+def sent(request: Request, block: StatusBlock) -> Request:
+    """The request that a record is of: where repeats differ, the one that was sent last."""
+    if not request.varies:
+        return request
+    return request.nth(min(max(block.repeats, 1), request.repeat) - 1)
 
 
 def _repeats(planned: PlannedStep, request: Request, block: StatusBlock) -> Iterator[Comparison]:
@@ -104,15 +112,25 @@ def _repeats(planned: PlannedStep, request: Request, block: StatusBlock) -> Iter
     prediction = planned.prediction
     if request.repeat == 1 or block.cancelled or not planned.expected_fields:
         return
-    if prediction is None or prediction.kind is not PredictionKind.EXPECTED:
-        return
-    fields = prediction.expected
-    if fields.get("answer") == ntstatus.SUCCESS and "argument1" not in fields:
-        return  # nobody said what the output is to be: it may be another one each time
     alike = block.repeats == request.repeat
-    got = f"{request.repeat} alike" if alike else f"answer {block.repeats} differs from the first"
-    rule = prediction.rules[0]
+    if request.varies:
+        rule = planned.expected_fields[0].rule
+        differing = f"{sent_place(request, block)} differs"
+    elif prediction is None or prediction.kind is not PredictionKind.EXPECTED:
+        return
+    else:
+        fields = prediction.expected
+        if fields.get("answer") == ntstatus.SUCCESS and "argument1" not in fields:
+            return  # nobody said what the output is to be: it may be another one each time
+        rule = prediction.rules[0]
+        differing = f"answer {block.repeats} differs from the first"
+    got = f"{request.repeat} alike" if alike else differing
     yield Comparison("repeats", f"{request.repeat} alike", got, alike, rule.value, CLAUSES[rule])
+
+
+def sent_place(request: Request, block: StatusBlock) -> str:
+    """Which of the differing repeats a record is of, in words."""
+    return request.place(min(max(block.repeats, 1), request.repeat) - 1)
 
 
 def invariants(request: Request, block: StatusBlock) -> Iterator[Comparison]:
@@ -173,6 +191,13 @@ def _completion(request: Request, block: StatusBlock) -> Iterator[Comparison]:
         yield _io("completion signal", "arrived", "arrived" if arrived else "never arrived", arrived)
 
 
+def _pending(field: str, status: object) -> Iterator[Comparison]:
+    """That something which has ended says STATUS_PENDING: a success by its number, and no end of anything."""
+    if status == ntstatus.PENDING:
+        wrong = _io(f"{field} is final", "not STATUS_PENDING", ntstatus.name(ntstatus.PENDING), False)
+        yield replace(wrong, got_value=ntstatus.PENDING)
+
+
 def _io(field: str, expected: str, got: str, ok: bool) -> Comparison:
     return Comparison(field, expected, got, ok, Rule.IO.value, CLAUSES[Rule.IO])
 
@@ -184,6 +209,7 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
     """A structure that the target's property set gave; the property request itself must have worked."""
     own = tuple(wanted for wanted in planned.expected_fields if wanted.field in _OF_THE_REQUEST)
     yield from _compare(own, _block_fields(block), block)
+    yield from _pending("answer", block.answer)
     if not ntstatus.is_success(block.answer):
         if planned.prediction is not None and planned.prediction.kind is PredictionKind.CHARACTERISTIC:
             yield _characteristic("answer", block.answer, planned.prediction.reason)
@@ -203,6 +229,8 @@ def _report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...])
         wanted for wanted in planned.expected_fields if wanted.field not in _OF_THE_REQUEST
     )
     yield from _compare(expected_fields, fields, block)
+    if planned.answer is Answer.PIN_HANDSHAKE:
+        yield from _pending("returned", fields["returned"])  # KsPinHandshake is a call that waits
     if not expected_fields:
         reason = planned.prediction.reason if planned.prediction is not None else "only recorded"
         for name in recorded:

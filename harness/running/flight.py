@@ -14,6 +14,7 @@ from drivers.abi import load
 from harness.agent.frames import Record
 from harness.agent.pending import Pending
 from harness.agent.session import AgentSession
+from harness.contract.prediction import Request
 from harness.planning.planned import Answer, Plan, PlannedStep
 
 
@@ -92,7 +93,7 @@ def first_alone(step: PlannedStep) -> PlannedStep | None:
     head = abi.cs.kshs_step(step.payload)
     if int(head.op) != abi.constants["KSHS_OP_REQUEST"]:
         return None
-    return replace(_repeated(step, 1), timeout=step.each, request=replace(request, repeat=1))
+    return replace(_repeated(step, 1), timeout=step.each, request=request.row(0, 1))
 
 
 def with_first(record: Record) -> Record:
@@ -103,13 +104,18 @@ def with_first(record: Record) -> Record:
 def _without_first(step: PlannedStep) -> PlannedStep:
     if step.request is None:
         raise ValueError(f"{step.what}: no request to repeat")
-    return _repeated(step, step.request.repeat - 1)
+    request = step.request
+    return _repeated(step, request.repeat - 1, request.row(1, request.repeat - 1))
 
 
-def _repeated(step: PlannedStep, count: int) -> PlannedStep:
-    """The step with another number of requests; the bytes behind its head stay."""
+def _repeated(step: PlannedStep, count: int, request: Request | None = None) -> PlannedStep:
+    """The step with another number of requests, and with what `request` varies; only its head changes."""
     cs = load().cs
     head = cs.kshs_step(step.payload)
     head.repeat = count
+    if request is not None and request.varies:
+        head.in_length, head.out_length = request.in_length, request.out_length
+        if request.first_bit is not None:
+            head.value = request.first_bit
     size = len(cs.kshs_step)
     return replace(step, payload=bytes(head.dumps()) + step.payload[size:])

@@ -33,6 +33,11 @@ class Scenario(Strict):
         description='objects to open first: "filter", a pin of the target by name, "second = source",'
         ' "source -> sink" (connected)',
     )
+    bare: bool = Field(
+        False,
+        description="on a target without the behaviour property set, the steps that tell a callback what to"
+        " do and wait for it are left out, and the others are worth asking all the same",
+    )
     timeout_ms: int = Field(10_000, ge=1, le=600_000, description="for each step that names none")
     steps: list[Step] = Field(min_length=1, max_length=200)
 
