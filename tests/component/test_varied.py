@@ -36,7 +36,7 @@ kernel_route = pytest.mark.parametrize("route", KERNEL_ROUTES.values(), ids=KERN
 user_route = pytest.mark.parametrize("route", USER_ROUTES.values(), ids=USER_ROUTES)
 
 #: Lengths from 0, the right one among them.
-FROM_ZERO = [
+FROM_ZERO: list[dict[str, Any]] = [
     {"in_length": 0, "value": 1},
     {"out_length": 0, "value2": 1},
     {"in_length": 0, "value": 1, "out_length": 0, "value2": 1},
@@ -46,7 +46,7 @@ FROM_ZERO = [
 @kernel_route
 @pytest.mark.parametrize("lengths", FROM_ZERO, ids=["input", "output", "both"])
 def test_the_right_length_is_the_first_that_differs(
-    agent: Agent, route: int, lengths: dict[str, int]
+    agent: Agent, route: int, lengths: dict[str, Any]
 ) -> None:
     agent.open_pin(1, 0)
     record = agent.request(1, route=route, repeat=200, **lengths)
@@ -58,9 +58,9 @@ def test_the_right_length_is_the_first_that_differs(
 
 @kernel_route
 @pytest.mark.parametrize("lengths", FROM_ZERO, ids=["input", "output", "both"])
-def test_every_longer_one_is_refused_alike(agent: Agent, route: int, lengths: dict[str, int]) -> None:
+def test_every_longer_one_is_refused_alike(agent: Agent, route: int, lengths: dict[str, Any]) -> None:
     agent.open_pin(1, 0)
-    longer = {name: HANDSHAKE_BYTES + 1 if value == 0 else value for name, value in lengths.items()}
+    longer: dict[str, Any] = {name: HANDSHAKE_BYTES + 1 if value == 0 else value for name, value in lengths.items()}
     record = agent.request(1, route=route, repeat=4064, **longer)
     assert (record.outcome, record.repeats) == (DONE, 4064), describe(record)
     assert record.returned == STATUS_INVALID_BUFFER_SIZE
@@ -90,7 +90,7 @@ def test_each_repeat_has_one_other_bit(agent: Agent, route: int) -> None:
 
 @user_route
 @pytest.mark.parametrize("lengths", FROM_ZERO, ids=["input", "output", "both"])
-def test_a_caller_says_every_length(agent: Agent, route: int, lengths: dict[str, int]) -> None:
+def test_a_caller_says_every_length(agent: Agent, route: int, lengths: dict[str, Any]) -> None:
     agent.open_filter(20, side=USER, route=route)
     agent.open_pin(1, 0, side=USER, filter_slot=20, route=route)
     record = agent.request(1, side=USER, route=route, repeat=100, **lengths)
@@ -149,7 +149,7 @@ def test_errors_are_alike_where_that_is_said(agent: Agent, side: int, route: int
         {"value": 1, "control": 0x2F001C},
     ],
 )
-def test_what_does_not_fit_is_refused(agent: Agent, side: int, fields: dict[str, int]) -> None:
+def test_what_does_not_fit_is_refused(agent: Agent, side: int, fields: dict[str, Any]) -> None:
     route = KERNEL_ROUTES["irp"] if side == KERNEL else USER_ROUTES["sync"]
     slot = 0
     if side == USER:
