@@ -156,11 +156,14 @@ typedef struct kshs_guid {
 #define KSHS_STEP_NO_FALLBACK 4     /* OPEN_PIN: native name or nothing */
 #define KSHS_STEP_KEEP 8            /* CLOSE: keep what can be kept of a closed handle.  Kernel: a reference on the file
                                        object, so that it is cleaned up and not closed; user: the handle's number */
-
 #define KSHS_STEP_ARGUMENTS 16      /* REQUEST, kernel: Argument1 := address of what was made as slot2, Argument2 of slot3;
                                        KSHS_NO_SLOT leaves what the data has */
 #define KSHS_STEP_TAKE 32           /* REQUEST, kernel: what was made as `value` (KSHS_MADE_TAKEN_*) := Argument1 of the
                                        answer, if it is a success, `value2` Argument2; KSHS_NO_SLOT: neither */
+#define KSHS_STEP_FLIP 64           /* REQUEST: repeat number i, from 0, is sent with bit `value` + i of the input the other
+                                       way, and with none of the bits before it */
+#define KSHS_STEP_ERRORS_ALIKE 128  /* REQUEST whose repeats differ in length or a bit: those that end in errors are alike
+                                       whatever the status */
 
 #define KSHS_NO_SLOT 0xFFFFFFFF
 #define KSHS_NO_TOKEN 0xFFFFFFFF
@@ -186,8 +189,8 @@ typedef struct kshs_step {
                                        WAIT_INSIDE: milliseconds */
     uint32_t timeout_ms;            /* 0: none.  After it the record says KSHS_OUTCOME_HUNG.  Each repeat has it
                                        anew, within KSHS_MAX_REPEATED_MS for all of them */
-    uint32_t value;
-    uint32_t value2;
+    uint32_t value;                 /* REQUEST: what each repeat adds to the in_length of the one before; FLIP: above */
+    uint32_t value2;                /* REQUEST: the same of out_length */
     uint32_t data_length;           /* bytes after this structure, <= KSHS_MAX_DATA */
     kshs_guid guid;
 } kshs_step;                        /* REQUEST: data = input buffer's first bytes (rest zero) */

@@ -51,6 +51,12 @@ void ksc_buffer_arm(ksc_buffer *buffer)
     RtlCopyMemory(buffer->pointer, buffer->original, buffer->length);
 }
 
+void ksc_buffer_fit(ksc_buffer *buffer, uint32_t length)
+{
+    buffer->length = length;
+    buffer->high = buffer->pointer + length;
+}
+
 /* Pool memory for `around` bytes of buffer and guards, and the original behind them. */
 static NTSTATUS take_pool(ksc_buffer *buffer, SIZE_T around)
 {

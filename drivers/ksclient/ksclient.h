@@ -113,6 +113,8 @@ typedef struct ksc_buffer {
 NTSTATUS ksc_buffer_create(ksc_buffer *buffer, uint32_t kind, uint32_t length, const void *content,
                            uint32_t content_length, uint32_t input_length);
 void ksc_buffer_arm(ksc_buffer *buffer);                    /* content and guards as at first */
+/* Of a buffer in the pool: as many bytes as this from now on, no more than it was created with.  Arm it then. */
+void ksc_buffer_fit(ksc_buffer *buffer, uint32_t length);
 BOOLEAN ksc_buffer_guard_low(const ksc_buffer *buffer);     /* intact, or there is none */
 BOOLEAN ksc_buffer_guard_high(const ksc_buffer *buffer);
 void ksc_buffer_free(ksc_buffer *buffer);
@@ -198,6 +200,11 @@ typedef struct ksc_parameters {
     uint32_t in_length;
     uint32_t out_length;
     uint32_t repeat;
+    uint32_t in_stride;             /* added to in_length and out_length with every repeat: ordinary buffers alone */
+    uint32_t out_stride;
+    BOOLEAN flips;                  /* repeat i is sent with bit first_bit + i of the input the other way */
+    uint32_t first_bit;
+    BOOLEAN errors_alike;           /* which error it is makes no difference between repeats */
     uint32_t keep;                  /* at most so many output bytes go with the record */
     BOOLEAN keep_information;       /* of those, as many as Information says */
     const void *in_data;            /* first bytes of the input buffer; copied */

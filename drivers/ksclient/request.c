@@ -21,18 +21,25 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
+/* Of all repeats, as their buffers are to be. */
+static uint32_t longest(uint32_t length, uint32_t stride, uint32_t repeat)
+{
+    return capped(stride && repeat ? length + stride * (repeat - 1) : length);
+}
+
 static NTSTATUS create_buffers(ksc_request *request)
 {
     const ksc_parameters *p = &request->p;
     BOOLEAN buffered = (p->control & 3) == METHOD_BUFFERED && p->route == KSHS_ROUTE_IRP;
+    uint32_t out_length = longest(p->out_length, p->out_stride, p->repeat);
     uint32_t length;
     NTSTATUS status;
 
     /* All data is there even if the driver is told less: a 32-byte input said to have 31. */
-    request->in_bytes = larger(capped(p->in_length), p->in_data_length);
+    request->in_bytes = larger(longest(p->in_length, p->in_stride, p->repeat), p->in_data_length);
     length = request->in_bytes;
     if (buffered || p->out_kind == KSHS_BUFFER_ALIAS) {
-        length = larger(length, capped(p->out_length));
+        length = larger(length, out_length);
         request->result = &request->in;
     } else {
         request->result = &request->out;
@@ -41,8 +48,8 @@ static NTSTATUS create_buffers(ksc_request *request)
     status = ksc_buffer_create(&request->in, buffered && !length ? KSHS_BUFFER_NULL : p->in_kind, length, p->in_data,
                                p->in_data_length, request->in_bytes);
     if (NT_SUCCESS(status) && request->result == &request->out)
-        status = ksc_buffer_create(&request->out, p->out_kind, larger(capped(p->out_length), p->out_data_length),
-                                   p->out_data, p->out_data_length, 0);
+        status = ksc_buffer_create(&request->out, p->out_kind, larger(out_length, p->out_data_length), p->out_data,
+                                   p->out_data_length, 0);
     return status;
 }
 
@@ -463,20 +470,68 @@ static BOOLEAN marked_rightly(const kshs_record *record)
     return !(record->flags & KSHS_REC_PENDING) == !(record->flags & KSHS_REC_PENDING_RETURNED);
 }
 
+static BOOLEAN varies(const ksc_parameters *p)
+{
+    return p->flips || p->in_stride || p->out_stride;
+}
+
+static BOOLEAN refused(const kshs_record *record)
+{
+    return NT_ERROR(record->flags & KSHS_REC_STATUS_WRITTEN ? record->status : record->returned);
+}
+
+static BOOLEAN same_answer(const kshs_record *a, const kshs_record *b)
+{
+    if (!((a->flags ^ b->flags) & KSHS_REC_PENDING) && a->returned != b->returned)
+        return FALSE;
+    return a->status == b->status;
+}
+
 /* Repeats end with the first that differs, so that the record shows it.  That one pended and another did not is
- * no difference: a driver may. */
-static BOOLEAN differ(const ksc_request *request, const kshs_record *a, const kshs_record *b, BOOLEAN sums_differ)
+ * no difference: a driver may.  Nor is, where the repeats are not the same request, what a refused one leaves in
+ * Information and in the output: nobody says what that is, and it may go with what varies. */
+static BOOLEAN differ(const ksc_parameters *p, const kshs_record *a, const kshs_record *b, BOOLEAN sums_differ)
 {
     /* A driver may give another pointer each time. */
-    const BOOLEAN takes = request->p.takes[0] || request->p.takes[1];
+    const BOOLEAN takes = p->takes[0] || p->takes[1];
     const uint32_t facts = KSHS_REC_GUARD_LOW | KSHS_REC_GUARD_HIGH | KSHS_REC_IN_INTACT;
+    BOOLEAN both_refused = refused(a) && refused(b);
 
-    if (!((a->flags ^ b->flags) & KSHS_REC_PENDING) && a->returned != b->returned)
+    if (!same_answer(a, b) && !(p->errors_alike && both_refused))
         return TRUE;
-    return a->status != b->status || a->information != b->information ||
-           a->completions != b->completions || a->irql_after != b->irql_after ||
-           (!takes && (sums_differ || a->changed_first != b->changed_first || a->changed_last != b->changed_last)) ||
-           marked_rightly(a) != marked_rightly(b) || ((a->flags ^ b->flags) & facts);
+    if (a->completions != b->completions || a->irql_after != b->irql_after ||
+        marked_rightly(a) != marked_rightly(b) || ((a->flags ^ b->flags) & facts))
+        return TRUE;
+    if (varies(p) && both_refused)
+        return FALSE;
+    return a->information != b->information ||
+           (!takes && (sums_differ || a->changed_first != b->changed_first || a->changed_last != b->changed_last));
+}
+
+static void flip(ksc_buffer *buffer, uint32_t bit)
+{
+    buffer->original[bit / 8] ^= (uint8_t)(1u << bit % 8);
+}
+
+/* What the repeat of this number says and holds; those before it have been sent. */
+static void vary(ksc_request *request, uint32_t number)
+{
+    ksc_parameters *p = &request->p;
+
+    if (p->flips) {
+        if (number)
+            flip(&request->in, p->first_bit + number - 1);
+        flip(&request->in, p->first_bit + number);
+    }
+    if (p->in_stride || p->out_stride) {
+        if (number) {
+            p->in_length += p->in_stride;
+            p->out_length += p->out_stride;
+        }
+        request->in_bytes = larger(capped(p->in_length), p->in_data_length);
+        ksc_buffer_fit(&request->in, request->in_bytes);
+        ksc_buffer_fit(&request->out, larger(capped(p->out_length), p->out_data_length));
+    }
 }
 
 /* An IRP that nobody has completed is still in the driver's hands, and so is what it carries. */
@@ -512,6 +567,7 @@ NTSTATUS ksc_request_send(ksc_request *request)
         record.duration_ns = duration;
         record.thread = (uint64_t)(ULONG_PTR)PsGetCurrentThreadId();
         record.repeats = i + 1;
+        vary(request, i);
         record.in_pointer = (uint64_t)(ULONG_PTR)request->in.pointer;
         record.out_pointer = (uint64_t)(ULONG_PTR)request->result->pointer;
         ksc_buffer_arm(&request->in);
@@ -535,9 +591,12 @@ NTSTATUS ksc_request_send(ksc_request *request)
         if (!i) {
             first = record;
             sum = output_sum(request, &record);
-        } else if (differ(request, &first, &record, output_sum(request, &record) != sum)) {
+        } else if (differ(&request->p, &first, &record, output_sum(request, &record) != sum)) {
             break;
         }
+        /* A driver that may still write to the buffers must not find them changed under its hands. */
+        if (varies(&request->p) && request->p.route == KSHS_ROUTE_IRP && !record.completions)
+            break;
     }
     KeAcquireSpinLock(&request->lock, &irql);
     request->sent = TRUE;

@@ -63,12 +63,41 @@ static NTSTATUS check_arguments(const kshs_step *step)
     return STATUS_SUCCESS;
 }
 
+/* Whether the last repeat still fits into the greatest buffer. */
+static BOOLEAN fits(uint32_t length, uint32_t stride, uint32_t repeat)
+{
+    return !stride || length + (uint64_t)stride * (repeat - 1) <= KSHS_BUFFER_SIZE;
+}
+
+/* What changes from repeat to repeat does so in ordinary buffers, and not while somebody may look at them late. */
+static NTSTATUS check_varied(const kshs_step *step)
+{
+    BOOLEAN flips = (step->flags & KSHS_STEP_FLIP) != 0;
+    uint32_t repeat = step->repeat ? step->repeat : 1;
+
+    if (step->flags & KSHS_STEP_TAKE)       /* `value` and `value2` are what is taken */
+        return flips ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+    if (!flips && !step->value && !step->value2)
+        return STATUS_SUCCESS;
+    if ((step->flags & KSHS_STEP_ASYNC) || (step->control & 3) != METHOD_NEITHER ||
+        step->in_kind != KSHS_BUFFER_NORMAL || step->out_kind != KSHS_BUFFER_NORMAL)
+        return STATUS_INVALID_PARAMETER;
+    if (flips)
+        return step->value2 || (uint64_t)step->value + repeat > (uint64_t)step->data_length * 8
+                   ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+    return fits(step->in_length, step->value, repeat) && fits(step->out_length, step->value2, repeat)
+               ? STATUS_SUCCESS : STATUS_INVALID_BUFFER_SIZE;
+}
+
 static NTSTATUS check_request(const kshs_step *step)
 {
+    NTSTATUS varied = check_varied(step);
     ULONG method = step->control & 3;
 
     if (!is_slot(step->slot) || step->mode > KSHS_MODE_USER)
         return STATUS_INVALID_PARAMETER;
+    if (!NT_SUCCESS(varied))
+        return varied;
     if (step->route != KSHS_ROUTE_CALL && step->route != KSHS_ROUTE_IRP)
         return STATUS_INVALID_PARAMETER;
     if (step->in_kind > KSHS_BUFFER_PAGE_END || step->in_kind == KSHS_BUFFER_ALIAS ||
@@ -137,7 +166,7 @@ static uint32_t flags_of(uint32_t op)
     case KSHS_OP_OPEN_PIN:
         return KSHS_STEP_FALLBACK | KSHS_STEP_NO_FALLBACK;
     case KSHS_OP_REQUEST:
-        return KSHS_STEP_ASYNC | KSHS_STEP_ARGUMENTS | KSHS_STEP_TAKE;
+        return KSHS_STEP_ASYNC | KSHS_STEP_ARGUMENTS | KSHS_STEP_TAKE | KSHS_STEP_FLIP | KSHS_STEP_ERRORS_ALIKE;
     case KSHS_OP_PROPERTY:
         return KSHS_STEP_ASYNC;
     case KSHS_OP_CLOSE:
@@ -194,7 +223,7 @@ static uint32_t answer_bytes(const kshs_step *step)
         return 0;
     switch (step->op) {
     case KSHS_OP_REQUEST:
-        return step->out_length < KSHS_KEEP_BYTES ? step->out_length : KSHS_KEEP_BYTES;
+        return step->out_length < KSHS_KEEP_BYTES && !step->value2 ? step->out_length : KSHS_KEEP_BYTES;
     case KSHS_OP_WAIT:
     case KSHS_OP_INSPECT:
         return KSHS_KEEP_BYTES;

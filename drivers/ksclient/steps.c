@@ -25,6 +25,14 @@ static void request_parameters(const ksc_call *call, ksc_parameters *p)
     p->in_length = step->in_length;
     p->out_length = step->out_length;
     p->repeat = step->repeat;
+    p->flips = (step->flags & KSHS_STEP_FLIP) != 0;
+    p->errors_alike = (step->flags & KSHS_STEP_ERRORS_ALIKE) != 0;
+    if (p->flips) {
+        p->first_bit = step->value;
+    } else {
+        p->in_stride = step->value;
+        p->out_stride = step->value2;
+    }
     p->keep = KSHS_KEEP_BYTES;
     p->in_data = call->data;
     p->in_data_length = step->data_length;

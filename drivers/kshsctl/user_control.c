@@ -103,6 +103,7 @@ static void property_start(step_context *context, user_slot *slot)
     step.control = IOCTL_PROPERTY;
     step.in_kind = step.out_kind = KSHS_BUFFER_NORMAL;
     step.repeat = 1;
+    step.value = step.value2 = 0;       /* of a REQUEST they would be strides */
     if (!step.out_length)
         step.out_length = value_length;
     request_start_control(context, slot, &step, data, value_length);

@@ -5,6 +5,7 @@
  */
 #include "user_request.h"
 
+#define CONTROL_NEITHER 3u          /* METHOD_NEITHER, the low two bits of a control code */
 #define START_GRACE_MS 50           /* ASYNC: so long STARTED waits for the call to return */
 
 request_table requests;
@@ -144,6 +145,28 @@ static const wchar_t *wine_cannot(const kshs_step *step)
     return NULL;
 }
 
+/* Whether the last repeat still fits into the greatest buffer. */
+static bool fits(uint32_t length, uint32_t stride, uint32_t repeat)
+{
+    return !stride || length + (uint64_t)stride * (repeat - 1) <= KSHS_BUFFER_SIZE;
+}
+
+/* What changes from repeat to repeat does so in ordinary buffers, and not in flight. */
+static bool varied_possible(const kshs_step *step)
+{
+    bool flips = (step->flags & KSHS_STEP_FLIP) != 0;
+    uint32_t repeat = step->repeat ? step->repeat : 1;
+
+    if (!flips && !step->value && !step->value2)
+        return true;
+    if (step->flags & KSHS_STEP_ASYNC || (step->control & 3) != CONTROL_NEITHER ||
+        step->in_kind != KSHS_BUFFER_NORMAL || step->out_kind != KSHS_BUFFER_NORMAL)
+        return false;
+    if (flips)
+        return !step->value2 && (uint64_t)step->value + repeat <= (uint64_t)step->data_length * 8;
+    return fits(step->in_length, step->value, repeat) && fits(step->out_length, step->value2, repeat);
+}
+
 /* Without ASYNC there is none to be free. */
 static bool token_free(step_context *context)
 {
@@ -166,8 +189,13 @@ static bool request_possible(step_context *context, user_slot *slot)
         return false;
     }
     if (step->route < KSHS_ROUTE_SYNC || step->route > KSHS_ROUTE_APC || !kinds_known(step) ||
-        step->flags & ~(uint32_t)KSHS_STEP_ASYNC || step->data_length > KSHS_BUFFER_SIZE) {
+        step->flags & ~(uint32_t)(KSHS_STEP_ASYNC | KSHS_STEP_FLIP | KSHS_STEP_ERRORS_ALIKE) ||
+        step->data_length > KSHS_BUFFER_SIZE) {
         step_refuse(context, STATUS_INVALID_PARAMETER, L"route, buffer kind, flags or data do not fit the user side");
+        return false;
+    }
+    if (!varied_possible(step)) {
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"what is to change from repeat to repeat does not fit the step");
         return false;
     }
     if (slot->synchronous != (step->route == KSHS_ROUTE_SYNC)) {

@@ -302,6 +302,45 @@ static uint32_t answer_of(const kshs_record *record)
     return record->flags & KSHS_REC_STATUS_WRITTEN ? record->status : record->returned;
 }
 
+static bool varies(const user_request *r)
+{
+    return r->step.flags & KSHS_STEP_FLIP || r->step.value || r->step.value2;
+}
+
+static void flip(user_request *r, uint32_t bit)
+{
+    r->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+}
+
+/* What the repeat of this number says and holds; those before it have been sent. */
+static void vary(user_request *r, uint32_t number)
+{
+    if (r->step.flags & KSHS_STEP_FLIP) {
+        if (number)
+            flip(r, r->step.value + number - 1);
+        flip(r, r->step.value + number);
+    } else if (number) {
+        r->step.in_length += r->step.value;
+        r->step.out_length += r->step.value2;
+        r->in.space = r->step.in_length;
+        r->out.space = r->step.out_length;
+    }
+}
+
+/* Where the repeats are not the same request, what a refused one leaves in Information and in the output is no
+ * difference: nobody says what that is, and it may go with what varies. */
+static bool differ_varied(const user_request *r, const kshs_record *first)
+{
+    const uint32_t facts = KSHS_REC_GUARD_LOW | KSHS_REC_GUARD_HIGH | KSHS_REC_IN_INTACT;
+    const kshs_record *now = &r->record;
+
+    if ((now->flags ^ first->flags) & facts || !NT_ERROR(answer_of(now)) || !NT_ERROR(answer_of(first)))
+        return true;
+    if ((now->flags & first->flags & KSHS_REC_PENDING) && now->completions != first->completions)
+        return true;
+    return answer_of(now) != answer_of(first) && !(r->step.flags & KSHS_STEP_ERRORS_ALIKE);
+}
+
 /* Repeats end with the first that differs, so that the record shows it.  That one pended and another did not is
  * no difference, a driver may; and what a call that ended at once has signalled may be seen or not. */
 static bool differ(const user_request *r, const kshs_record *first, const uint8_t *kept)
@@ -311,6 +350,8 @@ static bool differ(const user_request *r, const kshs_record *first, const uint8_
     const kshs_record *now = &r->record;
     uint32_t changed = now->flags ^ first->flags;
 
+    if (varies(r))
+        return differ_varied(r, first);
     if (!(changed & KSHS_REC_PENDING) &&
         (now->returned != first->returned || now->status != first->status || (changed & shown) ||
          now->information != first->information))
@@ -333,7 +374,8 @@ bool request_send(user_request *r)
     r->record.begin_ns = now_ns();
     r->record.thread = GetCurrentThreadId();
     do {
-        if (r->record.repeats) {
+        if (r->record.repeats || varies(r)) {
+            vary(r, r->record.repeats);
             request_arm(r);
             r->record.flags = 0;
             r->record.data_length = 0;

@@ -27,7 +27,8 @@ _WORD = 0xFFFFFFFFFFFFFFFF
 class OpenObject:
     """An object that a scenario has opened.
 
-    `origin` is what a shared handle leads to; of a `closed` one only what was kept is left.
+    `origin` is what a shared handle leads to, `parent` the filter that a pin is of; of a `closed` one only
+    what was kept is left.
     """
 
     name: str
@@ -42,6 +43,7 @@ class OpenObject:
     disturbed: str | None = None
     origin: OpenObject | None = None
     closed: bool = False
+    parent: OpenObject | None = None
 
 
 @dataclass(slots=True)

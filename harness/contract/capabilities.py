@@ -64,6 +64,12 @@ def _microsoft_ks(info: GuestInfo) -> str | None:
     return "the class driver of this guest is not Microsoft's AVStream"
 
 
+def _reference_ks(info: GuestInfo) -> str | None:
+    if info.ks.present and info.ks.ours:
+        return None
+    return "the class driver of this guest is not the reference one, of which alone it is known"
+
+
 def _bad_kernel_pointers(info: GuestInfo) -> str | None:
     if info.is_wine:
         return None
@@ -130,6 +136,7 @@ CAPABILITIES: dict[str, Capability] = {
     for item in (
         Capability("client", _client),
         Capability("ks-handshake", _ks_handshake),
+        Capability("reference-ks", _reference_ks),
         Capability("microsoft-ks", _microsoft_ks),
         Capability(
             "native-pin-open",

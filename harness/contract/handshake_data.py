@@ -26,6 +26,12 @@ class HandshakeData:
         mask = (1 << 8 * pointer_size) - 1
         return HandshakeData(self.protocol, self.argument1 & mask, self.argument2 & mask)
 
+    def flipped(self, bit: int) -> HandshakeData:
+        """With one bit of the protocol the other way; bit 0 is the lowest of its first byte in memory."""
+        protocol = bytearray(self.protocol.bytes_le)
+        protocol[bit // 8] ^= 1 << bit % 8
+        return HandshakeData(uuid.UUID(bytes_le=bytes(protocol)), self.argument1, self.argument2)
+
     def pack(self, pointer_size: int) -> bytes:
         """The bytes of the structure; arguments are cut to the pointer size."""
         cut = self.narrowed(pointer_size)

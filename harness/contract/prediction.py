@@ -8,7 +8,7 @@ was seen to do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from harness import ntstatus
@@ -61,7 +61,11 @@ NO_CALLBACK = Callback(CallbackKind.NONE)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as sent: route, mode, lengths in bytes, buffers, content, and how often."""
+    """One request as sent: route, mode, lengths in bytes, buffers, content, and how often.
+
+    Its repeats may differ: each says `in_stride` and `out_stride` bytes more than the one before, or has
+    the bit of its protocol the other way that is `first_bit` for the first one, and the next for the next.
+    """
 
     data: HandshakeData
     route: Route = Route.CALL
@@ -72,6 +76,75 @@ class Request:
     in_buffer: Buffer = Buffer.NORMAL
     out_buffer: Buffer = Buffer.NORMAL
     repeat: int = 1
+    in_stride: int = 0
+    out_stride: int = 0
+    first_bit: int | None = None
+
+    @property
+    def varies(self) -> bool:
+        """Whether its repeats are not all the same request."""
+        return bool(self.in_stride or self.out_stride or self.first_bit is not None)
+
+    def nth(self, number: int) -> Request:
+        """The repeat of this number, from 0, as a request of its own."""
+        if not self.varies:
+            return replace(self, repeat=1)
+        data = self.data
+        if self.first_bit is not None:
+            data = data.flipped(self.first_bit + number)
+        return replace(
+            self,
+            data=data,
+            in_length=self.in_length + self.in_stride * number,
+            out_length=self.out_length + self.out_stride * number,
+            repeat=1,
+            in_stride=0,
+            out_stride=0,
+            first_bit=None,
+        )
+
+    def row(self, first: int, count: int) -> Request:
+        """So many of its repeats, from the one of that number on."""
+        return replace(
+            self,
+            in_length=self.in_length + self.in_stride * first,
+            out_length=self.out_length + self.out_stride * first,
+            first_bit=None if self.first_bit is None else self.first_bit + first,
+            repeat=count,
+        )
+
+    def turns(self, pointer_size: int) -> tuple[int, ...]:
+        """The numbers of repeats from which on the contract may say something else, the first among them.
+
+        Of lengths it says only whether they are sizeof(KSHANDSHAKE) (H2 to H4).
+        """
+        if self.first_bit is not None:
+            return tuple(range(self.repeat))
+        size = handshake_size(pointer_size)
+        turns = {0}
+        for length, stride in ((self.in_length, self.in_stride), (self.out_length, self.out_stride)):
+            if stride and length <= size and (size - length) % stride == 0:
+                right = (size - length) // stride
+                turns |= {right, right + 1}
+        return tuple(sorted(number for number in turns if number < self.repeat))
+
+    def place(self, number: int) -> str:
+        """What the repeat of this number, from 0, has of its own, in words."""
+        if self.first_bit is not None:
+            bit = self.first_bit + number
+            return f"bit {bit % 8} of the protocol's byte {bit // 8}"
+        lengths = (
+            ("InLength", self.in_length, self.in_stride),
+            ("OutLength", self.out_length, self.out_stride),
+        )
+        return " and ".join(f"{name} {first + stride * number}" for name, first, stride in lengths if stride)
+
+    @property
+    def extent(self) -> str:
+        """What its repeats have of their own, from the first to the last, in words."""
+        if self.repeat == 1:
+            return self.place(0)
+        return f"{self.place(0)} to {self.place(self.repeat - 1)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from harness.language.model import Scenario
 CAPABILITIES: dict[str, str] = {
     "client": "ksclient.sys is loaded: requests from kernel mode",
     "ks-handshake": "a class driver that handles IOCTL_KS_HANDSHAKE",
+    "reference-ks": "the class driver is the reference one, drivers/refks",
     "microsoft-ks": "the class driver is Microsoft's ks.sys, AVStream itself",
     "native-pin-open": "a pin can be opened by its KSNAME_Pin name, relative to its filter",
     "create-status": "a refused open shows its status",

@@ -57,8 +57,8 @@ def scenario_schema() -> dict[str, Any]:
     definitions["Scenario"] = scenario
     definitions["Placeholder"] = {
         "type": "string",
-        "pattern": r"^\{[a-z_][a-z0-9_]*\}$",
-        "description": "the value of that name of the case",
+        "pattern": r"\{[a-z_][a-z0-9_]*\}",
+        "description": "the value of that name of the case, alone or in a text",
     }
     return {
         "$schema": _DIALECT,

@@ -18,8 +18,17 @@ from harness.language.model import OpenDevice, OpenPin, Pin, Rule, Scenario, Sha
 from harness.language.model.check import Handle, handles, shorthand
 from harness.language.model.format import Format
 from harness.language.model.values import Route
+from harness.planning.any_target import stand_in
 from harness.planning.expectations import Expectations, Names, success
-from harness.planning.planned import Answer, ExpectedField, PinUnopened, PlannedStep, Sizes
+from harness.planning.planned import (
+    Answer,
+    ExpectedField,
+    NotApplicable,
+    PinUnopened,
+    PlannedStep,
+    Sizes,
+)
+from vm.words import counted
 
 
 class PlanBuilder:
@@ -29,7 +38,7 @@ class PlanBuilder:
         self.scenario = scenario
         self.target = target
         self.sizes = sizes
-        self.names = Names(target)
+        self.names = Names(target, stand_in(scenario, target))
         self.expectations = Expectations(self.names, Rule(scenario.rule))
         self.encoder = Encoder(load())
         self.behaviours = PinBehaviours(target)
@@ -40,6 +49,8 @@ class PlanBuilder:
         self.next_slot = {Side.KERNEL: 0, Side.USER: 0}
         self.step: Step | None = None
         self.index: int | None = None
+        #: What people are to read beside the next step that is added.
+        self.notes: list[str] = []
 
     # ---- adding ----------------------------------------------------------------------------
 
@@ -61,6 +72,7 @@ class PlanBuilder:
         members: Mapping[str, int] | None = None,
         premise: bool = False,
         callback: Callback | None = None,
+        condition: bool = False,
         **more: int,
     ) -> None:
         """One more step; `members` and `more` are members of `kshs_step` by name.
@@ -100,8 +112,11 @@ class PlanBuilder:
                 doubtful=doubtful,
                 premise=premise,
                 callback=callback,
+                condition=condition,
+                notes=tuple(self.notes),
             )
         )
+        self.notes.clear()
 
     def _for_all(self, limit_ms: int, repeat: int) -> int:
         """Milliseconds that the guest gives all repeats together (drivers/common/kshs_step_time.h)."""
@@ -232,7 +247,8 @@ class PlanBuilder:
             raise PinUnopened(f"pin {pin.name} does not open: {why}", *self.target.places_of_pin(pin)[-1:])
         handle = self.handles[name]
         owner = parent or self.own_filter(handle.side)
-        item = OpenObject(name, ObjectKind.PIN, handle.side, self.slot(handle.side), pin=pin)
+        self._check_room(pin, owner)
+        item = OpenObject(name, ObjectKind.PIN, handle.side, self.slot(handle.side), pin=pin, parent=owner)
         item.has_callback = self.behaviours.registers_callback(pin)
         if sink is not None:
             item.peer, item.connected = sink, True
@@ -265,6 +281,23 @@ class PlanBuilder:
         )
         self.objects[name] = item
         return item
+
+    def _check_room(self, pin: Pin, owner: OpenObject) -> None:
+        """That a filter may have one more instance of a pin open (KSPIN_DESCRIPTOR_EX.InstancesPossible).
+
+        Raises:
+            NotApplicable: the target file says that it may not.
+        """
+        there = sum(
+            other.pin is not None and other.pin.id == pin.id and other.parent is owner
+            for other in self.objects.values()
+            if other.origin is None
+        )
+        if there >= pin.max_instances:
+            raise NotApplicable(
+                f"pin {pin.name} of target {self.target.name} can be open"
+                f" {counted(pin.max_instances, 'time')} at once (max_instances)"
+            )
 
     def share(self, step: Share) -> None:
         """A user-mode handle to what the kernel side has open."""

@@ -61,14 +61,21 @@ class Names:
 
     Raises, in every method, `NotApplicable` for what the target does not have; a `MisspeltName` where
     it has something of a similar name.
+
+    Args:
+        target: the driver under test.
+        stand_in: what every name of a pin means that the target has not.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, stand_in: Pin | None = None) -> None:
         self.target = target
+        self._stand_in = stand_in
 
     def pin(self, ref: str | int) -> Pin:
-        """A pin by its name or id."""
+        """A pin by its name or id; the one that stands in for a name that the target has not."""
         pin = self.target.find_pin(ref)
+        if pin is None and self._stand_in is not None:
+            return self._stand_in
         if pin is None:
             names = [pin.name for pin in self.target.pin]
             lacks = f"target {self.target.name} has no pin {ref}"
@@ -145,12 +152,18 @@ class Expectations:
     def of_request(
         self, step: Handshake, prediction: Prediction, pin: Pin | None, size: int
     ) -> tuple[ExpectedField, ...]:
-        """Of a handshake: what the contract predicts, and what the scenario asks for."""
+        """Of a handshake: what the contract predicts, and what the scenario asks for.
+
+        Where its repeats differ, the scenario's own fields are for those of which the contract says nothing.
+        """
         if step.expect == "record":
             return ()
         expected_fields = from_prediction(prediction)
         if isinstance(step.expect, RequestExpect):
-            expected_fields = override(expected_fields, self.of(step.expect, pin, size))
+            own = self.of(step.expect, pin, size)
+            expected_fields = (
+                override(own, expected_fields) if step.varies else override(expected_fields, own)
+            )
         return expected_fields
 
     def of(

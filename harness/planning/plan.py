@@ -6,6 +6,8 @@ A plan is worked out before anything is sent, so that a mistake in a scenario ne
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.agent import encode
 from harness.contract.callbacks import PEER_CLOSED, OpenObject
 from harness.contract.prediction import ObjectKind
@@ -43,8 +45,9 @@ from harness.language.model import (
     Wait,
     WaitInside,
 )
-from harness.language.model.check import Handle, check, shorthand
+from harness.language.model.check import Handle, check
 from harness.language.model.values import Route
+from harness.planning.any_target import left_out, not_asked, pin_refs
 from harness.planning.connected import ConnectedPlanner
 from harness.planning.expectations import success
 from harness.planning.planned import (
@@ -103,22 +106,24 @@ class _Planner(ConnectedPlanner):
     # ---- the whole -------------------------------------------------------------------------
 
     def plan(self) -> Plan:
-        for pin in self._pins_used():
-            self._touched[pin.id] = pin
+        self._touched.update((pin.id, pin) for pin in self._pins_used())
+        unused = tuple(ExpectedField(name, (0,), Rule.SETUP) for name in _ZERO_AFTER_RESET)
         if self.target.behaviour:
             for pin in self._touched.values():
                 self._add_reset(pin, f"reset {pin.name} before the scenario")
                 self._add_seen(
                     f"see that {pin.name} is as after a reset",
                     pin,
-                    expected_fields=tuple(
-                        ExpectedField(name, (0,), Rule.SETUP) for name in _ZERO_AFTER_RESET
-                    ),
+                    expected_fields=unused,
                     premise=True,
                 )
         for text in self.scenario.open:
             self.open_shorthand(text)
+        without = left_out(self.scenario, self.target)
         for index, step in enumerate(self.scenario.steps):
+            if index in without:
+                self._remark(not_asked(step, self.target))
+                continue
             self.index, self.step = index, step
             self._one(step)
         self.index = self.step = None
@@ -126,6 +131,14 @@ class _Planner(ConnectedPlanner):
         steps, self.steps = tuple(self.steps), []
         self._clean_up()
         return Plan(self.scenario, steps, tuple(self.steps), self._spoils)
+
+    def _remark(self, text: str) -> None:
+        """Beside the step before, or beside the first one that comes."""
+        if not self.steps:
+            self.notes.append(text)
+            return
+        last = self.steps[-1]
+        self.steps[-1] = replace(last, notes=tuple(dict.fromkeys((*last.notes, text))))
 
     def _one(self, step: Step) -> None:
         match step:
@@ -368,8 +381,7 @@ class _Planner(ConnectedPlanner):
             value=self.encoder.constant(f"DEVICE_{step.action.upper()}"),
             timeout_ms=step.timeout_ms or max(self.scenario.timeout_ms, _PLAIN_TIMEOUT_MS),
         )
-        done = {"restart": "restarted", "remove": "removed", "disable": "disabled", "enable": "enabled"}
-        reason = f"the device is {done[step.action]}"
+        reason = f"the device is {step.action.removesuffix('e')}ed"
         for item in self.objects.values():
             item.disturbed = reason
         for flying in self.in_flight.values():
@@ -385,16 +397,4 @@ class _Planner(ConnectedPlanner):
             self._spoils = None
 
     def _pins_used(self) -> list[Pin]:
-        refs: list[str | int] = []
-        for text in self.scenario.open:
-            entry = shorthand(text)
-            if entry.pin is not None:
-                refs.append(entry.pin)
-            if entry.connect_to is not None and not any(
-                shorthand(other).name == entry.connect_to for other in self.scenario.open
-            ):
-                refs.append(shorthand(entry.connect_to).pin or entry.connect_to)
-        for step in self.scenario.steps:
-            if isinstance(step, OpenPin | Make | Behaviour | Reset | Unblock | Seen | WaitInside):
-                refs.append(step.pin)
-        return list({pin.id: pin for pin in map(self.names.pin, refs)}.values())
+        return list({pin.id: pin for pin in map(self.names.pin, pin_refs(self.scenario))}.values())

@@ -95,7 +95,8 @@ class PlannedStep:
     started: with its wait step); `doubtful` are the places in the user's target file by which the step
     goes, and which may be wrong when it fails.  A `premise` is what a scenario must find: where it does not
     hold, the guest was not made ready, and that says nothing of the driver.  `callback` is what the pin's
-    callback would make of the request.
+    callback would make of the request.  A `condition` is what nobody lays down and the scenario needs: where
+    the driver refuses it, the rest cannot be shown on this target.  `notes` are for people.
     """
 
     what: str
@@ -112,6 +113,8 @@ class PlannedStep:
     each: float = 0.0
     premise: bool = False
     callback: Callback | None = None
+    condition: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def crowded(self) -> bool:

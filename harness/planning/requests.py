@@ -24,7 +24,10 @@ from harness.language.model.values import length
 from harness.planning.arguments import ArgumentPlanner
 from harness.planning.expectations import override
 from harness.planning.made import Handed, Taken
-from harness.planning.planned import Answer, ExpectedField, Sizes
+from harness.planning.planned import Answer, ExpectedField, NotApplicable, Sizes
+
+#: Steps that one handshake whose repeats differ may make.
+_MAX_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Expected:
     request: Request | None = None
     doubtful: tuple[str, ...] = ()
     callback: Callback | None = None
+    condition: bool = False
 
 
 @dataclass(slots=True)
@@ -60,6 +64,22 @@ class InFlight:
     def touches(self, item: OpenObject) -> bool:
         """Whether an object is one of its ends."""
         return any(end is item for end in self.ends)
+
+
+def _alike(one: Expected, other: Expected) -> bool:
+    """Whether two requests are to be refused alike, or the contract says of neither what it answers."""
+    if one.expected_fields != other.expected_fields:
+        return False
+    answers = [value for field in one.expected_fields if field.field == "answer" for value in field.values]
+    return all(value == "error" or (isinstance(value, int) and ntstatus.is_error(value)) for value in answers)
+
+
+def _of_row(first: Expected, row: Request) -> Expected:
+    """What is expected of a row, from what is of its first request."""
+    prediction = first.prediction
+    if prediction is not None and row.repeat > 1 and row.first_bit is None:
+        prediction = replace(prediction, reason=f"{prediction.reason}, and so on")
+    return replace(first, request=row, prediction=prediction)
 
 
 class RequestPlanner(ArgumentPlanner):
@@ -98,6 +118,9 @@ class RequestPlanner(ArgumentPlanner):
             in_buffer=step.in_buffer,
             out_buffer=step.out_buffer,
             repeat=step.repeat,
+            in_stride=step.in_stride,
+            out_stride=step.out_stride,
+            first_bit=0 if step.vary is not None else None,
         )
 
     def _circumstances(self, request: Request, item: OpenObject) -> Circumstances:
@@ -141,26 +164,91 @@ class RequestPlanner(ArgumentPlanner):
         data, handed = self._hand(step, item)
         taken = self.takers(step, item, data.protocol)
         request = self._request(step, data)
-        circumstances = self._circumstances(request, item)
-        expected = self._expected(step, item, request, circumstances)
+        if not step.varies:
+            expected = self._expected(step, item, request)
+            self._send_handshake(step, request, expected, handed, taken, {})
+            self.settle(handed, taken, step.repeat, _accepts(expected))
+            return
+        if any(taken):
+            raise NotApplicable(
+                f"target {self.target.name} answers {step.protocol} with pointers, and these repeats are not"
+                " the same request: what each of them brings could not be taken"
+            )
+        accepted = self._rows(step, item, request, handed, taken)
+        self.settle(handed, taken, accepted, accepted > 0)
+
+    def _rows(self, step: Handshake, item: OpenObject, whole: Request, handed: Handed, taken: Taken) -> int:
+        """A handshake whose repeats differ: one step for each row of them that the contract predicts alike.
+
+        Two that succeed are never in one row: their outputs may go with what varies.  Gives how many succeed.
+        """
+        turns = whole.turns(self.sizes.of(step.route.side))
+        rows: list[tuple[int, Expected]] = []
+        for number in turns:
+            expected = self._expected(step, item, whole.nth(number))
+            if not rows or not _alike(rows[-1][1], expected):
+                rows.append((number, expected))
+        if len(rows) > _MAX_ROWS:
+            raise UsageError(
+                f"its repeats are {len(rows)} rows of different predictions, more than {_MAX_ROWS}",
+                f"scenario {self.scenario.id}",
+                "ask a pin that declines what is asked",
+            )
+        ends = [first for first, _ in rows[1:]] + [whole.repeat]
+        accepted = 0
+        for (first, expected), end in zip(rows, ends, strict=True):
+            row = whole.row(first, end - first)
+            variation = self._variation(row, expected)
+            self._send_handshake(step, row, _of_row(expected, row), handed, taken, variation)
+            accepted += row.repeat if _accepts(expected) else 0
+        return accepted
+
+    def _variation(self, row: Request, expected: Expected) -> dict[str, int]:
+        """How the guest makes each repeat of a row, and what it may take for alike."""
+        members = {"value": row.in_stride, "value2": row.out_stride, "flags": 0}
+        if row.first_bit is not None:
+            members |= {"value": row.first_bit, "flags": self.encoder.constant("STEP_FLIP")}
+        if not any(
+            field.field == "answer" and len(field.values) == 1 and isinstance(field.values[0], int)
+            for field in expected.expected_fields
+        ):
+            members["flags"] |= self.encoder.constant("STEP_ERRORS_ALIKE")
+        return members
+
+    def _send_handshake(
+        self,
+        step: Handshake,
+        request: Request,
+        expected: Expected,
+        handed: Handed,
+        taken: Taken,
+        variation: dict[str, int],
+    ) -> None:
+        members = self._members(step, self.objects[step.on], request, handed, taken)
+        members |= variation | {"flags": members["flags"] | variation.get("flags", 0)}
+        which = f", {request.extent}" if request.varies else ""
         self.add(
-            f"handshake {step.on} by {step.route.value} from {request.mode.value} mode{handed.words}",
+            f"handshake {step.on} by {step.route.value} from {request.mode.value} mode{which}{handed.words}",
             "REQUEST",
             side=step.route.side,
-            data=self._content(step, request, circumstances.pointer_size),
+            data=self._content(step, request, self.sizes.of(step.route.side)),
             answer=expected.answer,
             request=request,
             prediction=expected.prediction,
             expected_fields=expected.expected_fields,
             doubtful=expected.doubtful,
             callback=expected.callback,
-            members=self._members(step, item, request, handed, taken),
+            members=members,
         )
-        self.settle(handed, taken, step.repeat, _accepts(expected))
 
     def _expected(
-        self, step: Handshake, item: OpenObject, request: Request, circumstances: Circumstances
+        self,
+        step: Handshake,
+        item: OpenObject,
+        request: Request,
+        circumstances: Circumstances | None = None,
     ) -> Expected:
+        circumstances = circumstances or self._circumstances(request, item)
         prediction = predict(request, circumstances)
         size = handshake_size(circumstances.pointer_size)
         expected_fields = self.expectations.of_request(step, prediction, item.pin, size)
@@ -247,6 +335,7 @@ class RequestPlanner(ArgumentPlanner):
                 expected_fields=expected.expected_fields,
                 doubtful=expected.doubtful,
                 callback=expected.callback,
+                condition=expected.condition,
                 token=token,
             )
             if flying.taken:

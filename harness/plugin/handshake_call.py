@@ -31,6 +31,10 @@ _NOT_HERE = {
     "do": ("the step is a handshake already", "leave it out"),
     "start": ("a test in Python waits for every answer", "leave it out"),
     "expect": ("a test in Python judges the answer itself", "like assert handshake(...).answer == 0"),
+    **dict.fromkeys(
+        ("in_stride", "out_stride", "vary"),
+        ("a test in Python gets the answers of one request", "call handshake in a loop"),
+    ),
 }
 
 _Problem = tuple[Key, str, str | None]

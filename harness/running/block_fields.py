@@ -8,6 +8,7 @@ from typing import Any
 
 from harness import ntstatus
 from harness.agent.status_block import StatusBlock
+from harness.contract.prediction import Request
 from harness.language.model.values import Rule, State
 from harness.planning.planned import ExpectedField, ExpectedValue
 from harness.results.record import Comparison
@@ -16,6 +17,13 @@ from harness.rules import CLAUSES
 _STATUS_FIELDS = frozenset({"answer", "returned", "status"})
 _WORD_FIELDS = frozenset({"argument1", "argument2"})
 _NOT_SHOWN = "not shown by this route"
+
+
+def sent(request: Request, block: StatusBlock) -> Request:
+    """The request that a record is of: where repeats differ, the one that was sent last."""
+    if not request.varies:
+        return request
+    return request.nth(min(max(block.repeats, 1), request.repeat) - 1)
 
 
 def block_fields(block: StatusBlock) -> dict[str, Any]:
@@ -117,3 +125,17 @@ def characteristic(field: str, got: Any, reason: str) -> Comparison:
 def _value(got: Any) -> int | str | bool | None:
     """What came, as JSON has it: numbers stay numbers."""
     return got if got is None or isinstance(got, (int, str)) else str(got)
+
+
+def pending(field: str, status: object) -> Iterator[Comparison]:
+    """That something which has ended says STATUS_PENDING: a success by its number, and no end of anything."""
+    if status == ntstatus.PENDING:
+        yield Comparison(
+            f"{field} is final",
+            "not STATUS_PENDING",
+            ntstatus.name(ntstatus.PENDING),
+            False,
+            Rule.IO.value,
+            CLAUSES[Rule.IO],
+            got_value=ntstatus.PENDING,
+        )

@@ -19,7 +19,7 @@ from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import Comparison
 from harness.rules import CLAUSES
 from harness.running import disclosure
-from harness.running.block_fields import block_fields, characteristic, compare
+from harness.running.block_fields import block_fields, characteristic, compare, pending, sent
 from harness.running.report_comparison import made, report
 
 #: What is put on record where nothing is judged.
@@ -55,7 +55,8 @@ def judge(planned: PlannedStep, block: StatusBlock) -> tuple[Comparison, ...]:
         case Answer.REQUEST:
             return tuple(_request(planned, block))
         case Answer.STATUS:
-            return tuple(compare(planned.expected_fields, block_fields(block), block))
+            fields = block_fields(block)
+            return (*compare(planned.expected_fields, fields, block), *pending("answer", block.answer))
         case Answer.SEEN:
             return tuple(report(planned, block, _RECORDED_SEEN))
         case Answer.PIN_HANDSHAKE:
@@ -82,7 +83,7 @@ def _request(planned: PlannedStep, block: StatusBlock) -> Iterator[Comparison]:
     yield from _after_a_failure(planned, block, fields, judged)
     yield from disclosure.judge(planned, block)
     if planned.request is not None:
-        yield from invariants(planned.request, block)
+        yield from invariants(sent(planned.request, block), block)
         yield from _repeats(planned, planned.request, block)
 
 
@@ -107,14 +108,19 @@ def _repeats(planned: PlannedStep, request: Request, block: StatusBlock) -> Iter
     prediction = planned.prediction
     if request.repeat == 1 or block.cancelled or not planned.expected_fields:
         return
-    if prediction is None or prediction.kind is not PredictionKind.EXPECTED:
-        return
-    fields = prediction.expected
-    if fields.get("answer") == ntstatus.SUCCESS and "argument1" not in fields:
-        return  # nobody said what the output is to be: it may be another one each time
     alike = block.repeats == request.repeat
-    got = f"{request.repeat} alike" if alike else f"answer {block.repeats} differs from the first"
-    rule = prediction.rules[0]
+    if request.varies:
+        rule = planned.expected_fields[0].rule
+        differing = f"{sent_place(request, block)} differs"
+    elif prediction is None or prediction.kind is not PredictionKind.EXPECTED:
+        return
+    else:
+        fields = prediction.expected
+        if fields.get("answer") == ntstatus.SUCCESS and "argument1" not in fields:
+            return  # nobody said what the output is to be: it may be another one each time
+        rule = prediction.rules[0]
+        differing = f"answer {block.repeats} differs from the first"
+    got = f"{request.repeat} alike" if alike else differing
     yield Comparison(
         "repeats",
         f"{request.repeat} alike",
@@ -125,6 +131,11 @@ def _repeats(planned: PlannedStep, request: Request, block: StatusBlock) -> Iter
         expected_values=(request.repeat,),
         got_value=block.repeats,
     )
+
+
+def sent_place(request: Request, block: StatusBlock) -> str:
+    """Which of the differing repeats a record is of, in words."""
+    return request.place(min(max(block.repeats, 1), request.repeat) - 1)
 
 
 def invariants(request: Request, block: StatusBlock) -> Iterator[Comparison]:

@@ -21,6 +21,7 @@ from harness.language.model.steps import IOCTL_KS_HANDSHAKE
 from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import Comparison
 from harness.rules import CLAUSES
+from harness.running.block_fields import sent
 from vm.words import counted
 
 #: Callbacks that put out nothing.
@@ -38,6 +39,7 @@ def disclosed(planned: PlannedStep, block: StatusBlock) -> int | None:
         or not (block.done and block.out_visible)
     ):
         return None
+    request = sent(request, block)
     answer = _output(planned)
     if answer is None and not ntstatus.is_error(block.answer):
         return None  # all of it may be the answer's

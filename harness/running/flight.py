@@ -15,6 +15,7 @@ from drivers.abi import load
 from harness.agent.frames import Record
 from harness.agent.pending import Pending
 from harness.agent.session import AgentSession
+from harness.contract.prediction import Request
 from harness.planning.planned import Answer, Plan, PlannedStep
 
 
@@ -107,7 +108,7 @@ def first_alone(steps: Sequence[PlannedStep], position: int) -> Alone | None:
     waited = threads[0]
     first = _repeated(step, 1) if waited is step else _at_once(step, waited)
     return Alone(
-        replace(first, timeout=step.each, request=replace(request, repeat=1)),
+        replace(first, timeout=step.each, request=request.row(0, 1)),
         answered=next(place for place, other in enumerate(steps) if other is waited),
         others=len(threads) * request.repeat - 1,
     )
@@ -142,7 +143,8 @@ def with_first(record: Record) -> Record:
 def _without_first(step: PlannedStep) -> PlannedStep:
     if step.request is None:
         raise ValueError(f"{step.what}: no request to repeat")
-    return _repeated(step, step.request.repeat - 1)
+    request = step.request
+    return _repeated(step, request.repeat - 1, request.row(1, request.repeat - 1))
 
 
 def _is_request(step: PlannedStep) -> bool:
@@ -150,10 +152,14 @@ def _is_request(step: PlannedStep) -> bool:
     return int(abi.cs.kshs_step(step.payload).op) == abi.constants["KSHS_OP_REQUEST"]
 
 
-def _repeated(step: PlannedStep, count: int) -> PlannedStep:
-    """The step with another number of requests; the bytes behind its head stay."""
+def _repeated(step: PlannedStep, count: int, request: Request | None = None) -> PlannedStep:
+    """The step with another number of requests, and with what `request` varies; only its head changes."""
     cs = load().cs
     head = cs.kshs_step(step.payload)
     head.repeat = count
+    if request is not None and request.varies:
+        head.in_length, head.out_length = request.in_length, request.out_length
+        if request.first_bit is not None:
+            head.value = request.first_bit
     size = len(cs.kshs_step)
     return replace(step, payload=bytes(head.dumps()) + step.payload[size:])

@@ -16,7 +16,7 @@ from harness.language.model.values import Rule
 from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import Comparison
 from harness.rules import CLAUSES
-from harness.running.block_fields import block_fields, characteristic, compare
+from harness.running.block_fields import block_fields, characteristic, compare, pending
 from vm.words import counted
 
 #: By what a `wait_inside` step waits for: what has begun, and what of it has ended.
@@ -55,6 +55,7 @@ def report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...]) 
     """A structure that the target's property set gave; the property request itself must have worked."""
     own = tuple(wanted for wanted in planned.expected_fields if wanted.field in _OF_THE_REQUEST)
     yield from compare(own, block_fields(block), block)
+    yield from pending("answer", block.answer)
     if not ntstatus.is_success(block.answer):
         if planned.prediction is not None and planned.prediction.kind is PredictionKind.CHARACTERISTIC:
             yield characteristic("answer", block.answer, planned.prediction.reason)
@@ -70,6 +71,8 @@ def report(planned: PlannedStep, block: StatusBlock, recorded: tuple[str, ...]) 
         wanted for wanted in planned.expected_fields if wanted.field not in _OF_THE_REQUEST
     )
     yield from compare(expected_fields, fields, block)
+    if planned.answer is Answer.PIN_HANDSHAKE:
+        yield from pending("returned", fields["returned"])  # KsPinHandshake is a call that waits
     if not expected_fields:
         reason = planned.prediction.reason if planned.prediction is not None else "only recorded"
         for name in recorded:

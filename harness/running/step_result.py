@@ -15,6 +15,7 @@ from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import Comparison, StepResult
 from harness.running import comparison as compare
 from harness.running import disclosure, report_comparison
+from harness.running.block_fields import sent
 from harness.running.leaks import Ledger
 from harness.verdict import Verdict
 
@@ -99,12 +100,26 @@ def judge_step(
                     f"{step.what}: {wrong[0].field} is {wrong[0].got}, expected {wrong[0].expected}:"
                     " this guest was not made ready, and nothing is known about the driver"
                 )
+            elif wrong and step.condition and not ntstatus.is_success(block.answer):
+                verdict = Verdict.SKIPPED
+                reason = (
+                    f"{step.what}: {ntstatus.name(block.answer)}: the driver refuses it, which nobody"
+                    " forbids, and what follows cannot be shown"
+                )
             elif wrong:
                 first = wrong[0]
                 reason = f"{first.rule}: {first.field} is {first.got}, expected {first.expected}"
+                if step.request is not None and step.request.varies:
+                    reason += f", with {compare.sent_place(step.request, block)}"
                 reason += _or_the_file(step, first.rule in _BY_THE_FILE)
+    request = None if step.request is None else sent(step.request, block)
     result = step_result(
-        position, step, verdict, reason=reason, block=block.as_dict(), comparisons=comparisons
+        position,
+        replace(step, request=request),
+        verdict,
+        reason=reason,
+        block=block.as_dict(),
+        comparisons=comparisons,
     )
     return result, block
 
@@ -139,6 +154,7 @@ def step_result(
     notes = [step.step.note] if step.step is not None and step.step.note else []
     if step.prediction is not None:
         notes.append(step.prediction.reason)
+    notes += step.notes
     return StepResult(
         index=position,
         name=step.what,

@@ -54,7 +54,7 @@ WORD = 0xFFFFFFFFFFFFFFFF
 def sample(simulation, step, data):
     if OPS[int(step.op)] != "REQUEST":
         return None
-    answer = simulation.request(step, data)
+    answer = simulation.row(step, data)
     if answer.record["returned"] != SUCCESS:
         return answer
     protocol, first, second = struct.unpack("<16sQQ", answer.data)

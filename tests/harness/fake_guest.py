@@ -87,7 +87,7 @@ class Simulation:
     def honest(self, step: Any, data: bytes) -> Answer:
         op = OPS.get(int(step.op), "?")
         if op == "REQUEST":
-            return self.request(step, data)
+            return self.row(step, data)
         if op == "INFO":
             return Answer(record={}, data=json.dumps(INFO).encode())
         if op == "CRASHES":
@@ -99,6 +99,28 @@ class Simulation:
             size = int(step.out_length)
             return Answer(record={"information": size, "flags": C["KSHS_REC_INFO_WRITTEN"]}, data=bytes(size))
         return Answer(record={})
+
+    def row(self, step: Any, data: bytes) -> Answer:
+        """Repeats that differ in a length or a bit, up to the first whose status is another one's."""
+        flips = bool(int(step.flags) & C["KSHS_STEP_FLIP"])
+        strides = (0, 0) if flips else (int(step.value), int(step.value2))
+        if not flips and not any(strides):
+            return self.request(step, data)
+        one = ABI.cs.kshs_step(bytes(step.dumps()))
+        for number in range(int(step.repeat)):
+            one.in_length = int(step.in_length) + strides[0] * number
+            one.out_length = int(step.out_length) + strides[1] * number
+            sent = bytearray(data)
+            if flips:
+                bit = int(step.value) + number
+                sent[bit // 8] ^= 1 << bit % 8
+            answer = self.request(one, bytes(sent))
+            record = dict(answer.record or {})
+            if number == 0:
+                first = record["returned"]
+            elif record["returned"] != first:
+                break
+        return Answer(record={**record, "repeats": number + 1}, data=answer.data)
 
     def request(self, step: Any, data: bytes, *, status: int | None = None) -> Answer:
         """H2 to H9 for a pin; `status` overrides what comes out."""

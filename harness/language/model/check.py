@@ -28,9 +28,11 @@ from harness.language.model.steps import (
     Step,
     Wait,
 )
-from harness.language.model.values import Buffer, Mode, Route, Side
+from harness.language.model.values import Buffer, Mode, Route, Side, length
 
 _OPEN = re.compile(OPEN_PATTERN)
+#: The low two bits of a control code whose buffers reach the driver as the sender's own pointers.
+_METHOD_NEITHER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +318,45 @@ def _group(objects: dict[str, _Object], start: str) -> set[str]:
     return group
 
 
+#: The greatest request buffer (KSHS_BUFFER_SIZE), and sizeof(KSHANDSHAKE) where it is greatest.
+_BUFFER_SIZE = 65_536
+_SIZE = 32
+#: Bits of a protocol's GUID.
+_PROTOCOL_BITS = 128
+
+
+def _varied(step: Handshake, here: tuple[str | int, ...]) -> Iterator[Problem]:
+    """What a handshake may not be whose repeats differ in a length or in a bit."""
+    if not step.varies:
+        return
+    key = next(name for name in ("in_stride", "out_stride", "vary") if getattr(step, name))
+    path = (*here, key)
+    if step.repeat == 1:
+        yield Problem(path, f"{key} makes no difference to a single request", "add repeat = ...")
+    if step.threads > 1 or step.start is not None:
+        yield Problem(path, f"{key} goes with requests one after the other", "leave threads and start out")
+    if (step.in_buffer, step.out_buffer) != (Buffer.NORMAL, Buffer.NORMAL):
+        yield Problem(path, f"{key} needs ordinary buffers", "leave in_buffer and out_buffer out")
+    if step.control & 3 != _METHOD_NEITHER:
+        yield Problem(path, f"{key} needs a control of METHOD_NEITHER", "leave control out")
+    for name, first, stride in (
+        ("in_stride", step.in_length, step.in_stride),
+        ("out_stride", step.out_length, step.out_stride),
+    ):
+        last = length(first, _SIZE) + stride * (step.repeat - 1)
+        if stride and last > _BUFFER_SIZE:
+            yield Problem(
+                (*here, name), f"the last length is {last}, more than a buffer has", f"at most {_BUFFER_SIZE}"
+            )
+    if step.vary is not None:
+        if step.repeat > _PROTOCOL_BITS:
+            yield Problem((*here, "repeat"), f"a protocol has {_PROTOCOL_BITS} bits", "repeat it no oftener")
+        if step.in_stride or step.out_stride:
+            yield Problem(path, "vary and a stride are two different rows of requests", "make two steps")
+        if step.input is not None:
+            yield Problem(path, "vary is about protocol, not about raw input", "leave one of them out")
+
+
 def _requests(scenario: Scenario) -> Iterator[Problem]:
     """Values that are well-formed alone and contradict each other."""
     counted = False
@@ -332,6 +373,7 @@ def _requests(scenario: Scenario) -> Iterator[Problem]:
                 yield Problem(
                     (*here, "in_buffer"), "only the output buffer can be an alias", "use out_buffer"
                 )
+            yield from _varied(step, here)
             if step.threads > 1 and step.input is not None:
                 yield Problem(
                     (*here, "threads"),

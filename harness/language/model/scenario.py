@@ -40,6 +40,11 @@ class Scenario(Strict):
         description="marks: the numbers of its handshakes only tell one from another, and where a protocol"
         " takes pointers, these are handed over in their place; exact: then the scenario is skipped",
     )
+    bare: bool = Field(
+        False,
+        description="on a target without the behaviour property set, the steps that tell a callback what to"
+        " do and wait for it are left out, and the others are worth asking all the same",
+    )
     timeout_ms: int = Field(10_000, ge=1, le=600_000, description="for each step that names none")
     steps: list[Step] = Field(min_length=1, max_length=200)
 

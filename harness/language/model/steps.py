@@ -138,6 +138,15 @@ class Handshake(StepBase):
     out_buffer: Buffer = Buffer.NORMAL
     control: Dword = Field(IOCTL_KS_HANDSHAKE, description="I/O control code")
     repeat: int = Field(1, ge=1, le=1_000_000, description="send it so often; the last answer counts")
+    in_stride: int = Field(
+        0, ge=0, le=65536, description="bytes that each request of repeat says more for in_length"
+    )
+    out_stride: int = Field(0, ge=0, le=65536, description="the same for out_length")
+    vary: Literal["protocol"] | None = Field(
+        None,
+        description="protocol: each request of repeat has another bit of the protocol the other way, from the"
+        " lowest bit of its first byte on",
+    )
     threads: int = Field(
         1,
         ge=1,
@@ -149,6 +158,11 @@ class Handshake(StepBase):
         None, description="only start it and go on; a wait step fetches the answer of the request so named"
     )
     expect: RequestExpectation = "contract"
+
+    @property
+    def varies(self) -> bool:
+        """Whether the requests of its repeat are not all the same."""
+        return bool(self.in_stride or self.out_stride or self.vary)
 
     @property
     def requestor(self) -> Mode:

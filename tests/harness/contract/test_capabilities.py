@@ -35,7 +35,12 @@ def scenario(step: dict[str, Any], **values: Any) -> Scenario:
 
 
 def test_windows_shows_everything_but_32_bit_and_the_senders_own_mistakes() -> None:
-    assert set(capabilities.absent(WINDOWS)) == {"pointer-32", "bad-kernel-pointers", "any-completion-status"}
+    assert set(capabilities.absent(WINDOWS)) == {
+        "pointer-32",
+        "bad-kernel-pointers",
+        "any-completion-status",
+        "reference-ks",
+    }
 
 
 def test_wine_lacks_what_was_measured_and_says_why() -> None:
@@ -49,7 +54,7 @@ def test_wine_lacks_what_was_measured_and_says_why() -> None:
         "user-connected-pins",
     } <= lacking.keys()
     assert "c0000034" in lacking["native-pin-open"]
-    assert "ks-handshake" in capabilities.present(WINE)
+    assert {"ks-handshake", "reference-ks"} <= capabilities.present(WINE)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +124,11 @@ def test_the_catalogues_scenarios_with_such_a_status_need_the_capability() -> No
         for item in scenario_file.load_all([scenario_file.CATALOGUE])
         if "any-completion-status" in capabilities.implied(item.scenario)
     }
-    assert needing == {f"returned.{kind}.ones" for kind in ("without-output", "with-output", "connected")}
+    assert needing == {
+        *(f"returned.{kind}.ones" for kind in ("without-output", "with-output", "connected")),
+        *(f"returned.pending.{kind}" for kind in ("without-output", "with-output")),
+        *(f"returned.pending-connected.{kind}" for kind in ("without-output", "with-output")),
+    }
 
 
 def test_another_kernels_own_ks_is_not_asked_for_handshakes() -> None:
