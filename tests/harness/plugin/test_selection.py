@@ -53,7 +53,7 @@ def test_whole_words_are_taken(said: dict[str, list[str]], ids: list[str]) -> No
     [
         (
             {"rules": ["H11"]},
-            r"^--rule: there is no rule 'H11' \(there are: H1, H2, .*, H10, characteristic\)$",
+            r"^--rule: there is no rule 'H11' \(there are: H1, H2, .*, H10, arguments, characteristic\)$",
         ),
         (
             {"routes": ["cal"]},
