@@ -21,7 +21,7 @@ target_app = typer.Typer(
     name="target",
     add_completion=False,
     rich_markup_mode=None,
-    help="Target files: writes one for a driver package, and says what one is worth.",
+    help="Writes target files and checks them.",
 )
 
 
@@ -107,9 +107,9 @@ def check(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Says how much of the catalogue a target file opens, and what would open more.
+    """Says how much of the catalogue a target file opens.
 
-    Without --guest nothing is built or started.
+    And what would open more.  Without --guest nothing is built or started.
     """
     from harness.commands import target_check
     from harness.guests.package import find_target
