@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import Any
 
@@ -73,9 +74,14 @@ def test_a_plan_resets_opens_sends_and_cleans_up() -> None:
     assert made.spoils is None
 
 
+@functools.cache
+def every_plan() -> tuple[Plan, ...]:
+    """Of the whole catalogue, against the sample target; made once."""
+    return tuple(plan(one.scenario, AVSHS) for one in scenario_file.load_all([scenario_file.CATALOGUE]))
+
+
 def test_every_step_is_a_structure_of_the_abi_with_its_data() -> None:
-    for located in catalogue():
-        made = plan(located.scenario, AVSHS)
+    for made in every_plan():
         for item in (*made.steps, *made.cleanup):
             header = sent(item)
             assert header.size == len(ABI.cs.kshs_step)
@@ -84,8 +90,7 @@ def test_every_step_is_a_structure_of_the_abi_with_its_data() -> None:
 
 
 def test_no_two_objects_of_a_side_share_a_slot() -> None:
-    for located in catalogue():
-        made = plan(located.scenario, AVSHS)
+    for made in every_plan():
         opens = [
             sent(item) for op in ("OPEN_FILTER", "OPEN_PIN", "OPEN_DEVICE") for item in of_kind(made, op)
         ]
