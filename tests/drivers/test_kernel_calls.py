@@ -37,7 +37,9 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
         answers(KeSetTimer="wrong: is late", KeCancelTimer="right"),
     )
     monkeypatch.setattr(kernel_calls, "known", lambda version: made)
+    imports.wine.cache_clear()
     yield made
+    imports.wine.cache_clear()
 
 
 def doubts(data: bytes) -> list[str]:

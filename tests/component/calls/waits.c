@@ -110,12 +110,11 @@ PROBE(Probe_KeWaitForMultipleObjects)
 
 PROBE(Probe_KeDelayExecutionThread)
 {
-    LARGE_INTEGER before, after, time = { .QuadPart = MS(50) };
+    LARGE_INTEGER frequency, before = KeQueryPerformanceCounter(&frequency), after, time = { .QuadPart = MS(50) };
 
-    KeQuerySystemTime(&before);
     EXPECT(KeDelayExecutionThread(KernelMode, FALSE, &time) == STATUS_SUCCESS, "does not answer STATUS_SUCCESS");
-    KeQuerySystemTime(&after);
-    EXPECT(after.QuadPart - before.QuadPart > 400000, "returns too early");
+    after = KeQueryPerformanceCounter(NULL);
+    EXPECT((after.QuadPart - before.QuadPart) * 25 > frequency.QuadPart, "returns too early");
 }
 
 /* ---- semaphores --------------------------------------------------------------------------------- */

@@ -119,5 +119,7 @@ def test_what_is_in_doubt_is_told_of_the_driver_as_it_is_deployed(
         "rewrite",
         lambda driver, offered: import_rewrite.Rewritten(driver.name, image, ("KeSetTimer",)),
     )
+    imports.wine.cache_clear()
     said = [str(doubt) for doubt in support_library.doubts(foreign.package.sys, "8.0")]
+    imports.wine.cache_clear()
     assert said == ["avshs.sys imports KeBad: on Wine 8.0 KeBad answers TRUE"]
