@@ -77,7 +77,7 @@ def test_a_plan_resets_opens_sends_and_cleans_up() -> None:
 @functools.cache
 def every_plan() -> tuple[Plan, ...]:
     """Of the whole catalogue, against the sample target; made once."""
-    return tuple(plan(one.scenario, AVSHS) for one in scenario_file.load_all([scenario_file.CATALOGUE]))
+    return tuple(plan(one.scenario, AVSHS) for one in catalogue())
 
 
 def test_every_step_is_a_structure_of_the_abi_with_its_data() -> None:
