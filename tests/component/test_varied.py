@@ -60,7 +60,9 @@ def test_the_right_length_is_the_first_that_differs(
 @pytest.mark.parametrize("lengths", FROM_ZERO, ids=["input", "output", "both"])
 def test_every_longer_one_is_refused_alike(agent: Agent, route: int, lengths: dict[str, Any]) -> None:
     agent.open_pin(1, 0)
-    longer: dict[str, Any] = {name: HANDSHAKE_BYTES + 1 if value == 0 else value for name, value in lengths.items()}
+    longer: dict[str, Any] = {
+        name: HANDSHAKE_BYTES + 1 if value == 0 else value for name, value in lengths.items()
+    }
     record = agent.request(1, route=route, repeat=4064, **longer)
     assert (record.outcome, record.repeats) == (DONE, 4064), describe(record)
     assert record.returned == STATUS_INVALID_BUFFER_SIZE
