@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.contract.capabilities import missing
 from harness.errors import UsageError
-from harness.language.model import Scenario, Target
+from harness.language.model import Pin, Scenario, Target
 from harness.language.model.target import Answer
 from harness.onboarding.pin_names import CATALOGUE_PINS
 from harness.planning.expectations import MisspeltName
@@ -42,6 +42,7 @@ TYPICAL: Mapping[str, Mapping[str, Any]] = {
 }
 #: Stands for a protocol of the user's in a target that is only thought of.
 _SOME_PROTOCOL = uuid.UUID("c1f5a8d4-5b0e-4f0c-8a37-0c6f4e2b9d11")
+_MOST_AT_ONCE = 8  # instances of a pin that a scenario of the catalogue opens
 _MAX_ROUNDS = 24
 
 #: What is asked of one scenario: None where a guest can show it, else the reason why not.
@@ -189,6 +190,11 @@ def _key(target: Target, lack: Lack) -> str:
             if pin is None:
                 return '[protocols] NAME = "...", a protocol that it knows'
             return f"pin[{target.pin.index(pin)}].accepts, a protocol that the pin accepts"
+        case "instances":
+            pin = target.find_pin(lack.name)
+            assert pin is not None, "what a scenario has opened"
+            more = _instances(pin)
+            return f"pin[{target.pin.index(pin)}].max_instances = {more}, where so many can be open at once"
         case "pin":
             spare = _spare(target, lack.name)
             if spare is not None:
@@ -203,18 +209,29 @@ def _edited(target: Target, lack: Lack) -> Target:
             return target.model_copy(update={"behaviour": True})
         case "protocol":
             return target.model_copy(
-                update={"protocols": {**target.protocols, str(lack.name): _SOME_PROTOCOL}}
+                update={"protocol_table": {**target.protocol_table, str(lack.name): _SOME_PROTOCOL}}
             )
         case "accepts":
-            protocols = target.protocols or {"some": _SOME_PROTOCOL}
+            protocols = target.protocol_table or {"some": _SOME_PROTOCOL}
             first = next(iter(protocols))
             pins = [
                 pin.model_copy(update={"accepts": [first]}) if lack.name == pin.name else pin
                 for pin in target.pin
             ]
-            return target.model_copy(update={"protocols": protocols, "pin": pins})
+            return target.model_copy(update={"protocol_table": protocols, "pin": pins})
+        case "instances":
+            pins = [
+                pin.model_copy(update={"max_instances": _instances(pin)}) if lack.name == pin.name else pin
+                for pin in target.pin
+            ]
+            return target.model_copy(update={"pin": pins})
         case "pin":
             return target.model_copy(update={"pin": _with_pin(target, lack.name)})
+
+
+def _instances(pin: Pin) -> int:
+    """As many of a pin as the catalogue opens at once, or twice what the file says."""
+    return _MOST_AT_ONCE if pin.max_instances < _MOST_AT_ONCE else 2 * pin.max_instances
 
 
 def _with_pin(target: Target, name: str | int) -> list[Any]:

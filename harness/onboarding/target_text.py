@@ -98,7 +98,11 @@ def _protocols(draft: Draft) -> list[str]:
             " `accepts` of the pins that accept it: what a pin does not list it must decline (rule H9)."
         )
         lines.append(comment(f'{FILL_IN}my_protocol = "00000000-0000-0000-0000-000000000000"'))
-    return lines
+    return lines + _wrapped(
+        "Their arguments are numbers to kshs, of any value. A callback that follows one as a pointer needs"
+        ' a table instead, [protocols.NAME], which says what it points to (docs/scenarios.md, "Arguments that'
+        ' are pointers").'
+    )
 
 
 def _pin(draft: Draft, pin: DraftPin) -> list[str]:

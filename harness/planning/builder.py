@@ -23,6 +23,7 @@ from harness.planning.expectations import Expectations, Names, success
 from harness.planning.planned import (
     Answer,
     ExpectedField,
+    Lack,
     NotApplicable,
     PinUnopened,
     PlannedStep,
@@ -296,7 +297,8 @@ class PlanBuilder:
         if there >= pin.max_instances:
             raise NotApplicable(
                 f"pin {pin.name} of target {self.target.name} can be open"
-                f" {counted(pin.max_instances, 'time')} at once (max_instances)"
+                f" {counted(pin.max_instances, 'time')} at once (max_instances)",
+                Lack("instances", pin.name),
             )
 
     def share(self, step: Share) -> None:

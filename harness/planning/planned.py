@@ -17,7 +17,7 @@ ExpectedValue = int | str | bool
 class Lack(NamedTuple):
     """What a target has not and a scenario wants: a kind of thing, and by what name."""
 
-    kind: Literal["pin", "protocol", "accepts", "behaviour"]
+    kind: Literal["pin", "protocol", "accepts", "behaviour", "instances"]
     name: str | int = ""
 
 

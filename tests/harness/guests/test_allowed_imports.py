@@ -86,7 +86,9 @@ def test_a_run_s_record_has_it(
     foreign: Kit, asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed = SimpleNamespace(allow=[NAMES[1]])
-    named = SimpleNamespace(hardware_id=foreign.hardware_id, service=foreign.service, imports=allowed)
+    named = SimpleNamespace(
+        hardware_id=foreign.hardware_id, service=foreign.service, imports=allowed, root_enumerated=None
+    )
     provider = VmProvider(VmConfig(), cast("Any", SimpleNamespace(target=named)))
     provider._build, provider._package = foreign.build, foreign.package
     provider._image = Image("d", Path("wine"), {"family": "wine"})

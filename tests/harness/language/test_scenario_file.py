@@ -288,7 +288,7 @@ def test_the_documented_examples_are_good(write: Write) -> None:
     examples = [
         block for block in re.findall(r"```toml\n(.+?)```", text, re.DOTALL) if "[[scenario]]" in block
     ]
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         head = "" if example.startswith("schema") else "schema = 1\n"
         assert load(write(head + example))
