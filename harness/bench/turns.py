@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +78,17 @@ def checkout(folder: Path) -> Side:
 
 
 def builds(other: Side, arguments: Sequence[str], rounds: int, say: Say) -> dict[str, Any]:
-    """Both builds, each with its own catalogue; as it stands under ``against`` in bench.json.
+    """Both builds with the other's catalogue, which is the older one as a rule; as it stands under ``against`` in bench.json.
 
     `common_guest_s` counts only the scenarios that passed in every run of both.
 
     Raises:
         HarnessError: a run did not end well.
     """
-    ours = Side("this build", suite.this_one(), tuple(arguments))
+    assert other.program.folder is not None
+    catalogue = str(other.program.folder / "harness" / "catalogue")
+    ours = Side("this build", suite.this_one(), (*arguments, catalogue))
+    other = replace(other, arguments=(catalogue,))
     passed: list[tuple[Side, Mapping[str, float]]] = []
     for number, side in _in_turns((ours, other), rounds):
         say(f"{side.name}, round {number + 1} of {rounds}")
