@@ -78,7 +78,7 @@ def checkout(folder: Path) -> Side:
 
 
 def builds(other: Side, arguments: Sequence[str], rounds: int, say: Say) -> dict[str, Any]:
-    """Both builds with the other's catalogue, which is the older one as a rule; as it stands under ``against`` in bench.json.
+    """Both builds with the other's catalogue, which is the older one as a rule; ``against`` in bench.json.
 
     `common_guest_s` counts only the scenarios that passed in every run of both.
 
