@@ -40,6 +40,14 @@ def init(
             help="A protocol, and the pins that accept it (all with a callback): clock=GUID:source,sink.",
         ),
     ] = None,
+    protocols: Annotated[
+        Path | None,
+        typer.Option(
+            "--protocols",
+            metavar="FILE",
+            help="[protocols] as it shall stand in the target file, for arguments that are pointers.",
+        ),
+    ] = None,
     pin: Annotated[
         list[str] | None,
         typer.Option("--pin", metavar="ID=NAME", help="What scenarios call a pin: 2=monitor."),
@@ -79,8 +87,12 @@ def init(
     The driver is installed in a guest and asked for its filters, pins and formats.
     """
     from harness.commands import target_init
-    from harness.onboarding import wishes
+    from harness.onboarding import protocol_tables, wishes
 
+    wished = wishes.read(protocol or (), pin or (), no_callback or (), allow_import or ())
+    if protocols is not None:
+        tables = protocol_tables.read(protocols)
+        wished = wished.with_tables(tables.protocols, tables.entries, tables.text)
     request = target_init.Request(
         package=package,
         out=out,
@@ -88,7 +100,7 @@ def init(
         hardware_id=hardware_id,
         service=service,
         category=_category(category),
-        wishes=wishes.read(protocol or (), pin or (), no_callback or (), allow_import or ()),
+        wishes=wished,
         force=force,
     )
     loaded = settings.load(config)

@@ -93,6 +93,7 @@ class TomlFile:
             raise error(path, [Complaint(line, "", f"no valid TOML: {message}", hint)]) from None
         except RecursionError:
             raise error(path, [Complaint(1, "", "is nested too deeply")]) from None
+        self.text = text
         self._lines = line_map(text.encode())
 
     def line(self, key: Sequence[str | int]) -> int:

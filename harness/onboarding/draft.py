@@ -78,6 +78,9 @@ class Draft:
     pins: tuple[DraftPin, ...] = ()
     protocols: Mapping[str, uuid.UUID] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
+    entries: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+    """Further protocols as their authors wrote them down, and the lines for the file."""
 
     def target(self) -> Target:
         """The target as its file would say it.
@@ -113,7 +116,7 @@ class Draft:
             "hardware_id": self.device.hardware_id,
             "service": self.device.service,
             "category": str(self.category),
-            "protocols": {name: str(guid) for name, guid in self.protocols.items()},
+            "protocols": {**{name: str(guid) for name, guid in self.protocols.items()}, **self.entries},
             # Before the driver was asked nothing is known of its pins, and every target has one.
             "pin": pins or [{"id": 0, "name": "pin0", "flow": "out"}],
             **({"imports": {"allow": list(self.imports)}} if self.imports else {}),
@@ -181,8 +184,10 @@ def fill_in(
             )
             for pin in pins
         ),
-        {name: protocol.guid for name, protocol in wishes.protocols.items()},
+        {name: item.guid for name, item in wishes.protocols.items() if name not in wishes.entries},
         draft.imports,
+        wishes.entries,
+        wishes.text,
     )
 
 

@@ -91,7 +91,14 @@ def _protocols(draft: Draft) -> list[str]:
             "None: no driver of the package names KsPinRegisterHandshakeCallback, and so no pin can have a"
             " handshake callback."
         )
-    lines += [f"{name} = {literal(guid)}" for name, guid in draft.protocols.items()]
+    plain = [f"{name} = {literal(guid)}" for name, guid in draft.protocols.items()]
+    if draft.text:
+        given = draft.text.splitlines()
+        if lines[0] in given:
+            at = given.index(lines[0]) + 1
+            return [*given[:at], *plain, *given[at:]]
+        return [*([*lines, *plain, ""] if plain else []), *given]
+    lines += plain
     if not draft.protocols:
         lines += _wrapped(
             "No driver can be asked which protocols its callbacks accept. Name each here, and again in"
@@ -133,7 +140,7 @@ def _callback(draft: Draft, pin: DraftPin) -> list[str]:
         return ["callback = false"]
     if pin.accepts:
         return [f"accepts = {literal(list(pin.accepts))}"]
-    if draft.protocols:
+    if draft.protocols or draft.entries:
         return ["accepts = []"]
     return [
         f"accepts = []  {comment(f'{FILL_IN}protocols; or callback = false where the pin registers none')}"

@@ -6,7 +6,8 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from harness.errors import UsageError
 from harness.language.model.target import IMPORT_PATTERN, PROTOCOL_WORDS
@@ -30,13 +31,28 @@ class Wishes:
     """Everything of that kind.
 
     `names` are what pins shall be called, by their ids; `without_callback` pins that register none, by name
-    or id; `imports` what a Wine guest may lack (``ntoskrnl.exe!Function``).
+    or id; `imports` what a Wine guest may lack (``ntoskrnl.exe!Function``); `entries` and `text`
+    are protocols that a file says in its own words.
     """
 
     protocols: Mapping[str, Protocol] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
     without_callback: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
+    entries: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+    def with_tables(self, protocols: Mapping[str, Protocol], entries: Mapping[str, Any], text: str) -> Wishes:
+        """The same with protocols that are tables of a file.
+
+        Raises:
+            UsageError: one of them has been named on the command line, too.
+        """
+        twice = next((name for name in protocols if name in self.protocols), None)
+        if twice is not None:
+            raise UsageError(f"{twice} is in the file of --protocols, too", "--protocol", "say it once")
+        merged = {**self.protocols, **protocols}
+        return replace(self, protocols=merged, entries=dict(entries), text=text)
 
 
 def read(
@@ -64,14 +80,18 @@ def _protocol(text: str) -> tuple[str, Protocol]:
             "--protocol",
             "NAME=GUID for all pins, or NAME=GUID:PIN,PIN for some; names are like clock or clock_2",
         )
-    if found["name"] in PROTOCOL_WORDS:
-        raise UsageError(
-            f"a protocol cannot be called {found['name']!r}: scenarios use the word for something else",
-            "--protocol",
-            "give it another name",
-        )
+    why = name_in_use(found["name"])
+    if why is not None:
+        raise UsageError(why, "--protocol", "give it another name")
     pins = None if found["pins"] is None else tuple(filter(None, map(str.strip, found["pins"].split(","))))
     return found["name"], Protocol(uuid.UUID(found["guid"]), pins)
+
+
+def name_in_use(name: str) -> str | None:
+    """Why no protocol can have this name; None if one can."""
+    if name not in PROTOCOL_WORDS:
+        return None
+    return f"a protocol cannot be called {name!r}: scenarios use the word for something else"
 
 
 def _names(texts: Iterable[str]) -> dict[int, str]:

@@ -22,7 +22,7 @@ from harness.commands.target_init import Request, Written, author
 from harness.config import Config
 from harness.errors import UsageError
 from harness.guests.package import find_target
-from harness.onboarding import wishes
+from harness.onboarding import protocol_tables, wishes
 from tests.component.package_guest import PackageProvider
 from tests.component.test_example import CONFTEST
 
@@ -40,9 +40,15 @@ class Example:
     protocols: tuple[str, ...]
     pins: tuple[str, ...] = ()
     without_callback: tuple[str, ...] = ()
+    tables: bool = False
+    """Whether its arguments are pointers, said in ``protocols.toml``."""
 
     def options(self) -> wishes.Wishes:
-        return wishes.read(self.protocols, self.pins, self.without_callback)
+        wished = wishes.read(self.protocols, self.pins, self.without_callback)
+        if not self.tables:
+            return wished
+        tables = protocol_tables.read(EXAMPLES / self.name / "protocols.toml")
+        return wished.with_tables(tables.protocols, tables.entries, tables.text)
 
 
 EXAMPLES_OF_OURS = (
@@ -57,6 +63,8 @@ EXAMPLES_OF_OURS = (
         ("2=monitor",),
         ("monitor",),
     ),
+    Example("componentised", ("gain=C2A4E7B0-51D6-4F0E-8B3C-7E1092D56401",)),
+    Example("clock", (), tables=True),
 )
 
 
