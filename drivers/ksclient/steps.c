@@ -29,7 +29,7 @@ static void request_parameters(const ksc_call *call, ksc_parameters *p)
     p->errors_alike = (step->flags & KSHS_STEP_ERRORS_ALIKE) != 0;
     if (p->flips) {
         p->first_bit = step->value;
-    } else {
+    } else if (!(step->flags & KSHS_STEP_TAKE)) {   /* there they say what is taken */
         p->in_stride = step->value;
         p->out_stride = step->value2;
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protocols with pointers, in a file of the driver's authors: read, refused in a line, written as they are."""
+"""Protocols with pointers in a file of the driver's authors: read, refused in a line, written as they are."""
 
 from __future__ import annotations
 
