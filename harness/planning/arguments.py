@@ -289,6 +289,11 @@ class ArgumentPlanner(PlanBuilder):
         for thing in self._all_made:
             thing.device_gone = True
 
+    @property
+    def made_so_far(self) -> int:
+        """Blocks and interfaces of the client; all of them stay until the scenario's end."""
+        return len(self._all_made)
+
     def settle_all(self) -> None:
         """At the end: what was taken is given back, the pins are closed, and nothing may be held any more."""
         lent = [thing for thing in self._all_made if thing.times]

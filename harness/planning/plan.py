@@ -48,7 +48,7 @@ from harness.language.model import (
 from harness.language.model.check import Handle, check
 from harness.language.model.values import Route
 from harness.planning.any_target import left_out, not_asked, pin_refs
-from harness.planning.connected import ConnectedPlanner
+from harness.planning.counting import CountingPlanner
 from harness.planning.expectations import success
 from harness.planning.planned import (
     Answer,
@@ -95,7 +95,7 @@ def plan(scenario: Scenario, target: Target, sizes: Sizes | None = None) -> Plan
     return _Planner(scenario, target, sizes or Sizes()).plan()
 
 
-class _Planner(ConnectedPlanner):
+class _Planner(CountingPlanner):
     def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
         super().__init__(scenario, target, sizes)
         self._control: OpenObject | None = None
@@ -184,7 +184,7 @@ class _Planner(ConnectedPlanner):
             case WaitInside():
                 self._wait_inside(step)
             case Counters():
-                self._counters(step)
+                self.counters(step)
             case PinHandshake():
                 self.pin_handshake(step)
             case Device():
@@ -330,17 +330,6 @@ class _Planner(ConnectedPlanner):
             # What is not seen in time is an answer, and a question that does not come back is hung.
             timeout_ms=max(own, step.within_ms + _QUESTION_MS),
             members={"repeat": step.within_ms},
-        )
-
-    def _counters(self, step: Counters) -> None:
-        item = self.objects[step.on] if step.on is not None else None
-        self.add(
-            "count what is held" + (f", with {step.on}" if step.on is not None else ""),
-            "COUNTERS",
-            answer=Answer.COUNTERS,
-            slot=item.slot if item is not None else self.encoder.constant("NO_SLOT"),
-            out_length=self.encoder.constant("MAX_DATA"),
-            timeout_ms=_PLAIN_TIMEOUT_MS,
         )
 
     # ---- other steps -----------------------------------------------------------------------
