@@ -212,7 +212,8 @@ def test_a_package_in_components_is_deployed_whole(
         panel = guest.must("device", r"SWC\VID_FAB1&PID_0D0C")
         assert (panel["inf"], panel["service"]) == ("dock-panel.inf", "")
         files = list((guest.prefix / "drive_c" / "windows").rglob("dock-panel.dat"))
-        assert [file.read_bytes() for file in files] == [b"presets of the Fabrikam Dock\n"]
+        # Wine 10 leaves it in two places.
+        assert {file.read_bytes() for file in files} == {b"presets of the Fabrikam Dock\n"}
 
 
 @pytest.mark.parametrize(("member", "stage"), [("Start", "Start"), ("Add", "AddDevice")])
