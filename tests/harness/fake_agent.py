@@ -176,7 +176,10 @@ class FakeAgent:
             self.channel.to_host.put(data)
 
     def die(self, exit_code: int) -> None:
-        self.channel.exit_code = exit_code
+        with self._lock:
+            # A process ends once: what killed it is not made good by its own thread's noticing.
+            if self.channel.exit_code is None:
+                self.channel.exit_code = exit_code
         self.channel.to_host.end()
         self.channel.to_agent.end()
 
