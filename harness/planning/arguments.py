@@ -46,8 +46,6 @@ from harness.planning.planned import Answer, ExpectedField, NotApplicable, Sizes
 #: Milliseconds for a look at something, beside what it waits.
 _LOOK_MS = 10_000
 _MEMORY = {"nonpaged": "NORMAL", "paged": "PAGED", "readonly": "READONLY"}
-#: KSHS_NO_SLOT.
-_NO_SLOT = 0xFFFFFFFF
 
 
 class ArgumentPlanner(PlanBuilder):
@@ -194,11 +192,11 @@ class ArgumentPlanner(PlanBuilder):
                 if thing.lent_for_the_call and thing.name is None and not thing.in_flight:
                     self._add_look(thing)
 
-    @staticmethod
-    def argument_members(handed: Handed, taken: Taken) -> tuple[dict[str, int], tuple[str, ...]]:
+    def argument_members(self, handed: Handed, taken: Taken) -> tuple[dict[str, int], tuple[str, ...]]:
         """Members of a REQUEST step, and the flags that it needs."""
         members: dict[str, int] = {}
         flags: list[str] = []
+        nothing = self.encoder.constant("NO_SLOT")
         for names, things, flag in (
             (("slot2", "slot3"), handed.made, "STEP_ARGUMENTS"),
             (("value", "value2"), taken, "STEP_TAKE"),
@@ -206,7 +204,7 @@ class ArgumentPlanner(PlanBuilder):
             if any(things):
                 flags.append(flag)
                 for name, thing in zip(names, things, strict=True):
-                    members[name] = thing.number if thing is not None else _NO_SLOT
+                    members[name] = thing.number if thing is not None else nothing
         return members, tuple(flags)
 
     # ---- the scenario's own steps -----------------------------------------------------------------

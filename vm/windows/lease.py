@@ -36,6 +36,7 @@ from vm.windows.devices import parse as parse_device
 from vm.windows.machine import Hardware, Machine
 from vm.windows.profile import Way
 from vm.windows.sealed import WindowsImage
+from vm.windows.turn_off import shut_down
 
 FORMAT = 2
 """Raised when the layout of a template's directory changes."""
@@ -320,10 +321,8 @@ def _shell(hv: Hypervisor, image: WindowsImage, machine: Machine, *, booting: bo
 
 
 def _shut_down(hv: Hypervisor, shell: Shell, machine: Machine) -> None:
-    with contextlib.suppress(VmError):  # the answer may not come back any more
-        shell.run(shell.family.shut_down, timeout=30)
     seconds = _SHUT_DOWN_SECONDS[hv.accelerator.kind]
-    if not machine.domain.events.wait(lambda events: events.stopped, seconds):
+    if not shut_down(shell, machine, seconds):
         raise VmError(f"does not shut down within {seconds:.0f} s", machine.domain.name)
 
 

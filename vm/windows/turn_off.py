@@ -8,6 +8,8 @@ without the Run key that goes on with provisioning, and then says nothing for as
 
 from __future__ import annotations
 
+import contextlib
+
 from vm.errors import VmError
 from vm.shell import Shell
 from vm.ssh import Endpoint, connect
@@ -16,6 +18,13 @@ from vm.windows.sealed import family_of
 
 _REACH_SECONDS = 10.0
 _COMMAND_SECONDS = 30.0
+
+
+def shut_down(shell: Shell, machine: Machine, seconds: float) -> bool:
+    """Tells a guest to shut itself down; whether it did within `seconds`."""
+    with contextlib.suppress(VmError):  # the answer may not come back any more; the machine's end tells
+        shell.run(shell.family.shut_down, timeout=_COMMAND_SECONDS)
+    return machine.domain.events.wait(lambda events: events.stopped, seconds)
 
 
 def turn_off(machine: Machine, endpoint: Endpoint, seconds: float) -> bool:
@@ -27,10 +36,8 @@ def turn_off(machine: Machine, endpoint: Endpoint, seconds: float) -> bool:
     except VmError:
         return False
     try:
-        family = family_of(transport)
-        Shell(transport, family, "the guest").run(family.shut_down, timeout=_COMMAND_SECONDS)
+        return shut_down(Shell(transport, family_of(transport), "the guest"), machine, seconds)
     except VmError:
-        pass  # the answer may not come back any more; the machine's end tells
+        return False
     finally:
         transport.close()
-    return machine.domain.events.wait(lambda events: events.stopped, seconds)

@@ -35,7 +35,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(turn_off, "connect", lambda *_, **__: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(turn_off, "family_of", lambda _: Wine())
-    monkeypatch.setattr(turn_off, "Shell", lambda *_: SimpleNamespace(run=run))
+    monkeypatch.setattr(turn_off, "Shell", lambda _, family, __: SimpleNamespace(run=run, family=family))
     return commands
 
 
