@@ -7,6 +7,7 @@
  */
 #include "ksclient.h"
 #include <ks.h>
+#include "kshs_varied.h"
 
 /* ---- what is well-formed ----------------------------------------------------------------- */
 
@@ -63,30 +64,17 @@ static NTSTATUS check_arguments(const kshs_step *step)
     return STATUS_SUCCESS;
 }
 
-/* Whether the last repeat still fits into the greatest buffer. */
-static BOOLEAN fits(uint32_t length, uint32_t stride, uint32_t repeat)
-{
-    return !stride || length + (uint64_t)stride * (repeat - 1) <= KSHS_BUFFER_SIZE;
-}
-
-/* What changes from repeat to repeat does so in ordinary buffers, and not while somebody may look at them late. */
 static NTSTATUS check_varied(const kshs_step *step)
 {
     BOOLEAN flips = (step->flags & KSHS_STEP_FLIP) != 0;
-    uint32_t repeat = step->repeat ? step->repeat : 1;
 
-    if (step->flags & KSHS_STEP_TAKE)       /* `value` and `value2` are what is taken */
-        return flips ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
-    if (!flips && !step->value && !step->value2)
+    if (!kshs_is_varied(step))
         return STATUS_SUCCESS;
-    if ((step->flags & KSHS_STEP_ASYNC) || (step->control & 3) != METHOD_NEITHER ||
-        step->in_kind != KSHS_BUFFER_NORMAL || step->out_kind != KSHS_BUFFER_NORMAL)
+    if (!kshs_may_vary(step) || (flips && (step->flags & KSHS_STEP_TAKE)))
         return STATUS_INVALID_PARAMETER;
     if (flips)
-        return step->value2 || (uint64_t)step->value + repeat > (uint64_t)step->data_length * 8
-                   ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
-    return fits(step->in_length, step->value, repeat) && fits(step->out_length, step->value2, repeat)
-               ? STATUS_SUCCESS : STATUS_INVALID_BUFFER_SIZE;
+        return kshs_flips_fit(step) ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
+    return kshs_strides_fit(step) ? STATUS_SUCCESS : STATUS_INVALID_BUFFER_SIZE;
 }
 
 static NTSTATUS check_request(const kshs_step *step)

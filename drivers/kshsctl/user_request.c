@@ -4,8 +4,8 @@
  * CANCEL, and the life of a request between them.
  */
 #include "user_request.h"
+#include "kshs_varied.h"
 
-#define CONTROL_NEITHER 3u          /* METHOD_NEITHER, the low two bits of a control code */
 #define START_GRACE_MS 50           /* ASYNC: so long STARTED waits for the call to return */
 
 request_table requests;
@@ -145,26 +145,13 @@ static const wchar_t *wine_cannot(const kshs_step *step)
     return NULL;
 }
 
-/* Whether the last repeat still fits into the greatest buffer. */
-static bool fits(uint32_t length, uint32_t stride, uint32_t repeat)
-{
-    return !stride || length + (uint64_t)stride * (repeat - 1) <= KSHS_BUFFER_SIZE;
-}
-
-/* What changes from repeat to repeat does so in ordinary buffers, and not in flight. */
 static bool varied_possible(const kshs_step *step)
 {
-    bool flips = (step->flags & KSHS_STEP_FLIP) != 0;
-    uint32_t repeat = step->repeat ? step->repeat : 1;
-
-    if (!flips && !step->value && !step->value2)
+    if (!kshs_is_varied(step))
         return true;
-    if (step->flags & KSHS_STEP_ASYNC || (step->control & 3) != CONTROL_NEITHER ||
-        step->in_kind != KSHS_BUFFER_NORMAL || step->out_kind != KSHS_BUFFER_NORMAL)
+    if (!kshs_may_vary(step))
         return false;
-    if (flips)
-        return !step->value2 && (uint64_t)step->value + repeat <= (uint64_t)step->data_length * 8;
-    return fits(step->in_length, step->value, repeat) && fits(step->out_length, step->value2, repeat);
+    return step->flags & KSHS_STEP_FLIP ? kshs_flips_fit(step) : kshs_strides_fit(step);
 }
 
 /* Without ASYNC there is none to be free. */
