@@ -13,7 +13,7 @@
 #ifndef KSHS_ABI_H
 #define KSHS_ABI_H
 
-#define KSHS_ABI_VERSION 5
+#define KSHS_ABI_VERSION 6
 
 /* ---- limits ------------------------------------------------------------ */
 #define KSHS_MAX_PAYLOAD 131072     /* bytes after a frame header */
@@ -281,6 +281,11 @@ typedef struct kshs_made {
 #define KSHS_CLIENT_DEVICE_TYPE 0x8000
 #define IOCTL_KSHS_STEP 0x80002000      /* in: kshs_step + data; out: kshs_record + data */
 #define IOCTL_KSHS_VERSION 0x80002004   /* out: kshs_client_version */
+#define IOCTL_KSHS_BLOCK 0x80002008     /* in: NT name of a section (UTF-16LE, no NUL), which the client maps: the block
+                                           of this open, once.  Fails with c00000bb where a stop of the kernel would
+                                           take what the block says with it (KSHS_BLOCK_BYTES) */
+#define IOCTL_KSHS_BATCH 0x8000200C     /* in: kshs_batch, its kshs_batch_entry, the steps; out: kshs_record of op BATCH
+                                           whose `repeats` says how many steps have ended */
 
 typedef struct kshs_client_version {
     uint32_t abi_version;
@@ -290,8 +295,37 @@ typedef struct kshs_client_version {
     uint32_t major;
     uint32_t minor;
     uint32_t is_wine;
-    uint32_t reserved;
+    uint32_t batches;               /* 1: IOCTL_KSHS_BLOCK and IOCTL_KSHS_BATCH are taken */
 } kshs_client_version;
+
+/* ---- steps that travel together: the agent and the client alone ------------- */
+/* The steps are carried out one after the other, as IOCTL_KSHS_STEP would each of them.  Before one begins and when it
+ * has ended the block says so, and holds the records of those that have ended.  A step that is HUNG is the last one. */
+#define KSHS_OP_BATCH 25
+#define KSHS_BATCH_STEPS 64         /* of one batch, at most */
+#define KSHS_BATCH_BYTES 131072     /* of one IOCTL_KSHS_BATCH, at most */
+#define KSHS_BLOCK_BYTES 262144     /* of the block */
+#define KSHS_BATCH_MUST_EXIST 1     /* OPEN_DEVICE by a path from a list: when nothing has it (c0000034) the batch is over
+                                       before this step, which has then begun and not ended */
+
+typedef struct kshs_marks {         /* the block's first bytes; the agent zeroes them before it sends a batch */
+    uint32_t begun;                 /* steps of the present batch that have begun */
+    uint32_t ended;                 /* and ended: their records are in the block */
+} kshs_marks;
+
+typedef struct kshs_batch_entry {
+    uint32_t step_offset;           /* of a kshs_step and its data, from the begin of kshs_batch; a multiple of 8 */
+    uint32_t step_bytes;
+    uint32_t answer_offset;         /* of its kshs_record and data in the block; a multiple of 8 */
+    uint32_t answer_bytes;
+    uint32_t flags;                 /* KSHS_BATCH_* */
+    uint32_t reserved;              /* 0 */
+} kshs_batch_entry;
+
+typedef struct kshs_batch {
+    uint32_t size;                  /* of all */
+    uint32_t count;                 /* of entries, which follow */
+} kshs_batch;
 
 /* ---- refks make-pin control (Wine only), METHOD_BUFFERED on a filter handle -- */
 #define IOCTL_KSHS_MAKE_PIN 0x2F3FE0    /* in: the native pin name's bytes; the file object becomes that pin */

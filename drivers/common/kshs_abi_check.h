@@ -17,7 +17,7 @@
 #define KSHS_ASSERT_OFFSET(type, member, offset) \
     _Static_assert(offsetof(type, member) == (offset), #type "." #member)
 
-KSHS_ASSERT(KSHS_ABI_VERSION == 5);
+KSHS_ASSERT(KSHS_ABI_VERSION == 6);
 
 KSHS_ASSERT(sizeof(kshs_frame) == 16);
 KSHS_ASSERT(sizeof(kshs_hello) == 16);
@@ -39,6 +39,9 @@ KSHS_ASSERT_OFFSET(kshs_record, data_length, 84);
 KSHS_ASSERT_OFFSET(kshs_record, out_pointer, 96);
 
 KSHS_ASSERT(sizeof(kshs_client_version) == 32);
+KSHS_ASSERT(sizeof(kshs_marks) == 8);
+KSHS_ASSERT(sizeof(kshs_batch_entry) == 24);
+KSHS_ASSERT(sizeof(kshs_batch) == 8);
 KSHS_ASSERT(sizeof(kshs_behaviour) == 32);
 KSHS_ASSERT(sizeof(kshs_handshake) == 32);
 KSHS_ASSERT(sizeof(kshs_seen) == 104);
@@ -62,11 +65,16 @@ KSHS_ASSERT(sizeof(kshs_pool_use) == 16);
 KSHS_ASSERT(sizeof(kshs_step) + KSHS_MAX_DATA <= KSHS_MAX_PAYLOAD);
 KSHS_ASSERT(sizeof(kshs_record) + KSHS_MAX_DATA <= KSHS_MAX_PAYLOAD);
 KSHS_ASSERT(KSHS_BUFFER_SIZE <= KSHS_MAX_DATA);
+/* A batch and its block have room for the largest step and the largest record. */
+KSHS_ASSERT(sizeof(kshs_batch) + sizeof(kshs_batch_entry) + sizeof(kshs_step) + KSHS_MAX_DATA <= KSHS_BATCH_BYTES);
+KSHS_ASSERT(sizeof(kshs_marks) + sizeof(kshs_record) + KSHS_MAX_DATA <= KSHS_BLOCK_BYTES);
 KSHS_ASSERT(KSHS_KEEP_BYTES <= KSHS_BUFFER_SIZE);
 
 #ifdef CTL_CODE
 KSHS_ASSERT(IOCTL_KSHS_STEP == CTL_CODE(KSHS_CLIENT_DEVICE_TYPE, 0x800, METHOD_BUFFERED, FILE_ANY_ACCESS));
 KSHS_ASSERT(IOCTL_KSHS_VERSION == CTL_CODE(KSHS_CLIENT_DEVICE_TYPE, 0x801, METHOD_BUFFERED, FILE_ANY_ACCESS));
+KSHS_ASSERT(IOCTL_KSHS_BLOCK == CTL_CODE(KSHS_CLIENT_DEVICE_TYPE, 0x802, METHOD_BUFFERED, FILE_ANY_ACCESS));
+KSHS_ASSERT(IOCTL_KSHS_BATCH == CTL_CODE(KSHS_CLIENT_DEVICE_TYPE, 0x803, METHOD_BUFFERED, FILE_ANY_ACCESS));
 KSHS_ASSERT(IOCTL_KSHS_MAKE_PIN == CTL_CODE(0x2F, 0xFF8, METHOD_BUFFERED, FILE_ANY_ACCESS));
 KSHS_ASSERT(IOCTL_KSHS_HELD == CTL_CODE(0x2F, 0xFF9, METHOD_BUFFERED, FILE_ANY_ACCESS));
 #endif

@@ -32,8 +32,10 @@ void ksc_context_reference(ksc_context *context)
 
 void ksc_context_release(ksc_context *context)
 {
-    if (!InterlockedDecrement(&context->references))
-        ExFreePoolWithTag(context, KSC_TAG);
+    if (InterlockedDecrement(&context->references))
+        return;
+    ksc_block_end(context);
+    ExFreePoolWithTag(context, KSC_TAG);
 }
 
 /* ---- objects -------------------------------------------------------------------- */
@@ -63,8 +65,10 @@ NTSTATUS ksc_object_release(ksc_object *object)
 
     if (InterlockedDecrement(&object->references))
         return STATUS_PENDING;
-    if (object->handle)
+    if (object->handle) {
         status = ZwClose(object->handle);
+        ksc_closed();
+    }
     if (object->file)
         ObDereferenceObject(object->file);
     for (i = 0; i < 2; i++)

@@ -79,6 +79,17 @@ queued_frame *queue_take(void (*idle)(void))
     return frame;
 }
 
+const queued_frame *queue_peek(unsigned position)
+{
+    const queued_frame *frame = NULL;
+
+    EnterCriticalSection(&queue.lock);
+    if (position < queue.count && !queue.abandoned)
+        frame = queue.frames[(queue.first + position) % QUEUE_MAX_FRAMES];
+    LeaveCriticalSection(&queue.lock);
+    return frame;
+}
+
 void queue_close(void)
 {
     EnterCriticalSection(&queue.lock);

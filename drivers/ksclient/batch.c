@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * batch.c - IOCTL_KSHS_BATCH: steps carried out one after the other.
+ *
+ * A thread of ours runs them in their order, each as a call of its own that has
+ * no IRP: its answer goes to the block.  The time of a step is watched as ever.
+ * When it is over the step is answered as HUNG by the thread that watches, which
+ * then answers the control, too; the batch's own thread may be inside a driver
+ * for good, and does nothing more if it ever comes back.
+ */
+#include "ksclient.h"
+
+struct ksc_batch {
+    volatile LONG references;       /* of its thread and of each call that is under way */
+    volatile LONG ended;            /* steps that have an answer */
+    volatile LONG over;             /* 1: no further step begins */
+    ksc_call *whole;                /* the control; counted */
+    uint8_t *block;                 /* the context's, which `whole` keeps */
+    KEVENT answered;
+};
+
+static const kshs_batch_entry *entry_of(const ksc_batch *batch, uint32_t number)
+{
+    return (const kshs_batch_entry *)(batch->whole->data + sizeof(kshs_batch)) + number;
+}
+
+static volatile LONG *mark(const ksc_batch *batch, size_t offset)
+{
+    return (volatile LONG *)(batch->block + offset);
+}
+
+void ksc_batch_release(ksc_batch *batch)
+{
+    if (InterlockedDecrement(&batch->references))
+        return;
+    ksc_call_release(batch->whole);
+    ExFreePoolWithTag(batch, KSC_TAG);
+}
+
+/* ---- what is well-formed ------------------------------------------------------------------ */
+
+static BOOLEAN is_within(uint32_t offset, uint32_t bytes, uint32_t from, uint32_t end)
+{
+    return offset % 8 == 0 && offset >= from && offset <= end && bytes <= end - offset;
+}
+
+/* The step of an entry that lies where it may, and whose answer does. */
+static NTSTATUS check_entry(const uint8_t *input, uint32_t size, uint32_t steps_from, const kshs_batch_entry *entry)
+{
+    const kshs_step *step;
+
+    if (!is_within(entry->step_offset, entry->step_bytes, steps_from, size) || entry->step_bytes < sizeof *step)
+        return STATUS_INVALID_BUFFER_SIZE;
+    step = (const kshs_step *)(input + entry->step_offset);
+    if (!is_within(entry->answer_offset, entry->answer_bytes, sizeof(kshs_marks), KSHS_BLOCK_BYTES) ||
+        entry->answer_bytes < sizeof(kshs_record))
+        return STATUS_BUFFER_TOO_SMALL;
+    if ((entry->flags & ~KSHS_BATCH_MUST_EXIST) || entry->reserved)
+        return STATUS_INVALID_PARAMETER;
+    /* One that makes no sense is refused in its turn, and takes no more than a record. */
+    if (NT_SUCCESS(ksc_step_check(step, entry->step_bytes - (uint32_t)sizeof *step)) &&
+        entry->answer_bytes - sizeof(kshs_record) < ksc_step_answer_bytes(step))
+        return STATUS_BUFFER_TOO_SMALL;
+    return STATUS_SUCCESS;
+}
+
+/* Where the answers lie one behind the other, no step can reach another's. */
+static NTSTATUS check_batch(const uint8_t *input, uint32_t bytes)
+{
+    const kshs_batch *head = (const kshs_batch *)input;
+    const kshs_batch_entry *entry = (const kshs_batch_entry *)(head + 1);
+    uint32_t steps_from, answers_from = sizeof(kshs_marks), i;
+
+    if (bytes < sizeof *head || bytes > KSHS_BATCH_BYTES || head->size != bytes)
+        return STATUS_INVALID_BUFFER_SIZE;
+    if (!head->count || head->count > KSHS_BATCH_STEPS)
+        return STATUS_INVALID_PARAMETER;
+    steps_from = (uint32_t)sizeof *head + head->count * (uint32_t)sizeof *entry;
+    if (steps_from > bytes)
+        return STATUS_INVALID_BUFFER_SIZE;
+    for (i = 0; i < head->count; i++, entry++) {
+        NTSTATUS status = check_entry(input, bytes, steps_from, entry);
+
+        if (!NT_SUCCESS(status))
+            return status;
+        if (entry->answer_offset < answers_from)
+            return STATUS_INVALID_PARAMETER;
+        answers_from = entry->answer_offset + entry->answer_bytes;
+    }
+    return STATUS_SUCCESS;
+}
+
+/* ---- answers ------------------------------------------------------------------------------ */
+
+static void finish(ksc_batch *batch)
+{
+    kshs_record record;
+
+    ksc_record_init(&record, KSHS_OP_BATCH);
+    record.repeats = (uint32_t)batch->ended;
+    ksc_call_answer(batch->whole, &record, NULL);
+}
+
+/* For the one who has the right to answer the step of this number; the step before it has been answered. */
+static void put_answer(ksc_batch *batch, uint32_t number, const kshs_record *record, const void *data)
+{
+    const kshs_batch_entry *entry = entry_of(batch, number);
+    uint8_t *answer = batch->block + entry->answer_offset;
+
+    RtlCopyMemory(answer, record, sizeof *record);
+    if (record->data_length)        /* there is room: check_entry */
+        RtlCopyMemory(answer + sizeof *record, data, record->data_length);
+    if (record->outcome == KSHS_OUTCOME_HUNG)
+        InterlockedExchange(&batch->over, 1);
+    InterlockedExchange(mark(batch, offsetof(kshs_marks, ended)), (LONG)number + 1);
+    InterlockedExchange(&batch->ended, (LONG)number + 1);
+}
+
+/* A path that its asker took from a list which has changed meanwhile. */
+static BOOLEAN is_stale(const ksc_batch *batch, uint32_t number, const kshs_record *record)
+{
+    return (entry_of(batch, number)->flags & KSHS_BATCH_MUST_EXIST) && record->outcome == KSHS_OUTCOME_DONE &&
+           record->returned == KSHS_STATUS_U32(STATUS_OBJECT_NAME_NOT_FOUND);
+}
+
+void ksc_batch_answer(ksc_call *call, const kshs_record *record, const void *data)
+{
+    ksc_batch *batch = call->batch;
+
+    if (is_stale(batch, call->number, record)) {
+        InterlockedExchange(&batch->over, 1);
+    } else {
+        put_answer(batch, call->number, record, data);
+        if (batch->over)
+            finish(batch);
+    }
+    KeSetEvent(&batch->answered, IO_NO_INCREMENT, FALSE);
+}
+
+static void put_plain(ksc_batch *batch, uint32_t number, uint32_t op, uint32_t outcome, NTSTATUS detail)
+{
+    kshs_record record;
+
+    ksc_record_init(&record, op);
+    record.outcome = outcome;
+    record.detail = KSHS_STATUS_U32(detail);
+    put_answer(batch, number, &record, NULL);
+}
+
+/* ---- the steps ---------------------------------------------------------------------------- */
+
+/* Gives the call's reference away.  An ASYNC request is answered long before its thread is free again. */
+static void start(ksc_call *call)
+{
+    call->job.run = ksc_step_run;
+    ksc_call_time(call);
+    if (call->step.op == KSHS_OP_WAIT) {
+        ksc_wait_step(call);
+        ksc_call_release(call);
+    } else if (!(call->step.flags & KSHS_STEP_ASYNC)) {
+        ksc_step_run(&call->job);
+    } else if (!NT_SUCCESS(ksc_threads_run(&call->job))) {
+        ksc_call_refuse(call, STATUS_INSUFFICIENT_RESOURCES);
+        ksc_call_release(call);
+    }
+}
+
+static void carry_out_one(ksc_batch *batch, uint32_t number)
+{
+    const kshs_batch_entry *entry = entry_of(batch, number);
+    const kshs_step *step = (const kshs_step *)(batch->whole->data + entry->step_offset);
+    NTSTATUS status = ksc_step_check(step, entry->step_bytes - (uint32_t)sizeof *step);
+    ksc_call *call;
+
+    if (NT_SUCCESS(status) && step->op == KSHS_OP_SHARE)
+        status = STATUS_INVALID_PARAMETER;          /* this is nobody's process to have a handle in */
+    if (!NT_SUCCESS(status)) {
+        put_plain(batch, number, step->op, KSHS_OUTCOME_REFUSED, status);
+        return;
+    }
+    if (step->op == KSHS_OP_NOP) {
+        put_plain(batch, number, step->op, KSHS_OUTCOME_DONE, STATUS_SUCCESS);
+        return;
+    }
+    call = ksc_call_create(batch->whole->context, NULL, step, step + 1);
+    if (!call) {
+        put_plain(batch, number, step->op, KSHS_OUTCOME_REFUSED, STATUS_INSUFFICIENT_RESOURCES);
+        return;
+    }
+    InterlockedIncrement(&batch->references);
+    call->batch = batch;
+    call->number = number;
+    KeClearEvent(&batch->answered);
+    if (step->op != KSHS_OP_CLOSE && step->op != KSHS_OP_OPEN_DEVICE && step->op != KSHS_OP_OPEN_PIN)
+        ksc_closes_await(call->context);        /* those go through the queue themselves */
+    start(call);
+    /* Somebody's answer to the step before may have set the event just now. */
+    while ((uint32_t)batch->ended <= number && !batch->over)
+        KeWaitForSingleObject(&batch->answered, Executive, KernelMode, FALSE, NULL);
+}
+
+static void carry_out(ksc_job *job)
+{
+    ksc_call *whole = CONTAINING_RECORD(job, ksc_call, job);
+    const kshs_batch *head = (const kshs_batch *)whole->data;
+    ksc_batch *batch = kshs_zalloc(sizeof *batch, KSC_TAG);
+    uint32_t i;
+
+    if (!batch) {
+        ksc_call_refuse(whole, STATUS_INSUFFICIENT_RESOURCES);
+        ksc_call_release(whole);
+        return;
+    }
+    batch->references = 1;
+    batch->whole = whole;
+    batch->block = whole->context->block;
+    KeInitializeEvent(&batch->answered, SynchronizationEvent, FALSE);
+    for (i = 0; i < head->count && !batch->over && !whole->answered && !whole->context->released; i++) {
+        InterlockedExchange(mark(batch, offsetof(kshs_marks, begun)), (LONG)i + 1);
+        carry_out_one(batch, i);
+    }
+    finish(batch);
+    ksc_batch_release(batch);
+}
+
+NTSTATUS ksc_batch_start(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack)
+{
+    ULONG in_bytes = stack->Parameters.DeviceIoControl.InputBufferLength;
+    kshs_step step;
+    ksc_call *whole;
+    NTSTATUS status;
+
+    if (stack->Parameters.DeviceIoControl.OutputBufferLength < sizeof(kshs_record))
+        return kshs_complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
+    if (!context->block)
+        return kshs_complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+    status = check_batch(irp->AssociatedIrp.SystemBuffer, in_bytes);
+    if (!NT_SUCCESS(status))
+        return kshs_complete(irp, status, 0);
+    RtlZeroMemory(&step, sizeof step);
+    step.op = KSHS_OP_BATCH;
+    step.data_length = in_bytes;
+    whole = ksc_call_create(context, irp, &step, irp->AssociatedIrp.SystemBuffer);
+    if (!whole)
+        return kshs_complete(irp, STATUS_INSUFFICIENT_RESOURCES, 0);
+    whole->job.run = carry_out;
+    if (!ksc_call_pend(whole)) {
+        ksc_call_release(whole);
+    } else if (!NT_SUCCESS(ksc_threads_run(&whole->job))) {
+        ksc_call_refuse(whole, STATUS_INSUFFICIENT_RESOURCES);
+        ksc_call_release(whole);
+    }
+    return STATUS_PENDING;
+}
