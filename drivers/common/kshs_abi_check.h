@@ -39,9 +39,9 @@ KSHS_ASSERT_OFFSET(kshs_record, data_length, 84);
 KSHS_ASSERT_OFFSET(kshs_record, out_pointer, 96);
 
 KSHS_ASSERT(sizeof(kshs_client_version) == 32);
-KSHS_ASSERT(sizeof(kshs_marks) == 8);
+KSHS_ASSERT(sizeof(kshs_marks) == 16);
 KSHS_ASSERT(sizeof(kshs_batch_entry) == 24);
-KSHS_ASSERT(sizeof(kshs_batch) == 8);
+KSHS_ASSERT(sizeof(kshs_batch) == 16);
 KSHS_ASSERT(sizeof(kshs_behaviour) == 32);
 KSHS_ASSERT(sizeof(kshs_handshake) == 32);
 KSHS_ASSERT(sizeof(kshs_seen) == 104);
@@ -67,7 +67,9 @@ KSHS_ASSERT(sizeof(kshs_record) + KSHS_MAX_DATA <= KSHS_MAX_PAYLOAD);
 KSHS_ASSERT(KSHS_BUFFER_SIZE <= KSHS_MAX_DATA);
 /* A batch and its block have room for the largest step and the largest record. */
 KSHS_ASSERT(sizeof(kshs_batch) + sizeof(kshs_batch_entry) + sizeof(kshs_step) + KSHS_MAX_DATA <= KSHS_BATCH_BYTES);
-KSHS_ASSERT(sizeof(kshs_marks) + sizeof(kshs_record) + KSHS_MAX_DATA <= KSHS_BLOCK_BYTES);
+KSHS_ASSERT(sizeof(kshs_marks) <= KSHS_BLOCK_QUESTION);
+KSHS_ASSERT(KSHS_BLOCK_QUESTION + KSHS_BATCH_BYTES <= KSHS_BLOCK_ANSWERS);
+KSHS_ASSERT(KSHS_BLOCK_ANSWERS + sizeof(kshs_record) + KSHS_MAX_DATA <= KSHS_BLOCK_BYTES);
 KSHS_ASSERT(KSHS_KEEP_BYTES <= KSHS_BUFFER_SIZE);
 
 #ifdef CTL_CODE

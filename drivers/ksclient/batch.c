@@ -2,31 +2,37 @@
  *
  * batch.c - IOCTL_KSHS_BATCH: steps carried out one after the other.
  *
- * A thread of ours runs them in their order, each as a call of its own that has
+ * As long as the control is under way a thread of ours waits for the bell, and
+ * runs the steps of the block in their order, each as a call of its own that has
  * no IRP: its answer goes to the block.  The time of a step is watched as ever.
  * When it is over the step is answered as HUNG by the thread that watches, which
  * then answers the control, too; the batch's own thread may be inside a driver
  * for good, and does nothing more if it ever comes back.
+ *
+ * The opener can write to the block at any time: what is read there is copied
+ * first, and then checked.
  */
 #include "ksclient.h"
 
 struct ksc_batch {
     volatile LONG references;       /* of its thread and of each call that is under way */
-    volatile LONG ended;            /* steps that have an answer */
-    volatile LONG over;             /* 1: no further step begins */
+    volatile LONG ended;            /* steps of the present batch that have an answer */
+    volatile LONG over;             /* 1: no further one begins */
+    volatile LONG hung;             /* 1: nor any of another batch: the thread may be inside a driver */
     ksc_call *whole;                /* the control; counted */
-    uint8_t *block;                 /* the context's, which `whole` keeps */
+    const ksc_shared *shared;       /* the context's, which `whole` keeps */
     KEVENT answered;
+    DECLSPEC_ALIGN(8) uint8_t question[KSHS_BATCH_BYTES];      /* a copy */
 };
 
 static const kshs_batch_entry *entry_of(const ksc_batch *batch, uint32_t number)
 {
-    return (const kshs_batch_entry *)(batch->whole->data + sizeof(kshs_batch)) + number;
+    return (const kshs_batch_entry *)(batch->question + sizeof(kshs_batch)) + number;
 }
 
 static volatile LONG *mark(const ksc_batch *batch, size_t offset)
 {
-    return (volatile LONG *)(batch->block + offset);
+    return (volatile LONG *)(batch->shared->block + offset);
 }
 
 void ksc_batch_release(ksc_batch *batch)
@@ -52,7 +58,7 @@ static NTSTATUS check_entry(const uint8_t *input, uint32_t size, uint32_t steps_
     if (!is_within(entry->step_offset, entry->step_bytes, steps_from, size) || entry->step_bytes < sizeof *step)
         return STATUS_INVALID_BUFFER_SIZE;
     step = (const kshs_step *)(input + entry->step_offset);
-    if (!is_within(entry->answer_offset, entry->answer_bytes, sizeof(kshs_marks), KSHS_BLOCK_BYTES) ||
+    if (!is_within(entry->answer_offset, entry->answer_bytes, KSHS_BLOCK_ANSWERS, KSHS_BLOCK_BYTES) ||
         entry->answer_bytes < sizeof(kshs_record))
         return STATUS_BUFFER_TOO_SMALL;
     if ((entry->flags & ~KSHS_BATCH_MUST_EXIST) || entry->reserved)
@@ -64,22 +70,37 @@ static NTSTATUS check_entry(const uint8_t *input, uint32_t size, uint32_t steps_
     return STATUS_SUCCESS;
 }
 
-/* Where the answers lie one behind the other, no step can reach another's. */
-static NTSTATUS check_batch(const uint8_t *input, uint32_t bytes)
+/* The batch as it is in the block now; the size is read once. */
+static NTSTATUS copy_question(ksc_batch *batch)
 {
+    const uint8_t *place = batch->shared->block + KSHS_BLOCK_QUESTION;
+    kshs_batch *head = (kshs_batch *)batch->question;
+    uint32_t size;
+
+    RtlCopyMemory(head, place, sizeof *head);
+    size = head->size;
+    if (size < sizeof *head || size > KSHS_BATCH_BYTES)
+        return STATUS_INVALID_BUFFER_SIZE;
+    RtlCopyMemory(head, place, size);
+    head->size = size;
+    return STATUS_SUCCESS;
+}
+
+/* Where the answers lie one behind the other, no step can reach another's. */
+static NTSTATUS check_batch(const ksc_batch *batch)
+{
+    const uint8_t *input = batch->question;
     const kshs_batch *head = (const kshs_batch *)input;
     const kshs_batch_entry *entry = (const kshs_batch_entry *)(head + 1);
-    uint32_t steps_from, answers_from = sizeof(kshs_marks), i;
+    uint32_t steps_from, answers_from = KSHS_BLOCK_ANSWERS, i;
 
-    if (bytes < sizeof *head || bytes > KSHS_BATCH_BYTES || head->size != bytes)
-        return STATUS_INVALID_BUFFER_SIZE;
-    if (!head->count || head->count > KSHS_BATCH_STEPS)
+    if (!head->count || head->count > KSHS_BATCH_STEPS || (head->flags & ~KSHS_BATCH_QUEUE) || head->reserved)
         return STATUS_INVALID_PARAMETER;
     steps_from = (uint32_t)sizeof *head + head->count * (uint32_t)sizeof *entry;
-    if (steps_from > bytes)
+    if (steps_from > head->size)
         return STATUS_INVALID_BUFFER_SIZE;
     for (i = 0; i < head->count; i++, entry++) {
-        NTSTATUS status = check_entry(input, bytes, steps_from, entry);
+        NTSTATUS status = check_entry(input, head->size, steps_from, entry);
 
         if (!NT_SUCCESS(status))
             return status;
@@ -92,12 +113,13 @@ static NTSTATUS check_batch(const uint8_t *input, uint32_t bytes)
 
 /* ---- answers ------------------------------------------------------------------------------ */
 
+/* Answers the control, after which another one may come. */
 static void finish(ksc_batch *batch)
 {
     kshs_record record;
 
     ksc_record_init(&record, KSHS_OP_BATCH);
-    record.repeats = (uint32_t)batch->ended;
+    InterlockedExchange(&batch->whole->context->serving, 0);
     ksc_call_answer(batch->whole, &record, NULL);
 }
 
@@ -105,13 +127,15 @@ static void finish(ksc_batch *batch)
 static void put_answer(ksc_batch *batch, uint32_t number, const kshs_record *record, const void *data)
 {
     const kshs_batch_entry *entry = entry_of(batch, number);
-    uint8_t *answer = batch->block + entry->answer_offset;
+    uint8_t *answer = batch->shared->block + entry->answer_offset;
 
     RtlCopyMemory(answer, record, sizeof *record);
     if (record->data_length)        /* there is room: check_entry */
         RtlCopyMemory(answer + sizeof *record, data, record->data_length);
-    if (record->outcome == KSHS_OUTCOME_HUNG)
+    if (record->outcome == KSHS_OUTCOME_HUNG) {
+        InterlockedExchange(&batch->hung, 1);
         InterlockedExchange(&batch->over, 1);
+    }
     InterlockedExchange(mark(batch, offsetof(kshs_marks, ended)), (LONG)number + 1);
     InterlockedExchange(&batch->ended, (LONG)number + 1);
 }
@@ -131,7 +155,7 @@ void ksc_batch_answer(ksc_call *call, const kshs_record *record, const void *dat
         InterlockedExchange(&batch->over, 1);
     } else {
         put_answer(batch, call->number, record, data);
-        if (batch->over)
+        if (record->outcome == KSHS_OUTCOME_HUNG)
             finish(batch);
     }
     KeSetEvent(&batch->answered, IO_NO_INCREMENT, FALSE);
@@ -168,7 +192,7 @@ static void start(ksc_call *call)
 static void carry_out_one(ksc_batch *batch, uint32_t number)
 {
     const kshs_batch_entry *entry = entry_of(batch, number);
-    const kshs_step *step = (const kshs_step *)(batch->whole->data + entry->step_offset);
+    const kshs_step *step = (const kshs_step *)(batch->question + entry->step_offset);
     NTSTATUS status = ksc_step_check(step, entry->step_bytes - (uint32_t)sizeof *step);
     ksc_call *call;
 
@@ -192,61 +216,88 @@ static void carry_out_one(ksc_batch *batch, uint32_t number)
     call->number = number;
     KeClearEvent(&batch->answered);
     if (step->op != KSHS_OP_CLOSE && step->op != KSHS_OP_OPEN_DEVICE && step->op != KSHS_OP_OPEN_PIN)
-        ksc_closes_await(call->context);        /* those go through the queue themselves */
+        ksc_closes_await(call->context, FALSE); /* those go through the queue themselves */
     start(call);
     /* Somebody's answer to the step before may have set the event just now. */
     while ((uint32_t)batch->ended <= number && !batch->over)
         KeWaitForSingleObject(&batch->answered, Executive, KernelMode, FALSE, NULL);
 }
 
-static void carry_out(ksc_job *job)
+/* TRUE: the opener wants the control back. */
+static BOOLEAN carry_out(ksc_batch *batch)
 {
-    ksc_call *whole = CONTAINING_RECORD(job, ksc_call, job);
-    const kshs_batch *head = (const kshs_batch *)whole->data;
-    ksc_batch *batch = kshs_zalloc(sizeof *batch, KSC_TAG);
+    const kshs_batch *head = (const kshs_batch *)batch->question;
+    ksc_context *context = batch->whole->context;
+    NTSTATUS status = copy_question(batch);
     uint32_t i;
 
+    if (NT_SUCCESS(status) && head->flags == KSHS_BATCH_END)
+        return TRUE;
+    if (NT_SUCCESS(status))
+        status = check_batch(batch);
+    if (!NT_SUCCESS(status)) {
+        InterlockedExchange(mark(batch, offsetof(kshs_marks, refused)), status);
+        return FALSE;
+    }
+    batch->ended = batch->over = 0;
+    if (head->flags & KSHS_BATCH_QUEUE)
+        ksc_closes_await(context, TRUE);
+    for (i = 0; i < head->count && !batch->over && !batch->whole->answered && !context->released; i++) {
+        InterlockedExchange(mark(batch, offsetof(kshs_marks, begun)), (LONG)i + 1);
+        carry_out_one(batch, i);
+    }
+    return FALSE;
+}
+
+static void serve(ksc_job *job)
+{
+    ksc_call *whole = CONTAINING_RECORD(job, ksc_call, job);
+    ksc_batch *batch = kshs_zalloc(sizeof *batch, KSC_TAG);
+
     if (!batch) {
+        InterlockedExchange(&whole->context->serving, 0);
         ksc_call_refuse(whole, STATUS_INSUFFICIENT_RESOURCES);
         ksc_call_release(whole);
         return;
     }
     batch->references = 1;
     batch->whole = whole;
-    batch->block = whole->context->block;
+    batch->shared = whole->context->shared;
     KeInitializeEvent(&batch->answered, SynchronizationEvent, FALSE);
-    for (i = 0; i < head->count && !batch->over && !whole->answered && !whole->context->released; i++) {
-        InterlockedExchange(mark(batch, offsetof(kshs_marks, begun)), (LONG)i + 1);
-        carry_out_one(batch, i);
+    while (NT_SUCCESS(ZwWaitForSingleObject(batch->shared->bell, FALSE, NULL)) && !whole->answered &&
+           !whole->context->released) {
+        if (carry_out(batch) || batch->hung)
+            break;                  /* hung: answered, and perhaps another thread waits for the bell by now */
+        ZwSetEvent(batch->shared->done, NULL);
     }
-    finish(batch);
+    if (!batch->hung)
+        finish(batch);
     ksc_batch_release(batch);
 }
 
 NTSTATUS ksc_batch_start(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack)
 {
-    ULONG in_bytes = stack->Parameters.DeviceIoControl.InputBufferLength;
     kshs_step step;
     ksc_call *whole;
-    NTSTATUS status;
 
     if (stack->Parameters.DeviceIoControl.OutputBufferLength < sizeof(kshs_record))
         return kshs_complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
-    if (!context->block)
+    if (!context->shared)
         return kshs_complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
-    status = check_batch(irp->AssociatedIrp.SystemBuffer, in_bytes);
-    if (!NT_SUCCESS(status))
-        return kshs_complete(irp, status, 0);
+    if (InterlockedExchange(&context->serving, 1))
+        return kshs_complete(irp, STATUS_DEVICE_BUSY, 0);
     RtlZeroMemory(&step, sizeof step);
     step.op = KSHS_OP_BATCH;
-    step.data_length = in_bytes;
-    whole = ksc_call_create(context, irp, &step, irp->AssociatedIrp.SystemBuffer);
-    if (!whole)
+    whole = ksc_call_create(context, irp, &step, NULL);
+    if (!whole) {
+        InterlockedExchange(&context->serving, 0);
         return kshs_complete(irp, STATUS_INSUFFICIENT_RESOURCES, 0);
-    whole->job.run = carry_out;
+    }
+    whole->job.run = serve;
     if (!ksc_call_pend(whole)) {
         ksc_call_release(whole);
     } else if (!NT_SUCCESS(ksc_threads_run(&whole->job))) {
+        InterlockedExchange(&context->serving, 0);
         ksc_call_refuse(whole, STATUS_INSUFFICIENT_RESOURCES);
         ksc_call_release(whole);
     }

@@ -12,6 +12,7 @@
 #include "ksclient.h"
 
 #define MAX_NAME_BYTES 512
+#define SUFFIX_CHARS 5              /* "-bell", "-done" */
 
 /* Function 0x8FF of the client's device type: nobody has it, the client neither. */
 #define UNKNOWN_CONTROL CTL_CODE(KSHS_CLIENT_DEVICE_TYPE, 0x8FF, METHOD_NEITHER, FILE_ANY_ACCESS)
@@ -47,14 +48,14 @@ void ksc_closes_delivered(LONG count)
     }
 }
 
-void ksc_closes_await(const ksc_context *context)
+void ksc_closes_await(const ksc_context *context, BOOLEAN all)
 {
     LONG count = closes;
     IO_STATUS_BLOCK unused;
 
-    if (count == delivered)
+    if (count == delivered && !all)
         return;
-    ZwDeviceIoControlFile(context->self, NULL, NULL, NULL, &unused, UNKNOWN_CONTROL, NULL, 0, NULL, 0);
+    ZwDeviceIoControlFile(context->shared->self, NULL, NULL, NULL, &unused, UNKNOWN_CONTROL, NULL, 0, NULL, 0);
     ksc_closes_delivered(count);
 }
 
@@ -85,6 +86,20 @@ static NTSTATUS map(const void *name, ULONG name_bytes, uint8_t **block)
     return status;
 }
 
+static NTSTATUS open_event(const void *name, ULONG name_bytes, const WCHAR *suffix, HANDLE *event)
+{
+    WCHAR path[MAX_NAME_BYTES / sizeof(WCHAR) + SUFFIX_CHARS];
+    OBJECT_ATTRIBUTES attributes;
+    UNICODE_STRING string;
+
+    RtlCopyMemory(path, name, name_bytes);
+    RtlCopyMemory((uint8_t *)path + name_bytes, suffix, SUFFIX_CHARS * sizeof(WCHAR));
+    string.Buffer = path;
+    string.Length = string.MaximumLength = (USHORT)(name_bytes + SUFFIX_CHARS * sizeof(WCHAR));
+    InitializeObjectAttributes(&attributes, &string, OBJ_KERNEL_HANDLE, NULL, NULL);
+    return ZwOpenEvent(event, EVENT_MODIFY_STATE | SYNCHRONIZE, &attributes);
+}
+
 /* A handle to the client itself, to send through the queue.  On Wine an open does not wait for its create request,
  * so the thread that dispatches may ask for it. */
 static NTSTATUS open_self(HANDLE *self)
@@ -99,56 +114,68 @@ static NTSTATUS open_self(HANDLE *self)
                         FILE_SYNCHRONOUS_IO_NONALERT, NULL, 0);
 }
 
-static NTSTATUS keep(ksc_context *context, uint8_t *block, HANDLE self)
+static void give_back(ksc_shared *shared)
 {
-    NTSTATUS status = STATUS_OBJECT_NAME_COLLISION;
-    KIRQL irql;
+    HANDLE *handles[3] = { &shared->bell, &shared->done, &shared->self };
+    int i;
 
-    KeAcquireSpinLock(&context->lock, &irql);
-    if (!context->block) {
-        context->self = self;
-        context->block = block;
-        status = STATUS_SUCCESS;
-    }
-    KeReleaseSpinLock(&context->lock, irql);
-    return status;
+    for (i = 0; i < 3; i++)
+        if (*handles[i])
+            ZwClose(*handles[i]);
+    if (shared->block)
+        ZwUnmapViewOfSection(ZwCurrentProcess(), shared->block);
+    ExFreePoolWithTag(shared, KSC_TAG);
 }
 
-static NTSTATUS make(ksc_context *context, const void *name, ULONG name_bytes)
+static NTSTATUS make(const void *name, ULONG name_bytes, ksc_shared **made)
 {
-    uint8_t *block;
-    HANDLE self;
-    NTSTATUS status = map(name, name_bytes, &block);
+    ksc_shared *shared = kshs_zalloc(sizeof *shared, KSC_TAG);
+    NTSTATUS status;
 
-    if (!NT_SUCCESS(status))
-        return status;
-    status = open_self(&self);
-    if (NT_SUCCESS(status)) {
-        status = keep(context, block, self);
-        if (NT_SUCCESS(status))
-            return status;
-        ZwClose(self);
-    }
-    ZwUnmapViewOfSection(ZwCurrentProcess(), block);
+    if (!shared)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    status = map(name, name_bytes, &shared->block);
+    if (NT_SUCCESS(status))
+        status = open_event(name, name_bytes, L"-bell", &shared->bell);
+    if (NT_SUCCESS(status))
+        status = open_event(name, name_bytes, L"-done", &shared->done);
+    if (NT_SUCCESS(status))
+        status = open_self(&shared->self);
+    if (NT_SUCCESS(status))
+        *made = shared;
+    else
+        give_back(shared);
     return status;
 }
 
 NTSTATUS ksc_block(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack)
 {
     ULONG name_bytes = stack->Parameters.DeviceIoControl.InputBufferLength;
+    ksc_shared *shared;
+    NTSTATUS status;
 
     if (!ksc_block_possible())
         return kshs_complete(irp, STATUS_NOT_SUPPORTED, 0);
     if (!name_bytes || name_bytes % sizeof(WCHAR) || name_bytes > MAX_NAME_BYTES)
         return kshs_complete(irp, STATUS_OBJECT_NAME_INVALID, 0);
-    return kshs_complete(irp, make(context, irp->AssociatedIrp.SystemBuffer, name_bytes), 0);
+    status = make(irp->AssociatedIrp.SystemBuffer, name_bytes, &shared);
+    if (NT_SUCCESS(status) && InterlockedCompareExchangePointer((PVOID *)&context->shared, shared, NULL)) {
+        give_back(shared);
+        status = STATUS_OBJECT_NAME_COLLISION;
+    }
+    return kshs_complete(irp, status, 0);
+}
+
+/* The context ends: who waits for the bell is to see that. */
+void ksc_block_shut(const ksc_context *context)
+{
+    if (context->shared)
+        ZwSetEvent(context->shared->bell, NULL);
 }
 
 /* With the last reference to the context: no batch of it is under way any more. */
 void ksc_block_end(ksc_context *context)
 {
-    if (!context->block)
-        return;
-    ZwUnmapViewOfSection(ZwCurrentProcess(), context->block);
-    ZwClose(context->self);
+    if (context->shared)
+        give_back(context->shared);
 }

@@ -32,7 +32,8 @@ ksc_call *ksc_call_create(ksc_context *context, PIRP irp, const kshs_step *step,
     call->references = 1;
     call->irp = irp;
     call->step = *step;
-    RtlCopyMemory(call->data, data, step->data_length);
+    if (step->data_length)
+        RtlCopyMemory(call->data, data, step->data_length);
     ksc_record_init(&call->record, step->op);
     ksc_context_reference(context);
     call->context = context;

@@ -336,6 +336,7 @@ void ksc_context_shut(ksc_context *context)
     KeReleaseSpinLock(&context->lock, irql);
     if (before)
         return;
+    ksc_block_shut(context);
     ksc_context_reference(context);
     if (!NT_SUCCESS(ksc_threads_run(&context->teardown)))
         teardown(&context->teardown);               /* no thread to be had: better late than never */

@@ -140,6 +140,13 @@ typedef struct ksc_slot {
     BOOLEAN reserved;               /* an open is under way */
 } ksc_slot;
 
+typedef struct ksc_shared {         /* with the opener */
+    uint8_t *block;                 /* KSHS_BLOCK_BYTES */
+    HANDLE bell;                    /* events of his */
+    HANDLE done;
+    HANDLE self;                    /* the client itself, to send something through Wine's queue */
+} ksc_shared;
+
 struct ksc_context {
     volatile LONG references;
     volatile LONG released;         /* cleanup has begun: nothing new starts */
@@ -147,8 +154,8 @@ struct ksc_context {
     KEVENT changed;                 /* a request has left the list */
     LIST_ENTRY requests;
     ksc_job teardown;
-    uint8_t *block;                 /* KSHS_BLOCK_BYTES that the opener has mapped, too; NULL: none */
-    HANDLE self;                    /* with a block: a handle to the client itself */
+    ksc_shared *shared;             /* NULL: each step comes alone */
+    volatile LONG serving;          /* 1: an IOCTL_KSHS_BATCH is under way */
     ksc_slot slots[KSHS_MAX_SLOTS];
     ksc_request *tokens[KSHS_MAX_TOKENS];   /* each counts for one reference */
     ksc_made *made[KSHS_MAX_MADE];          /* so does each of these */
@@ -321,11 +328,13 @@ void ksc_step_run(ksc_job *job);                        /* of a call, whose refe
 
 BOOLEAN ksc_block_possible(void);
 NTSTATUS ksc_block(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack);   /* completes the IRP */
+void ksc_block_shut(const ksc_context *context);
 void ksc_block_end(ksc_context *context);
 void ksc_closed(void);                                  /* a handle to a driver was closed */
 LONG ksc_closes(void);                                  /* so many were */
 void ksc_closes_delivered(LONG count);                  /* the drivers have seen so many closes */
-void ksc_closes_await(const ksc_context *context);      /* until they have seen all of them; the context has a block */
+/* Until they have seen all of them, or `all` that came before; the context has a block. */
+void ksc_closes_await(const ksc_context *context, BOOLEAN all);
 NTSTATUS ksc_batch_start(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack);     /* as ksc_step */
 void ksc_batch_answer(ksc_call *call, const kshs_record *record, const void *data);     /* of a step of it */
 void ksc_batch_release(ksc_batch *batch);

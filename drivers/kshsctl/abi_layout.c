@@ -52,14 +52,14 @@ static const layout_member client_version_members[] = {
     M(kshs_client_version, minor), M(kshs_client_version, is_wine), M(kshs_client_version, batches),
 };
 static const layout_member marks_members[] = {
-    M(kshs_marks, begun), M(kshs_marks, ended),
+    M(kshs_marks, begun), M(kshs_marks, ended), M(kshs_marks, refused), M(kshs_marks, reserved),
 };
 static const layout_member batch_entry_members[] = {
     M(kshs_batch_entry, step_offset), M(kshs_batch_entry, step_bytes), M(kshs_batch_entry, answer_offset),
     M(kshs_batch_entry, answer_bytes), M(kshs_batch_entry, flags), M(kshs_batch_entry, reserved),
 };
 static const layout_member batch_members[] = {
-    M(kshs_batch, size), M(kshs_batch, count),
+    M(kshs_batch, size), M(kshs_batch, count), M(kshs_batch, flags), M(kshs_batch, reserved),
 };
 static const layout_member behaviour_members[] = {
     M(kshs_behaviour, pin_id), M(kshs_behaviour, kind), M(kshs_behaviour, status), M(kshs_behaviour, delay_ms),

@@ -213,6 +213,8 @@ static void carry_out(step_context *context)
 {
     const kshs_step *step = context->step;
 
+    if (step->side != KSHS_SIDE_KERNEL || step->op == KSHS_OP_DEVICE)
+        kernel_other_side();
     switch (step->op) {
     case KSHS_OP_NOP:
     case KSHS_OP_INFO:

@@ -15,15 +15,11 @@
 #define KERNEL_MOST_LOOK_MS 32      /* and what ends behind it in the same batch is passed on within this time */
 #define KERNEL_WAIT_MARGIN_MS 2000  /* the client keeps the step's timeout itself */
 
-typedef struct batch batch;
-
 typedef struct kernel_client {
     HANDLE handle;
     bool was_open;                  /* once in this session */
-    bool busy;                      /* a control is with the client; still set when another is to be sent: it never
-                                       came back */
-    uint8_t *block;                 /* shared with the client; NULL: there is none, and each step goes alone */
-    batch *batch;                   /* whose steps are taken one after the other, or NULL */
+    bool busy;                      /* a step is with the client; still set when another is to be sent: it never came
+                                       back */
 } kernel_client;
 
 extern kernel_client kernel;
@@ -43,12 +39,15 @@ bool kernel_open_filter(const kshs_step *asked, kshs_step *step, wchar_t *path, 
 
 /* ---- kernel_batch.c --------------------------------------------------------------------- */
 
-/* The block of a fresh handle to the client; NULL where there can be none. */
-uint8_t *batch_connect(HANDLE client);
-/* With the client, and `step` the first of several that are sent together; false: nothing was sent. */
+typedef struct server server;
+
+server *batch_connect(HANDLE handle);   /* what is shared with the client of a fresh handle; NULL: nothing */
+void batch_use(server *s);          /* from now on; what was used before is given up, for the client may write to it */
+void batch_gone(void);              /* the client is: nobody writes to it any more */
+/* With the client, and `step` the first of those that are sent together; false: nothing was sent. */
 bool batch_send(step_context *context);
-/* The step's answer from the batch under way; false: the batch was over before it. */
+/* The step's answer from the batch under way; false: there is none, or it was over before this step. */
 bool batch_take(step_context *context);
-void batch_drop(void);              /* its buffers belong to nobody any more */
+void batch_end(void);               /* the client is left in peace before its handle is closed */
 
 #endif

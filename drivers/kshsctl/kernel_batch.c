@@ -12,6 +12,7 @@
 #include "kernel.h"
 
 #define CONTROL_WAIT_MS 10000       /* for a control that no driver under test has a part in */
+#define GONE_WAIT_MS 500            /* for that of a client which is gone */
 
 typedef struct batch_step {
     const kshs_step *asked;         /* as it came, in the queue: for the building alone */
@@ -23,25 +24,33 @@ typedef struct batch_step {
     wchar_t *path;                  /* OPEN_FILTER: its data, or NULL */
 } batch_step;
 
-struct batch {
-    const step_context *taker;      /* the executor's: another one has been given up together with this */
+typedef struct server {             /* of one handle to the client */
+    uint8_t *block;
+    HANDLE section, bell, done;     /* their names are to live as long as this */
+    HANDLE event;                   /* of the control, which is under way as long as it `serves` */
     IO_STATUS_BLOCK status;
-    HANDLE event;
-    bool returned;                  /* the control has come back, with `result` */
-    NTSTATUS result;
+    kshs_record record;
+    bool serves;
+} server;
+
+typedef struct batch {
+    const step_context *taker;      /* the executor's: another one has been given up together with this */
+    bool over;                      /* no further step of it begins */
+    bool rung;                      /* the client knows of it */
     uint32_t count;
     uint32_t next;                  /* whose turn it is */
-    kshs_record record;             /* of the control; in use as long as it is under way, as is `question` */
     batch_step steps[KSHS_BATCH_STEPS];
-    uint8_t question[KSHS_BATCH_BYTES];
-};
+} batch;
 
-static batch *spare;                /* whose control has come back */
+static server *client;              /* NULL: every step goes alone */
+static batch present;
+static bool under_way;              /* `present` has steps to be taken */
+static bool user_before;            /* a step of another side came since the last batch */
 static bool refused;                /* the client did not take one: never again */
 
 /* ---- the block ---------------------------------------------------------------------------- */
 
-static NTSTATUS announce_block(HANDLE client, const wchar_t *name)
+static NTSTATUS announce(HANDLE handle, const wchar_t *name)
 {
     struct pending {
         IO_STATUS_BLOCK status;
@@ -52,8 +61,8 @@ static NTSTATUS announce_block(HANDLE client, const wchar_t *name)
 
     if (pending && event) {
         wcscpy(pending->name, name);
-        status = NtDeviceIoControlFile(client, event, NULL, NULL, &pending->status, IOCTL_KSHS_BLOCK,
-                                       pending->name, (ULONG)(wcslen(name) * sizeof(wchar_t)), NULL, 0);
+        status = NtDeviceIoControlFile(handle, event, NULL, NULL, &pending->status, IOCTL_KSHS_BLOCK, pending->name,
+                                       (ULONG)(wcslen(name) * sizeof(wchar_t)), NULL, 0);
         if (status == STATUS_PENDING) {
             if (WaitForSingleObject(event, CONTROL_WAIT_MS) != WAIT_OBJECT_0)
                 return STATUS_IO_TIMEOUT;           /* the buffers are the driver's */
@@ -66,43 +75,108 @@ static NTSTATUS announce_block(HANDLE client, const wchar_t *name)
     return status;
 }
 
-uint8_t *batch_connect(HANDLE client)
+/* One of our own: a name that somebody has already is none. */
+static HANDLE make_event(const wchar_t *name, const wchar_t *suffix)
 {
-    wchar_t name[64], native[64];
+    wchar_t path[80];
+    HANDLE event;
+
+    format_text(path, ARRAY_COUNT(path), L"Global\\%ls%ls", name, suffix);
+    event = CreateEventW(NULL, FALSE, FALSE, path);
+    if (event && GetLastError() == ERROR_ALREADY_EXISTS) {
+        CloseHandle(event);
+        event = NULL;
+    }
+    return event;
+}
+
+static void make_block(server *s, const wchar_t *name)
+{
+    wchar_t path[80];
+
+    format_text(path, ARRAY_COUNT(path), L"Global\\%ls", name);
+    s->section = CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, KSHS_BLOCK_BYTES, path);
+    if (s->section && GetLastError() != ERROR_ALREADY_EXISTS)
+        s->block = MapViewOfFile(s->section, FILE_MAP_READ | FILE_MAP_WRITE, 0, 0, KSHS_BLOCK_BYTES);
+}
+
+static void server_free(server *s)
+{
+    HANDLE handles[4];
+    int i;
+
+    handles[0] = s->section;
+    handles[1] = s->bell;
+    handles[2] = s->done;
+    handles[3] = s->event;
+    for (i = 0; i < 4; i++)
+        if (handles[i])
+            CloseHandle(handles[i]);
+    if (s->block)
+        UnmapViewOfFile(s->block);
+    free(s);
+}
+
+server *batch_connect(HANDLE handle)
+{
+    wchar_t name[40], native[64];
     NTSTATUS status = STATUS_NO_MEMORY;
     LARGE_INTEGER counter;
-    uint8_t *block = NULL;
-    HANDLE section;
+    server *s;
 
     if (!nt_is_wine() || refused)
         return NULL;                /* ksclient/block.c says why not elsewhere */
     QueryPerformanceCounter(&counter);
     format_text(name, ARRAY_COUNT(name), L"KsHs-%lx-%llx", GetCurrentProcessId(), (unsigned long long)counter.QuadPart);
-    format_text(native, ARRAY_COUNT(native), L"Global\\%ls", name);
-    section = CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, KSHS_BLOCK_BYTES, native);
-    if (section && GetLastError() != ERROR_ALREADY_EXISTS)
-        block = MapViewOfFile(section, FILE_MAP_READ | FILE_MAP_WRITE, 0, 0, KSHS_BLOCK_BYTES);
-    if (block) {
-        format_text(native, ARRAY_COUNT(native), L"\\BaseNamedObjects\\%ls", name);
-        status = announce_block(client, native);
+    s = calloc(1, sizeof(*s));
+    if (s) {
+        make_block(s, name);
+        s->bell = make_event(name, L"-bell");
+        s->done = make_event(name, L"-done");
+        s->event = CreateEventW(NULL, TRUE, FALSE, NULL);
     }
-    if (section)
-        CloseHandle(section);
-    if (block && NT_SUCCESS(status))
-        return block;
+    if (s && s->block && s->bell && s->done && s->event) {
+        format_text(native, ARRAY_COUNT(native), L"\\BaseNamedObjects\\%ls", name);
+        status = announce(handle, native);
+    }
+    if (NT_SUCCESS(status))
+        return s;
     output_log(L"no memory is shared with the client (NTSTATUS 0x%08lx): every step goes to it alone",
                (unsigned long)status);
-    if (block && status != STATUS_IO_TIMEOUT)
-        UnmapViewOfFile(block);
+    if (s && status != STATUS_IO_TIMEOUT)
+        server_free(s);
     return NULL;
 }
 
-static uint32_t ended_of(const batch *b)
+void batch_use(server *s)
 {
-    uint32_t ended = *(volatile uint32_t *)(kernel.block + offsetof(kshs_marks, ended));
+    client = s;
+    under_way = false;
+}
+
+void batch_gone(void)
+{
+    if (client && (!client->serves || WaitForSingleObject(client->event, GONE_WAIT_MS) == WAIT_OBJECT_0))
+        server_free(client);        /* else the status of its control is still to be written */
+    batch_use(NULL);
+}
+
+void kernel_other_side(void)
+{
+    user_before = true;
+}
+
+static uint32_t mark(size_t offset)
+{
+    return *(volatile uint32_t *)(client->block + offset);
+}
+
+static uint32_t ended(void)
+{
+    uint32_t found = mark(offsetof(kshs_marks, ended));
 
     MemoryBarrier();                /* the records that it tells of are read behind it */
-    return ended > b->count ? b->count : ended;
+    return found > present.count ? present.count : found;
 }
 
 /* ---- what goes together -------------------------------------------------------------------- */
@@ -137,10 +211,10 @@ static uint32_t rounded(uint32_t bytes)
 }
 
 /* Room for one more step; false: it has to go later. */
-static bool add(batch *b, uint32_t seq, const kshs_step *asked, const void *data, uint32_t *step_bytes,
-                uint32_t *answer_bytes)
+static bool add(const step_context *context, uint32_t seq, const kshs_step *asked, const void *data,
+                uint32_t *step_bytes, uint32_t *answer_bytes)
 {
-    batch_step *s = &b->steps[b->count];
+    batch_step *s = &present.steps[present.count];
     uint32_t heads = (uint32_t)(sizeof(kshs_batch) + KSHS_BATCH_STEPS * sizeof(kshs_batch_entry));
     wchar_t path[512];
     DWORD error;
@@ -153,6 +227,8 @@ static bool add(batch *b, uint32_t seq, const kshs_step *asked, const void *data
     if (asked->op == KSHS_OP_OPEN_FILTER) {
         if (asked->data_length || !kernel_open_filter(asked, &s->step, path, ARRAY_COUNT(path), &error))
             return false;           /* said in its turn */
+        if (context->state == STEP_ABANDONED)
+            return false;           /* all of this is its successor's */
         s->entry.flags = KSHS_BATCH_MUST_EXIST;
     }
     s->entry.step_bytes = (uint32_t)sizeof(kshs_step) + s->step.data_length;
@@ -170,42 +246,46 @@ static bool add(batch *b, uint32_t seq, const kshs_step *asked, const void *data
     }
     *step_bytes += rounded(s->entry.step_bytes);
     *answer_bytes += s->entry.answer_bytes;
-    b->count++;
+    present.count++;
     return true;
 }
 
 /* This step and those behind it in the queue, as many as go together. */
-static void gather(batch *b, const step_context *context)
+static void gather(const step_context *context)
 {
-    uint32_t step_bytes = 0, answer_bytes = sizeof(kshs_marks);
+    uint32_t step_bytes = 0, answer_bytes = KSHS_BLOCK_ANSWERS;
     const queued_frame *frame;
 
-    b->taker = context;
-    b->count = b->next = 0;
-    b->returned = false;
+    present.taker = context;
+    present.count = present.next = 0;
+    present.over = present.rung = false;
     if (!may_travel(context->step->op) ||
-        !add(b, context->seq, context->step, context->data, &step_bytes, &answer_bytes))
+        !add(context, context->seq, context->step, context->data, &step_bytes, &answer_bytes))
         return;
-    while (b->count < KSHS_BATCH_STEPS && (frame = queue_peek(b->count - 1)) != NULL) {
+    while (present.count < KSHS_BATCH_STEPS && (frame = queue_peek(present.count - 1)) != NULL) {
         const kshs_step *step = (const kshs_step *)frame->payload;
 
         if (!step_is_whole(frame) || step->side != KSHS_SIDE_KERNEL || !may_travel(step->op) ||
-            !add(b, frame->header.seq, step, step + 1, &step_bytes, &answer_bytes))
+            !add(context, frame->header.seq, step, step + 1, &step_bytes, &answer_bytes))
             return;
     }
 }
 
-static uint32_t write_question(batch *b)
+static void write_question(void)
 {
-    uint32_t from = (uint32_t)(sizeof(kshs_batch) + b->count * sizeof(kshs_batch_entry)), i;
-    kshs_batch *head = (kshs_batch *)b->question;
+    uint32_t from = (uint32_t)(sizeof(kshs_batch) + present.count * sizeof(kshs_batch_entry)), i;
+    uint8_t *question = client->block + KSHS_BLOCK_QUESTION;
+    kshs_batch *head = (kshs_batch *)question;
     kshs_batch_entry *entry = (kshs_batch_entry *)(head + 1);
 
-    head->count = b->count;
-    head->size = from;
-    for (i = 0; i < b->count; i++) {
-        const batch_step *s = &b->steps[i];
-        uint8_t *place = b->question + from + s->entry.step_offset;
+    memset(client->block, 0, sizeof(kshs_marks));
+    memset(head, 0, sizeof(*head));
+    head->count = present.count;
+    head->flags = user_before ? KSHS_BATCH_QUEUE : 0;
+    user_before = false;
+    for (i = 0; i < present.count; i++) {
+        batch_step *s = &present.steps[i];
+        uint8_t *place = question + from + s->entry.step_offset;
 
         entry[i] = s->entry;
         entry[i].step_offset += from;
@@ -213,178 +293,154 @@ static uint32_t write_question(batch *b)
         if (s->step.data_length)
             memcpy(place + sizeof(s->step), s->data, s->step.data_length);
         head->size = entry[i].step_offset + rounded(s->entry.step_bytes);
-    }
-    return head->size;
-}
-
-static void forget_paths(batch *b)
-{
-    uint32_t i;
-
-    for (i = 0; i < b->count; i++) {
-        free(b->steps[i].path);
-        b->steps[i].path = NULL;
+        free(s->path);
+        s->path = NULL;
     }
 }
 
 /* ---- a batch under way --------------------------------------------------------------------- */
 
-static batch *batch_get(void)
+/* The control whose thread waits for the bell; false: the client does not take it, or the step is another thread's. */
+static bool serve_again(step_context *context)
 {
-    batch *b = spare;
+    NTSTATUS status;
 
-    spare = NULL;
-    if (b)
-        return b;
-    b = calloc(1, sizeof(*b));
-    if (b)
-        b->event = CreateEventW(NULL, TRUE, FALSE, NULL);
-    if (b && !b->event) {
-        free(b);
-        b = NULL;
-    }
-    return b;
-}
-
-static void batch_put(batch *b)
-{
-    if (!spare) {
-        spare = b;
-        return;
-    }
-    CloseHandle(b->event);
-    free(b);
-}
-
-void batch_drop(void)
-{
-    kernel.batch = NULL;
-    kernel.block = NULL;            /* the client may still write to it */
-}
-
-/* The control has come back: its buffers are free again. */
-static void finish(batch *b)
-{
-    kernel.batch = NULL;
+    if (client->serves)
+        return true;
+    ResetEvent(client->done);
+    kernel.busy = true;
+    status = NtDeviceIoControlFile(kernel.handle, client->event, NULL, NULL, &client->status, IOCTL_KSHS_BATCH, NULL, 0,
+                                   &client->record, sizeof(client->record));
+    if (context->state == STEP_ABANDONED)
+        return false;
     kernel.busy = false;
-    batch_put(b);
+    client->serves = status == STATUS_PENDING;
+    if (!client->serves)
+        batch_use(NULL);            /* refused, or gone: the next control will tell; the block is given up */
+    return client->serves;
 }
 
 bool batch_send(step_context *context)
 {
-    batch *b;
-    NTSTATUS status;
-    uint32_t size;
-
-    if (!kernel.block || refused)
+    if (!client || refused || !serve_again(context))
         return false;
-    b = batch_get();
-    if (!b)
+    gather(context);
+    if (context->state == STEP_ABANDONED || !present.count)
         return false;
-    gather(b, context);
-    if (b->count < 2) {
-        forget_paths(b);
-        batch_put(b);
-        return false;
-    }
-    size = write_question(b);
-    forget_paths(b);
-    memset(kernel.block, 0, sizeof(kshs_marks));
     kernel.busy = true;
-    status = NtDeviceIoControlFile(kernel.handle, b->event, NULL, NULL, &b->status, IOCTL_KSHS_BATCH, b->question, size,
-                                   &b->record, sizeof(b->record));
-    if (context->state == STEP_ABANDONED)
-        return true;                /* the watchdog took over: its successor uses other buffers */
-    if (status != STATUS_PENDING) {
-        b->returned = true;
-        b->result = status;
-    }
-    kernel.batch = b;
+    write_question();
+    under_way = true;
     return true;
 }
 
-static void take(step_context *context, batch *b)
+static void take(step_context *context)
 {
-    const batch_step *s = &b->steps[b->next++];
-    const uint8_t *answer = kernel.block + s->entry.answer_offset;
+    const batch_step *s = &present.steps[present.next++];
+    const uint8_t *answer = client->block + s->entry.answer_offset;
     kshs_record record;
 
     memcpy(&record, answer, sizeof(record));
     kernel_take(context, &record, answer + sizeof(record), sizeof(record) + (uint64_t)record.data_length,
                 s->entry.answer_bytes - (uint32_t)sizeof(record));
+    if (present.next == present.count) {
+        under_way = false;
+        kernel.busy = false;
+    }
 }
 
-/* The control is back without this step: false where the step goes on in another way. */
-static bool without_answer(step_context *context, batch *b)
+/* The batch is over without this step: false where the step goes on in another way. */
+static bool without_answer(step_context *context)
 {
-    NTSTATUS status = b->result;
+    NTSTATUS status = client->serves ? STATUS_SUCCESS : client->status.Status;
+    uint32_t wrong = mark(offsetof(kshs_marks, refused));
 
-    if (b->steps[b->next].entry.flags & KSHS_BATCH_MUST_EXIST)
+    if (present.steps[present.next].entry.flags & KSHS_BATCH_MUST_EXIST)
         interface_forget();         /* the path may have been of yesterday */
-    finish(b);
-    if (NT_SUCCESS(status))
-        return false;
-    if (kernel_is_refusal(status)) {
+    under_way = false;
+    kernel.busy = false;
+    if (!NT_SUCCESS(status)) {
+        kernel_gone(context, status);
+        return true;
+    }
+    if (wrong) {
         refused = true;
         output_log(L"the client refused a batch (NTSTATUS 0x%08lx): every step goes to it alone from now on",
-                   (unsigned long)status);
-        return false;
+                   (unsigned long)wrong);
     }
-    kernel_gone(context, status);
-    return true;
+    return false;
 }
 
-static void look(batch *b, DWORD milliseconds)
+/* Rings, the first time, and waits until the batch is over or the time is. */
+static void look(DWORD milliseconds)
 {
-    if (WaitForSingleObject(b->event, milliseconds) == WAIT_OBJECT_0) {
-        b->returned = true;
-        b->result = b->status.Status;
-    } else {
-        output_flush();             /* the BEGIN of this step, and all before it */
+    DWORD found = present.rung ? WaitForSingleObject(client->done, milliseconds)
+                               : SignalObjectAndWait(client->bell, client->done, milliseconds, FALSE);
+
+    present.rung = true;
+    if (found == WAIT_OBJECT_0) {
+        present.over = true;
+        return;
     }
+    if (WaitForSingleObject(client->event, 0) == WAIT_OBJECT_0) {
+        client->serves = false;     /* a step is HUNG, or the client is gone */
+        present.over = true;
+        return;
+    }
+    output_flush();                 /* the BEGIN of this step, and all before it */
 }
 
 bool batch_take(step_context *context)
 {
-    batch *b = kernel.batch;
-    uint32_t number = b->next;
-    bool last = number + 1 == b->count;
     uint64_t patience = kernel_patience_ms(context->step), began = 0;
     DWORD wait = KERNEL_LOOK_MS;
 
+    if (!under_way)
+        return false;
     for (;;) {
         bool has_ended;
 
         if (context->state == STEP_ABANDONED)
             return true;            /* its successor has given all of this up */
-        if (b->taker != context || b->steps[number].seq != context->seq) {
-            batch_drop();
+        if (present.taker != context || present.steps[present.next].seq != context->seq) {
+            under_way = false;      /* and kernel.busy says that the handle is to be given up */
             return false;
         }
-        has_ended = ended_of(b) > number;
-        if (has_ended && (b->returned || !last)) {
-            if (!step_claim(context))
-                return true;
-            take(context, b);
-            if (last)
-                finish(b);
+        has_ended = present.rung && ended() > present.next;
+        if (has_ended && (present.over || present.next + 1 < present.count)) {
+            if (step_claim(context))
+                take(context);
             return true;
         }
-        if (b->returned)
-            return without_answer(context, b);
+        if (present.over)
+            return without_answer(context);
         if (!began)
             began = now_ms();
         else if (patience != INFINITE && now_ms() - began > patience)
             break;
-        look(b, wait);
+        look(wait);
         if (wait < KERNEL_MOST_LOOK_MS)
             wait *= 2;
     }
-    /* The client itself hangs, and may still write to these buffers: they are given up, and so is the handle. */
-    if (ended_of(b) > number)
-        take(context, b);
+    /* The client itself hangs, and may still write to the block: it is given up, and so is the handle. */
+    if (ended() > present.next)
+        take(context);
     else
         kernel_lost(context, KSHS_OUTCOME_HUNG, STATUS_TIMEOUT);
-    batch_drop();
+    under_way = false;
+    kernel.busy = true;
     return true;
+}
+
+void batch_end(void)
+{
+    kshs_batch *head;
+
+    if (!client || !client->serves || kernel.busy)
+        return;
+    head = (kshs_batch *)(client->block + KSHS_BLOCK_QUESTION);
+    memset(head, 0, sizeof(*head));
+    head->size = sizeof(*head);
+    head->flags = KSHS_BATCH_END;
+    SetEvent(client->bell);
+    WaitForSingleObject(client->event, CONTROL_WAIT_MS);
 }

@@ -83,20 +83,20 @@ bool kernel_open(step_context *context)
 {
     HANDLE handle;
     NTSTATUS status;
-    uint8_t *block;
+    server *shared;
 
     if (kernel.handle)
         return true;
     output_flush();
     status = client_open(&handle);
     if (NT_SUCCESS(status)) {
-        block = batch_connect(handle);
+        shared = batch_connect(handle);
         if (context->state == STEP_ABANDONED) {
             CloseHandle(handle);
             return false;
         }
         kernel.handle = handle;
-        kernel.block = block;
+        batch_use(shared);
         kernel.was_open = true;
         crash_watch_start();
         return true;
@@ -157,9 +157,7 @@ void kernel_gone(step_context *context, NTSTATUS status)
     output_log(L"the client is gone (NTSTATUS 0x%08lx)", (unsigned long)status);
     CloseHandle(kernel.handle);
     kernel.handle = NULL;
-    if (kernel.block)
-        UnmapViewOfFile(kernel.block);
-    kernel.block = NULL;
+    batch_gone();
     crash_watch_look();
     kernel_lost(context, KSHS_OUTCOME_LOST, status);
 }
@@ -181,7 +179,7 @@ static bool ready(step_context *context)
     if (kernel.busy) {
         kernel.busy = false;
         kernel.handle = NULL;
-        batch_drop();
+        batch_use(NULL);
         output_log(L"a fresh handle to the client is used from now on, and every slot is empty");
     }
     return kernel_open(context);
@@ -273,7 +271,7 @@ void kernel_share(step_context *context, uint32_t slot)
 
 void kernel_step(step_context *context)
 {
-    if (kernel.batch && batch_take(context))
+    if (batch_take(context))
         return;
     if (context->step->op == KSHS_OP_SHARE) {           /* the handle would be nobody's */
         step_refuse(context, STATUS_INVALID_PARAMETER, L"only the user side can be given a handle");
@@ -281,7 +279,9 @@ void kernel_step(step_context *context)
     }
     if (!ready(context))
         return;
-    if (batch_send(context) && (!kernel.batch || batch_take(context)))
+    if (batch_send(context) && batch_take(context))
+        return;
+    if (context->state == STEP_ABANDONED)
         return;
     if (context->step->op == KSHS_OP_OPEN_FILTER)
         open_filter(context);
@@ -291,6 +291,7 @@ void kernel_step(step_context *context)
 
 void kernel_end(void)
 {
+    batch_end();
     if (kernel.handle)
         CloseHandle(kernel.handle);
     kernel.handle = NULL;

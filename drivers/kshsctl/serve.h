@@ -79,6 +79,7 @@ void step_unsupported(step_context *context, NTSTATUS detail, const wchar_t *for
 /* ---- the sides ---------------------------------------------------------------- */
 /* kernel_steps.c: steps behind this one may go with it, and are then answered from there when their turn comes. */
 void kernel_step(step_context *context);
+void kernel_other_side(void);       /* something else is carried out, which the next kernel step has to come behind */
 void kernel_share(step_context *context, uint32_t slot);    /* asks for a handle; the record is the client's */
 void kernel_end(void);                          /* closes the client's handle, which releases its slots */
 void user_step(step_context *context);          /* user_steps.c */
