@@ -37,11 +37,24 @@ void kernel_take(step_context *context, const kshs_record *record, const uint8_t
 /* `step` with the path that only user mode can find, for the client to open; false: `error` says why not. */
 bool kernel_open_filter(const kshs_step *asked, kshs_step *step, wchar_t *path, size_t count, DWORD *error);
 
+/* ---- kernel_server.c -------------------------------------------------------------------- */
+
+#define KERNEL_CONTROL_WAIT_MS 10000        /* for a control that no driver under test has a part in */
+
+typedef struct server {             /* of one handle to the client */
+    uint8_t *block;
+    HANDLE section, bell, done;     /* their names are to live as long as this */
+    HANDLE event;                   /* of the control, which is under way as long as it `serves` */
+    IO_STATUS_BLOCK status;
+    kshs_record record;
+    bool serves;
+} server;
+
+server *server_connect(HANDLE handle);  /* for a fresh handle to the client; NULL: nothing can be shared with it */
+void server_free(server *s);            /* nobody writes to it any more */
+
 /* ---- kernel_batch.c --------------------------------------------------------------------- */
 
-typedef struct server server;
-
-server *batch_connect(HANDLE handle);   /* what is shared with the client of a fresh handle; NULL: nothing */
 void batch_use(server *s);          /* from now on; what was used before is given up, for the client may write to it */
 void batch_gone(void);              /* the client is: nobody writes to it any more */
 /* With the client, and `step` the first of those that are sent together; false: nothing was sent. */

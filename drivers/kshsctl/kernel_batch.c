@@ -11,27 +11,15 @@
  */
 #include "kernel.h"
 
-#define CONTROL_WAIT_MS 10000       /* for a control that no driver under test has a part in */
 #define GONE_WAIT_MS 500            /* for that of a client which is gone */
 
 typedef struct batch_step {
-    const kshs_step *asked;         /* as it came, in the queue: for the building alone */
-    const void *data;
     kshs_step step;                 /* as it is sent */
+    const void *data;
     uint32_t seq;
-    uint32_t op;                    /* as it was asked */
     kshs_batch_entry entry;
     wchar_t *path;                  /* OPEN_FILTER: its data, or NULL */
 } batch_step;
-
-typedef struct server {             /* of one handle to the client */
-    uint8_t *block;
-    HANDLE section, bell, done;     /* their names are to live as long as this */
-    HANDLE event;                   /* of the control, which is under way as long as it `serves` */
-    IO_STATUS_BLOCK status;
-    kshs_record record;
-    bool serves;
-} server;
 
 typedef struct batch {
     const step_context *taker;      /* the executor's: another one has been given up together with this */
@@ -48,105 +36,7 @@ static bool under_way;              /* `present` has steps to be taken */
 static bool user_before;            /* a step of another side came since the last batch */
 static bool refused;                /* the client did not take one: never again */
 
-/* ---- the block ---------------------------------------------------------------------------- */
-
-static NTSTATUS announce(HANDLE handle, const wchar_t *name)
-{
-    struct pending {
-        IO_STATUS_BLOCK status;
-        wchar_t name[64];
-    } *pending = calloc(1, sizeof(*pending));
-    HANDLE event = CreateEventW(NULL, TRUE, FALSE, NULL);
-    NTSTATUS status = STATUS_NO_MEMORY;
-
-    if (pending && event) {
-        wcscpy(pending->name, name);
-        status = NtDeviceIoControlFile(handle, event, NULL, NULL, &pending->status, IOCTL_KSHS_BLOCK, pending->name,
-                                       (ULONG)(wcslen(name) * sizeof(wchar_t)), NULL, 0);
-        if (status == STATUS_PENDING) {
-            if (WaitForSingleObject(event, CONTROL_WAIT_MS) != WAIT_OBJECT_0)
-                return STATUS_IO_TIMEOUT;           /* the buffers are the driver's */
-            status = pending->status.Status;
-        }
-    }
-    if (event)
-        CloseHandle(event);
-    free(pending);
-    return status;
-}
-
-/* One of our own: a name that somebody has already is none. */
-static HANDLE make_event(const wchar_t *name, const wchar_t *suffix)
-{
-    wchar_t path[80];
-    HANDLE event;
-
-    format_text(path, ARRAY_COUNT(path), L"Global\\%ls%ls", name, suffix);
-    event = CreateEventW(NULL, FALSE, FALSE, path);
-    if (event && GetLastError() == ERROR_ALREADY_EXISTS) {
-        CloseHandle(event);
-        event = NULL;
-    }
-    return event;
-}
-
-static void make_block(server *s, const wchar_t *name)
-{
-    wchar_t path[80];
-
-    format_text(path, ARRAY_COUNT(path), L"Global\\%ls", name);
-    s->section = CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, KSHS_BLOCK_BYTES, path);
-    if (s->section && GetLastError() != ERROR_ALREADY_EXISTS)
-        s->block = MapViewOfFile(s->section, FILE_MAP_READ | FILE_MAP_WRITE, 0, 0, KSHS_BLOCK_BYTES);
-}
-
-static void server_free(server *s)
-{
-    HANDLE handles[4];
-    int i;
-
-    handles[0] = s->section;
-    handles[1] = s->bell;
-    handles[2] = s->done;
-    handles[3] = s->event;
-    for (i = 0; i < 4; i++)
-        if (handles[i])
-            CloseHandle(handles[i]);
-    if (s->block)
-        UnmapViewOfFile(s->block);
-    free(s);
-}
-
-server *batch_connect(HANDLE handle)
-{
-    wchar_t name[40], native[64];
-    NTSTATUS status = STATUS_NO_MEMORY;
-    LARGE_INTEGER counter;
-    server *s;
-
-    if (!nt_is_wine() || refused)
-        return NULL;                /* ksclient/block.c says why not elsewhere */
-    QueryPerformanceCounter(&counter);
-    format_text(name, ARRAY_COUNT(name), L"KsHs-%lx-%llx", GetCurrentProcessId(), (unsigned long long)counter.QuadPart);
-    s = calloc(1, sizeof(*s));
-    if (s) {
-        make_block(s, name);
-        s->bell = make_event(name, L"-bell");
-        s->done = make_event(name, L"-done");
-        s->event = CreateEventW(NULL, TRUE, FALSE, NULL);
-    }
-    if (s && s->block && s->bell && s->done && s->event) {
-        format_text(native, ARRAY_COUNT(native), L"\\BaseNamedObjects\\%ls", name);
-        status = announce(handle, native);
-    }
-    if (NT_SUCCESS(status))
-        return s;
-    output_log(L"no memory is shared with the client (NTSTATUS 0x%08lx): every step goes to it alone",
-               (unsigned long)status);
-    if (s && status != STATUS_IO_TIMEOUT)
-        server_free(s);
-    return NULL;
-}
+/* ---- what is shared with the client ---------------------------------------------------------- */
 
 void batch_use(server *s)
 {
@@ -221,7 +111,6 @@ static bool add(const step_context *context, uint32_t seq, const kshs_step *aske
 
     memset(s, 0, sizeof(*s));
     s->seq = seq;
-    s->op = asked->op;
     s->step = *asked;
     s->data = data;
     if (asked->op == KSHS_OP_OPEN_FILTER) {
@@ -442,5 +331,5 @@ void batch_end(void)
     head->size = sizeof(*head);
     head->flags = KSHS_BATCH_END;
     SetEvent(client->bell);
-    WaitForSingleObject(client->event, CONTROL_WAIT_MS);
+    WaitForSingleObject(client->event, KERNEL_CONTROL_WAIT_MS);
 }

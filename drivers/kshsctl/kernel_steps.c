@@ -90,7 +90,7 @@ bool kernel_open(step_context *context)
     output_flush();
     status = client_open(&handle);
     if (NT_SUCCESS(status)) {
-        shared = batch_connect(handle);
+        shared = server_connect(handle);
         if (context->state == STEP_ABANDONED) {
             CloseHandle(handle);
             return false;

@@ -11,8 +11,8 @@ The order of things matters:
   goes.  So a *holder* process keeps both FIFOs open in both directions until the relay has them.
 - The agent's HELLO is taken out of its FIFO and kept, and the relay gives it first: so what is known to be
   ready is the agent itself, and no fork has to ask again.
-- The relay is no process of its own once it is connected: two `cat` stand between the connection and the FIFOs,
-  one each way, for each process more that a frame goes through costs a switch under emulation.
+- The relay is no process of its own once it is connected: two `cat` stand between the connection and the
+  FIFOs, one each way, for each process more that a frame goes through costs a switch under emulation.
 - The relay's first line of input is the time, in seconds since 1970: a fork's clock stands where the
   template's stood, and a command of its own for it would cost a tenth of the lease.  Where the clock cannot
   be set, the agent's input ends and the reason stands in its stderr.
@@ -109,7 +109,7 @@ def _relay(port: int) -> str:
 
 
 def _attach(set_clock: str) -> str:
-    """POSIX sh with the connection as input and output: one process each way, and none between them and the FIFOs."""
+    """POSIX sh that has the connection as input and output, and leaves one process each way."""
     return "\n".join(
         [
             "#!/bin/sh",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps that travel together are answered, and crashes and hangs attributed, as if each had travelled alone."""
+"""Steps that travel together: answers, and who is to blame for a crash or a hang, are as if each went alone."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ BAD = 4
 def together(agent: Agent, steps: Sequence[bytes]) -> list[Pending]:
     """Steps that are all in the agent's queue before it begins with the first of them."""
     agent.session.submit(step("SLEEP", side=USER, timeout_ms=300), what="gather", timeout=5)
-    return [
-        agent.session.submit(one, what=f"step {number}", timeout=10) for number, one in enumerate(steps)
-    ]
+    return [agent.session.submit(one, what=f"step {number}", timeout=10) for number, one in enumerate(steps)]
 
 
 def around(position: int, agent: Agent, timeout_ms: int = 10000) -> list[bytes]:
