@@ -76,6 +76,14 @@ def defects() -> list[Defect]:
     return _read("defect")
 
 
+def representatives(table: list[Defect]) -> list[Defect]:
+    """The first of each source file, rule and verdict, as they stand in the table."""
+    first: dict[tuple[object, ...], Defect] = {}
+    for defect in table:
+        first.setdefault((defect.file, defect.rules[0], defect.verdicts), defect)
+    return list(first.values())
+
+
 def not_shown() -> list[Defect]:
     """Those that no scenario can catch on Wine, each with its measured reason."""
     return _read("not-shown-by-wine")
