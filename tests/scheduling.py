@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: Tests that share nothing with those beside them and take seconds each.
 _ALONE = re.compile(
-    r"tests/(?:seeded/test_defects|component/test_(?:clock|hardware_ids|faults|models|inf_copy)"
+    r"tests/(?:seeded/test_defects|component/test_(?:clock|hardware_ids|faults|inf_copy|target_init)"
     r"|e2e/test_setup_double_\w+|drivers/test_build)\.py::"
     r"|tests/e2e/test_main_job\.py::test_(?:an_altered_driver|a_dead_agent)"
 )
@@ -27,7 +27,8 @@ _LONG = (
     "tests/e2e/test_killed.py",
     "tests/e2e/test_main_job.py",
     "tests/seeded/test_defects.py::test_the_sound_sources",
-    "tests/component/test_provisioning",
+    "tests/component/test_target_init.py::test_a_run",
+    "tests/component/test_provisioning.py",
     "tests/component/test_kernel_calls.py",
     "tests/component/test_catalogue.py",
     "tests/component/",

@@ -90,6 +90,6 @@ class Hooks:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._left_out:
             terminalreporter.write_line(
-                f"{self._left_out} tests with seeded defects were left out, since nothing that they depend on has"
-                " changed since they last passed; they all run with: make test-all"
+                f"{self._left_out} tests with seeded defects were left out, since nothing that they depend"
+                " on has changed since they last passed; they all run with: make test-all"
             )

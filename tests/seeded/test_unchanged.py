@@ -118,7 +118,9 @@ def test_a_branch_is_as_main_where_no_input_was_touched(
     assert same_as_main(branch) is same
 
 
-def test_where_nothing_is_known_nothing_is_the_same(branch: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_where_nothing_is_known_nothing_is_the_same(
+    branch: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     git(branch, "checkout", "main")
     assert not same_as_main(branch), "on main there is nothing to compare with"
     git(branch, "checkout", "mine")

@@ -25,11 +25,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 #: What the drivers are made of, what judges them, and what drives both.
-INPUTS = ("drivers", "harness", "examples/clock", "tests/seeded", "tests/component", "scripts", "docs/seeded-defects.md")
+INPUTS = (
+    "drivers",
+    "harness",
+    "examples/clock",
+    "tests/seeded",
+    "tests/component",
+    "scripts",
+    "docs/seeded-defects.md",
+)
 #: Rooms of the harness above the one that runs scenarios: lint-imports sees that it takes nothing from them.
 _ABOVE = ("__main__.py", "cli.py", "commands", "bench", "onboarding", "plugin")
 #: Of the tests of real binaries, what those of seeded defects stand on.
-_USED = ("package_guest.py", "test_clock.py", "wine.py")
+_USED = ("channel.py", "package_guest.py", "test_clock.py", "wine.py")
 #: Every package of this machine with its version: compiler, linker, Wine.
 _PACKAGES = Path("/var/lib/dpkg/status")
 _MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
