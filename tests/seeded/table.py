@@ -21,9 +21,9 @@ the reference class driver or of the sample target (`tests/seeded/defects.toml`)
 run. The scenario beside it is the first of the catalogue that fails because of it, and the rules are those
 that its report names. The sound sources pass the whole catalogue.
 
-`pytest tests/seeded` builds every defect and runs it against its scenario; `make test` leaves out those that nothing
-can have touched ([tests.md](tests.md)). `python -m tests.seeded.hunt`
-looks for the scenarios anew, through the whole catalogue, and writes this page.
+`pytest tests/seeded` builds every defect and runs it against its scenario; `make test` leaves out those that
+nothing can have touched ([tests.md](tests.md)). `python -m tests.seeded.hunt` looks for the scenarios anew,
+through the whole catalogue, and writes this page.
 """
 _ROW = re.compile(
     r"^\| `(?P<defect>[^`]+)` \| [^|]+ \| `(?P<scenario>[^`]+)` \| [^|]+ \| [^|]+ \|$", re.MULTILINE
