@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from harness.language.model.scenario import Scenario
 
 RESULT = "result.jsonl"
+#: Of the record of a run, what a capsule keeps: no command lines, no paths, no names of machines.
+_OF_THE_RUN = ("kind", "schema", "id", "started", "version", "guest", "target")
+_OF_THE_HOST = ("libvirt", "qemu", "accelerator", "image", "build", "deployment")
 _PACKAGE_KEY = re.compile(r"^package\s*=.*$", re.MULTILINE)
 _BLOCK_FILE = re.compile(r"""block_file\s*=\s*(?:"([^"\n]*)"|'([^'\n]*)')""")
 
@@ -76,7 +79,7 @@ def make(
         name = f"{PACKAGE}/{certificate.name}"
         if name not in contents.members:
             contents.add(name, Role.PACKAGE, certificate.read_bytes())
-    contents.add(RESULT, Role.RESULT, "".join(f"{json.dumps(r)}\n" for r in seen.records()).encode())
+    contents.add(RESULT, Role.RESULT, "".join(f"{json.dumps(r)}\n" for r in _records(seen)).encode())
     said = Manifest(
         schema=manifest.SCHEMA,
         origin=_of_run(seen),
@@ -139,7 +142,7 @@ def target_text(file: Path, target: Target) -> str:
     moved = _BLOCK_FILE.sub(lambda found: f'block = "{_block(file, found)}"', moved)
     try:
         table = tomllib.loads(moved)
-        same = type(target).model_validate(table) == target.model_copy(update={"package": PACKAGE})
+        same = type(target).model_validate(table).model_dump() == {**target.model_dump(), "package": PACKAGE}
     except ValueError:
         same = False
     if not same:
@@ -157,6 +160,17 @@ def _origin(seen: Seen) -> list[str]:
         f"From run {seen.run.get('id', '-')} of {seen.run.get('started', '-')}: {seen.scenario['verdict']}",
         str(seen.scenario.get("reason") or ""),
     ]
+
+
+def _records(seen: Seen) -> Iterator[Mapping[str, Any]]:
+    """The records of the failure, without what tells of the machine and the folders where it was run."""
+    run = {key: value for key, value in seen.run.items() if key in _OF_THE_RUN}
+    host = seen.run.get("host") or {}
+    yield {**run, "host": {key: value for key, value in host.items() if key in _OF_THE_HOST}}
+    if seen.environment:
+        yield {key: value for key, value in seen.environment.items() if key != "host"}
+    yield {**seen.scenario, "file": Path(str(seen.scenario["file"])).name}
+    yield from seen.steps
 
 
 def _of_run(seen: Seen) -> Origin:
@@ -188,10 +202,9 @@ def _text(value: Any) -> str | None:
 
 
 def _lacks(seen: Seen) -> list[str]:
-    drivers = (seen.run.get("options") or {}).get("drivers")
-    if drivers is None:
+    if (seen.run.get("options") or {}).get("drivers") is None:
         return []
-    return [f"class driver and client were built from {drivers}: play it with --drivers and these sources"]
+    return ["class driver and client were built from other sources (--drivers): play it with these, too"]
 
 
 @dataclass(frozen=True)

@@ -153,15 +153,12 @@ class Minimizer:
         try:
             now = self.player.play(scenario, fresh=fresh)
         except NotPlayableError as why:
-            if scenario is self._first():
+            if not self._best:  # it is the failure itself
                 raise UsageError(f"this guest cannot show it: {why}", scenario.id) from None
             return None
         if now.scenario["verdict"] != Verdict.PASSED and outcome(self.then, now) is Outcome.REPRODUCED:
             return now
         return None
-
-    def _first(self) -> Scenario | None:
-        return self._best[0][0] if self._best else None
 
 
 def _plays(rate: float) -> int:

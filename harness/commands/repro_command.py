@@ -17,9 +17,11 @@ from harness.commands.options import ConfigOption, GuestOption, console
 from harness.commands.replay_inputs import Asked, Unpacked
 from harness.errors import HarnessError, UsageError
 from harness.guest_text import one_line
+from harness.language.model.scenario import Scenario
 from harness.progress import Progress
 
 _MOST_DIFFERENCES = 12
+_MOST_ID, _MOST_TITLE = 120, 200
 
 CapsuleArgument = Annotated[Path, typer.Argument(metavar="CAPSULE", help="Made by kshs capsule make.")]
 OtherTarget = Annotated[
@@ -98,7 +100,7 @@ def minimize(
             found = minimizer.minimize(unpacked.scenario)
         origin = unpacked.manifest.origin
     text = render(
-        [found.scenario],
+        [named(found.scenario)],
         [
             f"Minimised from {origin.scenario} of run {origin.run}, {origin.started}:"
             f" {unpacked.manifest.verdict.value}",
@@ -114,6 +116,12 @@ def minimize(
     steps = f"{len(found.scenario.steps)} of {len(unpacked.scenario.steps)} steps"
     rate = f"fails in {found.after.hits} of {found.after.runs} runs"
     console().print(f"{out}: {steps} are left after {found.candidates} candidates; {rate}")
+
+
+def named(scenario: Scenario) -> Scenario:
+    """A minimised scenario under a name of its own, since results are compared by names."""
+    title = f"Least of: {scenario.title}"
+    return scenario.model_copy(update={"id": f"{scenario.id}.least"[:_MOST_ID], "title": title[:_MOST_TITLE]})
 
 
 def _table(unpacked: Unpacked, played: list[Seen], outcomes: list[Outcome]) -> dict[str, Any]:
