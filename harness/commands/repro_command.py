@@ -46,7 +46,7 @@ def repro(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Plays a capsule on fresh leases: reproduced, different, or not reproduced, and how often.
+    """Plays a capsule: does it come here, how often.
 
     Exit code 1: it fails here, as it did or otherwise; 0: it passed each time.
     """

@@ -34,7 +34,7 @@ def kshs(folder: Path, *words: str | Path) -> tuple[int, str]:
 
 
 def test_from_a_failed_run_to_the_least_scenario(tmp_path: Path) -> None:
-    altered = tmp_path / "drivers"
+    altered = tmp_path / "altered"  # not "drivers": it would be imported from the working directory
     shutil.copytree(command.ROOT / "drivers", altered, ignore=shutil.ignore_patterns("__pycache__"))
     source = altered / "avshs" / "behaviour.c"
     text = source.read_text("utf-8")
