@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from harness.evidence.dump.modules import DebugIdentity
 from harness.guest_text import one_line
 
 #: Answers so many bytes from a relative virtual address on, or None where they are not all there.
@@ -29,6 +28,15 @@ _RSDS_NAME = 24
 #: Bytes of the table of functions that are read at once, and at most.
 _CHUNK = 1 << 20
 _MAX_FUNCTIONS = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DebugIdentity:
+    """The RSDS record of an image: which PDB is its own."""
+
+    guid: str
+    age: int
+    pdb: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,11 +69,12 @@ def _text(entry: bytes, offset: int, memory: Memory) -> str:
     return "" if data is None else utf16(data)
 
 
-def kernel_stack(fault: Fault | None, memory: Memory) -> Stack | None:
+def kernel_stack(header: Header, fault: Fault | None, memory: Memory) -> Stack | None:
     """What is there of the stack of the thread that crashed, from its innermost word on."""
-    if fault is None or fault.registers is None or not fault.registers.sp >> 47:
+    registers = (None if fault is None else fault.registers) or header.registers
+    if registers is None or not registers.sp >> 47:
         return None
-    top = fault.registers.sp & ~7
+    top = registers.sp & ~7
     data = b""
     while len(data) < _MAX_STACK:
         at = top + len(data)

@@ -7,20 +7,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from harness.evidence.image import DebugIdentity
 from harness.guest_text import one_line
 
 #: What the kernel's image is called in frames, whatever its file: ntoskrnl.exe, ntkrnlmp.exe and so on.
 _KERNELS = frozenset({"ntoskrnl.exe", "ntkrnlmp.exe", "ntkrnlpa.exe", "ntkrpamp.exe", "ntkrla57.exe"})
 MAX_NAME = 260
-
-
-@dataclass(frozen=True, slots=True)
-class DebugIdentity:
-    """The RSDS record of an image: which PDB is its own."""
-
-    guid: str
-    age: int
-    pdb: str
 
 
 @dataclass(frozen=True, slots=True)

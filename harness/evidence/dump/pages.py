@@ -101,7 +101,7 @@ def _check_end(source: Source, first: int, pages: int) -> None:
     if end > source.size:
         missing = -(-(end - source.size) // PAGE)
         raise source.error(
-            f"is cut short: {missing} of {pages} pages are missing (it needs {end} bytes and has {source.size})"
+            f"is cut short: {missing} of its {pages} pages are missing ({source.size} bytes instead of {end})"
         )
 
 

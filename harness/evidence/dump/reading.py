@@ -77,7 +77,7 @@ def _paged(source: Source, header: Header, path: Path) -> Dump:
     with PageMemory(path, source.name, pages) as memory:
         modules, odd = loaded_modules(header, memory)
         fault = find_fault(header, memory)
-        stack = kernel_stack(fault, memory)
+        stack = kernel_stack(header, fault, memory)
         return Dump(
             path=source.name,
             size=source.size,

@@ -160,7 +160,9 @@ def _unloaded(source: Source, raw: Any, notes: list[str]) -> tuple[Unloaded, ...
         room = bytes(entry.name)
         length = entry.length & ~1
         name = utf16(room[:length] if 0 < length < len(room) else room)
-        found.append(Unloaded(name, entry.start, entry.end, cut=entry.length > 2 * _SHORT_NAME))
+        full = len(name) == _SHORT_NAME and not name.lower().endswith((".sys", ".dll"))
+        cut = full or entry.length > 2 * _SHORT_NAME
+        found.append(Unloaded(name, entry.start, entry.end, cut))
     return tuple(found)
 
 
