@@ -161,7 +161,7 @@ class Signature:
 
 def signature(crash: Crash) -> Signature:
     """The key of a crash, by this version."""
-    text = "|".join([*_what(crash), *(frame.key() for frame in _frames(crash.frames)), _request(crash)])
+    text = "|".join([*_what(crash), *(frame.key() for frame in _frames(crash.frames)), *_request(crash)])
     digest = hashlib.sha256(f"{VERSION}|{text}".encode()).hexdigest()[:_DIGEST]
     return Signature(VERSION, text, digest)
 
@@ -204,8 +204,8 @@ def _frames(frames: Sequence[CrashFrame]) -> list[CrashFrame]:
     return [*first, *islice(drivers, 1)]
 
 
-def _request(crash: Crash) -> str:
-    return f"in {crash.request}" if crash.request else "in no request"
+def _request(crash: Crash) -> list[str]:
+    return [f"in {crash.request}"] if crash.request else []
 
 
 def _number(value: Any) -> int | None:

@@ -68,7 +68,7 @@ class PageMemory:
         self._asked, self._replies = asked_write, replies_read
         try:
             if self._reply(1) != OPENED:
-                raise self._failed()
+                raise self._confused()
         except BaseException:
             self.close()
             raise
@@ -122,7 +122,7 @@ class PageMemory:
         if kind == ABSENT:
             return None
         if kind != PRESENT:
-            raise self._failed()
+            raise self._confused()
         return self._reply(PAGE)
 
     def _reply(self, size: int) -> bytes:
@@ -137,12 +137,15 @@ class PageMemory:
             data += part
         return data
 
+    def _confused(self) -> DumpError:
+        return DumpError("kdmp-parser answered what is no answer", self._name)
+
     def _failed(self) -> DumpError:
         """Why the process has ended, in what it printed last."""
         try:
             code = self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            return DumpError("kdmp-parser answered what is no answer", self._name)
+            return self._confused()
         self._printed.seek(0)
         lines = self._printed.read(1 << 16).decode("utf-8", "replace").strip().splitlines()
         told = one_line(lines[-1], _SHOWN) if lines else ""

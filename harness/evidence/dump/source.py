@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from harness.evidence.dump.errors import DumpError
 
@@ -19,13 +19,13 @@ class Source:
     """An open dump and its size at the time of opening.
 
     Args:
-        file: open for reading, unbuffered.
+        descriptor: open for reading.
         size: in bytes.
         name: what the user calls it.
     """
 
-    def __init__(self, file: BinaryIO, size: int, name: str) -> None:
-        self._file = file
+    def __init__(self, descriptor: int, size: int, name: str) -> None:
+        self._descriptor = descriptor
         self.size = size
         self.name = name
 
@@ -43,7 +43,7 @@ class Source:
         if size > MAX_READ:
             raise self.error(f"is damaged: {what} is said to have {size} bytes")
         try:
-            data = os.pread(self._file.fileno(), size, offset)
+            data = os.pread(self._descriptor, size, offset)
         except OSError as error:
             raise self.error(f"cannot be read: {error.strerror}") from None
         if len(data) != size:
@@ -75,7 +75,10 @@ def opened(path: Path) -> Iterator[Source]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DumpError(f"cannot be read: {reason}", where=name) from None
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        if not path.is_file():
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise DumpError("is no regular file", where=name, hint="give the path of a dump")
-        yield Source(file, os.fstat(file.fileno()).st_size, name)
+        yield Source(descriptor, status.st_size, name)
+    finally:
+        os.close(descriptor)

@@ -21,7 +21,7 @@ from harness.evidence.dump.source import Source
 #: More than any machine loads, unloads, or saves.
 MAX_DRIVERS = 4096
 MAX_UNLOADED = 4096
-MAX_BLOCKS = 1 << 16
+MAX_BLOCKS = 1 << 15
 MAX_STACK = 1 << 20
 _FILLER = int.from_bytes(FILLER, "little")
 _VALID = b"TRGD"

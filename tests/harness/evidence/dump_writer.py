@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes kernel dumps in the layout of docs/dumps.md: by offsets of its own, not by the reader's structures."""
+"""Writes kernel dumps in the layout of docs/dumps.md, by offsets of its own and not by the reader's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KERNEL = 0xFFFFF80000000000
 BUG_CHECK_EX = KERNEL + 0x3F5C00
 STACK = 0xFFFFB10000040000
 X64, ARM64 = 0x8664, 0xAA64
-#: 2026-11-20 12:00:00 UTC
+#: 2025-11-21 12:00:00 UTC
 SYSTEM_TIME = 134_082_000_000_000_000
 UPTIME = 12_345_678_900
 
@@ -198,7 +198,9 @@ class TriageDump:
         )
         if self.new_order:
             unloaded_at = put("unloaded", unloaded)
-        places = [(va, put(f"block {index}", part), len(part)) for index, (va, part) in enumerate(self.blocks)]
+        places = [
+            (va, put(f"block {index}", part), len(part)) for index, (va, part) in enumerate(self.blocks)
+        ]
         table = b"".join(struct.pack("<QII", *place) for place in places)
         blocks_at = put("blocks", table) if places else 0
         valid_at = put("valid", b"TRGD")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes dumps that hold pages of memory (full, bitmap, ranges), with page tables of x64 for what is mapped."""
+"""Writes dumps that hold pages of memory (full, bitmap, ranges), with page tables of x64."""
 
 from __future__ import annotations
 
