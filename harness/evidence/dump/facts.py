@@ -31,6 +31,7 @@ class Dump:
 
     ``path`` is as the user gave it, ``size`` in bytes.  ``fault`` is None where the dump tells no address.
     ``frames`` are words of the stack that lie in drivers.  ``notes`` say what could not be read, and why.
+    ``size_of_dump`` (bytes without secondary data) and ``triage_options`` are of triage dumps alone.
     """
 
     path: str
@@ -45,6 +46,8 @@ class Dump:
     secondary: tuple[Secondary, ...]
     broken_driver: str | None
     notes: tuple[str, ...]
+    size_of_dump: int | None = None
+    triage_options: int | None = None
 
     @property
     def fault_frame(self) -> Frame | None:
@@ -83,6 +86,8 @@ class Dump:
                 {"guid": str(one.guid), "offset": one.offset, "size": one.size} for one in self.secondary
             ],
             "broken_driver": self.broken_driver,
+            "size_of_dump": self.size_of_dump,
+            "triage_options": hexadecimal(self.triage_options),
             "notes": list(self.notes),
         }
 

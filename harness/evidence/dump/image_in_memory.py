@@ -10,10 +10,11 @@ from harness.evidence.dump.memory import Memory
 from harness.evidence.dump.modules import Module
 
 
-def identified(module: Module, memory: Memory) -> Module:
+def identified(module: Module, memory: Memory, *, header_first: bool = False) -> Module:
     """A driver with what the header of its image adds, where that is in the dump.
 
     What the list of drivers says is kept; the header gives a build that the list does not know, and the PDB.
+    ``header_first``: the list's offsets are not those of every build, so that the header counts.
     """
 
     def read(rva: int, size: int) -> bytes | None:
@@ -22,7 +23,7 @@ def identified(module: Module, memory: Memory) -> Module:
     facts = image.facts(read)
     if facts is None:
         return module
-    unknown = module.time_stamp is None
+    unknown = module.time_stamp is None or (header_first and facts.check_sum is not None)
     return replace(
         module,
         time_stamp=facts.time_stamp if unknown else module.time_stamp,

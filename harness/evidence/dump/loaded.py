@@ -60,6 +60,7 @@ def _module(entry: bytes, memory: Memory) -> Module:
             check_sum=None if unknown else check_sum,
         ),
         memory,
+        header_first=True,
     )
 
 

@@ -57,14 +57,15 @@ def _bitmap(source: Source, header: Header) -> tuple[int, tuple[str, ...]]:
     for at in range(start, start + size, _CHUNK):
         part = source.read(at, min(_CHUNK, start + size - at), "the bitmap of pages")
         present += int.from_bytes(part, "little").bit_count()
-    if present != raw.present_pages:
-        raise source.error(
-            f"is damaged: its bitmap has {present} pages, and its header says {raw.present_pages}"
-        )
     _check_end(source, raw.first_page, present)
-    left_out = raw.pages % 8
-    note = f"the last {left_out} pages of the bitmap are not read, as kdmp-parser passes them over"
-    return present, (note,) if left_out else ()
+    notes = []
+    if present != raw.present_pages:
+        notes.append(f"the bitmap has {present} pages, and its header says {raw.present_pages}")
+    if raw.pages % 8:
+        notes.append(
+            f"the last {raw.pages % 8} pages of the bitmap are not read: kdmp-parser passes them over"
+        )
+    return present, tuple(notes)
 
 
 def _ranges(source: Source, header: Header) -> tuple[int, tuple[str, ...]]:

@@ -66,6 +66,8 @@ def _triage(source: Source, header: Header) -> Dump:
         secondary=triage.secondary,
         broken_driver=triage.broken_driver,
         notes=triage.notes,
+        size_of_dump=triage.size_of_dump,
+        triage_options=triage.triage_options,
     )
 
 

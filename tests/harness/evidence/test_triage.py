@@ -101,6 +101,8 @@ def test_drivers_whatever_the_order_of_the_parts(dumped: Read, new_order: bool) 
     assert (avshs.time_stamp, avshs.check_sum) == (AVSHS.stamp, AVSHS.check_sum)
     # Its header was paged out: nothing is known, which is not the same as a stamp of 0.
     assert (null.time_stamp, null.check_sum) == (None, None)
+    assert dump.size_of_dump == dump.size
+    assert dump.triage_options == (0x41 if new_order else 0xFFFFFFFF)
     assert [(one.name, one.cut) for one in dump.unloaded] == [("WpdUpFltr.sy", True)]
     assert (dump.unloaded[0].start, dump.unloaded[0].end) == (0xFFFFF80200000000, 0xFFFFF80200010000)
 
