@@ -27,7 +27,7 @@ from itertools import islice
 from typing import Any, Self
 
 from harness.evidence import stop_codes
-from harness.evidence.symbols.names import masked, module_key
+from harness.evidence.names import masked, module_key
 from harness.guest_text import one_line
 
 VERSION = 1

@@ -7,12 +7,15 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.evidence.names import module_key
 from harness.evidence.signature import NOWHERE, Crash, CrashFrame, Signature, signature
-from harness.evidence.symbols import Identity, Symbol, SymbolFiles, Symbols
-from harness.evidence.symbols.names import module_key
 from harness.guest_info import CrashRecord, Place
 from harness.guests.interface import DriverFiles
+
+if TYPE_CHECKING:
+    from harness.evidence.symbols import Identity, Symbol, Symbols
 
 #: Words of the stack that are looked up.
 _WORDS = 16
@@ -62,7 +65,11 @@ class DriverSymbols:
 
     def _of(self, record: CrashRecord, request: str | None) -> NamedCrash | None:
         places = [record.fault or record, *record.stack[:_WORDS]]
-        symbols = self._symbols_of(places)
+        symbols: list[Symbol | None]
+        try:
+            symbols = self._symbols_of(places)
+        except Exception as error:  # files of a user that nobody can read must not cost a verdict
+            symbols = self._no_symbols(places, f"{type(error).__name__}: {error}")
         frames = [
             CrashFrame(where.module, where.offset, symbol.function, symbol.start)
             for where, symbol in zip(places, symbols, strict=True)
@@ -79,7 +86,7 @@ class DriverSymbols:
 
     def _symbols_of(self, places: list[Place]) -> list[Symbol | None]:
         """A symbol for each place, all of one driver at once; None where a word is no return address."""
-        found: list[Symbol | None] = [Symbol(why=_NOT_DEPLOYED) for _ in places]
+        found = self._no_symbols(places, _NOT_DEPLOYED)
         wanted: dict[Identity, list[int]] = {}
         for number, where in enumerate(places):
             identity = self._identity(where)
@@ -96,7 +103,15 @@ class DriverSymbols:
                 found[number] = symbol
         return found
 
+    @staticmethod
+    def _no_symbols(places: list[Place], why: str) -> list[Symbol | None]:
+        from harness.evidence.symbols import Symbol
+
+        return [Symbol(why=why) for _ in places]
+
     def _identity(self, where: Place) -> Identity | None:
+        from harness.evidence.symbols import Identity
+
         path = self._images.get(module_key(where.module or ""))
         return None if path is None else Identity(where.module or "", path=path)
 
@@ -106,6 +121,9 @@ class DriverSymbols:
 
     @cached_property
     def _symbols(self) -> Symbols:
+        # Libraries that a run without a crash does without.
+        from harness.evidence.symbols import SymbolFiles, Symbols
+
         return Symbols(SymbolFiles(place for place in self._files.symbols if place.exists()))
 
 

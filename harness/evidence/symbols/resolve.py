@@ -10,9 +10,9 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.evidence.image import DebugIdentity
+from harness.evidence.names import masked
 from harness.evidence.symbols import llvm
 from harness.evidence.symbols.files import Identity, ImageFile, SymbolFiles
-from harness.evidence.symbols.names import masked
 from harness.evidence.symbols.pdb import PdbFunctions, PdbUnreadableError, pdb_functions
 
 

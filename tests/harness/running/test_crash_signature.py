@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.evidence.signature import Crash, signature_of
-from harness.guests import Evidence
+from harness.guests import DriverFiles, Evidence
 from harness.results.cause import cause_of
 from harness.results.record import scenario_records
 from harness.verdict import Verdict
@@ -78,6 +79,20 @@ def test_a_bugchecks_record_has_its_code(make_runner: MakeRunner) -> None:
 def test_what_has_no_key(make_runner: MakeRunner, provider: FakeProvider) -> None:
     result = make_runner(provider).run(scenario(), file="t.toml")
     assert (result.crash, result.signature) == (None, None)
+
+
+def test_files_that_nobody_can_read_cost_no_key(
+    make_runner: MakeRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "x.sys"
+    image.write_bytes(b"MZ" + bytes(100))
+    (tmp_path / "x.pdb").write_bytes(b"Microsoft C/C++ MSF 7.00\r\n\x1aDS" + bytes(100))
+    provider = FakeProvider(bend=telling(LOST, WRITE))
+    files = DriverFiles({"x.sys": image, "gone.sys": tmp_path / "gone.sys"}, (tmp_path,))
+    monkeypatch.setattr(provider, "driver_files", lambda: files, raising=False)
+    result = make_runner(provider).run(scenario(), file="t.toml")
+    assert result.signature is not None
+    assert result.signature["text"] == "exception 0xc0000005|write|x.sys+0x0~|in handshake"
 
 
 def test_a_jump_to_nowhere_is_told_by_its_caller(make_runner: MakeRunner) -> None:
