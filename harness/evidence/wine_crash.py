@@ -26,11 +26,16 @@ _NOT_DEPLOYED = "no file of it was deployed by the harness"
 
 @dataclass(frozen=True, slots=True)
 class NamedCrash:
-    """A crash with its symbols: ``place`` says for people where it was, empty where no symbol is known."""
+    """A crash with its symbols.
+
+    ``place`` says for people where it was, empty where no symbol is known; ``callers`` are the functions on
+    the stack, innermost first, as far as they have names: likely ones, since nothing is unwound.
+    """
 
     crash: Crash
     signature: Signature
     place: str = ""
+    callers: tuple[str, ...] = ()
 
 
 class DriverSymbols:
@@ -82,7 +87,9 @@ class DriverSymbols:
         crash = Crash(
             exception=record.code & 0xFFFFFFFF, access=record.access, frames=tuple(frames), request=request
         )
-        return NamedCrash(crash, signature(crash), _first_named(places, symbols))
+        words = [_words(where, symbol) for where, symbol in zip(places, symbols, strict=True)]
+        place = next(filter(None, words), "")
+        return NamedCrash(crash, signature(crash), place, tuple(filter(None, words[1:])))
 
     def _symbols_of(self, places: list[Place]) -> list[Symbol | None]:
         """A symbol for each place, all of one driver at once; None where a word is no return address."""
@@ -127,14 +134,13 @@ class DriverSymbols:
         return Symbols(SymbolFiles(place for place in self._files.symbols if place.exists()))
 
 
-def _first_named(places: list[Place], symbols: list[Symbol | None]) -> str:
+def _words(where: Place, symbol: Symbol | None) -> str:
     """``avshs.sys!CorruptPool (behaviour.c:153), inlined into AvshsPinHandshake (behaviour.c:215)``."""
-    for where, symbol in zip(places, symbols, strict=True):
-        if symbol is not None and symbol.function is not None:
-            lines = (*symbol.lines[:1], *symbol.lines[1:][-1:])
-            said = [_line(one.function, one.file, one.line) for one in lines] or [symbol.function]
-            return f"{where.module}!" + ", inlined into ".join(said)
-    return ""
+    if symbol is None or symbol.function is None:
+        return ""
+    lines = (*symbol.lines[:1], *symbol.lines[1:][-1:])
+    said = [_line(one.function, one.file, one.line) for one in lines] or [symbol.function]
+    return f"{where.module}!" + ", inlined into ".join(said)
 
 
 def _line(function: str, file: str | None, line: int | None) -> str:

@@ -117,6 +117,7 @@ class Attribution:
         crash = _crash_of(evidence.driver)
         named = self.symbols.named(crash, evidence.records.get(crash), kind)
         where = f": {named.place}" if named is not None and named.place else ""
+        shown += tuple(f"called by {caller}" for caller in (named.callers if named is not None else ()))
         return Ended(Verdict.CRASHED, f"{what}: {crash or reason}{where}", shown, crash=crash, named=named)
 
     def afterwards(self) -> Ended | None:
