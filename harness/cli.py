@@ -20,6 +20,7 @@ from harness.commands.build import build
 from harness.commands.capsule_command import capsule_app
 from harness.commands.clean import clean
 from harness.commands.doctor import doctor
+from harness.commands.dump import dump
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
 from harness.commands.guests import guests
 from harness.commands.listing import list_scenarios
@@ -61,6 +62,7 @@ for _name, _command in (
     ("run", run),
     ("list", list_scenarios),
     ("report", report),
+    ("dump", dump),
     ("build", build),
     ("doctor", doctor),
     ("guests", guests),

@@ -73,6 +73,8 @@ class ScenarioResult:
     seconds: float = 0.0
     guest_seconds: float = 0.0
     lease: str | None = None
+    crash: Mapping[str, Any] | None = None
+    signature: Mapping[str, Any] | None = None
 
     @property
     def routes(self) -> tuple[str, ...]:
