@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run by Alembic: within the transaction of the connection that `harness.store.database` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from harness.store.models import Base
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+context.run_migrations()
