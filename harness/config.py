@@ -3,6 +3,8 @@
 
 Looked for in the working directory, or named by ``--config``; everything in it may be left out::
 
+    store = "nights.db"         # where kshs store keeps runs; a path or a URL
+
     [run]
     guest = "wine"              # recipe of the guest
     target = "mydriver"         # a name below, "avshs", or a target file
@@ -71,6 +73,10 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: RunConfig = Field(default_factory=RunConfig)
+    store: str | None = Field(
+        default=None,
+        description="Where runs are kept: a path, or a URL of a database (`postgresql://HOST/NAME`).",
+    )
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
     guests: dict[str, WindowsProfile] = Field(
@@ -205,7 +211,10 @@ def _anchored(config: Config, path: Path) -> Config:
         )
         for name, guest in config.guests.items()
     }
-    anchored = {"run": run.model_copy(update=update), "targets": targets, "guests": guests}
+    store = config.store
+    if store and "://" not in store:
+        store = str(_anchor(base, store))
+    anchored = {"run": run.model_copy(update=update), "targets": targets, "guests": guests, "store": store}
     return config.model_copy(update={**anchored, "file": path})
 
 

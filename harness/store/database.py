@@ -86,6 +86,14 @@ class Store:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
             yield connection
 
+    def shrink(self) -> None:
+        """Gives the room of what was removed back to the disk."""
+        with self._told(), self.engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                raw = connection.connection.driver_connection
+                assert raw is not None
+                raw.execute("VACUUM")  # not within a transaction
+
     def close(self) -> None:
         """Gives its connections back."""
         self.engine.dispose()

@@ -227,7 +227,7 @@ def _digest(rows: list[_Row], guest: bytes, target: bytes, head: Mapping[str, An
         for row in rows
     ]
     tries = [[one.get("verdict") for one in row.read.others] for row in rows if row.read.others]
-    return digest_of(said, tries, guest.hex(), target.hex(), head["problem"], head["note"])
+    return digest_of(said, tries, guest.hex(), target.hex(), head["problem"])
 
 
 def _named(row: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:

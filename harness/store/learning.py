@@ -7,6 +7,7 @@ Only what passed both times teaches anything: what failed once is told as a fail
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -74,6 +75,11 @@ def _note(
         if known is not None:
             connection.execute(update(Varying).where(Varying.id == known.id).values(seen=seen))
             continue
-        row = {"scenario_id": scenario, "guest_id": guest, "target_id": target, "run_id": run_id}
+        row: dict[str, Any] = {
+            "scenario_id": scenario,
+            "guest_id": guest,
+            "target_id": target,
+            "run_id": run_id,
+        }
         row |= {"position": change.position, "field": change.field, "seen": seen}
         connection.execute(insert(table_of(Varying)).values(row))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -24,6 +25,8 @@ class ListedStep:
     position: int
     do: str
     name: str
+    route: str | None
+    mode: str | None
     request: str
     verdict: str
     reason: str | None
@@ -47,9 +50,9 @@ class Change:
 def load_lists(connection: Connection, numbers: Collection[int]) -> dict[int, Listed]:
     """Lists by their ids."""
     found: dict[int, list[ListedStep]] = {number: [] for number in numbers}
-    steps: dict[int, tuple[str, str, str]] = {}
+    steps: dict[int, tuple[str, str, str | None, str | None, str]] = {}
     blocks: dict[int, Mapping[str, Value]] = {}
-    rows = []
+    rows: list[Any] = []
     for some in chunks(sorted(numbers)):
         query = select(
             Answer.answers_id,
@@ -61,10 +64,9 @@ def load_lists(connection: Connection, numbers: Collection[int]) -> dict[int, Li
         )
         rows += connection.execute(query.where(Answer.answers_id.in_(some))).all()
     for some in chunks(sorted({row.step_id for row in rows})):
-        query_steps = select(Step.id, Step.do, Step.name, Step.request).where(Step.id.in_(some))
-        steps |= {
-            number: (do, name, request) for number, do, name, request in connection.execute(query_steps)
-        }
+        query_steps = select(Step.id, Step.do, Step.name, Step.route, Step.mode, Step.request)
+        found_steps = connection.execute(query_steps.where(Step.id.in_(some)))
+        steps |= {row[0]: (row[1], row[2], row[3], row[4], row[5]) for row in found_steps}
     columns = [StatusBlock.id, StatusBlock.outcome, StatusBlock.protocol, StatusBlock.seen]
     columns += [getattr(StatusBlock, name) for name in NUMBERS]
     for some in chunks(sorted({row.status_block_id for row in rows if row.status_block_id is not None})):
@@ -73,10 +75,9 @@ def load_lists(connection: Connection, numbers: Collection[int]) -> dict[int, Li
             row["id"]: fields_of({str(key): value for key, value in row.items()}) for row in found_blocks
         }
     for row in sorted(rows, key=lambda row: (row.answers_id, row.position)):
-        do, name, request = steps[row.step_id]
         fields = blocks.get(row.status_block_id, {}) if row.status_block_id is not None else {}
         found[row.answers_id].append(
-            ListedStep(row.position, do, name, request, row.verdict, row.reason, fields)
+            ListedStep(row.position, *steps[row.step_id], row.verdict, row.reason, fields)
         )
     return {number: tuple(listed) for number, listed in found.items()}
 

@@ -258,7 +258,7 @@ class Varying(Base):
     """A field that came differently on identical inputs: same scenario content, guest and package.
 
     `field` is that of the step at `position`; `seen` are the values so far, JSON, at most `MAX_SEEN`;
-    `run_id` is the run in which it first differed.
+    `run_id` is the run in which it first differed, None once that was pruned.
     """
 
     __tablename__ = "varying"
@@ -269,7 +269,7 @@ class Varying(Base):
     position: Mapped[int]
     field: Mapped[str] = mapped_column(String(200))
     seen: Mapped[str] = mapped_column(Text)
-    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
     __table_args__ = (
         UniqueConstraint("scenario_id", "guest_id", "target_id", "position", "field"),
         Index("ix_varying_inputs", "guest_id", "target_id"),

@@ -204,13 +204,14 @@ class _Taker:
         except (NotARecordError, TypeError, ValueError, AttributeError, KeyError, RecursionError):
             self.damaged += 1
             return
-        self.torn += read.torn
+        self.torn += read.torn and len(read.steps) != record.get("step_count")
         self._keep(read)
 
     def _scenario(self, record: Mapping[str, Any], steps: list[dict[str, Any]]) -> ReadScenario:
         made: list[ReadStep] = []
         lost = False
         started = 0
+        earlier = self.earlier
         for step in steps:
             try:
                 read = self._made(step, raced=started > 1)
@@ -236,7 +237,7 @@ class _Taker:
             worker=_maybe(record.get("worker")),
             evidence=tuple(map(str, record.get("evidence") or ())),
             steps=tuple(made),
-            torn=lost or record.get("step_count", len(steps)) != len(steps),
+            torn=lost or self.earlier > earlier or record.get("step_count", len(steps)) != len(steps),
             signature=_signature(record, steps) if loud else None,
             others=attempts,
         )
@@ -256,7 +257,7 @@ class _Taker:
         block = None
         if status_block is not None:
             if "numbers" not in status_block:
-                self.earlier += 1
+                self.earlier += 1  # the scenario is then told as torn
             else:
                 block = block_of(status_block, raced=raced)
                 self.blocks += 1

@@ -4,8 +4,8 @@
 By nature differ times, thread ids and addresses; what the client counts of the whole kernel side (handles,
 pool); the output of a step that is no handshake, which is one of the structures of
 ``drivers/abi/kshs_abi.h`` and full of all these: its members that mean something are among `seen`.  Where
-several requests were on their way at once, what a callback saw last and how many it had in it at a time is
-their race's to say.
+several requests were on their way at once, what a callback saw last, how many it had in it at a time, and
+which of them a cancel still reached is their race's to say.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ Value: TypeAlias = int | str | None
 Block: TypeAlias = tuple[Any, ...]
 _NUMBER = frozenset({int, type(None)})
 _BITS = 1 << 64
+#: KSHS_REC_CANCELLED: the last of `NUMBERS` holds it.
+_CANCELLED = 512
+_NOTHING: tuple[None, ...] = (None,) * len(NUMBERS)
 
 
 class NotARecordError(ValueError):
@@ -54,16 +57,21 @@ def block_of(status_block: Mapping[str, Any], *, raced: bool = False) -> Block:
     if numbers is None:
         raise NotARecordError("its numbers are missing: it is of an earlier kshs")
     kept = tuple(map(numbers.get, NUMBERS))
+    op = status_block.get("op")
     handshake = None
-    if status_block.get("op") == "request":
+    if op == "request":
         handshake = status_block.get("handshake")
+    elif raced and op == "cancel":
+        kept = _NOTHING
     else:
         kept = tuple(value if keep else None for value, keep in zip(kept, _IN_PLACE, strict=True))
+    if raced and kept[-1]:
+        kept = (*kept[:-1], kept[-1] & ~_CANCELLED)
     seen = status_block.get("seen")
     members: tuple[tuple[str, Any], ...] | None = None
     if seen:
-        left_out = OF_THE_WHOLE if status_block.get("op") == "counters" else _LEFT_OUT[raced]
-        members = tuple((name, seen[name]) for name in sorted(seen) if name not in left_out)
+        left_out = OF_THE_WHOLE if op == "counters" else _LEFT_OUT[raced]
+        members = tuple((name, seen[name]) for name in sorted(seen) if name not in left_out) or None
     protocol = handshake["protocol"] if handshake else None
     return (status_block["outcome"], *kept, protocol, members)
 

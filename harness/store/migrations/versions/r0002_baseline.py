@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("field", sa.String(length=200), nullable=False),
         sa.Column("seen", sa.Text(), nullable=False),
-        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["guest_id"], ["guest.id"], name=op.f("fk_varying_guest_id_guest")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_varying_run_id_run")),
         sa.ForeignKeyConstraint(

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of a store chosen by words, and compared: what `kshs compare` does, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+
+from sqlalchemy import Connection
+
+from harness.errors import UsageError
+from harness.nights.comparison import Told, compare
+from harness.nights.conditions import common, differences
+from harness.nights.findings import Night, Side
+from harness.nights.known import Knowledge, apply
+from harness.nights.known_file import KnownFile
+from harness.store import queries
+from harness.store.lists import Listed, load_lists
+from harness.store.queries import RunInfo
+from harness.verdict import Verdict
+
+#: Words for runs that need not be named.
+LAST, LAST_GOOD = "last", "last-good"
+
+
+def choose(connection: Connection, words: str, beside: Sequence[RunInfo] = ()) -> list[RunInfo]:
+    """The runs that are meant, the oldest first.
+
+    Args:
+        connection: of the store.
+        words: ids of runs or their beginnings, with commas between; `LAST`, or `LAST_GOOD`.
+        beside: the other side, for `LAST_GOOD`: the run before it, on the same inputs but for the package,
+            in which nothing failed and no error was.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    if words == LAST:
+        every = queries.runs(connection)
+        if not every:
+            raise UsageError("the store holds no run", hint="kshs store import DIR")
+        return every[-1:]
+    if words == LAST_GOOD:
+        return [_last_good(connection, beside)]
+    found = {run.id: run for word in words.split(",") for run in [queries.find_run(connection, word.strip())]}
+    return sorted(found.values(), key=_when)
+
+
+def _when(run: RunInfo) -> tuple[datetime, int]:
+    return run.started or datetime.min, run.id
+
+
+def _last_good(connection: Connection, beside: Sequence[RunInfo]) -> RunInfo:
+    if not beside:
+        raise UsageError(f"{LAST_GOOD} is the run before another one", hint=f"kshs compare {LAST_GOOD} RUN")
+    first = beside[0]
+    counts = queries.verdict_counts(connection)
+    for run in sorted(queries.runs(connection), key=_when, reverse=True):
+        verdicts = counts.get(run.id, {})
+        bad = [v for v in verdicts if v not in (Verdict.PASSED, Verdict.SKIPPED)]
+        alike = not any(d.matters for d in differences(run.conditions, first.conditions))
+        narrower = run.selection is not None and run.selection != first.selection
+        if _when(run) < _when(first) and verdicts and not bad and not run.problem and alike and not narrower:
+            return run
+    raise UsageError(
+        f"before run {first.name} there is no good one on the same guest", hint="name the run to compare with"
+    )
+
+
+def compare_runs(
+    connection: Connection,
+    before: Sequence[RunInfo],
+    now: Sequence[RunInfo],
+    known: Iterable[KnownFile] = (),
+    today: date | None = None,
+) -> Night:
+    """Compares two sides, and tells what is known as such.
+
+    Args:
+        connection: of the store.
+        before: runs of one side, the oldest first.
+        now: those of the other.
+        known: known issues and quarantines.
+        today: on which day expiries are looked at; by default that of the last run.
+
+    Raises:
+        UsageError: the runs of a side cannot stand together.
+    """
+    sides = Side(tuple(before), common(before)), Side(tuple(now), common(now))
+    outcomes = tuple(
+        _in_order(side, queries.outcomes(connection, [run.id for run in side.runs])) for side in sides
+    )
+
+    def load(numbers: Collection[int]) -> Mapping[int, Listed]:
+        return load_lists(connection, numbers)
+
+    told = Told(
+        load, queries.varying(connection), queries.first_seen_varying(connection, [run.id for run in now])
+    )
+    night = compare(*sides, (outcomes[0], outcomes[1]), told)
+    night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))
+    files = list(known)
+    issues = [issue for file in files for issue in file.issue]
+    quarantines = [quarantine for file in files for quarantine in file.quarantine]
+    if not issues and not quarantines:
+        return night
+    last = now[-1]
+
+    def passed_since(key: str, day: date) -> str | None:
+        after = datetime.combine(day, time.max)
+        found = queries.passed_between(connection, key, sides[1].conditions, after, last.started)
+        return None if found is None else f"it passed in run {found[0]} of {found[1]:%Y-%m-%d}"
+
+    day = today or (last.started.date() if last.started else datetime.now(UTC).date())
+    return apply(night, Knowledge(issues, quarantines, day, outcomes[1], load, passed_since))
+
+
+def _in_order(side: Side, outcomes: list[queries.Outcome]) -> list[queries.Outcome]:
+    place = {run.id: number for number, run in enumerate(side.runs)}
+    return sorted(outcomes, key=lambda outcome: place[outcome.run])
+
+
+def _notes(
+    before: Side, now: Side, earlier: Iterable[queries.Outcome], later: Iterable[queries.Outcome]
+) -> list[str]:
+    """What makes a comparison weaker than it looks."""
+    notes = []
+    for name, side, outcomes in (("before", before, earlier), ("now", now, later)):
+        if any(one.content is None and one.kind == "scenario" for one in outcomes):
+            notes.append(f"{name}: the content of scenarios is not on record; they are taken as the same")
+        notes += [f"{name}: run {run.name}: {run.note}" for run in side.runs if run.note]
+    if before.runs[-1].kshs != now.runs[-1].kshs:
+        notes.append(f"kshs changed: {before.runs[-1].kshs} -> {now.runs[-1].kshs}")
+    return notes
