@@ -19,7 +19,7 @@ from harness.results.cause import cause_of
 from harness.results.folder import PARTS
 from harness.results.parts import SCHEMA
 from harness.results.record import BEGUN
-from harness.store.values import Block, NotARecordError, block_of
+from harness.store.values import Block, NotARecordError, block_of, check
 from harness.verdict import Verdict, after_retry
 from vm.words import counted
 
@@ -145,6 +145,8 @@ class _Taker:
         self.torn = 0
         self.blocks = 0
         self.earlier = 0
+        self._good: set[tuple[StepKey, Block | None]] = set()
+        """What was checked: most of what comes has come before."""
         self._current: dict[str, Any] | None = None
         self._steps: list[dict[str, Any]] = []
 
@@ -261,7 +263,9 @@ class _Taker:
             else:
                 block = block_of(status_block, raced=raced)
                 self.blocks += 1
-        hash((key, block))  # whatever cannot be compared is no record of ours
+        if (key, block) not in self._good:
+            _check(key, block, verdict)
+            self._good.add((key, block))
         return key, block, verdict, reason
 
     def _keep(self, read: ReadScenario) -> None:
@@ -302,6 +306,17 @@ def _record(line: bytes) -> dict[str, Any] | None:
         except (ValueError, RecursionError):
             return None
     return found if isinstance(found, dict) else None
+
+
+def _check(key: StepKey, block: Block | None, verdict: Any) -> None:
+    do, name, route, mode, _ = key
+    texts = isinstance(do, str) and isinstance(name, str)
+    if not texts or not isinstance(route, str | None) or not isinstance(mode, str | None):
+        raise NotARecordError("a step has no name")
+    if verdict not in _VERDICTS:
+        raise NotARecordError("there is no such verdict")
+    if block is not None:
+        check(block)
 
 
 def _attempt(read: ReadScenario) -> dict[str, Any]:

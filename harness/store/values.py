@@ -27,7 +27,8 @@ OF_OUTPUT = frozenset(
     {"changed_bytes", "changed_first", "changed_last", "disclosed_bytes", "argument1", "argument2"}
 )
 _LEFT_OUT = (BY_NATURE, BY_NATURE | OF_A_RACE)
-_IN_PLACE = tuple(name not in OF_OUTPUT for name in NUMBERS)
+#: The same names for steps that are no handshakes: what has no name is None.
+_WITHOUT_OUTPUT = tuple("" if name in OF_OUTPUT else name for name in NUMBERS)
 
 Value: TypeAlias = int | str | None
 #: Outcome, the numbers, protocol, and the members of `seen` in the order of their names.
@@ -44,7 +45,7 @@ class NotARecordError(ValueError):
 
 
 def block_of(status_block: Mapping[str, Any], *, raced: bool = False) -> Block:
-    """What is kept of a status block of results.jsonl; checked by `check`, since most have been seen before.
+    """What is kept of a status block of results.jsonl, to be checked by `check`.
 
     Args:
         status_block: as docs/results.md has it.
@@ -56,15 +57,15 @@ def block_of(status_block: Mapping[str, Any], *, raced: bool = False) -> Block:
     numbers = status_block.get("numbers")
     if numbers is None:
         raise NotARecordError("its numbers are missing: it is of an earlier kshs")
-    kept = tuple(map(numbers.get, NUMBERS))
     op = status_block.get("op")
     handshake = None
     if op == "request":
+        kept = tuple(map(numbers.get, NUMBERS))
         handshake = status_block.get("handshake")
     elif raced and op == "cancel":
         kept = _NOTHING
     else:
-        kept = tuple(value if keep else None for value, keep in zip(kept, _IN_PLACE, strict=True))
+        kept = tuple(map(numbers.get, _WITHOUT_OUTPUT))
     if raced and kept[-1]:
         kept = (*kept[:-1], kept[-1] & ~_CANCELLED)
     seen = status_block.get("seen")

@@ -7,5 +7,6 @@ from alembic import context
 
 from harness.store.models import Base
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
-context.run_migrations()
+if hasattr(context, "config"):  # else somebody merely imports this
+    context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+    context.run_migrations()
