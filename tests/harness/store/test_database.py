@@ -103,7 +103,8 @@ def test_what_is_no_store_is_told_in_one_line(tmp_path: Path) -> None:
         (tmp_path / "other.db", "this database is no store"),
         (tmp_path, "there is no store"),
         ("mysql://host/name", "mysql is no database of a store"),
-        ("nonsense://x", "is no URL of a database"),
+        ("nonsense://x", "nonsense is no database of a store"),
+        ("a b://", "is no URL of a database"),
         ("sqlite://", "names no file"),
     ):
         with pytest.raises(UsageError, match=said):

@@ -62,7 +62,7 @@ def test_a_run_is_kept_with_all_that_it_says(store: Store, tmp_path: Path) -> No
     assert (steps[1].fields["answer"], steps[1].fields["information"]) == (DECLINED, 0)
     assert steps[0].fields["seen.count"] == 1 and "seen.thread" not in steps[0].fields
     assert outcomes["basic.toml::flips"].tries == ("failed", "passed")
-    assert outcomes["basic.toml::mode.user"].signature == "failed | H#: answer is wrong"
+    assert outcomes["basic.toml::mode.user"].signature == "failed | H6: answer is wrong"
     assert outcomes["test_x.py::test_b"].verdict == "failed"
     assert [json.loads(line) for line in evidence] == [["bugcheck 0x3b"]]
 
