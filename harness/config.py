@@ -3,8 +3,6 @@
 
 Looked for in the working directory, or named by ``--config``; everything in it may be left out::
 
-    store = "nights.db"         # where kshs store keeps runs; a path or a URL
-
     [run]
     guest = "wine"              # recipe of the guest
     target = "mydriver"         # a name below, "avshs", or a target file
@@ -14,6 +12,9 @@ Looked for in the working directory, or named by ``--config``; everything in it 
 
     [targets]
     mydriver = "driver/target.toml"
+
+    [store]                     # docs/nights.md
+    url = "nights.db"
 
     [vm]                        # docs/guests.md
     memory_mib = 448
@@ -67,16 +68,23 @@ class RunConfig(BaseModel):
     )
 
 
+class StoreConfig(BaseModel):
+    """Where runs are kept (docs/nights.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = Field(
+        default=None, min_length=1, description="A file, or a database: `postgresql://HOST/NAME`."
+    )
+
+
 class Config(BaseModel):
     """All settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: RunConfig = Field(default_factory=RunConfig)
-    store: str | None = Field(
-        default=None,
-        description="Where runs are kept: a path, or a URL of a database (`postgresql://HOST/NAME`).",
-    )
+    store: StoreConfig = Field(default_factory=StoreConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
     guests: dict[str, WindowsProfile] = Field(
@@ -212,8 +220,8 @@ def _anchored(config: Config, path: Path) -> Config:
         for name, guest in config.guests.items()
     }
     store = config.store
-    if store and "://" not in store:
-        store = str(_anchor(base, store))
+    if store.url is not None and "://" not in store.url:
+        store = store.model_copy(update={"url": str(_anchor(base, store.url))})
     anchored = {"run": run.model_copy(update=update), "targets": targets, "guests": guests, "store": store}
     return config.model_copy(update={**anchored, "file": path})
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.commands.exit_codes import DONE, DRIVER
-from harness.commands.options import ConfigOption, console
+from harness.commands.options import ConfigOption, say
 from harness.commands.store_command import RunArgument
 from harness.commands.store_option import StoreOption, open_store
 from harness.errors import UsageError
@@ -56,14 +56,14 @@ def show(
             _show_varying(connection)
             return
         for one in found:
-            console().print(
+            say(
                 f"{one.id}  {one.at:%Y-%m-%d}  {one.who}: {one.why} ({counted(one.scenarios, 'scenario')}"
                 f' of "{one.pattern}", run {one.run}; {described(one.conditions)})'
             )
         if pattern is not None:
             _show_values(connection, pattern)
     if not found:
-        console().print("nothing is accepted yet")
+        say("nothing is accepted yet")
 
 
 def _show_varying(connection: Connection) -> None:
@@ -72,8 +72,8 @@ def _show_varying(connection: Connection) -> None:
 
     lines = queries.all_varying(connection)
     for key, position, field, seen in lines:
-        console().print(f"{key}: step {position + 1}, {field}: {values_in_words(field, seen)}")
-    console().print(f"{counted(len(lines), 'field')} came differently on identical inputs")
+        say(f"{key}: step {position + 1}, {field}: {values_in_words(field, seen)}")
+    say(f"{counted(len(lines), 'field')} came differently on identical inputs")
 
 
 def _show_values(connection: Connection, pattern: str) -> None:
@@ -91,14 +91,14 @@ def _show_values(connection: Connection, pattern: str) -> None:
             latest[one.scenario, on.target, on.kernel, on.ks_digest, on.verifier] = one
     lists = load_lists(connection, {one.answers for one in latest.values()})
     for one in latest.values():
-        console().print(f"{one.key} (acceptance {one.acceptance})")
+        say(f"{one.key} (acceptance {one.acceptance})")
         for step in lists[one.answers]:
             values = ", ".join(
                 f"{name} {value_words(name, value)}"
                 for name, value in step.fields.items()
                 if value is not None
             )
-            console().print(f'  step {step.position + 1}, "{step.name}": {values or "nothing came back"}')
+            say(f'  step {step.position + 1}, "{step.name}": {values or "nothing came back"}')
 
 
 @baseline_app.command("diff")
@@ -113,7 +113,7 @@ def diff(
     """
     with open_store(store, config) as opened, opened.reading() as connection:
         found, standing = _stand(connection, run)
-    console().print(f"run {found.name}, {_described(found)}")
+    say(f"run {found.name}, {_described(found)}")
     _print_held("differs from what was accepted", standing.differs)
     first = [held for held in standing.first if held.changes]
     _print_held("first values here, and other than on the nearest build", first)
@@ -121,10 +121,10 @@ def diff(
     if alike:
         near = {held.acceptance.conditions.kernel for held in standing.first}
         names = ", ".join(sorted(filter(None, near)))
-        console().print(f"first values here, as on the nearest build: {alike} ({names})")
+        say(f"first values here, as on the nearest build: {alike} ({names})")
     if standing.unknown:
-        console().print(f"never accepted: {len(standing.unknown)}")
-    console().print(f"as accepted: {len(standing.same)}")
+        say(f"never accepted: {len(standing.unknown)}")
+    say(f"as accepted: {len(standing.same)}")
     return DRIVER if standing.differs or first else DONE
 
 
@@ -159,7 +159,7 @@ def accept(
             answers: Mapping[int, int] = {one.scenario: one.answers or 0 for one in meant}
             put_on_record(connection, found.id, answers, who=who.strip(), why=why.strip(), pattern=pattern)
     as_before = f"; {len(known)} were accepted as they are" if known else ""
-    console().print(f"{counted(len(meant), 'scenario')} of run {found.name} accepted{as_before}")
+    say(f"{counted(len(meant), 'scenario')} of run {found.name} accepted{as_before}")
 
 
 def _stand(connection: Connection, words: str) -> tuple[RunInfo, Standing]:
@@ -196,13 +196,11 @@ def _print_held(heading: str, found: Iterable[Held]) -> None:
     shown = list(found)
     if not shown:
         return
-    console().print(f"{heading}: {len(shown)}")
+    say(f"{heading}: {len(shown)}")
     for held in shown[:_SHOWN]:
         one = held.acceptance
-        console().print(
-            f"  {held.outcome.key} (accepted {one.at:%Y-%m-%d} by {one.who} on {one.conditions.kernel})"
-        )
+        say(f"  {held.outcome.key} (accepted {one.at:%Y-%m-%d} by {one.who} on {one.conditions.kernel})")
         for line in changes_in_words(held.changes):
-            console().print(line)
+            say(line)
     if len(shown) > _SHOWN:
-        console().print(f"  and {len(shown) - _SHOWN} more")
+        say(f"  and {len(shown) - _SHOWN} more")

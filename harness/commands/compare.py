@@ -14,8 +14,9 @@ import typer
 
 from harness.commands.exit_codes import DONE, DRIVER, INFRASTRUCTURE
 from harness.commands.known_option import KnownIssuesOption, QuarantineOption, known_files
-from harness.commands.options import ConfigOption, console
+from harness.commands.options import ConfigOption, say
 from harness.commands.store_option import StoreOption, open_store
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.store.database import Store
@@ -49,7 +50,7 @@ def compare(
         typer.echo(json.dumps(words.as_json(found), indent=2))
     else:
         for line in words.lines(found):
-            console().print(line)
+            say(line)
     return DRIVER if found.alarms else INFRASTRUCTURE if found.unknowns else DONE
 
 
@@ -68,5 +69,7 @@ def _sides(before: str, now: str, store: str | None, config: Path | None) -> Ite
         Store(str(Path(folder) / "store.db"), make=True) as opened,
     ):
         importer = Importer(opened)
-        first, second = (importer.take(Path(words)).run for words in (before, now))
-        yield opened, first, second
+        first, second = importer.take(Path(before)), importer.take(Path(now))
+        if first.run == second.run and (second.refused or not second.known):
+            raise UsageError(f"both are run {first.run}, with other records", where=f"{before} and {now}")
+        yield opened, first.run, second.run

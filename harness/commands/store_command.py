@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.inputs import check_output
-from harness.commands.options import ConfigOption, console
+from harness.commands.options import ConfigOption, say
 from harness.commands.store_option import StoreOption, open_store
 from harness.errors import HarnessError, UsageError
 from vm.words import counted
@@ -46,7 +46,7 @@ def import_runs(
         importer = Importer(opened)
         for folder in folders:
             try:
-                console().print(f"{folder}: {importer.take(folder)}")
+                say(f"{folder}: {importer.take(folder)}")
             except UsageError as error:
                 wrong.append(str(error))
     if wrong:
@@ -86,8 +86,8 @@ def list_runs(
     for run in runs:
         started = f"{run.started:%Y-%m-%d %H:%M}" if run.started else "-"
         said = "; ".join(filter(None, (in_words(counts.get(run.id, {})), run.problem, run.note)))
-        console().print(f"{run.name}  {started}  {described(run.conditions)}: {said}")
-    console().print(counted(len(runs), "run"))
+        say(f"{run.name}  {started}  {described(run.conditions)}: {said}")
+    say(counted(len(runs), "run"))
 
 
 @store_app.command("export")
@@ -112,7 +112,7 @@ def export(
         write_whole(out, "".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise HarnessError(f"cannot be written: {error.strerror}", str(out)) from None
-    console().print(f"run {found[0].name}: {out}")
+    say(f"run {found[0].name}: {out}")
 
 
 @store_app.command("prune")
@@ -151,7 +151,7 @@ def prune(
         for number, what in ((pruned.baselines, "a baseline"), (pruned.evidence, "evidence of an open issue"))
         if number
     ]
-    console().print("; ".join([f"{counted(len(pruned.gone), 'run')} removed", *kept]))
+    say("; ".join([f"{counted(len(pruned.gone), 'run')} removed", *kept]))
 
 
 @store_app.command("rates")
@@ -176,9 +176,9 @@ def rates(
             continue
         low, high = wilson(rate.counts)
         retried = f", {counted(rate.retried, 'run')} passed by a retry" if rate.retried else ""
-        console().print(
+        say(
             f"{rate.key}: {rate.state}, failed in {rate.counts} ({low:.1%} to {high:.1%}){retried};"
             f" {rate.guest}, {rate.target}"
         )
         shown += 1
-    console().print(f"{counted(shown, 'rate')}; the interval is Wilson's, at 95%")
+    say(f"{counted(shown, 'rate')}; the interval is Wilson's, at 95%")

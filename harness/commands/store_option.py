@@ -21,7 +21,7 @@ StoreOption = Annotated[
         "--store",
         metavar="FILE|URL",
         help="The store: a file, or postgresql://HOST/NAME.",
-        show_default="store of kshs.toml, else ~/.local/share/kshs/store.db",
+        show_default="store.url of kshs.toml, else ~/.local/share/kshs/store.db",
     ),
 ]
 
@@ -34,7 +34,7 @@ def open_store(given: str | None, config: Path | None, *, make: bool = False) ->
     """
     from harness.store.database import Store
 
-    where = given or settings.load(config).store or str(platformdirs.user_data_path("kshs") / "store.db")
+    where = given or settings.load(config).store.url or str(platformdirs.user_data_path("kshs") / "store.db")
     store = Store(where, make=make)
     if store.moved is not None:
         console().print(store.moved)

@@ -77,6 +77,7 @@ def compare(
             passed.append(scenario)
         else:
             same += 1
+    uncompared = sum(any(one.torn for one in (*each.before, *each.now)) for each in passed)
     changed, varied = _fields(passed, told)
     findings += changed
     same += len(passed) - len(changed)
@@ -88,7 +89,16 @@ def compare(
     findings = [replace(one, alarm=one.alarm or one.kind in ALARMS) for one in findings]
     ranks = {kind: rank for rank, kind in enumerate(Kind)}
     findings.sort(key=lambda one: ranks[one.kind])
-    return Night(before, now, differing, findings, same, varied, counts=Counter(one.kind for one in findings))
+    return Night(
+        before,
+        now,
+        differing,
+        findings,
+        same,
+        varied,
+        uncompared,
+        counts=Counter(one.kind for one in findings),
+    )
 
 
 # ---- verdicts -------------------------------------------------------------------------------------------
@@ -109,13 +119,13 @@ def _verdict(scenario: _Scenario, alike: bool, differing: Sequence[Difference]) 
         return _nothing_before(key, before[-1], last, later)
     made: dict[str, Any] = {"key": key, "before": earlier, "now": later, "signature": last.signature}
     if later.failed == 0:
-        return _passes(before[-1], earlier, made)
+        return _passes(before[-1], earlier, made, alike)
     if earlier.failed == earlier.n and not later.mixed and not _other_signature(before, now):
         return Finding(Kind.STILL_FAILING, words=_why(last), **made)
     if not alike:
         what = " and ".join(difference.what for difference in differing if difference.matters)
         words = f"the {what} changed; failed in {earlier} before, in {later} now: {_why(last)}"
-        return Finding(Kind.ELSEWHERE, words=words, **made)
+        return Finding(Kind.ELSEWHERE, words=words, alarm=True, **made)
     return _fails(scenario, earlier, later, made)
 
 
@@ -146,12 +156,14 @@ def _nothing_before(key: str, before: Outcome, last: Outcome, later: Counts) -> 
     return Finding(Kind.TOO_SMALL, key, words, now=later, signature=last.signature, alarm=True)
 
 
-def _passes(before: Outcome, earlier: Counts, made: dict[str, Any]) -> Finding | None:
+def _passes(before: Outcome, earlier: Counts, made: dict[str, Any], alike: bool) -> Finding | None:
     if earlier.failed == 0:
         return None
     if earlier.flaky:
         return Finding(Kind.FLAKY, words=f"passed now; failed in {earlier} before", **made)
     words = f"failed in {earlier} before: {_why(before)}"
+    if not alike:
+        return Finding(Kind.ELSEWHERE, words=f"passes here; {words}", **made)
     return Finding(Kind.FIXED, words=words, **made)
 
 

@@ -48,8 +48,8 @@ class Kind(StrEnum):
     """A field was seen to differ on identical inputs for the first time."""
 
 
-#: Those that say something new against the driver: `kshs compare` ends with 1.
-ALARMS = frozenset({Kind.NEW_FAILURE, Kind.EXPIRED, Kind.ELSEWHERE, Kind.CHANGED})
+#: Those that always say something new against the driver: `kshs compare` ends with 1.
+ALARMS = frozenset({Kind.NEW_FAILURE, Kind.EXPIRED, Kind.CHANGED})
 #: Those after which less is known than before: it ends with 3 where nothing is an alarm.
 UNKNOWN = frozenset({Kind.MISSING, Kind.INFRASTRUCTURE, Kind.TOO_SMALL})
 
@@ -89,7 +89,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Night:
-    """All that is said of two sides; `same` scenarios gave nothing to be told."""
+    """All that is said of two sides; `same` scenarios gave nothing to be told.
+
+    `uncompared` are those of `same` that passed on both sides, and of whose fields one side has no record.
+    """
 
     before: Side
     now: Side
@@ -97,6 +100,7 @@ class Night:
     findings: Sequence[Finding]
     same: int
     varied: int = 0
+    uncompared: int = 0
     notes: Sequence[str] = ()
     counts: Mapping[Kind, int] = field(default_factory=dict)
 
@@ -112,5 +116,5 @@ class Night:
 
     @property
     def unknowns(self) -> int:
-        """Findings after which less is known than before."""
-        return sum(finding.kind in UNKNOWN for finding in self.findings)
+        """Scenarios of which less is known than before."""
+        return sum(finding.kind in UNKNOWN for finding in self.findings) + self.uncompared

@@ -130,6 +130,9 @@ def _notes(
         if any(one.content is None and one.kind == "scenario" for one in outcomes):
             notes.append(f"{name}: the content of scenarios is not on record; they are taken as the same")
         notes += [f"{name}: run {run.name}: {run.note}" for run in side.runs if run.note]
-    if before.runs[-1].kshs != now.runs[-1].kshs:
-        notes.append(f"kshs changed: {before.runs[-1].kshs} -> {now.runs[-1].kshs}")
+    last = before.runs[-1], now.runs[-1]
+    if last[0].kshs != last[1].kshs:
+        notes.append(f"kshs changed: {last[0].kshs} -> {last[1].kshs}")
+    elif last[0].build != last[1].build and before.conditions.ks_digest == now.conditions.ks_digest:
+        notes.append("the drivers of kshs itself were built anew: client, agent, or the sample target")
     return notes

@@ -44,7 +44,9 @@ def summary(night: Night) -> str:
     said = [f"{night.counts[kind]} {kind.value}" for kind in Kind if night.counts.get(kind)]
     same = f"{counted(night.same, 'scenario')} as before"
     varied = [f"{counted(night.varied, 'field')} varied as known"] if night.varied else []
-    return "; ".join(["nothing new" if not said else ", ".join(said), same, *varied])
+    blind = f"the fields of {counted(night.uncompared, 'scenario')} could not be compared"
+    unknown = [blind] if night.uncompared else []
+    return "; ".join(["nothing new" if not said else ", ".join(said), same, *unknown, *varied])
 
 
 def _side(side: Side) -> str:
@@ -123,6 +125,7 @@ def as_json(night: Night) -> dict[str, Any]:
         "counts": {kind.value: night.counts.get(kind, 0) for kind in Kind},
         "same": night.same,
         "varied": night.varied,
+        "uncompared": night.uncompared,
         "findings": [_finding_json(finding) for finding in night.findings],
     }
 

@@ -30,7 +30,7 @@ PATIENCE = 600
 _VERSION = "alembic_version"
 #: Of PostgreSQL's advisory locks that of a store: any number that nobody else uses.
 _LOCK = 0x6B736873
-_HINT = "check --store, or store in kshs.toml"
+_HINT = "check --store, or store.url in kshs.toml"
 
 
 class Store:
@@ -113,6 +113,8 @@ class Store:
             words = " ".join(str(error.orig).split())
             if "not a database" in words:
                 raise UsageError("this is no store", where=self.shown, hint=_HINT) from None
+            if self.path is not None and "unable to open" in words:
+                raise UsageError(f"cannot be opened: {words}", where=self.shown, hint=_HINT) from None
             raise HarnessError(f"the store does not answer: {words}", self.shown, _HINT) from None
         except DBAPIError as error:
             words = " ".join(str(error.orig).split())

@@ -24,10 +24,18 @@ _BACK = 3
 
 def learn(connection: Connection, run_id: int) -> None:
     """Notes what a run got differently from runs before it on identical inputs."""
-    guest, target = connection.execute(select(Run.guest_id, Run.target_id).where(Run.id == run_id)).one()
+    inputs = select(Run.guest_id, Run.target_id, Run.build, Run.version).where(Run.id == run_id)
+    guest, target, build, kshs = connection.execute(inputs).one()
     earlier = connection.scalars(
         select(Run.id)
-        .where(Run.guest_id == guest, Run.target_id == target, Run.id != run_id)
+        .where(
+            Run.guest_id == guest,
+            Run.target_id == target,
+            # Our own agent and client, and who judges: None is told by IS.
+            Run.build.is_(None) if build is None else Run.build == build,
+            Run.version.is_(None) if kshs is None else Run.version == kshs,
+            Run.id != run_id,
+        )
         .order_by(Run.started.desc(), Run.id.desc())
         .limit(_BACK)
     ).all()

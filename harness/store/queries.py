@@ -53,12 +53,13 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """One run; `note` and `problem` say what was wrong with it."""
+    """One run; `build` is that of kshs's own drivers, `note` and `problem` say what was wrong with it."""
 
     id: int
     name: str
     started: datetime | None
     kshs: str | None
+    build: str | None
     problem: str | None
     note: str | None
     selection: str | None
@@ -67,7 +68,10 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run says of a scenario; `tries` are the verdicts of all attempts, in their order."""
+    """What a run says of a scenario; `tries` are the verdicts of all attempts, in their order.
+
+    Of one that is `torn` not all that came back is on record: it has no `answers`.
+    """
 
     run: int
     scenario: int
@@ -80,6 +84,7 @@ class Outcome:
     words: str | None
     answers: int | None
     tries: tuple[str, ...]
+    torn: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,7 @@ def _runs() -> Any:
             Run.name.label("run"),
             Run.started,
             Run.version.label("kshs"),
+            Run.build,
             Run.problem,
             Run.note,
             Run.selection,
@@ -153,6 +159,7 @@ def _run(row: Mapping[Any, Any]) -> RunInfo:
         row["run"],
         row["started"],
         row["kshs"],
+        row["build"],
         row["problem"],
         row["note"],
         row["selection"],
@@ -240,7 +247,7 @@ def _with_tries(rows: Iterable[Any]) -> list[Outcome]:
             stands.append(row)
     made = []
     for row in stands:
-        said: list[Any] = [*row[:9], None if row[11] else row[9], tuple(tries[row[0], row[1]])]
+        said: list[Any] = [*row[:9], None if row[11] else row[9], tuple(tries[row[0], row[1]]), row[11]]
         made.append(Outcome(*said))
     return made
 

@@ -25,7 +25,7 @@ NEXT = GOOD.but(
 def kshs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Kshs:
     """Runs a command in a directory with a kshs.toml; its exit code, and all that it says."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "kshs.toml").write_text('store = "kept/nights.db"\n')
+    (tmp_path / "kshs.toml").write_text('[store]\nurl = "kept/nights.db"\n')
 
     def called(*words: str) -> tuple[int, str]:
         with pytest.raises(SystemExit) as ended:
@@ -154,3 +154,19 @@ def test_without_a_store_it_is_said_what_makes_one(kshs: Kshs, tmp_path: Path) -
         said == f"kshs: {tmp_path / 'kept/nights.db'}: there is no store (kshs store import DIR makes one)\n"
     )
     assert kshs("store")[0] == 0
+
+
+def test_what_a_guest_has_said_is_printed_without_its_escapes(kshs: Kshs, tmp_path: Path) -> None:
+    loud = NEXT.but(cases=[Case("a", "failed", reason="H6: \x1b]0;mine\x07 is wrong")])
+    kshs("store", "import", str(GOOD.write(tmp_path / "out")), str(loud.write(tmp_path / "out")))
+    code, said = kshs("compare", "night00", "night01")
+    assert code == 1 and "]0;mine" in said and "\x1b" not in said and "\x07" not in said
+
+
+def test_two_folders_of_one_run_that_differ_are_not_compared(kshs: Kshs, tmp_path: Path) -> None:
+    first, second = GOOD.write(tmp_path / "x"), NEXT.but(id="night00", night=0).write(tmp_path / "y")
+    assert kshs("compare", str(first), str(second)) == (
+        2,
+        f"kshs: {first} and {second}: both are run night00, with other records\n",
+    )
+    assert kshs("compare", str(first), str(first))[0] == 0

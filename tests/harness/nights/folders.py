@@ -107,6 +107,7 @@ class Results:
     ours: bool = True
     package: str = "1" * 64
     image: str = "f" * 64
+    drivers: str = "d" * 64
     verifier: str = "off"
     recipe: str = "wine"
     target: str = "relay"
@@ -125,7 +126,12 @@ class Results:
     def records(self) -> list[dict[str, Any]]:
         """All lines."""
         began = BEGAN + timedelta(days=self.night)
-        host = {"recipe": self.recipe, "image": self.image, "accelerator": "tcg (no KVM here)"}
+        host = {
+            "recipe": self.recipe,
+            "image": self.image,
+            "accelerator": "tcg (no KVM here)",
+            "build": self.drivers,
+        }
         head = {
             "kind": "run",
             "schema": 1,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from harness.errors import UsageError
 from harness.nights import words
 from harness.nights.findings import Kind, Night
+from harness.store.database import Store
+from harness.store.importing import Importer
 from tests.harness.nights.conftest import Compare
 from tests.harness.nights.folders import DECLINED, Case, Results
 
@@ -71,6 +74,20 @@ def test_what_is_said_of_a_scenario(
     assert words.as_json(night)["findings"][0]["kind"] == kind.value
 
 
+def test_what_could_not_be_compared_is_not_called_the_same(
+    take: Take, compare: Compare, tmp_path: Path
+) -> None:
+    folder = GOOD.write(tmp_path / "torn")
+    lines = (folder / "results.jsonl").read_text().splitlines(keepends=True)
+    (folder / "results.jsonl").write_text("".join(lines[:3] + lines[4:]))  # without the step of a
+    with Store(str(tmp_path / "store.db"), make=True) as store:
+        Importer(store).take(folder)
+    take(NEXT.but(cases=[Case("a", requests=[{"information": 0}]), Case("b")]))
+    night = compare("night00", "night01")
+    assert (night.findings, night.same, night.uncompared, night.unknowns) == ([], 2, 1, 1)
+    assert "the fields of 1 scenario could not be compared" in words.summary(night)
+
+
 def test_skipped_on_both_sides_is_no_news(take: Take, compare: Compare) -> None:
     take(GOOD.but(cases=[Case("a", "skipped")]), NEXT.but(cases=[Case("a", "skipped")]))
     assert compare("night00", "night01").findings == []
@@ -127,6 +144,12 @@ def test_the_reference_class_driver_is_under_test_as_the_target_is(take: Take, c
     assert str(night.differences[0]) == "ks.sys changed: aaaaaaaaaaaa -> bbbbbbbbbbbb"
 
 
+def test_a_pass_on_another_kernel_fixes_nothing(take: Take, compare: Compare) -> None:
+    take(GOOD.but(cases=[Case("a", "failed")]), NEXT.but(kernel="another", cases=[Case("a")]))
+    night = compare("night00", "night01")
+    assert kinds(night) == {"a": Kind.ELSEWHERE} and night.alarms == 0
+
+
 def test_another_image_of_the_same_family_is_told_and_compared(take: Take, compare: Compare) -> None:
     take(GOOD, NEXT.but(image="e" * 64, cases=[Case("a", "failed"), Case("b")]))
     night = compare("night00", "night01")
@@ -159,6 +182,15 @@ def test_what_differs_on_identical_inputs_is_told_once_and_then_known(take: Take
     assert compare("night02", "night03").findings == [], "the next package may have either value"
     take(night(4, 9, "3"))
     assert kinds(compare("night03", "night04")) == {"a": Kind.CHANGED}, "but not one that was never seen"
+
+
+def test_another_build_of_our_own_drivers_teaches_nothing(take: Take, compare: Compare) -> None:
+    """The agent or the client may be what makes the difference: no field of the driver varies by that."""
+    other = [Case("a", requests=[{"information": 0}]), Case("b")]
+    take(GOOD, GOOD.but(night=1, cases=other, drivers="9" * 64))
+    night = compare("night00", "night01")
+    assert kinds(night) == {"a": Kind.CHANGED}
+    assert night.notes == ["the drivers of kshs itself were built anew: client, agent, or the sample target"]
 
 
 def test_a_failure_teaches_nothing_of_what_varies(take: Take, compare: Compare) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,9 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="does not answer") as told:
         Store("postgresql://kshs:secret@127.0.0.1:1/none")
     assert "secret" not in str(told.value)
+
+
+def test_without_psycopg_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UsageError, match=r'PostgreSQL needs psycopg \(pip install "kshs\[postgresql\]"\)'):
+        Store("postgresql://host/name")
