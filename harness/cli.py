@@ -24,6 +24,7 @@ from harness.commands.doctor import doctor
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
 from harness.commands.guests import guests
 from harness.commands.listing import list_scenarios
+from harness.commands.nightly_command import nightly
 from harness.commands.provision import provision
 from harness.commands.report import report
 from harness.commands.run_command import run
@@ -63,6 +64,7 @@ for _name, _command in (
     ("list", list_scenarios),
     ("report", report),
     ("compare", compare),
+    ("nightly", nightly),
     ("build", build),
     ("doctor", doctor),
     ("guests", guests),

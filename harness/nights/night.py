@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -54,18 +55,49 @@ def _when(run: RunInfo) -> tuple[datetime, int]:
 def _last_good(connection: Connection, beside: Sequence[RunInfo]) -> RunInfo:
     if not beside:
         raise UsageError(f"{LAST_GOOD} is the run before another one", hint=f"kshs compare {LAST_GOOD} RUN")
-    first = beside[0]
+    found = last_good(connection, beside[0])
+    if found is None:
+        raise UsageError(
+            f"before run {beside[0].name} there is no good one on the same guest",
+            hint="name the run to compare with",
+        )
+    return found
+
+
+def last_good(connection: Connection, first: RunInfo, *, same: bool = False) -> RunInfo | None:
+    """The last run before one, on the same inputs but for the package, in which nothing failed.
+
+    Args:
+        connection: of the store.
+        first: the run.
+        same: whether it must have been asked for the same; else such a one comes before one that was asked
+            for more, or by other paths.
+    """
     counts = queries.verdict_counts(connection)
+    good = []
     for run in sorted(queries.runs(connection), key=_when, reverse=True):
         verdicts = counts.get(run.id, {})
         bad = [v for v in verdicts if v not in (Verdict.PASSED, Verdict.SKIPPED)]
         alike = not any(d.matters for d in differences(run.conditions, first.conditions))
         narrower = run.selection is not None and run.selection != first.selection
         if _when(run) < _when(first) and verdicts and not bad and not run.problem and alike and not narrower:
-            return run
-    raise UsageError(
-        f"before run {first.name} there is no good one on the same guest", hint="name the run to compare with"
-    )
+            good.append(run)
+    alike_asked = [run for run in good if asked(run.command) == asked(first.command)]
+    return next(iter(alike_asked if same else [*alike_asked, *good]), None)
+
+
+def asked(command: str | None) -> tuple[str, ...]:
+    """What a run was asked for, by its command line: without where its results went and how many it used."""
+    try:
+        words = shlex.split(command or "")
+    except ValueError:
+        return (command or "",)
+    kept, skip = [], False
+    for word in words:
+        if not skip and word not in ("--out", "-n"):
+            kept.append(word)
+        skip = not skip and word in ("--out", "-n")
+    return tuple(kept)
 
 
 def compare_runs(
@@ -79,7 +111,7 @@ def compare_runs(
 
     Args:
         connection: of the store.
-        before: runs of one side, the oldest first.
+        before: runs of one side, the oldest first; none where nothing is there to compare with.
         now: those of the other.
         known: known issues and quarantines.
         today: on which day expiries are looked at; by default that of the last run.
@@ -87,7 +119,8 @@ def compare_runs(
     Raises:
         UsageError: the runs of a side cannot stand together.
     """
-    sides = Side(tuple(before), common(before)), Side(tuple(now), common(now))
+    later = Side(tuple(now), common(now))
+    sides = Side(tuple(before), common(before) if before else later.conditions), later
     outcomes = tuple(
         _in_order(side, queries.outcomes(connection, [run.id for run in side.runs])) for side in sides
     )
@@ -130,6 +163,8 @@ def _notes(
         if any(one.content is None and one.kind == "scenario" for one in outcomes):
             notes.append(f"{name}: the content of scenarios is not on record; they are taken as the same")
         notes += [f"{name}: run {run.name}: {run.note}" for run in side.runs if run.note]
+    if not before.runs:
+        return notes
     last = before.runs[-1], now.runs[-1]
     if last[0].kshs != last[1].kshs:
         notes.append(f"kshs changed: {last[0].kshs} -> {last[1].kshs}")

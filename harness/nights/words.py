@@ -50,6 +50,8 @@ def summary(night: Night) -> str:
 
 
 def _side(side: Side) -> str:
+    if not side.runs:
+        return "nothing to compare with"
     run = side.runs[-1]
     started = run.started.strftime("%Y-%m-%d %H:%M") if run.started else "at an unknown time"
     problem = f"; {run.problem}" if run.problem else ""

@@ -60,6 +60,7 @@ class RunInfo:
     started: datetime | None
     kshs: str | None
     build: str | None
+    command: str | None
     problem: str | None
     note: str | None
     selection: str | None
@@ -142,6 +143,7 @@ def _runs() -> Any:
             Run.started,
             Run.version.label("kshs"),
             Run.build,
+            Run.command,
             Run.problem,
             Run.note,
             Run.selection,
@@ -160,6 +162,7 @@ def _run(row: Mapping[Any, Any]) -> RunInfo:
         row["started"],
         row["kshs"],
         row["build"],
+        row["command"],
         row["problem"],
         row["note"],
         row["selection"],

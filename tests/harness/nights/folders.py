@@ -112,6 +112,7 @@ class Results:
     recipe: str = "wine"
     target: str = "relay"
     problem: str | None = None
+    command: str = "kshs run"
     tests: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -139,7 +140,7 @@ class Results:
             "started": f"{began:%Y-%m-%dT%H:%M:%SZ}",
             "seconds": 12.5,
             "version": "0.1.0",
-            "command": "kshs run",
+            "command": self.command,
             "selection": None,
             "guest": self.recipe,
             "problem": self.problem,
