@@ -196,6 +196,7 @@ class Runner:
             file=file,
             line=line,
             tags=tuple(scenario.tags),
+            content=scenario.content,
         )
         if self._next is not None and self._next.planned.scenario is not scenario:
             self.discard()
