@@ -38,6 +38,7 @@ def package(
     *,
     includes: Sequence[Path] = (),
     defines: Sequence[str] = (),
+    stand_ins: Sequence[str] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Package:
     """Compile, link, sign and package the driver of a folder; answers the checked package.
@@ -50,7 +51,8 @@ def package(
     where it calls them.  C++ goes without exceptions and
     type information.  Warnings are said and stop nothing.
     ``includes`` are further folders with headers, ``defines`` what is defined as if by ``#define``.  An INX
-    is stamped for x64 where there is no INF of its name.
+    is stamped for x64 where there is no INF of its name.  ``stand_ins`` are files that the INFs copy and that
+    another project makes: files of these names, which hold nothing that works, are packaged instead.
     ``out`` gets the package and the PDB, and is made where it does not exist.
 
     Raises `BuildError` and its kinds; an earlier package in ``out`` is then still there.
@@ -60,7 +62,7 @@ def package(
     out = out.absolute()
     with tempfile.TemporaryDirectory(prefix="kshs-package-") as scratch:
         work = Path(scratch)
-        infs, image, others = _parts(folder, work / "stamped")
+        infs, image, others = _parts(folder, work / "stamped", stand_ins)
         _check_out(out)
         tools = toolchain.find(platformdirs.user_cache_path("kshs") / "drivers" / "toolchain.json")
         result = work / "result"
@@ -81,7 +83,12 @@ def package(
             shutil.copyfile(path, result / path.name)
         for name in others:
             (result / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(find(folder, name) or folder / name, result / name)
+            there = find(folder, name)
+            if there is not None:
+                shutil.copyfile(there, result / name)
+                continue
+            (result / name).write_text(f"Stands for {name}, which another project makes.\n", "utf-8")
+            say(f"{name} is a stand-in: nothing works that needs it")
         catalogue.make(result, signer)
         for name, certificate in zip(_CERTIFICATES, (signer.root, signer.leaf), strict=True):
             (result / name).write_bytes(signing.der(certificate))
@@ -92,7 +99,7 @@ def package(
     return load(out)
 
 
-def _parts(folder: Path, stamped: Path) -> tuple[list[Path], str, list[str]]:
+def _parts(folder: Path, stamped: Path, stand_ins: Sequence[str]) -> tuple[list[Path], str, list[str]]:
     """The INFs, the name of the image to be built, and the other files that the INFs copy."""
     if not folder.is_dir():
         raise BuildError("is no directory", str(folder), "give the folder with the C sources and the INF")
@@ -107,13 +114,18 @@ def _parts(folder: Path, stamped: Path) -> tuple[list[Path], str, list[str]]:
             f"copies {len(images)} .sys files that are not there yet, exactly one is built", where
         )
     others = [name for name in copied if name != images[0]]
-    for name in others:
-        if find(folder, name) is None:
-            raise PackageError(
-                f"copies {name!r}, which is not there",
-                where,
-                "put it into the folder: what another project builds is not built here",
-            )
+    missing = {name.lower(): name for name in others if find(folder, name) is None}
+    for name in stand_ins:
+        if missing.pop(name.lower(), None) is None:
+            why = "is there" if find(folder, name) else "is not copied by the INF"
+            raise PackageError(f"--stand-in: {name!r} {why}", where)
+    for name in missing.values():
+        raise PackageError(
+            f"copies {name!r}, which is not there",
+            where,
+            "put it into the folder: what another project builds is not built here; or, if the driver itself"
+            f" does not read it, --stand-in {name}",
+        )
     return found, images[0], others
 
 

@@ -36,8 +36,26 @@ _GUID = re.compile(
     r'DEFINE_GUIDSTRUCT\s*\(\s*"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"'
     r"\s*,\s*([A-Za-z_]\w*)\s*\)"
 )
-#: In C++ Microsoft's compiler takes a constant without a type for an int.
-_UNTYPED = re.compile(rb"^([ \t]*(?:static[ \t]+)?const)([ \t]+[A-Za-z_]\w*[ \t]*=)", re.MULTILINE)
+_NUMBER = rb"(?:U?LONG(?:LONG|64|32|_PTR)?|U?INT(?:64|32|_PTR)?|DWORD(?:64|32|LONG|_PTR)?|SIZE_T|int|unsigned)"
+#: What Microsoft's compiler takes in C++ and clang does not: how it looks, what is read instead, and what is
+#: said.  The cast to what is initialised changes nothing where the operand is a number, and chooses where it
+#: is an object that converts to several kinds of numbers.
+_LENIENT = (
+    (
+        re.compile(rb"^([ \t]*(?:static[ \t]+)?const)([ \t]+[A-Za-z_]\w*[ \t]*=)", re.MULTILINE),
+        rb"\1 int\2",
+        "a constant without a type is an int, as Microsoft's compiler has it",
+    ),
+    (
+        re.compile(
+            rb"^([ \t]*(?:const[ \t]+)?(" + _NUMBER + rb")[ \t]+[A-Za-z_]\w*[ \t]*=[^;?\"\r\n]*\?[ \t]*)"
+            rb"(\*[ \t]*[A-Za-z_]\w*[ \t]*:[ \t]*0[ \t]*;)",
+            re.MULTILINE,
+        ),
+        rb"\1(\2)\3",
+        "what stands beside 0 in a conditional expression is converted to what it initialises",
+    ),
+)
 #: There __FUNCTION__ is a literal, to which others can be joined.
 _JOINED = re.compile(rb'(?:"|##)[ \t]*__FUNCTION__|__FUNCTION__[ \t]*(?:"|##)')
 #: What stampinf puts into an INX ("Stampinf Command Options"); the other variables are of frameworks.
@@ -96,13 +114,19 @@ def adapt(work: Path, folders: Sequence[str]) -> tuple[list[str], list[str]]:
     for source in _texts([work / folder for folder in folders]):
         data = source.read_bytes()[:_TOO_LARGE]
         joins = joins or _JOINED.search(data) is not None
-        if source.suffix.lower() in (".c", ".rc", ".s") or not _UNTYPED.search(data):
+        if source.suffix.lower() in (".c", ".rc", ".s"):
+            continue
+        read = data
+        for pattern, instead, what in _LENIENT:
+            read, times = pattern.subn(instead, read)
+            if times:
+                said.append(f"{source.name}: {what}")
+        if read == data:
             continue
         copy = work / "adapted" / f"{len(changed)}{source.suffix}"
         copy.parent.mkdir(exist_ok=True)
-        copy.write_bytes(_UNTYPED.sub(rb"\1 int\2", data))
+        copy.write_bytes(read)
         changed.append({"type": "file", "name": str(source), "external-contents": str(copy)})
-        said.append(f"{source.name}: a constant without a type is an int, as Microsoft's compiler has it")
     if changed:
         text = json.dumps({"version": 0, "use-external-names": False, "roots": changed})
         (work / OVERLAY).write_text(text, encoding="utf-8")

@@ -94,6 +94,11 @@ def test_what_microsoft_s_compiler_takes_is_read_so(work: Path) -> None:
         "const int Third = 3;",
     ]
     assert (work / "driver" / "a.cpp").read_text() == text
+    (work / "driver" / "a.cpp").write_text("ULONGLONG at = (f & 1) ? *when : 0;\nint b = c ? *d : 1;\n")
+    assert foreign_sources.adapt(work, ["driver"])[1] == [
+        "a.cpp: what stands beside 0 in a conditional expression is converted to what it initialises"
+    ]
+    assert copy.read_text().splitlines() == ["ULONGLONG at = (f & 1) ? (ULONGLONG)*when : 0;", "int b = c ? *d : 1;"]
     (work / "driver" / "a.cpp").write_text('auto x = "at " __FUNCTION__;\n')
     assert foreign_sources.adapt(work, ["driver"])[0] == ['-D__FUNCTION__=""']
     (work / "driver" / "a.cpp").write_text("auto x = __FUNCTION__;\n")
