@@ -15,6 +15,8 @@
 
 #include_next <wdm.h>
 
+#include "kshs_sal.h"
+
 #ifndef DECLSPEC_NOVTABLE
 #define DECLSPEC_NOVTABLE
 #endif

@@ -40,8 +40,8 @@ def build(
         typer.Option(
             "--stand-in",
             metavar="FILE",
-            help="With --driver: a file of this name that does nothing, for one that the INF copies and another"
-            " project makes. Repeatable.",
+            help="With --driver: a file of this name without function, for one that the INF copies and"
+            " another project makes. Repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -55,7 +55,9 @@ def build(
         build_package(driver, out, include or [], define or [], stand_in or [])
         return
     if include or define or stand_in:
-        raise UsageError("--include, --define and --stand-in are for --driver", hint="kshs build --driver DIR --out DIR")
+        raise UsageError(
+            "--include, --define and --stand-in are for --driver", hint="kshs build --driver DIR --out DIR"
+        )
     if out is not None:
         make_directory(out.absolute(), "--out")
     with Progress() as progress:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from drivers import foreign_sources, inf
+from drivers.toolchain import Adapted
 
 
 @pytest.fixture
@@ -80,29 +82,80 @@ def test_a_name_that_leads_far_up_makes_nothing_there(work: Path) -> None:
     assert sorted(path for path in work.parent.rglob("*") if path.name != "a.c") == before
 
 
-def test_what_microsoft_s_compiler_takes_is_read_so(work: Path) -> None:
-    text = "const Level = 1;\nstatic const Other=2;\nconst int Third = 3;\nconstexpr int x = 1;\n"
-    (work / "driver" / "a.cpp").write_text(text)
-    (work / "driver" / "b.c").write_text("const old = 1;\n")
-    flags, said = foreign_sources.adapt(work, ["driver"])
-    assert flags == ["-ivfsoverlay", foreign_sources.OVERLAY]
-    assert said == ["a.cpp: a constant without a type is an int, as Microsoft's compiler has it"]
-    (copy,) = (work / "adapted").iterdir()
-    assert copy.read_text().splitlines()[:3] == [
-        "const int Level = 1;",
-        "static const int Other=2;",
-        "const int Third = 3;",
-    ]
-    assert (work / "driver" / "a.cpp").read_text() == text
-    (work / "driver" / "a.cpp").write_text("ULONGLONG at = (f & 1) ? *when : 0;\nint b = c ? *d : 1;\n")
-    assert foreign_sources.adapt(work, ["driver"])[1] == [
-        "a.cpp: what stands beside 0 in a conditional expression is converted to what it initialises"
-    ]
-    assert copy.read_text().splitlines() == ["ULONGLONG at = (f & 1) ? (ULONGLONG)*when : 0;", "int b = c ? *d : 1;"]
-    (work / "driver" / "a.cpp").write_text('auto x = "at " __FUNCTION__;\n')
-    assert foreign_sources.adapt(work, ["driver"])[0] == ['-D__FUNCTION__=""']
-    (work / "driver" / "a.cpp").write_text("auto x = __FUNCTION__;\n")
-    assert foreign_sources.adapt(work, ["driver"]) == ([], [])
+def adapted(work: Path, name: str, data: bytes) -> tuple[Adapted, str]:
+    """What is done to one source, and the copy that the compiler reads ("" where it is not changed)."""
+    path = work / "driver" / name
+    path.write_bytes(data)
+    shutil.rmtree(work / "adapted", ignore_errors=True)
+    made = foreign_sources.adapt(work, ["driver"])
+    copies = sorted((work / "adapted").glob("*")) if made.flags else []
+    assert path.read_bytes() == data
+    path.unlink()
+    return made, copies[0].read_text("utf-8") if copies else ""
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "said"),
+    [
+        ("const Level = 1;", "const int Level = 1;", "a constant without a type is an int"),
+        ("static const Other=2;", "static const int Other=2;", "a constant without a type is an int"),
+        (
+            "ULONGLONG At = ( p->Flags & 1 ) ? *p : 0;",
+            "ULONGLONG At = ( p->Flags & 1 ) ? (ULONGLONG)*p : 0;",
+            "is converted to what it initialises",
+        ),
+        ("const int Third = 3;", "", ""),
+        ("constexpr int x = 1;", "", ""),
+        ("int b = c ? *d : 1;", "", ""),
+        ("Thing t = c ? *d : 0;", "", ""),
+        ("const char *x = __FUNCTION__;", "", ""),
+    ],
+)
+def test_what_microsoft_s_compiler_takes_is_read_so(work: Path, text: str, read: str, said: str) -> None:
+    made, copy = adapted(work, "a.cpp", text.encode())
+    assert copy == read
+    assert made.flags == (("-ivfsoverlay", foreign_sources.OVERLAY) if read else ())
+    assert len(made.said) == (1 if said else 0) and all(said in sentence for sentence in made.said)
+    assert adapted(work, "a.c", text.encode()) == (Adapted(), "")
+
+
+def test_a_function_s_name_that_is_joined_is_a_text(work: Path) -> None:
+    made, _ = adapted(work, "a.cpp", b'auto x = "at " __FUNCTION__;')
+    assert made.cplusplus == ('-D__FUNCTION__=""',) and not made.flags
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.rc", 'VALUE "\u00a9"'.encode("utf-16")),
+        ("a.rc", b'#pragma code_page(1252)\r\nVALUE "\xa9"'),
+        ("a.c", 'VALUE "\u00a9"'.encode("utf-16")),
+        ("A.CPP", b"\xfe\xff" + 'VALUE "\u00a9"'.encode("utf-16-be")),
+    ],
+)
+def test_texts_of_other_encodings_are_read_as_utf_8(work: Path, name: str, data: bytes) -> None:
+    made, copy = adapted(work, name, data)
+    assert copy.strip() == 'VALUE "\u00a9"' and made.said == ()
+
+
+TRACED = b"""
+#include "Driver.TMH"
+// begin_wpp config
+// FUNC TraceEvents(LEVEL, FLAGS, MSG, ...);
+// FUNC Say{LEVEL=TRACE_LEVEL_ERROR, FLAGS=ALL}(MSG, ...);
+// end_wpp
+"""
+
+
+def test_headers_of_the_tracing_preprocessor_are_made_without_anything_in_them(work: Path) -> None:
+    (work / "driver" / "a.c").write_bytes(TRACED)
+    (work / "driver" / "a.vcxproj").write_text("<o>-func:Project(LEVEL,MSG,...)</o>")
+    (work / "driver" / "made.tmh").write_text("")
+    (work / "driver" / "b.c").write_text('#include "made.tmh"\n')
+    assert foreign_sources.spell(work, ["driver"], [work.parent / "system"]) == ["Driver.TMH"]
+    made = (work / foreign_sources.SPELLED / "Driver.TMH").read_text("utf-8")
+    for name in ("DoTraceMessage", "WPP_INIT_TRACING", "TraceEvents", "Say", "Project"):
+        assert f"#ifndef {name}\n#define {name}(...) ((void)0)\n" in made
 
 
 def test_guids_of_the_driver_s_own_are_defined(work: Path) -> None:
