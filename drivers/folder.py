@@ -37,6 +37,8 @@ _OTHER_TOOLS = {
     ".man": "is an event manifest, for the message compiler (mc): no header and no resource is made of it",
     ".asm": "is for MASM, whose language clang does not read",
 }
+#: Headers of mingw-w64 that declare GUIDs of which its library does not have all.
+_GUIDS = ("ks.h", "ksmedia.h", "bdamedia.h")
 #: The certificates beside a package of ours, by which an earlier one is known.
 _CERTIFICATES = ("kshs-root.cer", "kshs-signing.cer")
 
@@ -210,7 +212,11 @@ def _compile(
     tools.compile(
         work, "compat/runtime.cpp", "runtime.o", Options(True, foreign=True, cplusplus=True), warn=say
     )
-    text = foreign_sources.guids(work, [name for name in options.includes if name != foreign_sources.SPELLED])
+    text = foreign_sources.guids(
+        work,
+        [name for name in options.includes if name != foreign_sources.SPELLED],
+        [tools.includes / name for name in _GUIDS],
+    )
     if text:
         (work / "guids.c").write_text(text, encoding="utf-8")
         tools.compile(work, "guids.c", "guids.o", Options(True))

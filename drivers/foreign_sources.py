@@ -42,6 +42,7 @@ _GUID = re.compile(
 _NUMBER = (
     rb"(?:U?LONG(?:LONG|64|32|_PTR)?|U?INT(?:64|32|_PTR)?|DWORD(?:64|32|LONG|_PTR)?|SIZE_T|int|unsigned)"
 )
+_WORD = re.compile(r"[A-Za-z_]\w*")
 #: What Microsoft's compiler takes in C++ and clang does not: how it looks, what is read instead, and what is
 #: said.  The cast to what is initialised changes nothing where the operand is a number, and chooses where it
 #: is an object that converts to several kinds of numbers.
@@ -109,15 +110,23 @@ def _trace(work: Path, roots: Sequence[Path], names: Iterable[str]) -> None:
             path.write_text(header, encoding="utf-8")
 
 
-def guids(work: Path, folders: Sequence[str]) -> str:
+def guids(work: Path, folders: Sequence[str], headers: Sequence[Path] = ()) -> str:
     """C that defines the GUIDs of the driver's own DEFINE_GUIDSTRUCT, weakly; "" where it has none.
 
-    Microsoft's compiler takes them from the declaration (__uuidof), mingw-w64's ks.h declares them alone.
+    So are those of ``headers`` that it names: Microsoft's compiler takes them from the declaration
+    (__uuidof), mingw-w64's ks.h declares them alone, and its library lacks some.
     """
     found: dict[str, str] = {}
+    words: set[str] = set()
     for source in _texts([work / folder for folder in folders]):
-        for text, name in _GUID.findall(source.read_bytes()[:_TOO_LARGE].decode("latin-1")):
+        read = _utf_8(source, source.read_bytes()[:_TOO_LARGE]).decode("latin-1")
+        words.update(_WORD.findall(read))
+        for text, name in _GUID.findall(read):
             found.setdefault(name, text)
+    for header in headers:
+        for text, name in _GUID.findall(header.read_text("latin-1")) if header.is_file() else ():
+            if name in words:
+                found.setdefault(name, text)
     if not found:
         return ""
     lines = ["typedef struct { unsigned a; unsigned short b, c; unsigned char d[8]; } guid;"]

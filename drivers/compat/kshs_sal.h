@@ -98,4 +98,9 @@
 #define __typefix(type)
 #endif
 
+/* Of the newer kind, what driverspecs.h lacks. */
+#ifndef _Dispatch_type_
+#define _Dispatch_type_(type)
+#endif
+
 #endif

@@ -29,6 +29,15 @@
 #ifndef FORCEINLINE
 #define FORCEINLINE static inline
 #endif
+/* mingw-w64's defines a structure inside of offsetof, which C++ does not take. */
+#undef TYPE_ALIGNMENT
+#define TYPE_ALIGNMENT(type) ((LONG)__alignof__(type))
+#ifndef MemoryBarrier
+#define MemoryBarrier() __sync_synchronize()
+#endif
+#ifndef STATUS_INVALID_STATE_TRANSITION
+#define STATUS_INVALID_STATE_TRANSITION ((NTSTATUS)0xC000A003L)
+#endif
 #ifndef LOCALE_NEUTRAL
 #define LOCALE_NEUTRAL 0
 #endif

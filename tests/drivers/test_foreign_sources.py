@@ -170,6 +170,17 @@ def test_guids_of_the_driver_s_own_are_defined(work: Path) -> None:
     ]
 
 
+def test_guids_of_headers_are_defined_where_they_are_named(work: Path) -> None:
+    header = work.parent / "system" / "ks.h"
+    header.write_text(
+        'DEFINE_GUIDSTRUCT("5F0C8E11-7C1B-4B61-9A2E-305B7D11C409", NAMED);\n'
+        'DEFINE_GUIDSTRUCT("5F0C8E12-7C1B-4B61-9A2E-305B7D11C409", NAMED_OTHERWISE);\n'
+    )
+    (work / "driver" / "a.c").write_text("const GUID *first = &NAMED;\n")
+    made = foreign_sources.guids(work, ["driver"], [header, header.with_name("nowhere.h")])
+    assert "extern const guid NAMED;" in made and "OTHERWISE" not in made
+
+
 INX = (
     '[Version]\nSignature="$WINDOWS NT$"\n[Manufacturer]\nA=M,NT$ARCH$.10.0...16299\n'
     "[M.NT$arch$.10.0...16299]\nB=I,Root\\A\n"
