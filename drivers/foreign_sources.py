@@ -236,6 +236,8 @@ def _from(path: Path, found: Path, work: Path, systems: Sequence[Path]) -> str:
 def stamped(folder: Path, into: Path) -> list[Path]:
     """The INFs of a folder; an INX without an INF beside it is stamped for x64 and put ``into`` a folder.
 
+    So is an INF that is written as an INX.
+
     Raises:
         BuildError: a file cannot be read.
     """
@@ -246,16 +248,20 @@ def stamped(folder: Path, into: Path) -> list[Path]:
         if path.suffix.lower() == ".inx" and path.stem.lower() not in found:
             found[path.stem.lower()] = _stamp(path, into / f"{path.stem}.inf")
         elif path.suffix.lower() == ".inf":
-            found[path.stem.lower()] = path
+            plain = _ARCHITECTURE.search(_text(path)) is None
+            found[path.stem.lower()] = path if plain else _stamp(path, into / path.name)
     return list(found.values())
 
 
-def _stamp(source: Path, target: Path) -> Path:
+def _text(source: Path) -> str:
     try:
-        text = inf.syntax.decode(source.read_bytes())
+        return inf.syntax.decode(source.read_bytes())
     except OSError as error:
         raise BuildError(f"cannot be read: {error.strerror}", str(source)) from error
-    text = _ARCHITECTURE.sub("amd64", text)
+
+
+def _stamp(source: Path, target: Path) -> Path:
+    text = _ARCHITECTURE.sub("amd64", _text(source))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(b"\xff\xfe" + text.encode("utf-16-le", "replace"))
     return target

@@ -197,6 +197,14 @@ def test_an_inx_is_stamped_for_x64(tmp_path: Path) -> None:
     ]
 
 
+def test_an_inf_that_is_written_as_an_inx_is_stamped_too(tmp_path: Path) -> None:
+    (tmp_path / "camera.inf").write_text(INX, "utf-8")
+    (path,) = foreign_sources.stamped(tmp_path, tmp_path / "stamped")
+    assert path == tmp_path / "stamped" / "camera.inf"
+    assert inf.load(path).hardware_ids() == ["Root\\A"]
+    assert "$ARCH$" in (tmp_path / "camera.inf").read_text("utf-8")
+
+
 def test_an_inf_beside_it_is_what_counts(tmp_path: Path) -> None:
     (tmp_path / "Camera.inf").write_text("[Version]\n")
     (tmp_path / "camera.INX").write_text(INX)
