@@ -58,7 +58,7 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
-    """One scenario on one lease."""
+    """One scenario on one lease; `content` is the digest of what it sends and expects."""
 
     id: str
     title: str
@@ -73,6 +73,9 @@ class ScenarioResult:
     seconds: float = 0.0
     guest_seconds: float = 0.0
     lease: str | None = None
+    crash: Mapping[str, Any] | None = None
+    signature: Mapping[str, Any] | None = None
+    content: str | None = None
 
     @property
     def routes(self) -> tuple[str, ...]:
@@ -121,7 +124,7 @@ BEGUN = "begun"
 
 def begun_record(result: ScenarioResult, *, order: int, worker: str) -> dict[str, Any]:
     """The line that says that a scenario is about to run, with what is known of it by then."""
-    known = ("id", "title", "rules", "file", "line", "tags")
+    known = ("id", "title", "rules", "file", "line", "tags", "content")
     return {
         "kind": BEGUN,
         "order": order,
@@ -144,6 +147,7 @@ def result_of_begun(
         tags=tuple(record["tags"]),
         reason=reason,
         lease=lease,
+        content=record.get("content"),
     )
 
 
