@@ -32,6 +32,7 @@ _HEADERS = (".h", ".hpp", ".hxx", ".inl")
 _QUIET = (*_HEADERS, ".inf", ".inx", ".md", ".txt", ".rc")
 #: What another tool than a compiler would have made of a file, and what is without it.
 _OTHER_TOOLS = {
+    ".vcxproj": "is for MSBuild: its folders of headers and its macros are --include and --define here",
     ".mof": "is for mofcomp: the driver has no WMI schema in its resources",
     ".mc": "is for the message compiler (mc): no header and no resource is made of it",
     ".man": "is an event manifest, for the message compiler (mc): no header and no resource is made of it",

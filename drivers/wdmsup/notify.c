@@ -6,7 +6,6 @@
  * interface.  Hardware profiles and removals of targets never change here: those routines are not called.
  */
 #include "interface.h"
-#include <wdmguid.h>
 
 #define PERIOD (-2500000LL)             /* 250 ms, in 100 ns */
 

@@ -138,6 +138,7 @@ def source(tmp_path: Path) -> Path:
     (driver / "parts" / "driver.H").write_text(HEADER)
     (driver / "foreign.rc").write_text(RESOURCE, "utf-16")
     (driver / "events.mc").write_text("")
+    (driver / "foreign.vcxproj").write_text("")
     (driver / "schema.mof").write_text("")
     (driver / "foreign.inx").write_text(INX, "utf-16")
     (tmp_path / "Common" / "Shared.h").write_text("#pragma once\n")
@@ -160,6 +161,8 @@ def test_it_is_built_as_it_is(source: Path, tmp_path: Path) -> None:
     assert "other.dll is a stand-in: nothing works that needs it" in said
     assert [line for line in said if line.startswith("ignored")] == [
         "ignored: file events.mc is for the message compiler (mc): no header and no resource is made of it",
+        "ignored: file foreign.vcxproj is for MSBuild: its folders of headers and its macros are --include"
+        " and --define here",
         "ignored: folder parts: no source in it is compiled, and no INF copies it",
         "ignored: file schema.mof is for mofcomp: the driver has no WMI schema in its resources",
     ]
