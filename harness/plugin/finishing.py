@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 from collections.abc import Iterator
 
@@ -35,10 +36,19 @@ def finish(session: pytest.Session) -> None:
         if records is not None and state.out is not None:
             with _forgiving(session):
                 report.write(records, state.out / "report.html")
-            remove_left(state.out)
+            remove_left(state.out, state.folder.path)
     finally:
         closing.join(_CLOSING)
     _agree(session, state)
+
+
+def put_away(session: pytest.Session) -> None:
+    """The folder of the parts goes, but where another session can go on with the run."""
+    state = session.config.stash[STATE]
+    if state.can_go_on and not session.shouldfail:
+        state.folder.close()
+    else:
+        state.folder.remove()
 
 
 def told_at_the_end(state: PluginState) -> Iterator[str]:
@@ -55,6 +65,8 @@ def told_at_the_end(state: PluginState) -> Iterator[str]:
             yield text
     if state.shortfall is not None and (state.records or latched is not None or state.interrupted):
         yield state.shortfall
+    if state.can_go_on and state.out is not None:
+        yield f"kshs run --resume {shlex.quote(str(state.out))} goes on with this run"
     again = [record for record in state.records or () if record["kind"] == "run"]
     count = len(again[0].get("handed_out_again", ())) if again else 0
     if count:

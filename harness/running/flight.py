@@ -51,9 +51,9 @@ class Flight:
         for position in range(len(self.steps), len(self.planned.steps)):
             alone = first_alone(self.planned.steps, position)
             if alone is not None:
-                self.first = alone, self._submit(alone.step)
+                self.first = alone, self._submit(alone.step, position)
                 return
-            self.steps.append(self._submit(self.planned.steps[position]))
+            self.steps.append(self._submit(self.planned.steps[position], position))
         self.clean_up()
 
     def send_rest(self) -> None:
@@ -62,7 +62,8 @@ class Flight:
             raise ValueError("no request went alone")
         alone, _ = self.first
         self.split.add(alone.answered)
-        self.steps.append(self._submit(_without_first(self.planned.steps[len(self.steps)])))
+        place = len(self.steps)
+        self.steps.append(self._submit(_without_first(self.planned.steps[place]), place))
         self.send()
 
     def clean_up(self) -> None:
@@ -75,8 +76,8 @@ class Flight:
         """The steps that clean up, each with its record to come."""
         yield from zip(self.planned.cleanup[: len(self.cleanup)], self.cleanup, strict=True)
 
-    def _submit(self, step: PlannedStep) -> Pending:
-        return self.session.submit(step.payload, what=step.what, timeout=step.timeout)
+    def _submit(self, step: PlannedStep, place: int | None = None) -> Pending:
+        return self.session.submit(step.payload, what=step.what, timeout=step.timeout, place=place)
 
 
 @dataclass(frozen=True)

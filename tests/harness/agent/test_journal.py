@@ -37,14 +37,14 @@ def test_what_was_sent_is_known_after_kill_9(tmp_path: Path) -> None:
     assert left.sent == (Intent(1, "open"), Intent(2, "request"))
 
 
-def test_one_write_and_one_fsync_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_write_and_one_fdatasync_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    write, fsync = os.write, os.fsync
+    write, sync = os.write, os.fdatasync
     with Journal(tmp_path / "j.jsonl") as journal:
         monkeypatch.setattr(os, "write", lambda fd, data: (calls.append("write"), write(fd, data))[1])
-        monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd))[1])
+        monkeypatch.setattr(os, "fdatasync", lambda fd: (calls.append("fdatasync"), sync(fd))[1])
         journal.sending([Intent(n, "x" * 100) for n in range(64)])
-    assert calls == ["write", "fsync"]
+    assert calls == ["write", "fdatasync"]
 
 
 def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:

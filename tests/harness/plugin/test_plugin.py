@@ -302,8 +302,10 @@ def test_the_latch_reaches_both_workers(pytester: pytest.Pytester, run: Run) -> 
     assert 1 <= result.parseoutcomes()["errors"] <= 2, "each worker finds it out at most once"
     result.stdout.fnmatch_lines(["kshs: [23] of 4 that were selected did not run"])
     assert {r["reason"] for r in records(pytester) if r["kind"] == "scenario"} == {
-        "no template (kshs doctor)"
+        "no template (kshs doctor)",
+        "not run: no template (kshs doctor)",
     }
+    result.stdout.re_match_lines([r"ERROR [23] scenarios? - not run: no template \(kshs doctor\)"])
 
 
 def test_a_worker_that_dies_leaves_an_error_for_what_was_in_flight(
@@ -317,7 +319,7 @@ def test_a_worker_that_dies_leaves_an_error_for_what_was_in_flight(
     run("-n2", "--kshs-out=out", options=options)
     assert verdicts(pytester)["h4.short"] == "error"
     row = next(r for r in records(pytester) if r.get("id") == "h4.short")
-    assert "while this scenario was in flight; last sent:" in row["reason"]
+    assert "while this scenario was in flight: step " in row["reason"]
 
 
 @pytest.mark.parametrize(
