@@ -98,8 +98,11 @@ class Pending:
         """Whether `result` would return or raise at once."""
         return self._done.is_set()
 
-    def result(self) -> Record:
+    def result(self, look: Callable[[], Exception | None] = lambda: None) -> Record:
         """Waits for the record; the session's watchdog bounds the wait, and this one does should it fail.
+
+        Args:
+            look: asked now and then, as long as there is no record; what it gives is raised.
 
         Raises:
             StepHungError: this step was in flight and no record came in time.
@@ -109,6 +112,8 @@ class Pending:
                 lost the step: its record was taken and never given out.
         """
         while not self._done.wait(LOOK):
+            if (error := look()) is not None and not self.done:
+                raise error
             if self.is_forgotten(self._watched):
                 self.fail(forgotten(self))
         if self._error is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError, UsageError
-from harness.language.scenario_file import ScenarioError, load_located
+from harness.language.scenario_file import ScenarioError, load_located, with_request_time
 from harness.language.toml_file import is_toml
 from harness.planning.misspelt import is_portable, misspelt
 from harness.plugin.report_words import Told
@@ -116,7 +116,10 @@ class ScenarioFile(pytest.File):
         slips = list(self._slips(found))
         if slips:
             raise MisspeltError("\n".join(slips))
+        milliseconds = self.config.stash[STATE].options.settings.limits.request_ms
         for located in found:
+            scenario = with_request_time(located.scenario, milliseconds)
+            located = replace(located, scenario=scenario)
             yield ScenarioItem.from_parent(self, name=located.scenario.id, located=located)
 
     def _slips(self, found: list[LocatedScenario]) -> Iterator[str]:
@@ -190,19 +193,24 @@ class ScenarioItem(pytest.Item):
         self._tell_pytest()
 
     def _run(self) -> None:
+        """Tries it, a bounded number of times where a guest was lost on our side; all of it is on record."""
+        state = self.config.stash[STATE]
         following = self.upcoming
-        result = (
-            self.config.stash[STATE]
-            .runner()
-            .run(
+        for left in reversed(range(state.options.settings.limits.tries)):
+            result = state.runner().run(
                 self.scenario,
                 file=self.file,
                 line=self.line,
                 upcoming=following.scenario if following is not None else None,
                 upcoming_file=following.file if following is not None else None,
             )
-        )
-        self._record(result)
+            self._record(result)
+            if not result.again or not left:
+                state.guests.note(result)
+                return
+            self.user_properties.clear()
+            self._report_sections.clear()
+            self.begin()
 
     def _tell_pytest(self) -> None:
         stands = self.stands

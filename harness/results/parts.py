@@ -33,6 +33,9 @@ AGAIN = "again"
 #: In a part only: a test in Python that is about to run.
 TEST_BEGUN = "test-begun"
 
+#: A record of something of ours that failed and was tried again.
+INFRASTRUCTURE = "infrastructure"
+
 _Line = tuple[dict[str, Any], str]
 
 
@@ -120,6 +123,7 @@ class Gathered:
     entries: list[Entry] = field(default_factory=list)
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[dict[str, Any]] = field(default_factory=list)
+    infrastructure: list[dict[str, Any]] = field(default_factory=list)
     begun: dict[str, dict[str, Any]] = field(default_factory=dict)
     times: Counter[str] = field(default_factory=Counter)
     again: set[str] = field(default_factory=set)
@@ -202,6 +206,8 @@ def _take_part(part: Path, gathered: Gathered, here: dict[str, list[Entry]]) -> 
                 gathered.environments.setdefault(name, record)
             case kind if kind == missing_calls.KIND:
                 gathered.missing.append(record)
+            case kind if kind == INFRASTRUCTURE:
+                gathered.infrastructure.append(record)
             case kind if kind == BEGUN:
                 gathered.begun[key_of(record)] = record
                 gathered.times[key_of(record)] += 1
@@ -244,6 +250,7 @@ def join(sessions: Iterable[Gathered]) -> Gathered:
         for name, environment in session.environments.items():
             whole.environments.setdefault(name, environment)
         whole.missing += session.missing
+        whole.infrastructure += session.infrastructure
         whole.begun |= session.begun
         whole.times += session.times
         whole.again |= session.again
@@ -311,7 +318,8 @@ def write(
     found = list(gathered.lines())
     records = [record for record, _ in found]
     head: dict[str, Any] = {"kind": "run", "schema": SCHEMA, **run, "counts": dict(counts(records))}
-    first, last = [head, *gathered.environments.values()], [dict(test) for test in tests]
+    first = [head, *gathered.environments.values(), *gathered.infrastructure]
+    last = [dict(test) for test in tests]
     into.parent.mkdir(parents=True, exist_ok=True)
     fresh = into.with_name(f".{into.name}.{os.getpid()}")
     lines = [*map(line_of, first), *(line for _, line in found), *map(line_of, last)]

@@ -58,7 +58,11 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
-    """One scenario on one lease."""
+    """One scenario on one lease.
+
+    `ended` names the rule by which it ended before its last answer (docs/results.md), `again` says that it is
+    an error which another try may mend.
+    """
 
     id: str
     title: str
@@ -73,6 +77,8 @@ class ScenarioResult:
     seconds: float = 0.0
     guest_seconds: float = 0.0
     lease: str | None = None
+    ended: str | None = None
+    again: bool = False
 
     @property
     def routes(self) -> tuple[str, ...]:

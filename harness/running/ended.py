@@ -10,6 +10,7 @@ from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from harness.planning.planned import PlannedStep
+    from harness.running.verdict_rules import Rule
 
 
 @dataclass
@@ -17,7 +18,8 @@ class Ended:
     """What ended the answers of a scenario before its last step, and at which step.
 
     `crash` is what the guest says of a crash, `wedged` that the step hung and that this is not held against
-    the driver.
+    the driver.  `rule` names the row of `harness.running.verdict_rules` that decided, `again` says that
+    another try on a fresh lease may tell more.
     """
 
     verdict: Verdict
@@ -26,3 +28,16 @@ class Ended:
     step: PlannedStep | None = None
     crash: str = ""
     wedged: bool = False
+    rule: str = ""
+    again: bool = False
+
+
+def ended_by(rule: Rule, reason: str, evidence: tuple[str, ...], *, crash: str = "") -> Ended:
+    """What a rule has decided, with its reason.
+
+    Raises:
+        ValueError: by the rule nothing has ended.
+    """
+    if rule.verdict is None:
+        raise ValueError(rule.name)
+    return Ended(rule.verdict, reason, evidence, crash=crash, rule=rule.name, again=rule.again)

@@ -17,6 +17,7 @@ from harness.agent.pending import Pending
 from harness.agent.session import AgentSession
 from harness.contract.prediction import Request
 from harness.planning.planned import Answer, Plan, PlannedStep
+from harness.running.limits import Watchdog
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Flight:
 
     `steps` and `cleanup` are on their way, in the order of the plan; `first` is the first request of the
     step that is held back behind it, and `split` are the places of the answers that it is one of.
-    `records` are those that came, cleaning up included.
+    `records` are those that came, cleaning up included; `watchdog` looks after the time of all of it.
     """
 
     planned: Plan
@@ -36,6 +37,21 @@ class Flight:
     records: list[Record] = field(default_factory=list)
     first: tuple[Alone, Pending] | None = None
     split: set[int] = field(default_factory=set)
+    watchdog: Watchdog | None = None
+
+    def record(self, step: PlannedStep, pending: Pending) -> Record:
+        """The record of a step, as soon as it is there; raises what `Pending.result` raises.
+
+        Raises:
+            LimitError: the time of the step or of the scenario was over.
+        """
+        watchdog = self.watchdog
+        if watchdog is None:
+            return pending.result()
+        error = watchdog.look(pending, step)
+        if error is not None and not pending.done:
+            raise error
+        return pending.result(lambda: watchdog.look(pending, step))
 
     @property
     def guest_seconds(self) -> float:

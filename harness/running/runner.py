@@ -35,6 +35,7 @@ from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
 from harness.running.lease import LeaseInUse
+from harness.running.limits import Limits, Watchdog
 from harness.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Runner:
         journal: written before each batch of steps.
         fits: capabilities (`harness.contract.capabilities.missing`).
         margin: seconds beyond a step's own time after which it is overdue.
+        limits: of the time that a step or a scenario has altogether.
     """
 
     provider: GuestProvider
@@ -80,6 +82,7 @@ class Runner:
     journal: Journal
     fits: Fits = field(default=lambda scenario, info: None)
     margin: float = MARGIN
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self._lease = LeaseInUse(self.provider, self.abi, self.journal, self.margin)
@@ -226,6 +229,8 @@ class Runner:
             seconds=round(time.monotonic() - began, 6),
             guest_seconds=round(flight.guest_seconds, 6),
             lease=lease,
+            ended=ended.rule or None if ended is not None else None,
+            again=verdict is Verdict.ERROR and ended is not None and ended.again,
         )
 
     def _answers(
@@ -235,6 +240,7 @@ class Runner:
         scenario = flight.planned.scenario
         try:
             attribution = Attribution(self._lease.held, flight.session, self._crashes, self._doubts)
+            flight.watchdog = Watchdog(self.limits, flight.planned)
             answers = collect(flight, attribution)
             ended, clean = answers.ended, False
             if ended is None:
