@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
+from harness.plugin.fixtures import uses_guest
 from harness.plugin.items import ScenarioItem
 from harness.plugin.observation import Item, Observer
 from harness.plugin.report_words import blame_driver, claim, is_scenario_id
@@ -47,7 +48,8 @@ def select(state: PluginState, items: Sequence[pytest.Item]) -> None:
     Raises:
         UsageError: it is not what the run had selected, or a file of the run is damaged.
     """
-    if not items or state.out is None:
+    ours = state.call is not None or state.is_worker or any(map(_is_ours, items))
+    if not items or state.out is None or not ours:
         return
     try:
         _select(state, items)
@@ -192,6 +194,10 @@ def _reports(item: pytest.Item, verdict: Verdict, text: str, reason: str) -> Ite
         if when == phase and verdict.is_driver_fault:
             blame_driver(report)
         yield report
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    return isinstance(item, ScenarioItem) or uses_guest(item)
 
 
 def _selected(item: pytest.Item) -> SelectedItem:
