@@ -103,6 +103,8 @@ class Journal:
 
     def __init__(self, path: Path, run: Mapping[str, Any] | None = None) -> None:
         self.path = path
+        #: Seconds spent on writing, waits for the disk included.
+        self.seconds = 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         sync_directory(path.parent)
@@ -119,7 +121,8 @@ class Journal:
 
     def sending(self, intents: Sequence[Intent]) -> None:
         """These steps are about to be sent.  Returns when the disk has them."""
-        self._append(
+        began = time.perf_counter()
+        self._write(
             [
                 {
                     "event": "send",
@@ -133,6 +136,7 @@ class Journal:
             ]
         )
         os.fdatasync(self._fd)
+        self.seconds += time.perf_counter() - began
 
     def seen(self, begun: int, answered: int) -> None:
         """So far the guest has begun and answered; not waited for."""
@@ -157,6 +161,11 @@ class Journal:
         self.close()
 
     def _append(self, events: Sequence[dict[str, Any]]) -> None:
+        began = time.perf_counter()
+        self._write(events)
+        self.seconds += time.perf_counter() - began
+
+    def _write(self, events: Sequence[dict[str, Any]]) -> None:
         at = round(time.time(), 3)
         text = "".join(json.dumps({"at": at, **event}, ensure_ascii=True) + "\n" for event in events)
         view = memoryview(text.encode("ascii"))

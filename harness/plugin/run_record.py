@@ -81,6 +81,7 @@ class RunRecord:
         observer.problem = "; ".join(filter(None, (observer.problem, *doubts))) or None
         run = self._record(gathered, guests, problem=latched or _said(observer))
         run["sessions"] = folder.session
+        run["journal_seconds"] = round(now.durable + folder.durable_seconds, 6)
         into = (self._options.out or folder.make()) / "results.jsonl"
         records = part_files.write(run, gathered, into, _tests(observer, earlier))
         self._read_back(into, records, observer)

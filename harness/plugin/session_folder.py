@@ -127,6 +127,11 @@ class SessionFolder:
         """One more record of this process."""
         self.writer.write(record)
 
+    @property
+    def durable_seconds(self) -> float:
+        """Seconds that this process has spent on writing down what survives it."""
+        return sum(it.seconds for it in (self._writer, self._tests, self._journal) if it is not None)
+
     # ---- what all processes know ------------------------------------------
 
     def take(self, nodeid: str) -> bool:

@@ -20,7 +20,7 @@ from harness.plugin.observation import NAME, Observer
 from harness.plugin.options import Options
 from harness.plugin.run_record import RunRecord
 from harness.plugin.session_folder import SessionFolder
-from harness.results.parts import AGAIN
+from harness.results.parts import AGAIN, DURABLE
 from harness.results.record import ScenarioResult
 from harness.running.runner import Runner
 
@@ -172,5 +172,8 @@ class PluginState:
         if self.is_worker:
             with contextlib.suppress(Exception):
                 self.guests.write_missing_calls()
+            with contextlib.suppress(Exception):
+                if self.folder.durable_seconds:
+                    self.folder.write({"kind": DURABLE, "seconds": self.folder.durable_seconds})
         self.guests.close()
         self.folder.close()

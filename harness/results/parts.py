@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ AGAIN = "again"
 #: In a part only: a test in Python that is about to run.
 TEST_BEGUN = "test-begun"
 
+#: In a part only: the seconds that a process spent on writing down what survives it.
+DURABLE = "durable"
 #: A record of something of ours that failed and was tried again.
 INFRASTRUCTURE = "infrastructure"
 
@@ -51,6 +54,8 @@ class PartWriter:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         sync_directory(path.parent)
         self._held: list[str] | None = None
+        #: Seconds spent on writing, waits for the disk included.
+        self.seconds = 0.0
 
     def write(self, record: Mapping[str, Any]) -> None:
         """One record as one line."""
@@ -76,7 +81,9 @@ class PartWriter:
 
     def sync(self) -> None:
         """Returns when the disk has all that was written."""
+        began = time.perf_counter()
         os.fdatasync(self._fd)
+        self.seconds += time.perf_counter() - began
 
     def close(self) -> None:
         """Closes the part; a second call does nothing."""
@@ -87,7 +94,7 @@ class PartWriter:
     def _put(self, lines: Sequence[str]) -> None:
         # Half of a surrogate pair, which a guest's JSON may hold, is no UTF-8: its escape is JSON again.
         text = "".join(f"{line}\n" for line in lines).encode("utf-8", errors="backslashreplace")
-        begin, view = os.fstat(self._fd).st_size, memoryview(text)
+        began, begin, view = time.perf_counter(), os.fstat(self._fd).st_size, memoryview(text)
         try:
             while view:
                 view = view[os.write(self._fd, view) :]
@@ -96,6 +103,7 @@ class PartWriter:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, begin)
             raise
+        self.seconds += time.perf_counter() - began
 
 
 @dataclass
@@ -124,6 +132,7 @@ class Gathered:
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[dict[str, Any]] = field(default_factory=list)
     infrastructure: list[dict[str, Any]] = field(default_factory=list)
+    durable: float = 0.0
     begun: dict[str, dict[str, Any]] = field(default_factory=dict)
     times: Counter[str] = field(default_factory=Counter)
     again: set[str] = field(default_factory=set)
@@ -206,6 +215,8 @@ def _take_part(part: Path, gathered: Gathered, here: dict[str, list[Entry]]) -> 
                 gathered.environments.setdefault(name, record)
             case kind if kind == missing_calls.KIND:
                 gathered.missing.append(record)
+            case kind if kind == DURABLE:
+                gathered.durable += float(record.get("seconds", 0.0))
             case kind if kind == INFRASTRUCTURE:
                 gathered.infrastructure.append(record)
             case kind if kind == BEGUN:
@@ -251,6 +262,7 @@ def join(sessions: Iterable[Gathered]) -> Gathered:
             whole.environments.setdefault(name, environment)
         whole.missing += session.missing
         whole.infrastructure += session.infrastructure
+        whole.durable += session.durable
         whole.begun |= session.begun
         whole.times += session.times
         whole.again |= session.again
