@@ -10,6 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.plugin.junit_messages import NAME as JUNIT
+from harness.plugin.junit_messages import JunitMessages
+from harness.plugin.report_words import is_scenario_id
 from harness.plugin.state import STATE, PluginState
 from harness.results import report
 from harness.results.folder import RESULTS, remove_left
@@ -40,6 +43,15 @@ def finish(session: pytest.Session) -> None:
     finally:
         closing.join(_CLOSING)
     _agree(session, state)
+
+
+def tell_unrun(session: pytest.Session) -> None:
+    """Before junit.xml is written: what was selected and could not run, where no guest can be had."""
+    state = session.config.stash[STATE]
+    junit: JunitMessages | None = session.config.pluginmanager.get_plugin(JUNIT)
+    latched = state.folder.latched
+    if junit is not None and latched is not None and state.observer.items:
+        junit.add_unrun(filter(is_scenario_id, state.observer.missing()), latched)
 
 
 def put_away(session: pytest.Session) -> None:

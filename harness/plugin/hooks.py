@@ -17,10 +17,11 @@ import pytest
 from harness.errors import UsageError
 from harness.plugin import hookspecs as plugin_hooks
 from harness.plugin import resuming
-from harness.plugin.finishing import finish, put_away
+from harness.plugin.finishing import finish, put_away, tell_unrun
 from harness.plugin.fixtures import agent, guest, handshake, kshs_runner, target, uses_guest
 from harness.plugin.items import ScenarioFile, ScenarioItem, is_scenario_file
 from harness.plugin.junit_file import JunitFile
+from harness.plugin.junit_messages import NAME as JUNIT
 from harness.plugin.junit_messages import JunitMessages
 from harness.plugin.observation import NAME as OBSERVER
 from harness.plugin.refusal import refuse
@@ -82,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if state.call is not None and not state.options.only_lists:
             config.pluginmanager.register(resuming.TestParts(state, state.observer), "kshs-tests")
         if config.pluginmanager.hasplugin("junitxml"):
-            config.pluginmanager.register(JunitMessages(config), "kshs-junit")
+            config.pluginmanager.register(JunitMessages(config), JUNIT)
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(XdistHooks(_prepare), "kshs-xdist")
         bound_restarts(config)
@@ -252,6 +253,7 @@ def pytest_sessionfinish(
     junit = JunitFile(session.config, state.out)
     junit.set_aside()
     try:
+        tell_unrun(session)
         yield
     finally:
         # Inside of the terminal's wrapper: it shows what comes of this.

@@ -225,10 +225,13 @@ def test_what_a_failed_deployment_left_lies_in_the_runs_folder(pytester: pytest.
 
 def test_the_latch_holds_after_the_first_lease_too(pytester: pytest.Pytester, run: Run) -> None:
     options = KILL + ', fail="no more guests", fail_from=1'
-    run("--kshs-out=out", options=options).assert_outcomes(errors=1)
+    run("--kshs-out=out", "--junitxml=junit.xml", options=options).assert_outcomes(errors=1)
     first, *others = [r["reason"] for r in records(pytester) if r["kind"] == "scenario"]
     assert "the agent is gone" in first
     assert set(others) == {"not run: no more guests (kshs doctor)"}
+    told = {c.get("name"): [e.get("message") for e in c.iter("error")] for c in junit(pytester)}
+    assert told.pop("h4.short") and len(told) == 3
+    assert all(messages == ["not run: no more guests (kshs doctor)"] for messages in told.values()), told
 
 
 def test_scenarios_in_a_row_that_are_lost_on_our_side_end_the_rest(

@@ -92,6 +92,24 @@ def test_what_was_in_flight_is_tried_again_and_both_attempts_stand(
     (case,) = (case for case in project.cases() if "h5.user" in str(case.get("name")))
     said = [p.get("value", "") for p in case.iter("property") if p.get("name") == "attempt"]
     assert [text.partition(":")[0] for text in said] == ["error", "error", "passed"]
+    page = (project.out / "report.html").read_text()
+    assert page.count("the run ended while this scenario was in flight: step ") == 2
+    assert left(project) == []
+
+
+def test_killed_when_everything_had_ended(project: Project) -> None:
+    project.conftest(
+        WRONG_SIZE,
+        "import os, signal\nfrom harness.results import report\n"
+        "report.write = lambda *given: os.kill(os.getpid(), signal.SIGKILL)\n",
+    )
+    assert project.run().returncode == -signal.SIGKILL
+    project.conftest('fail="a guest was asked for"')
+    done = resume(project)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert sorted(project.verdicts().values()) == ["failed", "passed", "passed", "skipped"]
+    assert len(project.junit()) == 4 and project.headline() == "failed"
+    assert not any("attempts" in record for record in project.records("scenario"))
     assert left(project) == []
 
 
