@@ -272,6 +272,7 @@ class ScenarioItem(pytest.Item):
             line=self.line,
             tags=tuple(self.scenario.tags),
             reason=reason,
+            content=self.scenario.content,
         )
 
     def _record(self, result: ScenarioResult) -> None:

@@ -58,7 +58,7 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
-    """One scenario on one lease.
+    """One scenario on one lease; `content` is the digest of what it sends and expects.
 
     `ended` names the rule by which it ended before its last answer (docs/results.md), `again` says that it is
     an error which another try may mend.
@@ -79,6 +79,9 @@ class ScenarioResult:
     lease: str | None = None
     ended: str | None = None
     again: bool = False
+    crash: Mapping[str, Any] | None = None
+    signature: Mapping[str, Any] | None = None
+    content: str | None = None
 
     @property
     def routes(self) -> tuple[str, ...]:
@@ -127,7 +130,7 @@ BEGUN = "begun"
 
 def begun_record(result: ScenarioResult, *, order: int, worker: str) -> dict[str, Any]:
     """The line that says that a scenario is about to run, with what is known of it by then."""
-    known = ("id", "title", "rules", "file", "line", "tags")
+    known = ("id", "title", "rules", "file", "line", "tags", "content")
     return {
         "kind": BEGUN,
         "order": order,
@@ -150,6 +153,7 @@ def result_of_begun(
         tags=tuple(record["tags"]),
         reason=reason,
         lease=lease,
+        content=record.get("content"),
     )
 
 

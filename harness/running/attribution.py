@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import AgentError, DriverGoneError, LimitError, StepHungError
+from harness.evidence.wine_crash import DriverSymbols
 from harness.guest_text import GuestJsonError, load, one_line
 from harness.guests import Evidence
 from harness.guests.crash_record import LACKING_CALL, Crashes, sorted_crashes
@@ -48,12 +49,14 @@ class Attribution:
         session: with its agent.
         crashes: the step that asks the agent for the records of the crash recorder.
         doubts: calls that the drivers under test use and that the guest's Wine gets wrong.
+        symbols: of the drivers in the guest.
     """
 
     guest: Guest
     session: AgentSession
     crashes: bytes
     doubts: Sequence[Doubt] = ()
+    symbols: DriverSymbols = field(default_factory=DriverSymbols)
 
     def of_error(self, step: PlannedStep, error: Exception) -> Ended:
         """What it means that no record came: the guest's own evidence decides."""
@@ -70,8 +73,7 @@ class Attribution:
         shown = (*evidence.driver, *evidence.other, *told[-20:])
         rule = decide(_seen(evidence, error=error, step=step))
         if evidence.driver:
-            crash = _crash_of(evidence.driver)
-            return ended_by(rule, f"{step.what}: {crash}", shown, crash=crash)
+            return self._crashed(rule, step.what, evidence, shown, step.kind)
         return ended_by(rule, f"{step.what}: {_of_no_answer(rule, error, evidence)}", shown)
 
     def of_question(self, what: str, error: AgentError | StepHungError) -> Ended:
@@ -86,14 +88,30 @@ class Attribution:
         told = self._ask_crashes()
         hung = result.verdict is Verdict.HUNG
         # A driver that crashed while the agent waited looks hung from where the agent stands.
-        evidence = Evidence(told.driver, told.other) if told.driver else self._evidence(wait=not hung)
+        known = Evidence(driver=told.driver, other=told.other, records=told.records)
+        evidence = known if told.driver else self._evidence(wait=not hung)
         crowded = step.request is not None and step.crowded and seconds >= step.timeout
         rule = decide(_seen(evidence, signal=Signal.SAYS_HUNG if hung else Signal.SAYS_LOST, crowded=crowded))
         shown = (*evidence.driver, *evidence.other)
         if rule.verdict is not Verdict.CRASHED:
             return ended_by(rule, f"{step.what}: {_of_answer(rule, step, result, evidence)}", shown)
+        return self._crashed(rule, step.what, evidence, shown, step.kind, result.reason or "")
+
+    def _crashed(
+        self,
+        rule: Rule,
+        what: str,
+        evidence: Evidence,
+        shown: tuple[str, ...],
+        kind: str | None,
+        reason: str = "",
+    ) -> Ended:
+        """A crash: the record that counts, named by the symbols of its drivers; else what the agent said."""
         crash = _crash_of(evidence.driver)
-        return ended_by(rule, f"{step.what}: {crash or result.reason}", shown, crash=crash)
+        named = self.symbols.named(crash, evidence.records.get(crash), kind)
+        where = f": {named.place}" if named is not None and named.place else ""
+        shown += tuple(f"called by {caller}" for caller in (named.callers if named is not None else ()))
+        return replace(ended_by(rule, f"{what}: {crash or reason}{where}", shown, crash=crash), named=named)
 
     def afterwards(self) -> Ended | None:
         """A crash that came behind the last answer, where the lease goes and nothing else would show it.
@@ -106,12 +124,12 @@ class Attribution:
         except (AgentError, StepHungError):
             evidence = self._evidence(wait=True)
         else:
-            evidence = Evidence(driver=found.driver, other=found.other)
+            evidence = Evidence(driver=found.driver, other=found.other, records=found.records)
         if not evidence.driver:
             return None
-        crash, shown = _crash_of(evidence.driver), (*evidence.driver, *evidence.other)
+        shown = (*evidence.driver, *evidence.other)
         rule = decide(_seen(evidence, signal=Signal.BEHIND))
-        return weigh(ended_by(rule, f"{what}: {crash}", shown, crash=crash), self.doubts)
+        return weigh(self._crashed(rule, what, evidence, shown, None), self.doubts)
 
     def _ask_crashes(self) -> Crashes:
         """The crash recorder's records, through the agent; empty when there are none in its time."""

@@ -24,7 +24,8 @@ from harness.agent.journal import Journal
 from harness.agent.session import MARGIN, AgentSession
 from harness.agent.status_block import StatusBlock
 from harness.errors import HarnessError, UsageError
-from harness.guests import Guest, GuestProvider, KnowsCalls, LeasesAhead
+from harness.evidence.wine_crash import DriverSymbols
+from harness.guests import Guest, GuestProvider, KnowsCalls, KnowsFiles, LeasesAhead
 from harness.planning.plan import plan
 from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
@@ -152,6 +153,10 @@ class Runner:
     def _doubts(self) -> Sequence[Doubt]:
         return self.provider.doubts() if isinstance(self.provider, KnowsCalls) else ()
 
+    @property
+    def _symbols(self) -> DriverSymbols:
+        return DriverSymbols(self.provider.driver_files() if isinstance(self.provider, KnowsFiles) else None)
+
     # ---- a scenario --------------------------------------------------------
 
     def run(
@@ -194,6 +199,7 @@ class Runner:
             file=file,
             line=line,
             tags=tuple(scenario.tags),
+            content=scenario.content,
         )
         if self._next is not None and self._next.planned.scenario is not scenario:
             self.discard()
@@ -231,6 +237,7 @@ class Runner:
             lease=lease,
             ended=ended.rule or None if ended is not None else None,
             again=verdict is Verdict.ERROR and ended is not None and ended.again,
+            **(ended.crash_fields if ended is not None else {}),
         )
 
     def _answers(
@@ -239,7 +246,9 @@ class Runner:
         """All that comes back, and what ended it; the lease is clean afterwards, or thrown away."""
         scenario = flight.planned.scenario
         try:
-            attribution = Attribution(self._lease.held, flight.session, self._crashes, self._doubts)
+            attribution = Attribution(
+                self._lease.held, flight.session, self._crashes, self._doubts, self._symbols
+            )
             flight.watchdog = Watchdog(self.limits, flight.planned)
             answers = collect(flight, attribution)
             ended, clean = answers.ended, False

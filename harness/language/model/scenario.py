@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -63,3 +65,23 @@ class Scenario(Strict):
     def rules(self) -> tuple[Rule, ...]:
         """The rule and those it also touches, without repetition."""
         return tuple(dict.fromkeys(Rule(rule) for rule in (self.rule, *self.also)))
+
+    @property
+    def content(self) -> str:
+        """The digest of what it sends, on what, and what it expects; words for people do not count.
+
+        What is as it is by default does not count either, so that a further key of the language changes the
+        digest of those scenarios alone that use it.
+        """
+        words: dict[str, bool | dict[str, dict[str, bool]]] = {
+            **dict.fromkeys(("id", "title", "why", "tags"), True),
+            "steps": {"__all__": {"note": True}},
+        }
+        said = self.model_dump(exclude=words, exclude_defaults=True)
+        text = json.dumps(said, sort_keys=True, default=_plain)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(value: object) -> str:
+    """Bytes, which need not be text, and whatever else JSON does not have."""
+    return value.hex() if isinstance(value, bytes) else str(value)
