@@ -16,6 +16,9 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     [store]                     # docs/nights.md
     url = "nights.db"
 
+    [nights.lab]
+    targets = ["mydriver"]
+
     [vm]                        # docs/guests.md
     memory_mib = 448
 
@@ -256,7 +259,9 @@ def _anchored(config: Config, path: Path) -> Config:
         "drivers": _anchor(base, run.drivers),
         "scenarios": run.scenarios and [_anchor(base, scenario) for scenario in run.scenarios],
     }
-    update["target"] = _anchored_target(base, config, run.target)
+    target = _anchored_target(base, config, run.target)
+    if target != run.target:
+        update["target"] = target
     targets = {name: _anchor(base, target) for name, target in config.targets.items()}
     nights = {name: _anchored_night(base, config, night) for name, night in config.nights.items()}
     guests = {
