@@ -22,6 +22,9 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     [vm]                        # docs/guests.md
     memory_mib = 448
 
+    [capsule]                   # docs/field-bugs.md
+    keys = ["keys/field.pub"]
+
     [guests.lab]                # a Windows guest of your own, docs/windows.md
     edition = "ServerStandardEval"
 
@@ -124,6 +127,17 @@ class NightConfig(BaseModel):
 _SUITE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
+class CapsuleConfig(BaseModel):
+    """Whose capsules are opened (docs/field-bugs.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keys: list[Path] = Field(
+        default_factory=list,
+        description="Public keys (ed25519, PEM): where there are any, a capsule must be signed by one.",
+    )
+
+
 class Config(BaseModel):
     """All settings."""
 
@@ -133,6 +147,7 @@ class Config(BaseModel):
     store: StoreConfig = Field(default_factory=StoreConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
+    capsule: CapsuleConfig = Field(default_factory=CapsuleConfig)
     guests: dict[str, WindowsProfile] = Field(
         default_factory=dict,
         description="Windows guests by name; what is left out of a built-in one's stays as it is there.",
@@ -273,8 +288,15 @@ def _anchored(config: Config, path: Path) -> Config:
     store = config.store
     if store.url is not None and "://" not in store.url:
         store = store.model_copy(update={"url": str(_anchor(base, store.url))})
-    anchored = {"run": run.model_copy(update=update), "targets": targets, "guests": guests, "store": store}
-    anchored["nights"] = nights
+    keys = [_anchor(base, key) for key in config.capsule.keys]
+    anchored = {
+        "run": run.model_copy(update=update),
+        "targets": targets,
+        "guests": guests,
+        "capsule": config.capsule.model_copy(update={"keys": keys}),
+        "store": store,
+        "nights": nights,
+    }
     return config.model_copy(update={**anchored, "file": path})
 
 

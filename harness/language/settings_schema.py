@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.config import Config, NightConfig, RunConfig, StoreConfig, SuiteConfig
+from harness.config import CapsuleConfig, Config, NightConfig, RunConfig, StoreConfig, SuiteConfig
 from vm.config import VmConfig
 from vm.windows.profile import WindowsProfile
 
@@ -22,6 +22,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "store": StoreConfig,
     "nights.NAME": NightConfig,
     "nights.NAME.suites.NAME": SuiteConfig,
+    "capsule": CapsuleConfig,
     "vm": VmConfig,
     "guests.NAME": WindowsProfile,
 }

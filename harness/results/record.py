@@ -74,6 +74,8 @@ class ScenarioResult:
     guest_seconds: float = 0.0
     lease: str | None = None
     content: str | None = None
+    crash: Mapping[str, Any] | None = None
+    signature: Mapping[str, Any] | None = None
 
     @property
     def routes(self) -> tuple[str, ...]:

@@ -24,7 +24,8 @@ from harness.agent.journal import Journal
 from harness.agent.session import MARGIN, AgentSession
 from harness.agent.status_block import StatusBlock
 from harness.errors import HarnessError, UsageError
-from harness.guests import Guest, GuestProvider, KnowsCalls, LeasesAhead
+from harness.evidence.wine_crash import DriverSymbols
+from harness.guests import Guest, GuestProvider, KnowsCalls, KnowsFiles, LeasesAhead
 from harness.planning.plan import plan
 from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
@@ -149,6 +150,10 @@ class Runner:
     def _doubts(self) -> Sequence[Doubt]:
         return self.provider.doubts() if isinstance(self.provider, KnowsCalls) else ()
 
+    @property
+    def _symbols(self) -> DriverSymbols:
+        return DriverSymbols(self.provider.driver_files() if isinstance(self.provider, KnowsFiles) else None)
+
     # ---- a scenario --------------------------------------------------------
 
     def run(
@@ -227,6 +232,7 @@ class Runner:
             seconds=round(time.monotonic() - began, 6),
             guest_seconds=round(flight.guest_seconds, 6),
             lease=lease,
+            **(ended.crash_fields if ended is not None else {}),
         )
 
     def _answers(
@@ -235,7 +241,9 @@ class Runner:
         """All that comes back, and what ended it; the lease is clean afterwards, or thrown away."""
         scenario = flight.planned.scenario
         try:
-            attribution = Attribution(self._lease.held, flight.session, self._crashes, self._doubts)
+            attribution = Attribution(
+                self._lease.held, flight.session, self._crashes, self._doubts, self._symbols
+            )
             answers = collect(flight, attribution)
             ended, clean = answers.ended, False
             if ended is None:
