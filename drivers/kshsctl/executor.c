@@ -215,6 +215,8 @@ static void carry_out(step_context *context)
 
     if (step->side != KSHS_SIDE_KERNEL || step->op == KSHS_OP_DEVICE)
         kernel_other_side();
+    if (step->op != KSHS_OP_INFO)
+        agent_changed();
     switch (step->op) {
     case KSHS_OP_NOP:
     case KSHS_OP_INFO:

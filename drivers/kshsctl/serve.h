@@ -85,5 +85,7 @@ void kernel_end(void);                          /* closes the client's handle, w
 void user_step(step_context *context);          /* user_steps.c */
 void user_end(void);
 void agent_step(step_context *context);         /* agent_steps.c: what needs no driver handle */
+void agent_warm_up(void);                       /* answers the first INFO now, if nothing else comes before it */
+void agent_changed(void);                       /* something else is carried out */
 
 #endif
