@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps that travel together: answers, and who is to blame for a crash or a hang, are as if each went alone."""
+"""Steps that travel together are answered, and crash and hang attributed, as if each went alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import drivers.build
-from harness.agent.frames import Record
+from harness.agent.frames import Record, info_of
 from harness.agent.pending import Pending
+from harness.agent.session import AgentSession
 from harness.errors import AgentLostError, StepNotReachedError
 from tests.component import standins
 from tests.component.agent import ABI, KERNEL_ROUTES, STATUS_SUCCESS, USER, Agent, C, agent_of, describe, step
@@ -221,3 +222,19 @@ def test_batches_that_no_agent_sends_change_nothing(
     assert lines["senseless-too"].endswith("ended 2 first 2 c0000206 second 2 c0000010")
     agent.open_pin(1, 0)
     assert answered(agent.request(1))
+
+
+def test_an_agent_that_waited_answers_with_what_it_gathered_until_something_is_done(
+    wine_guest: WineGuest,
+) -> None:
+    channel = wine_guest.channel("serve", "warm")
+    with AgentSession(channel, ABI) as session:
+        info = step("INFO", side=USER)
+        first, second = (info_of(session.run(info, what="info")) for _ in range(2))
+        assert first == second
+    channel.close()
+    channel = wine_guest.channel("serve", "warm")
+    with AgentSession(channel, ABI) as session:
+        session.run(step("RELEASE_ALL"), what="something")
+        assert info_of(session.run(info, what="info")) == first
+    channel.close()

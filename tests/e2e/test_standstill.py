@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine that the host holds up, or kills, in the midst of a request: no driver has hung, and which request it was."""
+"""A machine that the host holds up, or kills, in the midst of a request: no driver has hung."""
 
 from __future__ import annotations
 
