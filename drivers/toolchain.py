@@ -3,7 +3,8 @@
 
 clang and lld with mingw-w64's headers and import libraries; no mingw gcc, because gcc has no ``__try``.
 Two builds of the same source give the same bytes wherever they run: no times (the stamp of an image is a
-digest), no absolute paths of ours in objects, images or PDBs, no environment in the command line that the PDB records.
+digest), no absolute paths of ours in objects, images or PDBs, no environment in the command line that the PDB
+records.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ _LINK_FLAGS = (
     "--dynamicbase",
     "--nxcompat",
     "--high-entropy-va",
-    # The stamp is a digest of the image: it tells builds apart, in crash dumps too, and is the same each time.
+    # The stamp is a digest of the image: the same each time, and another for each build, in crash dumps too.
     "-Xlink=-Brepro",
     "--exclude-all-symbols",
     "--gc-sections",
