@@ -66,9 +66,9 @@ for _name, _command in (
     ("run", run),
     ("list", list_scenarios),
     ("report", report),
+    ("dump", dump),
     ("compare", compare),
     ("nightly", nightly),
-    ("dump", dump),
     ("build", build),
     ("doctor", doctor),
     ("guests", guests),
@@ -82,13 +82,12 @@ for _name, _command in (
 ):
     app.command(_name)(_command)
 app.add_typer(target_app)
+app.add_typer(capsule_app)
 app.add_typer(store_app)
 app.add_typer(baseline_app)
-app.add_typer(capsule_app)
 
-
-#: Commands that say what they have when they are called without one.
-_GROUPS: tuple[list[str], ...] = ([], ["target"], ["store"], ["baseline"], ["capsule"])
+#: Commands that have commands of their own: alone they say which.
+_GROUPS = (["target"], ["capsule"], ["store"], ["baseline"])
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -108,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
         if theirs and ours[:1] != ["run"]:
             raise UsageError("only run takes arguments behind --", hint="kshs run [PATHS...] -- PYTEST_ARGS")
         code = app(
-            args=[*ours, "--help"] if ours in _GROUPS else ours,
+            args=[*ours, "--help"] if ours in ([], *_GROUPS) else ours,
             prog_name="kshs",
             obj=theirs,
             standalone_mode=False,
