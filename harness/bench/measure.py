@@ -156,6 +156,7 @@ class VmBench:
             recipe,
             source=config.run.drivers,
             way=config.leases_of(recipe),
+            devices=config.devices_of(recipe),
         )
         self._abi = abi_module.load()
         self._stack = ExitStack()

@@ -31,7 +31,7 @@ from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedSt
 from harness.results.record import ScenarioResult
 from harness.running.answers import Answers, collect, tidy
 from harness.running.attribution import Attribution
-from harness.running.doubts import with_doubts
+from harness.running.doubts import failed
 from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
@@ -225,7 +225,7 @@ class Runner:
         if answers.ended is None and ended is not None and worst((verdict, ended.verdict)) is not verdict:
             verdict, reason = ended.verdict, ended.reason
         elif verdict is Verdict.FAILED and reason is not None:
-            reason = with_doubts(reason, self._doubts)
+            verdict, reason = failed(reason, self._doubts)
         return replace(
             result,
             verdict=verdict,

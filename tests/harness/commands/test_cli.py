@@ -128,7 +128,7 @@ def test_scenarios_and_out_come_from_kshs_toml(project: Path) -> None:
             ("build", "--out", "/dev/null/o"),
             "kshs: /dev/null/o: nothing can be written there: Not a directory",
         ),
-        (("build", "--include", "x"), "kshs: --include and --define are for --driver"),
+        (("build", "--include", "x"), "kshs: --include, --define and --stand-in are for --driver"),
         (("build", "--out", "/dev/full"), "kshs: /dev/full: nothing can be written there: File exists"),
         (("fly",), "kshs: No such command 'fly'"),
         (("version", "--", "-x"), "kshs: only run takes arguments behind --"),
