@@ -10,6 +10,9 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     out = "out/run"
     drivers = "src/drivers"     # other C sources than the installed ones
 
+    [limits]                    # docs/configuration.md
+    request_ms = 20000
+
     [targets]
     mydriver = "driver/target.toml"
 
@@ -72,6 +75,35 @@ class RunConfig(BaseModel):
     )
     out: Path = Field(
         default=Path("out/run"), description="Where junit.xml, results.jsonl and report.html go."
+    )
+
+
+class LimitsConfig(BaseModel):
+    """How long things may take, and how often what failed on our side is tried."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request_ms: int = Field(
+        default=10_000,
+        ge=1,
+        le=600_000,
+        description="After which a request is hung where neither its step nor its scenario has a timeout_ms.",
+    )
+    step_s: float | None = Field(
+        default=None, gt=0, description="Seconds for all requests of a step that has no limit_s of its own."
+    )
+    scenario_s: float = Field(
+        default=3600.0, gt=0, description="Seconds for a scenario that has no limit_s of its own."
+    )
+    tries: int = Field(
+        default=2, ge=1, le=5, description="How often a scenario is tried whose guest was lost on our side."
+    )
+    lease_tries: int = Field(default=3, ge=1, le=10, description="How often a guest is asked for.")
+    in_a_row: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Scenarios in a row that were lost on our side, after which no further one is run.",
     )
 
 
@@ -144,6 +176,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: RunConfig = Field(default_factory=RunConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)

@@ -116,6 +116,7 @@ def _suites(
             ("first_request_s", suite.first_request),
             ("suite_s", suite.seconds),
             ("suite_guest_s", suite.guest_seconds),
+            ("journal_s", suite.journal_seconds),
             ("host_peak_mib", suite.peak_mib),
         ):
             samples.setdefault(key, []).append(value)

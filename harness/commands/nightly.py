@@ -22,7 +22,8 @@ from vm.windows.profile import BUILTIN
 
 #: What is on record of a night, in its folder.
 RECORD = "night.json"
-LOG = "kshs-run.log"
+#: Not kshs-*.log: those are replaced with the results.
+LOG = "output.txt"
 #: MiB of a cell beside its guests: pytest, libvirt, what QEMU needs itself.
 _BESIDE = 400
 #: Guests of one worker: the one in use, and the one that is forked ahead.

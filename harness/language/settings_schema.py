@@ -10,7 +10,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.config import CapsuleConfig, Config, NightConfig, RunConfig, StoreConfig, SuiteConfig
+from harness.config import (
+    CapsuleConfig,
+    Config,
+    LimitsConfig,
+    NightConfig,
+    RunConfig,
+    StoreConfig,
+    SuiteConfig,
+)
 from vm.config import VmConfig
 from vm.windows.profile import WindowsProfile
 
@@ -19,6 +27,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 #: The tables of the file, each with its model.
 TABLES: dict[str, type[BaseModel]] = {
     "run": RunConfig,
+    "limits": LimitsConfig,
     "capsule": CapsuleConfig,
     "store": StoreConfig,
     "nights.NAME": NightConfig,

@@ -12,6 +12,7 @@ from harness.nights.comparison import Loader, in_words
 from harness.nights.findings import Finding, Kind, Night
 from harness.nights.known_file import Issue, Quarantine
 from harness.nights.statistics import Counts
+from harness.store.lists import Listed
 from harness.store.queries import Outcome
 from harness.verdict import Verdict
 
@@ -67,7 +68,7 @@ class _Applied:
         """Issues of which something still fails."""
         self._mark()
 
-    def _load_lists(self) -> Mapping[int, object]:
+    def _load_lists(self) -> Mapping[int, Listed]:
         """Lists of what an issue of a field is about, and no others."""
         wanted = {
             outcome.answers
@@ -88,7 +89,7 @@ class _Applied:
         """Whether an outcome is what an issue is about."""
         if issue.field is not None:
             listed = self._lists.get(outcome.answers or -1)
-            return listed is not None and issue.is_in(listed)  # type: ignore[arg-type]
+            return listed is not None and issue.is_in(listed)
         failed = Verdict(outcome.verdict).is_driver_fault
         return failed and issue.is_signature(outcome.signature, outcome.words, outcome.reason)
 

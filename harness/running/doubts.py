@@ -86,7 +86,11 @@ def with_doubts(reason: str, doubts: Sequence[Doubt]) -> str:
 
 def _not_the_drivers(ended: Ended, why: str, *, wedged: bool = False) -> Ended:
     return replace(
-        ended, verdict=Verdict.ERROR, reason=f"{ended.reason}, but {why}: {_UNKNOWN}", wedged=wedged
+        ended,
+        verdict=Verdict.ERROR,
+        reason=f"{ended.reason}, but {why}: {_UNKNOWN}",
+        wedged=wedged,
+        again=False,
     )
 
 

@@ -36,6 +36,7 @@ from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
 from harness.running.lease import LeaseInUse
+from harness.running.limits import Limits, Watchdog
 from harness.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Runner:
         journal: written before each batch of steps.
         fits: capabilities (`harness.contract.capabilities.missing`).
         margin: seconds beyond a step's own time after which it is overdue.
+        limits: of the time that a step or a scenario has altogether.
     """
 
     provider: GuestProvider
@@ -81,6 +83,7 @@ class Runner:
     journal: Journal
     fits: Fits = field(default=lambda scenario, info: None)
     margin: float = MARGIN
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self._lease = LeaseInUse(self.provider, self.abi, self.journal, self.margin)
@@ -232,6 +235,8 @@ class Runner:
             seconds=round(time.monotonic() - began, 6),
             guest_seconds=round(flight.guest_seconds, 6),
             lease=lease,
+            ended=ended.rule or None if ended is not None else None,
+            again=verdict is Verdict.ERROR and ended is not None and ended.again,
             **(ended.crash_fields if ended is not None else {}),
         )
 
@@ -244,6 +249,7 @@ class Runner:
             attribution = Attribution(
                 self._lease.held, flight.session, self._crashes, self._doubts, self._symbols
             )
+            flight.watchdog = Watchdog(self.limits, flight.planned)
             answers = collect(flight, attribution)
             ended, clean = answers.ended, False
             if ended is None:

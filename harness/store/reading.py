@@ -325,10 +325,16 @@ def _attempt(read: ReadScenario) -> dict[str, Any]:
 
 def _signature(record: Mapping[str, Any], steps: list[dict[str, Any]]) -> ReadSignature | None:
     """That of the record, where evidence has made one, else what tells causes apart in a report."""
+    if record.get("crash") or record.get("signature"):
+        from harness.evidence.signature import with_signature
+
+        record = with_signature(record)
     given = record.get("signature")
     if isinstance(given, Mapping) and given.get("text"):
         text = str(given["text"])
-        return ReadSignature(str(given.get("version")), text, str(given.get("words") or text))
+        version = given.get("version")
+        made = f"crash-{version}" if isinstance(version, int) else str(version)
+        return ReadSignature(made, text, str(given.get("words") or text))
     cause = cause_of({**record, "verdict": record["verdict"]}, steps)
     return None if cause is None else ReadSignature(BY_CAUSE, " | ".join(cause.key), cause.words)
 

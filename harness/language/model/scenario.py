@@ -47,7 +47,18 @@ class Scenario(Strict):
         description="on a target without the behaviour property set, the steps that tell a callback what to"
         " do and wait for it are left out, and the others are worth asking all the same",
     )
-    timeout_ms: int = Field(10_000, ge=1, le=600_000, description="for each step that names none")
+    timeout_ms: int = Field(
+        10_000,
+        ge=1,
+        le=600_000,
+        description="for each step that names none; limits.request_ms of kshs.toml by default",
+    )
+    limit_s: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        description="seconds for all of its steps; limits.scenario_s of kshs.toml by default",
+    )
     steps: list[Step] = Field(min_length=1, max_length=200)
 
     @property
