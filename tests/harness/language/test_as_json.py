@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every scenario can be written down as JSON, by which a run knows it again: also one with bytes of any value."""
+"""Every scenario can be written down as JSON, by which a run knows it again; its bytes may have any value."""
 
 from __future__ import annotations
 
