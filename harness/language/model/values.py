@@ -25,7 +25,7 @@ Id = Annotated[str, StringConstraints(pattern=ID_PATTERN, max_length=120)]
 class Strict(BaseModel):
     """Base of everything that comes from a file: no unknown keys, nothing changed afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="hex", val_json_bytes="hex")
 
 
 class Side(StrEnum):
