@@ -16,6 +16,9 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     [vm]                        # docs/guests.md
     memory_mib = 448
 
+    [incidents]                 # what is kept of crashes, hangs and lost guests, docs/results.md
+    keep_days = 30
+
     [guests.lab]                # a Windows guest of your own, docs/windows.md
     edition = "ServerStandardEval"
 
@@ -65,6 +68,32 @@ class RunConfig(BaseModel):
     )
 
 
+class IncidentsConfig(BaseModel):
+    """What is kept of crashes, hangs and lost guests, beside the results of the run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keep_days: int = Field(
+        default=30, ge=1, le=3650, description="Days after which incidents of earlier runs are removed."
+    )
+    keep: int = Field(
+        default=200,
+        ge=1,
+        le=100000,
+        description="Incidents in one directory of results; those of earlier runs go first.",
+    )
+    budget_mib: int = Field(
+        default=2048, ge=1, le=1 << 20, description="Size of all incidents in one directory of results, MiB."
+    )
+    file_kib: int = Field(
+        default=256, ge=4, le=65536, description="Of each log and console the last so many KiB."
+    )
+    memory_dump: bool = Field(
+        default=True,
+        description="Whether the hypervisor writes a Windows guest's memory, where it fits in the budget.",
+    )
+
+
 class Config(BaseModel):
     """All settings."""
 
@@ -73,6 +102,7 @@ class Config(BaseModel):
     run: RunConfig = Field(default_factory=RunConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
+    incidents: IncidentsConfig = Field(default_factory=IncidentsConfig)
     guests: dict[str, WindowsProfile] = Field(
         default_factory=dict,
         description="Windows guests by name; what is left out of a built-in one's stays as it is there.",

@@ -55,6 +55,10 @@ class Family(Protocol):
         """
 
     @property
+    def session_logs(self) -> Sequence[str]:
+        """Files that hold what services and drivers have printed, oldest first; none where there are none."""
+
+    @property
     def bugchecks(self) -> str | None:
         """A command line that prints what bugchecks the guest had; None where one stops the machine."""
 
@@ -127,6 +131,11 @@ class Wine:
     def runs_on_linux(self) -> bool:
         """Debian's."""
         return True
+
+    @property
+    def session_logs(self) -> Sequence[str]:
+        """The log before the present one, and that."""
+        return (f"{self.session_log}.1", self.session_log)
 
     @property
     def bugchecks(self) -> str | None:

@@ -4,10 +4,12 @@
 from harness.guests.interface import (
     ChecksGuests,
     Evidence,
+    EvidenceSink,
     Guest,
     GuestProvider,
     KnowsCalls,
     LeasesAhead,
+    LeavesEvidence,
     Say,
     SayProgress,
 )
@@ -15,10 +17,12 @@ from harness.guests.interface import (
 __all__ = [
     "ChecksGuests",
     "Evidence",
+    "EvidenceSink",
     "Guest",
     "GuestProvider",
     "KnowsCalls",
     "LeasesAhead",
+    "LeavesEvidence",
     "Say",
     "SayProgress",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.agent.pending import Channel
@@ -72,6 +73,44 @@ class GuestProvider(Protocol):
 
     def close(self) -> None:
         """Gives back what the provider holds; leases are closed before."""
+
+
+class EvidenceSink(Protocol):
+    """Takes pieces of evidence; their names are the harness's own, and what they may hold is bounded."""
+
+    limit: int
+    room: int
+
+    def add(self, name: str, data: bytes, *, size: int | None = None) -> None:
+        """A text of which `data` is all, or the end of `size` bytes; never raises."""
+
+    def place(self, name: str) -> Path:
+        """Where a program of the host writes a piece itself; `took` afterwards."""
+
+    def took(self, name: str) -> None:
+        """A piece was written at its place; nothing where it was not."""
+
+    def lack(self, name: str, why: str) -> None:
+        """A piece that could not be had, and why."""
+
+
+@runtime_checkable
+class LeavesEvidence(Protocol):
+    """A guest of which more can be kept than what `Guest.evidence` says in words."""
+
+    def leave_evidence(
+        self, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
+    ) -> Mapping[str, Any]:
+        """Everything that is to be kept of it before it is thrown away; bounded in time, never raises.
+
+        Args:
+            into: takes the pieces.
+            hung: a driver hangs: where its threads stand is worth asking for.
+            memory_dump: the machine's memory, too, where its drivers live in its kernel.
+
+        Returns:
+            What the hypervisor says: `event`, `events`, `state`, `standstill`.
+        """
 
 
 @runtime_checkable

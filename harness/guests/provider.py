@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
-from harness.guests import allowed_imports, deploy, hardware, package_files, support_library, verifier
+from harness.guests import (
+    allowed_imports,
+    deploy,
+    hardware,
+    incident_evidence,
+    package_files,
+    support_library,
+    verifier,
+)
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
-from harness.guests.interface import Evidence, Guest, Say, SayProgress
+from harness.guests.interface import Evidence, EvidenceSink, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
 from vm.family import family
 
@@ -96,6 +104,12 @@ class VmGuest:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
         return Evidence(tuple(driver), tuple(other), standstill=standstill)
+
+    def leave_evidence(
+        self, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
+    ) -> Mapping[str, Any]:
+        """See `harness.guests.LeavesEvidence`."""
+        return incident_evidence.leave(self._lease, into, hung=hung, memory_dump=memory_dump)
 
     def close(self) -> None:
         """Ends the lease."""

@@ -10,14 +10,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.config import Config, RunConfig
+from harness.config import Config, IncidentsConfig, RunConfig
 from vm.config import VmConfig
 from vm.windows.profile import WindowsProfile
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
 #: The tables of the file, each with its model.
-TABLES: dict[str, type[BaseModel]] = {"run": RunConfig, "vm": VmConfig, "guests.NAME": WindowsProfile}
+TABLES: dict[str, type[BaseModel]] = {
+    "run": RunConfig,
+    "vm": VmConfig,
+    "incidents": IncidentsConfig,
+    "guests.NAME": WindowsProfile,
+}
 
 #: What a default is that depends on the machine or the user.
 _DEFAULTS = {

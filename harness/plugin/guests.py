@@ -13,6 +13,7 @@ import pytest
 from drivers.errors import BuildError
 from harness.agent.missing_calls import ask as ask_missing_calls
 from harness.errors import DeployError, HarnessError, UsageError
+from harness.evidence.incidents import Incidents
 from harness.guests import GuestProvider
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
@@ -42,12 +43,18 @@ class Guests:
         config: of pytest.
         options: of the plugin.
         folder: of the session.
+        run: its id.
+        worker: names this process.
     """
 
-    def __init__(self, config: pytest.Config, options: Options, folder: SessionFolder) -> None:
+    def __init__(
+        self, config: pytest.Config, options: Options, folder: SessionFolder, run: str, worker: str
+    ) -> None:
         self._config = config
         self._options = options
         self._folder = folder
+        self._run = run
+        self._worker = worker
         self._provider: GuestProvider | None = None
         self._runner: Runner | None = None
         self._environment_written = False
@@ -111,13 +118,36 @@ class Guests:
                 from drivers import abi
                 from harness.contract.capabilities import missing
 
-                self._runner = Runner(self.provider, abi.load(), self._folder.journal, fits=missing)
+                self._runner = Runner(
+                    self.provider,
+                    abi.load(),
+                    self._folder.journal,
+                    fits=missing,
+                    incidents=self._incidents(),
+                )
             self._runner.ready()
         except Exception as error:  # whatever a provider raises: no guest is no guest
             self.latch(error)
             raise LatchedError(self._folder.latched or str(error)) from None
         self._write_environment(self._runner.info)
         return self._runner
+
+    def _incidents(self) -> Incidents | None:
+        """Beside the results; none where nothing is kept."""
+        if self._options.out is None:
+            return None
+        settings = self._options.settings.incidents
+        return Incidents(self._options.out, self._run, self._worker, settings, self._known)
+
+    def _known(self) -> Mapping[str, Any]:
+        info = self._runner.known_info if self._runner is not None else None
+        return {
+            "guest": self._options.guest_name,
+            "target": self._options.target_name,
+            "info": info,
+            "host": dict(self.provider.host()),
+            "target_digest": self.provider.target_digest(),
+        }
 
     def latch(self, error: Exception) -> None:
         """No guest can be had from now on, here and in the other workers: nobody tries again."""

@@ -46,8 +46,8 @@ class PluginState:
         told: Mapping[str, Any] = worker_input or {}
         shared = Path(told[_PARTS]) if _PARTS in told else None
         self.folder = SessionFolder(self.out, self.worker, shared)
-        self.guests = Guests(config, self.options, self.folder)
         self.run = RunRecord(self.options, told.get(_RUN))
+        self.guests = Guests(config, self.options, self.folder, self.run.id, self.worker)
         self.observer: Observer = config.pluginmanager.get_plugin(NAME) or Observer()
         self.selected = False
         self.problem: str | None = None

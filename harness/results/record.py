@@ -73,6 +73,7 @@ class ScenarioResult:
     seconds: float = 0.0
     guest_seconds: float = 0.0
     lease: str | None = None
+    incident: str | None = None
 
     @property
     def routes(self) -> tuple[str, ...]:

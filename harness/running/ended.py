@@ -17,7 +17,7 @@ class Ended:
     """What ended the answers of a scenario before its last step, and at which step.
 
     `crash` is what the guest says of a crash, `wedged` that the step hung and that this is not held against
-    the driver.
+    the driver, `incident` where its evidence is kept, from the directory of the results on.
     """
 
     verdict: Verdict
@@ -26,3 +26,4 @@ class Ended:
     step: PlannedStep | None = None
     crash: str = ""
     wedged: bool = False
+    incident: str | None = None

@@ -34,6 +34,7 @@ from harness.running.doubts import with_doubts
 from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
+from harness.running.incident import KeepsIncidents, kept
 from harness.running.lease import LeaseInUse
 from harness.verdict import Verdict, worst
 
@@ -73,6 +74,7 @@ class Runner:
         journal: written before each batch of steps.
         fits: capabilities (`harness.contract.capabilities.missing`).
         margin: seconds beyond a step's own time after which it is overdue.
+        incidents: keeps the evidence of crashes, hangs and lost guests; None: nobody does.
     """
 
     provider: GuestProvider
@@ -80,6 +82,7 @@ class Runner:
     journal: Journal
     fits: Fits = field(default=lambda scenario, info: None)
     margin: float = MARGIN
+    incidents: KeepsIncidents | None = None
 
     def __post_init__(self) -> None:
         self._lease = LeaseInUse(self.provider, self.abi, self.journal, self.margin)
@@ -223,6 +226,7 @@ class Runner:
             reason=reason,
             steps=tuple(answers.steps),
             evidence=ended.evidence if ended is not None else (),
+            incident=ended.incident if ended is not None else None,
             seconds=round(time.monotonic() - began, 6),
             guest_seconds=round(flight.guest_seconds, 6),
             lease=lease,
@@ -247,6 +251,10 @@ class Runner:
             hung = ended.step if ended is not None and stood else None
             self._hangs.note(flight.planned, answers.steps, hung)
             if not clean:
+                if ended is not None:
+                    if upcoming is not None and isinstance(self.provider, LeasesAhead):
+                        self.provider.acquire_ahead()  # while the evidence is gathered
+                    ended = kept(self.incidents, self._lease.held, flight, answers, ended)
                 self.discard()
         except Exception:  # what a user or a CI interrupts stays in flight
             self.journal.end(scenario.id, BROKEN, flight.file)

@@ -68,6 +68,11 @@ class Windows:
         return False
 
     @property
+    def session_logs(self) -> Sequence[str]:
+        """None: nothing shows what drivers print where no debugger is attached."""
+        return ()
+
+    @property
     def bugchecks(self) -> str | None:
         """None: they stop the machine, which the hypervisor tells."""
         return None
