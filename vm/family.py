@@ -82,7 +82,8 @@ class Wine:
             f"WINEPREFIX={self.prefix}",
             "WINEARCH=win64",
             "WINEDLLOVERRIDES=mscoree=;mshtml=;winemenubuilder.exe=",
-            "WINEDEBUG=-all,err+ntoskrnl",
+            # What a bugcheck says, and what drivers print; `timestamp` is for lines that bring no time along.
+            "WINEDEBUG=-all,err+ntoskrnl,warn+debugstr,+timestamp",
         ]
         return shlex.join(["env", *settings, "/usr/lib/wine/wine64", *argv])
 
@@ -108,13 +109,27 @@ class Wine:
     @property
     def warm_up(self) -> Sequence[str]:
         """A session with its services, and one command so that caches are hot."""
-        hold = self.background(self.windows_program(["cmd", "/q"]), self.session_log)
+        hold = f"tail -f /dev/null | {self.windows_program(['cmd', '/q'])}"
         return (
             "/usr/lib/wine/wineserver64 -p </dev/null >/dev/null 2>&1",
-            hold,
+            f"setsid sh -c {shlex.quote(hold)} </dev/null 2>&1 | {self._bounded_log} >/dev/null 2>&1 & "
+            # The session's services print where its first program does: nothing else may be that.
+            f"n=0; until [ -s {self.session_log} ] || [ $n -ge 600 ]; do usleep 100000; n=$((n+1)); done",
             f"{self.windows_program(['cmd', '/c', 'ver'])} </dev/null",
             f"{self.windows_program(['cmd', '/c', 'ver'])} </dev/null",
         )
+
+    @property
+    def _bounded_log(self) -> str:
+        """Takes what is piped into it to the session's log, of which there is one older part.
+
+        A driver that prints without end must not fill the guest's disk, and what it said last counts.  `dd`
+        counts pieces as they come, a line or more each, of at most 64 KiB.  With the lowest priority it takes
+        many at once while the guest's processor is busy.
+        """
+        log = self.session_log
+        turn = f"dd of={log} bs=65536 count=256 2>/dev/null && [ -s {log} ]"
+        return f"setsid nice -n 19 sh -c {shlex.quote(f'while {turn}; do mv {log} {log}.1; done')}"
 
     @property
     def settle(self) -> str:
@@ -140,7 +155,8 @@ class Wine:
     @property
     def bugchecks(self) -> str | None:
         """The last ones in the session's log."""
-        return f"grep -h KeBugCheckEx {self.session_log} 2>/dev/null | tail -n 20"
+        logs = " ".join(self.session_logs)
+        return f"cat {logs} 2>/dev/null | grep KeBugCheckEx | sed 's/^ *[0-9]*\\.[0-9]*://' | tail -n 20"
 
 
 FAMILIES: Mapping[str, Family] = {"wine": Wine(), "windows": Windows()}

@@ -34,6 +34,8 @@ THREADS = "threads.json"
 #: Seconds for one question to a guest, and for all of them.
 _QUESTION = 10.0
 _QUESTIONS = 25.0
+#: Seconds for the stacks: a program is started for them, beside a driver that may keep the processor busy.
+_STACKS = 40.0
 #: Seconds that a Windows guest gets to stop after an NMI.
 _NMI = 30.0
 
@@ -132,7 +134,7 @@ def _inside(lease: Lease, speech: Family, into: EvidenceSink, *, hung: bool) -> 
             questions[name] = _tail_of(paths, into.limit)
         questions["kernel.log"] = _printed(f"dmesg | tail -c {into.limit}")
         if hung:
-            questions[THREADS] = _printed(Kshsctl(shell).command("threads"))
+            questions[THREADS] = _printed(Kshsctl(shell).command("threads"), _STACKS)
     for name, question in questions.items():
         if time.monotonic() > deadline:
             into.lack(name, "the guest took too long over the questions before it")
@@ -149,8 +151,8 @@ def _tail_of(paths: Any, limit: int) -> Callable[[Shell], bytes]:
     return _printed(f"cat {files} 2>/dev/null | tail -c {limit}")
 
 
-def _printed(command: str) -> Callable[[Shell], bytes]:
-    return lambda shell: shell.run(command, timeout=_QUESTION).stdout
+def _printed(command: str, seconds: float = _QUESTION) -> Callable[[Shell], bytes]:
+    return lambda shell: shell.run(command, timeout=seconds).stdout
 
 
 def _tried(into: EvidenceSink, name: str, ask: Callable[[], Any]) -> Any:
