@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import IncidentsConfig
+from harness.evidence import debug_output, incident_stacks
 from harness.evidence.incident_folder import INCIDENTS, IncidentFolder, folder_name, run_name
 from harness.evidence.incident_shelf import IncidentShelf, NoRoomError
-from harness.guests import Guest, LeavesEvidence
+from harness.guest_text import load_object
+from harness.guests import DriverImages, Guest, LeavesEvidence, incident_evidence
 from harness.results.record import StepResult
 from harness.verdict import Verdict
 from vm.files import write_whole
@@ -30,6 +32,7 @@ _LOG = logging.getLogger(__name__)
 FACTS = "incident.json"
 RECORDS = "records.jsonl"
 AGENT = "agent-session.log"
+STACKS = "threads.txt"
 #: Raised when a key of `incident.json` changes its meaning or goes away.
 FORMAT = 1
 #: Steps whose records are kept: those before the end, and it.
@@ -64,11 +67,12 @@ class Kept:
     """What was kept of an incident.
 
     `path` is the folder, from the directory of the results on, None where none was kept, and `why` then says
-    why.  `said` is what the drivers printed.
+    why.  `evidence` is what the pieces say in words, `said` what the drivers printed.
     """
 
     path: str | None = None
     why: str | None = None
+    evidence: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
 
 
@@ -81,6 +85,7 @@ class Incidents:
         worker: names this process.
         settings: table [incidents].
         environment: what is known of guest and host, asked when an incident is kept.
+        images: which files the drivers in the guests are, likewise.
     """
 
     def __init__(
@@ -90,12 +95,14 @@ class Incidents:
         worker: str,
         settings: IncidentsConfig,
         environment: Callable[[], Mapping[str, Any]],
+        images: Callable[[], DriverImages] = DriverImages,
     ) -> None:
         self._out = out
         self._run = run
         self._worker = worker
         self._settings = settings
         self._environment = environment
+        self._images = images
         self._shelf = IncidentShelf(out, run_name(run), settings)
 
     def keep(self, incident: Incident, guest: Guest) -> Kept:
@@ -127,12 +134,31 @@ class Incidents:
                 folder.lack("guest", f"{type(error).__name__}: {error}")
         folder.add(AGENT, "\n".join([*incident.agent, ""]).encode("utf-8", errors="replace"))
         folder.add(RECORDS, _records(incident.steps))
+        stacks = self._stacks(folder)
+        said = debug_output.told(debug_output.printed(_text(path / "session.log")), incident.steps)
         facts = self._facts(incident, guest, folder, machine)
+        facts |= {"stacks": stacks, "said": list(said)}
         facts["seconds"] = round(time.monotonic() - begun, 3)
         text = json.dumps(facts, indent=1, default=str)
         write_whole(path / FACTS, text + "\n")
         _LOG.info("incident kept in %.2f s: %s", time.monotonic() - begun, path)
-        return Kept(path=path.relative_to(self._out).as_posix())
+        return Kept(path.relative_to(self._out).as_posix(), evidence=tuple(stacks), said=said)
+
+    def _stacks(self, folder: IncidentFolder) -> list[str]:
+        """Where the threads of the drivers under test stand; all threads in words are one of the pieces."""
+        text = _text(folder.path / incident_evidence.THREADS)
+        if not text:
+            return []
+        try:
+            found = incident_stacks.threads(load_object(text[max(0, text.find("{")) :]))
+            images = self._images()
+            every = incident_stacks.told(found, images)
+            folder.add(STACKS, "\n".join([*every, ""]).encode("utf-8", errors="replace"))
+            told = {thread.number: line for thread, line in zip(found, every, strict=True)}
+            return [told[thread.number] for thread in incident_stacks.concerned(found, images.targets)]
+        except Exception as error:
+            folder.lack(STACKS, f"{type(error).__name__}: {error}")
+            return []
 
     def _facts(
         self, incident: Incident, guest: Guest, folder: IncidentFolder, machine: Mapping[str, Any]
@@ -174,6 +200,14 @@ def incidents_of(out: Path) -> list[Path]:
     """The folders of all incidents in a directory of results, newest first."""
     found = [path.parent for path in (out / INCIDENTS).glob(f"*/*/{FACTS}")]
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _text(path: Path) -> str:
+    """Of a piece, which is bounded; empty where there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _records(steps: Sequence[StepResult]) -> bytes:

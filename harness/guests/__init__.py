@@ -3,26 +3,32 @@
 
 from harness.guests.interface import (
     ChecksGuests,
+    DriverImages,
     Evidence,
     EvidenceSink,
     Guest,
     GuestProvider,
     KnowsCalls,
+    KnowsImages,
     LeasesAhead,
     LeavesEvidence,
     Say,
     SayProgress,
+    TellsWhatDriversSay,
 )
 
 __all__ = [
     "ChecksGuests",
+    "DriverImages",
     "Evidence",
     "EvidenceSink",
     "Guest",
     "GuestProvider",
     "KnowsCalls",
+    "KnowsImages",
     "LeasesAhead",
     "LeavesEvidence",
     "Say",
     "SayProgress",
+    "TellsWhatDriversSay",
 ]

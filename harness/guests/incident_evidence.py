@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,16 @@ def _inside(lease: Lease, speech: Family, into: EvidenceSink, *, hung: bool) -> 
             into.lack(name, str(error))
 
 
+def session_log(lease: Lease, limit: int) -> str:
+    """See `harness.guests.TellsWhatDriversSay`."""
+    logs = family(lease.family).session_logs
+    if not logs or not lease.shell.alive:
+        return ""
+    with contextlib.suppress(Exception):  # it is a bonus
+        return _tail_of(logs, limit)(lease.shell).decode("utf-8", errors="replace")
+    return ""
+
+
 def _tail_of(paths: Any, limit: int) -> Callable[[Shell], bytes]:
     """The end of several files, oldest first, of which some may not be there."""
     files = " ".join(map(shlex.quote, paths))
@@ -161,13 +171,3 @@ def _tried(into: EvidenceSink, name: str, ask: Callable[[], Any]) -> Any:
     except Exception as error:
         into.lack(name, str(error))
         return None
-
-
-def parsed(folder: Path, name: str) -> Mapping[str, Any] | None:
-    """The JSON of a piece that the guest printed, cleaned; None where it is none."""
-    from harness.guest_text import GuestJsonError, load_object
-
-    with contextlib.suppress(OSError, GuestJsonError):
-        data = (folder / name).read_bytes()
-        return load_object(data[max(0, data.find(b"{")) :])
-    return None

@@ -7,7 +7,7 @@ A conftest.py may give providers of its own by the hook `pytest_kshs_provider` (
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -111,6 +111,37 @@ class LeavesEvidence(Protocol):
         Returns:
             What the hypervisor says: `event`, `events`, `state`, `standstill`.
         """
+
+
+@runtime_checkable
+class TellsWhatDriversSay(Protocol):
+    """A guest that keeps what its drivers print."""
+
+    def session_log(self, limit: int) -> str:
+        """The end of it, at most so many bytes; empty where it cannot be had.  Never raises."""
+
+
+@dataclass(frozen=True)
+class DriverImages:
+    """The drivers in the guests, as files of the host.
+
+    Args:
+        files: by their names in lower case.
+        targets: names of those under test, in lower case.
+        symbols: a folder with the PDBs of some of them.
+    """
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+    targets: frozenset[str] = frozenset()
+    symbols: Path | None = None
+
+
+@runtime_checkable
+class KnowsImages(Protocol):
+    """A provider that knows which files the drivers in its guests are."""
+
+    def images(self) -> DriverImages:
+        """Of its guests; none before they were prepared."""
 
 
 @runtime_checkable

@@ -23,7 +23,7 @@ from harness.guests import (
 )
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
-from harness.guests.interface import Evidence, EvidenceSink, Guest, Say, SayProgress
+from harness.guests.interface import DriverImages, Evidence, EvidenceSink, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
 from vm.family import family
 
@@ -104,6 +104,10 @@ class VmGuest:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
         return Evidence(tuple(driver), tuple(other), standstill=standstill)
+
+    def session_log(self, limit: int) -> str:
+        """See `harness.guests.TellsWhatDriversSay`."""
+        return incident_evidence.session_log(self._lease, limit)
 
     def leave_evidence(
         self, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
@@ -304,6 +308,17 @@ class VmProvider:
             on_wine = self._on_wine and wine is not None
             self._doubts = support_library.doubts(self._package.sys, wine or "") if on_wine else ()
         return self._doubts or ()
+
+    def images(self) -> DriverImages:
+        """Our own drivers and the target's; PDBs are those of our own build."""
+        if self._build is None or self._package is None:
+            return DriverImages()
+        ours = (self._build.client, self._build.refks)
+        return DriverImages(
+            {path.name.lower(): path for path in (*ours, *self._package.sys)},
+            frozenset(path.name.lower() for path in self._package.sys),
+            self._build.pdbs[0].parent if self._build.pdbs else None,
+        )
 
     def close(self) -> None:
         """Closes the connection to the hypervisor; a guest that nobody came for is thrown away."""

@@ -276,6 +276,8 @@ class ScenarioItem(pytest.Item):
                 self.add_report_section("call", "status blocks", text)
         if result.evidence:
             self.add_report_section("call", "evidence", "\n".join(result.evidence))
+        if result.said:
+            self.add_report_section("call", "what the drivers printed", "\n".join(result.said))
 
     def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         """Field by field for a failed scenario, one line for an error of ours."""

@@ -70,6 +70,7 @@ class ScenarioResult:
     reason: str | None = None
     steps: tuple[StepResult, ...] = ()
     evidence: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     seconds: float = 0.0
     guest_seconds: float = 0.0
     lease: str | None = None

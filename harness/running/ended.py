@@ -17,7 +17,8 @@ class Ended:
     """What ended the answers of a scenario before its last step, and at which step.
 
     `crash` is what the guest says of a crash, `wedged` that the step hung and that this is not held against
-    the driver, `incident` where its evidence is kept, from the directory of the results on.
+    the driver, `incident` where its evidence is kept, from the directory of the results on, and `said`
+    what the drivers printed.
     """
 
     verdict: Verdict
@@ -27,3 +28,4 @@ class Ended:
     crash: str = ""
     wedged: bool = False
     incident: str | None = None
+    said: tuple[str, ...] = ()

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from harness.evidence import debug_output
 from harness.evidence.incidents import Incident, Kept
-from harness.guests import Guest
+from harness.guests import Guest, TellsWhatDriversSay
+from harness.results.record import StepResult
 from harness.running.ended import Ended
 
 if TYPE_CHECKING:
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Lines of the session with the agent that are kept.
 _LINES = 200
+#: Bytes of what drivers printed that are looked through.
+_LOG_BYTES = 256 << 10
 
 
 class KeepsIncidents(Protocol):
@@ -23,6 +28,13 @@ class KeepsIncidents(Protocol):
 
     def keep(self, incident: Incident, guest: Guest) -> Kept:
         """Never raises."""
+
+
+def said(guest: Guest, steps: Sequence[StepResult]) -> tuple[str, ...]:
+    """What the drivers printed during a scenario, each line with its step; empty where nobody keeps it."""
+    if not isinstance(guest, TellsWhatDriversSay):
+        return ()
+    return debug_output.told(debug_output.printed(guest.session_log(_LOG_BYTES)), steps)
 
 
 def kept(
@@ -50,4 +62,5 @@ def kept(
     )
     result = keeper.keep(incident, guest)
     note = (f"evidence was not kept: {result.why}",) if result.why is not None else ()
-    return replace(ended, incident=result.path, evidence=(*ended.evidence, *result.said, *note))
+    evidence = (*ended.evidence, *result.evidence, *note)
+    return replace(ended, incident=result.path, evidence=evidence, said=result.said)

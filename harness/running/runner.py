@@ -34,7 +34,7 @@ from harness.running.doubts import with_doubts
 from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
-from harness.running.incident import KeepsIncidents, kept
+from harness.running.incident import KeepsIncidents, kept, said
 from harness.running.lease import LeaseInUse
 from harness.verdict import Verdict, worst
 
@@ -226,6 +226,7 @@ class Runner:
             reason=reason,
             steps=tuple(answers.steps),
             evidence=ended.evidence if ended is not None else (),
+            said=ended.said if ended is not None else answers.said,
             incident=ended.incident if ended is not None else None,
             seconds=round(time.monotonic() - began, 6),
             guest_seconds=round(flight.guest_seconds, 6),
@@ -250,6 +251,8 @@ class Runner:
             stood = ended is not None and (ended.verdict is Verdict.HUNG or ended.wedged)
             hung = ended.step if ended is not None and stood else None
             self._hangs.note(flight.planned, answers.steps, hung)
+            if ended is None and answers.verdict[0] is Verdict.FAILED:
+                answers.said = said(self._lease.held, answers.steps)
             if not clean:
                 if ended is not None:
                     if upcoming is not None and isinstance(self.provider, LeasesAhead):
