@@ -25,6 +25,7 @@ from harness.commands.listing import list_scenarios
 from harness.commands.provision import provision
 from harness.commands.report import report
 from harness.commands.run_command import run
+from harness.commands.selftest import selftest
 from harness.commands.shell_command import shell
 from harness.commands.target_command import target_app
 from harness.commands.version import show_version, version_option
@@ -66,6 +67,7 @@ for _name, _command in (
     ("clean", clean),
     ("provision", provision),
     ("bench", bench),
+    ("selftest", selftest),
     ("version", show_version),
 ):
     app.command(_name)(_command)

@@ -59,6 +59,10 @@ class Family(Protocol):
         """Files that hold what services and drivers have printed, oldest first; none where there are none."""
 
     @property
+    def out_of_memory(self) -> str | None:
+        """A command line that prints what the kernel ended for want of memory; None: it ends nothing."""
+
+    @property
     def bugchecks(self) -> str | None:
         """A command line that prints what bugchecks the guest had; None where one stops the machine."""
 
@@ -151,6 +155,11 @@ class Wine:
     def session_logs(self) -> Sequence[str]:
         """The log before the present one, and that."""
         return (f"{self.session_log}.1", self.session_log)
+
+    @property
+    def out_of_memory(self) -> str | None:
+        """What Linux says of each, by its name."""
+        return "dmesg | sed -n 's/.*Out of memory: Killed process [0-9]* (\\([^)]*\\)).*/\\1/p' | tail -n 20"
 
     @property
     def bugchecks(self) -> str | None:

@@ -27,6 +27,7 @@ _WINE = re.compile(
     r"^ *(\d{1,9})\.(\d{3}):[0-9a-f]{4,8}:warn:debugstr:vDbgPrintEx\w* [0-9a-f]{8}:[0-9a-f]{8}: (.*)"
 )
 _OURS = re.compile(r"^\[(\d{1,20})\] (.*)")
+_BUGCHECK = re.compile(r"err:ntoskrnl:KeBugCheckEx ((?:[0-9a-f]{1,16} ?){5})")
 #: Other lines of Wine's own: no continuation of what a driver said.
 _OTHER = re.compile(r"^ *\d+\.\d{3}:|^wine: |^[0-9a-f]{4,8}:(?:err|warn|fixme|trace):")
 
@@ -60,6 +61,11 @@ def printed(log: str) -> list[Printed]:
         else:
             found.append(Printed(ticks, ticks + TICK, one_line(match[3], _MAX_LINE)))
     return found
+
+
+def bugchecks(log: str) -> list[str]:
+    """The calls of KeBugCheckEx in the log of a Wine session, with their parameters, the last few."""
+    return [f"KeBugCheckEx({', '.join(match[1].split())})" for match in _BUGCHECK.finditer(log)][-3:]
 
 
 def told(lines: Sequence[Printed], steps: Sequence[StepResult]) -> tuple[str, ...]:

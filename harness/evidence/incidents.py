@@ -135,14 +135,16 @@ class Incidents:
         folder.add(AGENT, "\n".join([*incident.agent, ""]).encode("utf-8", errors="replace"))
         folder.add(RECORDS, _records(incident.steps))
         stacks = self._stacks(folder)
-        said = debug_output.told(debug_output.printed(_text(path / "session.log")), incident.steps)
+        log = _text(path / "session.log")
+        said = debug_output.told(debug_output.printed(log), incident.steps)
+        stops = debug_output.bugchecks(log) if incident.verdict is Verdict.CRASHED else []
         facts = self._facts(incident, guest, folder, machine)
         facts |= {"stacks": stacks, "said": list(said)}
         facts["seconds"] = round(time.monotonic() - begun, 3)
         text = json.dumps(facts, indent=1, default=str)
         write_whole(path / FACTS, text + "\n")
         _LOG.info("incident kept in %.2f s: %s", time.monotonic() - begun, path)
-        return Kept(path.relative_to(self._out).as_posix(), evidence=tuple(stacks), said=said)
+        return Kept(path.relative_to(self._out).as_posix(), evidence=(*stops, *stacks), said=said)
 
     def _stacks(self, folder: IncidentFolder) -> list[str]:
         """Where the threads of the drivers under test stand; all threads in words are one of the pieces."""

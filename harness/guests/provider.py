@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
+from harness.guest_text import one_line
 from harness.guests import (
     allowed_imports,
     deploy,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from vm.hypervisor import Hypervisor
     from vm.image import Image
     from vm.lease import Lease
+    from vm.shell import Shell
     from vm.template import Layer, Template
     from vm.windows.profile import Way
 
@@ -100,6 +102,7 @@ class VmGuest:
                     found = crashes_in(_text(shell.run(command, timeout=_QUESTION).stdout))
                     driver += found.driver
                     other += found.other
+                standstill = None if driver else _out_of_memory(shell, speech.out_of_memory)
             except Exception as error:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
@@ -328,6 +331,17 @@ class VmProvider:
         with contextlib.suppress(Exception):
             self._stack.close()
         self._hypervisor = self._template = None
+
+
+def _out_of_memory(shell: Shell, command: str | None) -> str | None:
+    """That Linux has ended a part of Wine for want of memory: what was lost with it is no driver's crash."""
+    if command is None:
+        return None
+    ended = one_line(" ".join(_text(shell.run(command, timeout=_QUESTION).stdout).split()), 200)
+    killed = [name for name in ended.split() if name.endswith(".exe") or name.startswith("wine")]
+    if not killed:
+        return None
+    return f"the guest ran out of memory, and its Linux ended {', '.join(dict.fromkeys(killed))}"
 
 
 def _text(raw: bytes | str) -> str:

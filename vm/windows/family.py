@@ -73,6 +73,11 @@ class Windows:
         return ()
 
     @property
+    def out_of_memory(self) -> str | None:
+        """None: Windows ends no process for that."""
+        return None
+
+    @property
     def bugchecks(self) -> str | None:
         """None: they stop the machine, which the hypervisor tells."""
         return None
