@@ -264,6 +264,16 @@ class Domain:
             return f"unknown: {error.get_error_message() or error}"
         return f"{_STATES.get(state, f'state {state}')} (reason {reason})"
 
+    @property
+    def process_ended(self) -> bool:
+        """Whether QEMU is gone from this host, which libvirt may notice a while later."""
+        if self.pid is None:
+            return False
+        try:
+            return self.uuid.encode() not in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except OSError:
+            return True
+
     def inject_nmi(self) -> None:
         """Sends the guest's processors an NMI: a Windows that does not answer stops with a bugcheck."""
         try:

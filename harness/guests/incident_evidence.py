@@ -46,7 +46,7 @@ def leave(
     """See `harness.guests.LeavesEvidence`."""
     speech = family(lease.family)
     standstill = _tried(into, "state", lease.standstill)
-    reachable = not (lease.events.stopped or standstill)
+    reachable = not (lease.ended() or standstill)
     if reachable and hung and not speech.runs_on_linux and not lease.events.crashed:
         _stop_by_nmi(lease, into)
     for name in CONSOLES:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 #: Seconds for a question to a guest of which it is not known whether it lives.
 _QUESTION = 15.0
+#: Seconds in which a machine that broke its connections may be heard to have ended.
+_NEWS = 2.0
 #: Seconds for closing, in which a guest that was begun ahead may still come and be thrown away.
 _CLOSING = 30.0
 #: Seconds that a fork may take beside the time in which its guest must answer: loading its devices.
@@ -90,7 +92,7 @@ class VmGuest:
             return Evidence(other=(f"the guest's Linux has crashed: {events.describe()}",), gone=True)
         if events.crashed:
             driver.append(f"the hypervisor reports: {events.describe()}")
-        elif events.stopped:
+        elif self._lease.ended(0.0 if self._lease.shell.alive else _NEWS):
             return Evidence(other=(f"the guest has stopped: {events.describe()}",), gone=True)
         standstill = self._lease.standstill()
         if standstill is not None:

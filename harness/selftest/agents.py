@@ -39,9 +39,10 @@ def garbage(abi: Abi) -> str:
 def flood(abi: Abi) -> str:
     """Well-formed words for people, without end."""
     text = b"kshs " * 200
-    frame = _header(abi, "LOG", 0, len(text)) + text
-    data = _octal(frame * 8)
-    return _misbehaving(abi, f"printf '{data}' >/tmp/flood; while cat /tmp/flood; do :; done")
+    frame = _octal(_header(abi, "LOG", 0, len(text)) + text)
+    # dropbear takes command lines of 9,000 bytes.
+    many = "for i in 1 2 3 4 5 6 7 8; do cat /tmp/frame; done >/tmp/flood"
+    return _misbehaving(abi, f"printf '{frame}' >/tmp/frame; {many}; while cat /tmp/flood; do :; done")
 
 
 def half_a_frame(abi: Abi) -> str:

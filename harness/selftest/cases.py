@@ -162,9 +162,14 @@ def _liars(abi: Abi) -> list[Case]:
         )
 
     return [
-        liar("garbage", "sends noise", agents.garbage(abi), r"agent: ", short=True),
-        liar("floods", "talks without end", agents.flood(abi), r"the agent stopped answering|agent: "),
+        liar("garbage", "sends noise", agents.garbage(abi), r"broke the protocol", short=True),
+        liar("floods", "talks without end", agents.flood(abi), r"the agent stopped answering"),
         liar("half-a-frame", "dies within a frame", agents.half_a_frame(abi), r"ended inside a frame"),
-        liar("lying-frame", "says that a frame has 4 GiB", agents.lying_frame(abi), r"agent: "),
-        liar("lying-record", "says more of a record than it sends", agents.lying_record(abi), r"agent: "),
+        liar("lying-frame", "says that a frame has 4 GiB", agents.lying_frame(abi), r"broke the protocol"),
+        liar(
+            "lying-record",
+            "says more of a record than it sends",
+            agents.lying_record(abi),
+            r"broke the protocol",
+        ),
     ]

@@ -143,9 +143,9 @@ class SelfTest:
 
     def _finding(self, case: Case) -> Finding:
         begun = time.monotonic()
-        scene, result = self._provoked(case)
+        result, failed = self._provoked(case)
         lease = result.lease
-        problems = [*self._of_verdict(case, result), *self._of_evidence(case, result), *scene.failed]
+        problems = [*self._of_verdict(case, result), *self._of_evidence(case, result), *failed]
         continued, wrong = self._continued(case, lease)
         problems += wrong
         facts = self._facts(result)
@@ -163,8 +163,31 @@ class SelfTest:
             seconds=round(time.monotonic() - begun, 2),
         )
 
-    def _provoked(self, case: Case) -> tuple[Scene, ScenarioResult]:
+    def _provoked(self, case: Case) -> tuple[ScenarioResult, list[str]]:
         """The scenario, run while it happens; of an exception comes what `kshs run` makes of it."""
+        scene: Scene | None = None
+        try:
+            scene = self._scene(case)
+            if case.provoke is not None:
+                case.provoke(scene)
+            return self._runner.run(case.scenario, file=RUN), scene.failed
+        except Exception as error:
+            wrong = [] if scene is not None else [f"nothing could be provoked: {error}"]
+            result = ScenarioResult(
+                id=case.scenario.id,
+                title=case.scenario.title,
+                rules=(),
+                verdict=Verdict.ERROR,
+                file=RUN,
+                reason=f"{type(error).__name__}: {error}",
+                lease=scene.guest.id if scene is not None else None,
+            )
+            return result, wrong
+        finally:
+            for undo in scene.undo if scene is not None else ():
+                undo()
+
+    def _scene(self, case: Case) -> Scene:
         if case.agent is not None:
             self._runner.discard()
             self._provider.agent = case.agent
@@ -173,21 +196,7 @@ class SelfTest:
         real = guest.guest if isinstance(guest, _StandIn) else guest
         if not isinstance(real, VmGuest):
             raise HarnessError("the self-test needs guests of its own")
-        scene = Scene(self._runner, real, session)
-        lease = self._runner.lease
-        try:
-            if case.provoke is not None:
-                case.provoke(scene)
-            result = self._runner.run(case.scenario, file=RUN)
-        except Exception as error:
-            result = ScenarioResult(
-                id=case.scenario.id, title=case.scenario.title, rules=(), verdict=Verdict.ERROR, file=RUN,
-                reason=f"{type(error).__name__}: {error}", lease=lease,
-            )  # fmt: skip
-        finally:
-            for undo in scene.undo:
-                undo()
-        return scene, result
+        return Scene(self._runner, real, session)
 
     @staticmethod
     def _of_verdict(case: Case, result: ScenarioResult) -> Iterator[str]:
