@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is kept of crashes, hangs and lost guests."""
+"""What a crash leaves behind, read on this host: memory dumps, symbols, signatures."""

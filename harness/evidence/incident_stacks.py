@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.guest_info import GuestModel, Number, Place
+from harness.guest_info import Place
 from harness.guest_text import one_line
 from harness.guests import DriverImages
 
@@ -32,20 +32,15 @@ class Thread:
     frames: tuple[tuple[str, int], ...]
 
 
-class _Thread(GuestModel):
-    thread: Number = None
-
-
 def threads(said: Mapping[str, Any]) -> list[Thread]:
-    """The threads in what the guest printed; what is no thread is passed over."""
+    """The threads in what the guest printed, cleaned before; what is no thread is passed over."""
     found: list[Thread] = []
-    for process in _list(said.get("processes")):
-        for item in _list(process.get("threads")) if isinstance(process, Mapping) else ():
-            number = _Thread.of(item).thread
-            if number is None or not isinstance(item, Mapping) or len(found) == _MAX_THREADS:
-                continue
-            frames = [_frame(Place.of(place)) for place in _list(item.get("stack"))[:_MAX_FRAMES]]
-            found.append(Thread(number, tuple(frames)))
+    for process in _list(said.get("processes"))[:_MAX_THREADS]:
+        for item in _list(process.get("threads"))[:_MAX_THREADS] if isinstance(process, Mapping) else ():
+            number = item.get("thread") if isinstance(item, Mapping) else None
+            if type(number) is int and len(found) < _MAX_THREADS:
+                frames = [_frame(Place.of(place)) for place in _list(item.get("stack"))[:_MAX_FRAMES]]
+                found.append(Thread(number, tuple(frames)))
     return found
 
 
