@@ -2,8 +2,8 @@
 """The compiler, linker and resource compiler that make Windows binaries on Linux.
 
 clang and lld with mingw-w64's headers and import libraries; no mingw gcc, because gcc has no ``__try``.
-Two builds of the same source give the same bytes wherever they run: no time stamps, no absolute
-paths of ours in objects, images or PDBs, no environment in the command line that the PDB records.
+Two builds of the same source give the same bytes wherever they run: no times (the stamp of an image is a
+digest), no absolute paths of ours in objects, images or PDBs, no environment in the command line that the PDB records.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ _LINK_FLAGS = (
     "--dynamicbase",
     "--nxcompat",
     "--high-entropy-va",
-    "--no-insert-timestamp",
+    # The stamp is a digest of the image: it tells builds apart, in crash dumps too, and is the same each time.
+    "-Xlink=-Brepro",
     "--exclude-all-symbols",
     "--gc-sections",
     "--disable-auto-import",

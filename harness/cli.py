@@ -17,13 +17,16 @@ import typer
 from drivers.errors import BuildError
 from harness.commands.bench import bench
 from harness.commands.build import build
+from harness.commands.capsule_command import capsule_app
 from harness.commands.clean import clean
 from harness.commands.doctor import doctor
+from harness.commands.dump import dump
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
 from harness.commands.guests import guests
 from harness.commands.listing import list_scenarios
 from harness.commands.provision import provision
 from harness.commands.report import report
+from harness.commands.repro_command import minimize, repro
 from harness.commands.run_command import run
 from harness.commands.selftest import selftest
 from harness.commands.shell_command import shell
@@ -60,6 +63,7 @@ for _name, _command in (
     ("run", run),
     ("list", list_scenarios),
     ("report", report),
+    ("dump", dump),
     ("build", build),
     ("doctor", doctor),
     ("guests", guests),
@@ -68,10 +72,17 @@ for _name, _command in (
     ("provision", provision),
     ("bench", bench),
     ("selftest", selftest),
+    ("repro", repro),
+    ("minimize", minimize),
     ("version", show_version),
 ):
     app.command(_name)(_command)
 app.add_typer(target_app)
+app.add_typer(capsule_app)
+
+
+#: Commands that say what they have when they are called without one.
+_GROUPS: tuple[list[str], ...] = ([], ["target"], ["capsule"])
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -91,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
         if theirs and ours[:1] != ["run"]:
             raise UsageError("only run takes arguments behind --", hint="kshs run [PATHS...] -- PYTEST_ARGS")
         code = app(
-            args=["target", "--help"] if ours == ["target"] else ours or ["--help"],
+            args=[*ours, "--help"] if ours in _GROUPS else ours,
             prog_name="kshs",
             obj=theirs,
             standalone_mode=False,

@@ -19,6 +19,9 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     [incidents]                 # what is kept of crashes, hangs and lost guests, docs/results.md
     keep_days = 30
 
+    [capsule]                   # docs/field-bugs.md
+    keys = ["keys/field.pub"]
+
     [guests.lab]                # a Windows guest of your own, docs/windows.md
     edition = "ServerStandardEval"
 
@@ -94,6 +97,17 @@ class IncidentsConfig(BaseModel):
     )
 
 
+class CapsuleConfig(BaseModel):
+    """Whose capsules are opened (docs/field-bugs.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keys: list[Path] = Field(
+        default_factory=list,
+        description="Public keys (ed25519, PEM): where there are any, a capsule must be signed by one.",
+    )
+
+
 class Config(BaseModel):
     """All settings."""
 
@@ -103,6 +117,7 @@ class Config(BaseModel):
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
     incidents: IncidentsConfig = Field(default_factory=IncidentsConfig)
+    capsule: CapsuleConfig = Field(default_factory=CapsuleConfig)
     guests: dict[str, WindowsProfile] = Field(
         default_factory=dict,
         description="Windows guests by name; what is left out of a built-in one's stays as it is there.",
@@ -235,7 +250,13 @@ def _anchored(config: Config, path: Path) -> Config:
         )
         for name, guest in config.guests.items()
     }
-    anchored = {"run": run.model_copy(update=update), "targets": targets, "guests": guests}
+    keys = [_anchor(base, key) for key in config.capsule.keys]
+    anchored = {
+        "run": run.model_copy(update=update),
+        "targets": targets,
+        "guests": guests,
+        "capsule": config.capsule.model_copy(update={"keys": keys}),
+    }
     return config.model_copy(update={**anchored, "file": path})
 
 

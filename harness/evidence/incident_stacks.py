@@ -3,24 +3,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness.guest_info import Place
 from harness.guest_text import one_line
-from harness.guests import DriverImages
+from harness.guests import DriverFiles
 
-#: Threads and frames that are told, and seconds for the names.
+#: Threads and frames that are told, and characters of a frame's name.
 _MAX_THREADS = 64
 _MAX_FRAMES = 48
-_SYMBOLIZER = "llvm-symbolizer"
-_SECONDS = 20.0
+_MAX_NAME = 400
 _MODULE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -49,14 +44,13 @@ def concerned(found: Sequence[Thread], targets: frozenset[str]) -> list[Thread]:
     return [thread for thread in found if any(module.lower() in targets for module, _ in thread.frames)]
 
 
-def told(found: Sequence[Thread], images: DriverImages) -> list[str]:
+def told(found: Sequence[Thread], files: DriverFiles) -> list[str]:
     """Threads in words: one line each, with the functions where the PDBs are at hand."""
-    places = list(dict.fromkeys(place for thread in found for place in _called(thread)))
-    names = dict(zip(places, _names(places, images), strict=True))
+    names = _names({place for thread in found for place in _called(thread)}, files)
     lines = []
     for thread in found:
         frames = [
-            names[called] or f"{module}+0x{offset:x}"
+            names.get(called) or f"{module}+0x{offset:x}"
             for (module, offset), called in zip(thread.frames, _called(thread), strict=True)
         ]
         lines.append(f"thread {thread.number}: {' < '.join(frames)}")
@@ -75,39 +69,31 @@ def _frame(place: Place) -> tuple[str, int]:
     return "nowhere", place.address or 0
 
 
-def _names(places: Sequence[tuple[str, int]], images: DriverImages) -> list[str | None]:
-    """Functions with file and line, innermost of inlined ones first; None where they have no name."""
-    known = [(place, images.files[place[0].lower()]) for place in places if place[0].lower() in images.files]
-    answers: list[Any] = []
-    if known and images.symbols is not None and images.symbols.is_dir():
-        asked = "".join(f'"{path}" 0x{offset:x}\n' for (_, offset), path in known)
-        with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-            done = subprocess.run(
-                [_SYMBOLIZER, "--relative-address", "--output-style=JSON"],
-                cwd=images.symbols,  # where it looks for a PDB that an image names
-                input=asked,
-                capture_output=True,
-                text=True,
-                timeout=_SECONDS,
-                check=False,
-            )
-            answers = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
-    if len(answers) != len(known):
-        return [None] * len(places)
-    named = {place: _name(place, answer) for (place, _), answer in zip(known, answers, strict=True)}
-    return [named.get(place) for place in places]
+def _names(places: Iterable[tuple[str, int]], files: DriverFiles) -> dict[tuple[str, int], str]:
+    """Functions with file and line, innermost of inlined ones first, of the places that have names."""
+    # Libraries that a run without a hang does without.
+    from harness.evidence.symbols import Identity, SymbolFiles, Symbols
+
+    symbols = Symbols(SymbolFiles(place for place in files.symbols if place.exists()))
+    images = {name.lower(): path for name, path in files.images.items() if path.is_file()}
+    wanted: dict[str, list[int]] = {}
+    for module, offset in places:
+        if module.lower() in images:
+            wanted.setdefault(module, []).append(offset)
+    names = {}
+    for module, offsets in wanted.items():
+        identity = Identity(module, path=images[module.lower()])
+        for offset, symbol in zip(offsets, symbols.at(identity, offsets), strict=True):
+            words = [_line(line.function, line.file, line.line) for line in symbol.lines]
+            if words or symbol.function:
+                name = f"{module}!{' < '.join(words or [str(symbol.function)])}"
+                names[module, offset] = one_line(name, _MAX_NAME)
+    return names
 
 
-def _name(place: tuple[str, int], answer: Any) -> str | None:
-    symbols = _list(answer.get("Symbol")) if isinstance(answer, Mapping) else []
-    words = []
-    for symbol in symbols:
-        function = str(symbol.get("FunctionName") or "")
-        if function in ("", "??"):
-            return None
-        file, line = Path(str(symbol.get("FileName") or "")).name, symbol.get("Line")
-        words.append(f"{function} ({file}:{line})" if file and line else function)
-    return one_line(f"{place[0]}!{' < '.join(words)}", 400) if words else None
+def _line(function: str, file: str | None, line: int | None) -> str:
+    name = None if file is None else file.replace("\\", "/").rsplit("/", 1)[-1]
+    return f"{function} ({name}:{line})" if name and line else function
 
 
 def _list(value: Any) -> Sequence[Any]:

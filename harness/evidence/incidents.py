@@ -22,7 +22,7 @@ from harness.evidence import debug_output, incident_stacks
 from harness.evidence.incident_folder import INCIDENTS, IncidentFolder, folder_name, run_name
 from harness.evidence.incident_shelf import IncidentShelf, NoRoomError
 from harness.guest_text import load_object
-from harness.guests import DriverImages, Guest, LeavesEvidence, incident_evidence
+from harness.guests import DriverFiles, Guest, LeavesEvidence, incident_evidence
 from harness.results.record import StepResult
 from harness.verdict import Verdict
 from vm.files import write_whole
@@ -85,7 +85,7 @@ class Incidents:
         worker: names this process.
         settings: table [incidents].
         environment: what is known of guest and host, asked when an incident is kept.
-        images: which files the drivers in the guests are, likewise.
+        files: of the drivers in the guests, likewise.
     """
 
     def __init__(
@@ -95,14 +95,14 @@ class Incidents:
         worker: str,
         settings: IncidentsConfig,
         environment: Callable[[], Mapping[str, Any]],
-        images: Callable[[], DriverImages] = DriverImages,
+        files: Callable[[], DriverFiles] = DriverFiles,
     ) -> None:
         self._out = out
         self._run = run
         self._worker = worker
         self._settings = settings
         self._environment = environment
-        self._images = images
+        self._files = files
         self._shelf = IncidentShelf(out, run_name(run), settings)
 
     def keep(self, incident: Incident, guest: Guest) -> Kept:
@@ -153,11 +153,11 @@ class Incidents:
             return []
         try:
             found = incident_stacks.threads(load_object(text[max(0, text.find("{")) :]))
-            images = self._images()
-            every = incident_stacks.told(found, images)
+            files = self._files()
+            every = incident_stacks.told(found, files)
             folder.add(STACKS, "\n".join([*every, ""]).encode("utf-8", errors="replace"))
             told = {thread.number: line for thread, line in zip(found, every, strict=True)}
-            return [told[thread.number] for thread in incident_stacks.concerned(found, images.targets)]
+            return [told[thread.number] for thread in incident_stacks.concerned(found, files.targets)]
         except Exception as error:
             folder.lack(STACKS, f"{type(error).__name__}: {error}")
             return []

@@ -3,13 +3,13 @@
 
 from harness.guests.interface import (
     ChecksGuests,
-    DriverImages,
+    DriverFiles,
     Evidence,
     EvidenceSink,
     Guest,
     GuestProvider,
     KnowsCalls,
-    KnowsImages,
+    KnowsFiles,
     LeasesAhead,
     LeavesEvidence,
     Say,
@@ -19,13 +19,13 @@ from harness.guests.interface import (
 
 __all__ = [
     "ChecksGuests",
-    "DriverImages",
+    "DriverFiles",
     "Evidence",
     "EvidenceSink",
     "Guest",
     "GuestProvider",
     "KnowsCalls",
-    "KnowsImages",
+    "KnowsFiles",
     "LeasesAhead",
     "LeavesEvidence",
     "Say",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.agent.pending import Channel
+from harness.guest_info import CrashRecord
 
 if TYPE_CHECKING:
     from drivers.kernel_calls import Doubt
@@ -28,12 +29,26 @@ class Evidence:
     the hypervisor's panic event); `other` is for people; `gone` says that the machine itself
     ended, which is nobody's crash.  `standstill` says why the machine could not go on although it is
     there: what did not answer in it may have had no chance to, so that no hang can be told from it.
+    `records` are the crash recorder's records behind sentences of `driver`.
     """
 
     driver: tuple[str, ...] = ()
     other: tuple[str, ...] = ()
     gone: bool = False
     standstill: str | None = None
+    records: Mapping[str, CrashRecord] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DriverFiles:
+    """What was deployed: images by their names in the guest, and files and directories with their PDBs.
+
+    `targets` are the drivers under test among the images, in lower case.
+    """
+
+    images: Mapping[str, Path] = field(default_factory=dict)
+    symbols: tuple[Path, ...] = ()
+    targets: frozenset[str] = frozenset()
 
 
 class Guest(Protocol):
@@ -121,29 +136,6 @@ class TellsWhatDriversSay(Protocol):
         """The end of it, at most so many bytes; empty where it cannot be had.  Never raises."""
 
 
-@dataclass(frozen=True)
-class DriverImages:
-    """The drivers in the guests, as files of the host.
-
-    Args:
-        files: by their names in lower case.
-        targets: names of those under test, in lower case.
-        symbols: a folder with the PDBs of some of them.
-    """
-
-    files: Mapping[str, Path] = field(default_factory=dict)
-    targets: frozenset[str] = frozenset()
-    symbols: Path | None = None
-
-
-@runtime_checkable
-class KnowsImages(Protocol):
-    """A provider that knows which files the drivers in its guests are."""
-
-    def images(self) -> DriverImages:
-        """Of its guests; none before they were prepared."""
-
-
 @runtime_checkable
 class ChecksGuests(Protocol):
     """A provider whose guests must be in some state beyond having an agent."""
@@ -170,6 +162,14 @@ class KnowsCalls(Protocol):
 
     def doubts(self) -> Sequence[Doubt]:
         """Functions that a driver under test uses and that a guest gets wrong; quick after the first time."""
+
+
+@runtime_checkable
+class KnowsFiles(Protocol):
+    """A provider that has the files of the drivers that it deploys."""
+
+    def driver_files(self) -> DriverFiles:
+        """Of the build and of the target's package; empty before guests were prepared."""
 
 
 class SayProgress:

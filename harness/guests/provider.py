@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
+from harness.guest_info import CrashRecord
 from harness.guest_text import one_line
 from harness.guests import (
     allowed_imports,
@@ -24,7 +25,7 @@ from harness.guests import (
 )
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
-from harness.guests.interface import DriverImages, Evidence, EvidenceSink, Guest, Say, SayProgress
+from harness.guests.interface import DriverFiles, Evidence, EvidenceSink, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
 from vm.family import family
 
@@ -85,6 +86,7 @@ class VmGuest:
         """The hypervisor's events, the crash recorder's file, bugchecks in the session's log."""
         driver: list[str] = []
         other: list[str] = []
+        records: dict[str, CrashRecord] = {}
         events = self._lease.events
         speech = family(self._lease.family)
         if events.crashed and speech.runs_on_linux:
@@ -104,11 +106,12 @@ class VmGuest:
                     found = crashes_in(_text(shell.run(command, timeout=_QUESTION).stdout))
                     driver += found.driver
                     other += found.other
+                    records |= found.records
                 standstill = None if driver else _out_of_memory(shell, speech.out_of_memory)
             except Exception as error:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
-        return Evidence(tuple(driver), tuple(other), standstill=standstill)
+        return Evidence(tuple(driver), tuple(other), standstill=standstill, records=records)
 
     def session_log(self, limit: int) -> str:
         """See `harness.guests.TellsWhatDriversSay`."""
@@ -314,16 +317,15 @@ class VmProvider:
             self._doubts = support_library.doubts(self._package.sys, wine or "") if on_wine else ()
         return self._doubts or ()
 
-    def images(self) -> DriverImages:
-        """Our own drivers and the target's; PDBs are those of our own build."""
+    def driver_files(self) -> DriverFiles:
+        """The package's binaries and our own, with the PDBs of the build and those beside the package."""
         if self._build is None or self._package is None:
-            return DriverImages()
-        ours = (self._build.client, self._build.refks)
-        return DriverImages(
-            {path.name.lower(): path for path in (*ours, *self._package.sys)},
-            frozenset(path.name.lower() for path in self._package.sys),
-            self._build.pdbs[0].parent if self._build.pdbs else None,
-        )
+            return DriverFiles()
+        ours = (self._build.client, self._build.refks, self._build.wdmsup)
+        images = {path.name: path for path in ours} | dict(self._package.files)
+        beside = sorted(self._package.directory.glob("*.pdb"))
+        targets = frozenset(path.name.lower() for path in self._package.sys)
+        return DriverFiles(images, (*self._build.pdbs, *beside), targets)
 
     def close(self) -> None:
         """Closes the connection to the hypervisor; a guest that nobody came for is thrown away."""

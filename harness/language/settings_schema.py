@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.config import Config, IncidentsConfig, RunConfig
+from harness.config import CapsuleConfig, Config, IncidentsConfig, RunConfig
 from vm.config import VmConfig
 from vm.windows.profile import WindowsProfile
 
@@ -19,6 +19,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 #: The tables of the file, each with its model.
 TABLES: dict[str, type[BaseModel]] = {
     "run": RunConfig,
+    "capsule": CapsuleConfig,
     "vm": VmConfig,
     "incidents": IncidentsConfig,
     "guests.NAME": WindowsProfile,

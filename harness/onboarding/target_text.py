@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 
 from harness.agent.pin_facts import PinFacts
 from harness.language.model.format import STANDARD_INTERFACE, STANDARD_MEDIUM, Format
+from harness.language.toml_literal import comment, literal
 from harness.onboarding.discovery import why_not_connectable
 from harness.onboarding.draft import Draft, DraftPin
 from harness.onboarding.known_guids import shown
-from harness.onboarding.toml_text import comment, format_lines, identifier, literal
+from harness.onboarding.toml_text import format_lines, identifier
 
 #: Where the user has the last word; `to_fill_in` finds the lines again.
 FILL_IN = "fill in: "

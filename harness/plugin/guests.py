@@ -14,7 +14,7 @@ from drivers.errors import BuildError
 from harness.agent.missing_calls import ask as ask_missing_calls
 from harness.errors import DeployError, HarnessError, UsageError
 from harness.evidence.incidents import Incidents
-from harness.guests import DriverImages, GuestProvider, KnowsImages
+from harness.guests import DriverFiles, GuestProvider, KnowsFiles
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
 from harness.guests.source import find_guest
@@ -137,10 +137,10 @@ class Guests:
         if self._options.out is None:
             return None
         settings = self._options.settings.incidents
-        return Incidents(self._options.out, self._run, self._worker, settings, self._known, self._images)
+        return Incidents(self._options.out, self._run, self._worker, settings, self._known, self._files)
 
-    def _images(self) -> DriverImages:
-        return self.provider.images() if isinstance(self.provider, KnowsImages) else DriverImages()
+    def _files(self) -> DriverFiles:
+        return self.provider.driver_files() if isinstance(self.provider, KnowsFiles) else DriverFiles()
 
     def _known(self) -> Mapping[str, Any]:
         info = self._runner.known_info if self._runner is not None else None

@@ -75,6 +75,8 @@ class ScenarioResult:
     guest_seconds: float = 0.0
     lease: str | None = None
     incident: str | None = None
+    crash: Mapping[str, Any] | None = None
+    signature: Mapping[str, Any] | None = None
 
     @property
     def routes(self) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.errors import AgentError, DriverGoneError, StepHungError
+from harness.evidence.wine_crash import DriverSymbols
 from harness.guest_text import GuestJsonError, load, one_line
 from harness.guests import Evidence
 from harness.guests.crash_record import LACKING_CALL, Crashes, sorted_crashes
@@ -46,12 +47,14 @@ class Attribution:
         session: with its agent.
         crashes: the step that asks the agent for the records of the crash recorder.
         doubts: calls that the drivers under test use and that the guest's Wine gets wrong.
+        symbols: of the drivers in the guest.
     """
 
     guest: Guest
     session: AgentSession
     crashes: bytes
     doubts: Sequence[Doubt] = ()
+    symbols: DriverSymbols = field(default_factory=DriverSymbols)
 
     def of_error(self, step: PlannedStep, error: Exception) -> Ended:
         """What it means that no record came: the guest's own evidence decides."""
@@ -67,8 +70,7 @@ class Attribution:
         told = list(self.session.log) if evidence.standstill else self.session.evidence().splitlines()
         shown = (*evidence.driver, *evidence.other, *told[-20:])
         if evidence.driver:
-            crash = _crash_of(evidence.driver)
-            return Ended(Verdict.CRASHED, f"{step.what}: {crash}", shown, crash=crash)
+            return self._crashed(step.what, evidence, shown, step.kind)
         if isinstance(error, StepHungError) and not evidence.gone:
             if evidence.standstill is not None:
                 reason = f"{step.what}: no answer in {error.waited:.0f} s, but {evidence.standstill}"
@@ -98,7 +100,7 @@ class Attribution:
             if not evidence.driver:
                 return _overdue(step, result, seconds, evidence)
         elif told.driver:
-            evidence = Evidence(driver=told.driver, other=told.other)
+            evidence = Evidence(driver=told.driver, other=told.other, records=told.records)
         else:
             evidence = self._evidence(wait=True)
         shown = (*evidence.driver, *evidence.other)
@@ -106,8 +108,17 @@ class Attribution:
             # What the driver lived in has gone down with the machine, or with its disk.
             why = evidence.standstill or "the machine is gone"
             return Ended(Verdict.ERROR, f"{step.what}: {result.reason}, but {why}", shown)
+        return self._crashed(step.what, evidence, shown, step.kind, result.reason or "")
+
+    def _crashed(
+        self, what: str, evidence: Evidence, shown: tuple[str, ...], kind: str | None, reason: str = ""
+    ) -> Ended:
+        """A crash: the record that counts, named by the symbols of its drivers; else what the agent said."""
         crash = _crash_of(evidence.driver)
-        return Ended(Verdict.CRASHED, f"{step.what}: {crash or result.reason}", shown, crash=crash)
+        named = self.symbols.named(crash, evidence.records.get(crash), kind)
+        where = f": {named.place}" if named is not None and named.place else ""
+        shown += tuple(f"called by {caller}" for caller in (named.callers if named is not None else ()))
+        return Ended(Verdict.CRASHED, f"{what}: {crash or reason}{where}", shown, crash=crash, named=named)
 
     def afterwards(self) -> Ended | None:
         """A crash that came behind the last answer, where the lease goes and nothing else would show it.
@@ -120,11 +131,11 @@ class Attribution:
         except (AgentError, StepHungError):
             evidence = self._evidence(wait=True)
         else:
-            evidence = Evidence(driver=found.driver, other=found.other)
+            evidence = Evidence(driver=found.driver, other=found.other, records=found.records)
         if not evidence.driver:
             return None
-        crash, shown = _crash_of(evidence.driver), (*evidence.driver, *evidence.other)
-        return weigh(Ended(Verdict.CRASHED, f"{what}: {crash}", shown, crash=crash), self.doubts)
+        shown = (*evidence.driver, *evidence.other)
+        return weigh(self._crashed(what, evidence, shown, None), self.doubts)
 
     def _ask_crashes(self) -> Crashes:
         """The crash recorder's records, through the agent; empty when there are none in its time."""

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
+    from harness.evidence.wine_crash import NamedCrash
     from harness.planning.planned import PlannedStep
 
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 class Ended:
     """What ended the answers of a scenario before its last step, and at which step.
 
-    `crash` is what the guest says of a crash, `wedged` that the step hung and that this is not held against
-    the driver, `incident` where its evidence is kept, from the directory of the results on, and `said`
-    what the drivers printed.
+    `crash` is what the guest says of a crash, `named` the same with symbols and its signature, where the
+    crash recorder has it; `wedged` that the step hung and that this is not held against the driver;
+    `incident` where its evidence is kept, from the directory of the results on, and `said` what the drivers
+    printed.
     """
 
     verdict: Verdict
@@ -26,6 +28,14 @@ class Ended:
     evidence: tuple[str, ...] = ()
     step: PlannedStep | None = None
     crash: str = ""
+    named: NamedCrash | None = None
     wedged: bool = False
     incident: str | None = None
     said: tuple[str, ...] = ()
+
+    @property
+    def crash_fields(self) -> dict[str, Any]:
+        """What a scenario's record has of a crash that is a driver's: its evidence, and its signature."""
+        if self.named is None or self.verdict is not Verdict.CRASHED:
+            return {}
+        return {"crash": self.named.crash.as_dict(), "signature": self.named.signature.as_dict()}

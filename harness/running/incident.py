@@ -14,6 +14,7 @@ from harness.results.record import StepResult
 from harness.running.ended import Ended
 
 if TYPE_CHECKING:
+    from harness.agent.session import AgentSession
     from harness.running.answers import Answers
     from harness.running.flight import Flight
 
@@ -60,7 +61,34 @@ def kept(
         agent=list(flight.session.log)[-_LINES:],
         failure=str(failure) if failure is not None else None,
     )
-    result = keeper.keep(incident, guest)
+    return _with_evidence(ended, keeper.keep(incident, guest))
+
+
+def kept_of_question(
+    keeper: KeepsIncidents | None, guest: Guest, session: AgentSession, what: str, ended: Ended
+) -> Ended:
+    """The same of a driver that did not survive a question which no scenario asked."""
+    if keeper is None:
+        return ended
+    failure = session.failure
+    incident = Incident(
+        scenario=what,
+        title=what,
+        file="",
+        line=None,
+        verdict=ended.verdict,
+        reason=ended.reason,
+        in_flight=what,
+        step=None,
+        steps=(),
+        evidence=ended.evidence,
+        agent=list(session.log)[-_LINES:],
+        failure=str(failure) if failure is not None else None,
+    )
+    return _with_evidence(ended, keeper.keep(incident, guest))
+
+
+def _with_evidence(ended: Ended, result: Kept) -> Ended:
     note = (f"evidence was not kept: {result.why}",) if result.why is not None else ()
     evidence = (*ended.evidence, *result.evidence, *note)
     return replace(ended, incident=result.path, evidence=evidence, said=result.said)

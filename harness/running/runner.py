@@ -24,7 +24,8 @@ from harness.agent.journal import Journal
 from harness.agent.session import MARGIN, AgentSession
 from harness.agent.status_block import StatusBlock
 from harness.errors import HarnessError, UsageError
-from harness.guests import Guest, GuestProvider, KnowsCalls, LeasesAhead
+from harness.evidence.wine_crash import DriverSymbols
+from harness.guests import Guest, GuestProvider, KnowsCalls, KnowsFiles, LeasesAhead
 from harness.planning.plan import plan
 from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
@@ -85,7 +86,7 @@ class Runner:
     incidents: KeepsIncidents | None = None
 
     def __post_init__(self) -> None:
-        self._lease = LeaseInUse(self.provider, self.abi, self.journal, self.margin)
+        self._lease = LeaseInUse(self.provider, self.abi, self.journal, self.margin, self.incidents)
         self._crashes = Encoder(self.abi).step("CRASHES")
         self._hangs = Hangs()
         self._next: Flight | None = None
@@ -152,6 +153,10 @@ class Runner:
     def _doubts(self) -> Sequence[Doubt]:
         return self.provider.doubts() if isinstance(self.provider, KnowsCalls) else ()
 
+    @property
+    def _symbols(self) -> DriverSymbols:
+        return DriverSymbols(self.provider.driver_files() if isinstance(self.provider, KnowsFiles) else None)
+
     # ---- a scenario --------------------------------------------------------
 
     def run(
@@ -211,7 +216,13 @@ class Runner:
                 fault = self._fault_behind(error)
                 if fault is None:
                     return replace(result, verdict=Verdict.ERROR, reason=str(error))
-                return replace(result, verdict=fault.verdict, reason=fault.reason, evidence=fault.evidence)
+                return replace(
+                    result,
+                    verdict=fault.verdict,
+                    reason=fault.reason,
+                    evidence=fault.evidence,
+                    incident=fault.incident,
+                )
             flight = self._send(session, planned, file)
         lease = self.lease
         answers, ended = self._answers(flight, upcoming, upcoming_file)
@@ -231,6 +242,7 @@ class Runner:
             seconds=round(time.monotonic() - began, 6),
             guest_seconds=round(flight.guest_seconds, 6),
             lease=lease,
+            **(ended.crash_fields if ended is not None else {}),
         )
 
     def _answers(
@@ -239,7 +251,9 @@ class Runner:
         """All that comes back, and what ended it; the lease is clean afterwards, or thrown away."""
         scenario = flight.planned.scenario
         try:
-            attribution = Attribution(self._lease.held, flight.session, self._crashes, self._doubts)
+            attribution = Attribution(
+                self._lease.held, flight.session, self._crashes, self._doubts, self._symbols
+            )
             answers = collect(flight, attribution)
             ended, clean = answers.ended, False
             if ended is None:

@@ -16,7 +16,7 @@ from harness.agent.pending import Channel
 from harness.config import IncidentsConfig
 from harness.errors import HarnessError
 from harness.evidence.incidents import FACTS, Incidents
-from harness.guests import DriverImages, Evidence, EvidenceSink, Guest, Say
+from harness.guests import DriverFiles, Evidence, EvidenceSink, Guest, Say
 from harness.guests.provider import VmGuest, VmProvider
 from harness.results.record import ScenarioResult
 from harness.running.runner import Runner
@@ -84,8 +84,8 @@ class _Provider:
             raise HarnessError("the self-test needs guests of its own")
         return _StandIn(guest, agent)
 
-    def images(self) -> DriverImages:
-        return self._real.images()
+    def driver_files(self) -> DriverFiles:
+        return self._real.driver_files()
 
     def host(self) -> Mapping[str, Any]:
         return self._real.host()
@@ -115,7 +115,7 @@ class SelfTest:
         self.out.mkdir(parents=True, exist_ok=True)
         self._journal = Journal(self.out / "journal.jsonl")
         incidents = Incidents(
-            self.out, RUN, "main", self.settings, lambda: self._provider.host(), self._provider.images
+            self.out, RUN, "main", self.settings, lambda: self._provider.host(), self._provider.driver_files
         )
         self._runner = Runner(self._provider, self.abi, self._journal, margin=MARGIN, incidents=incidents)
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -66,16 +65,12 @@ class PackageGuest:
         self.id = f"local-{number}"
         self._stack = ExitStack()
         self._wine = WineGuest(self._stack.enter_context(copy_of(template())), build.agent)
-        self._stack.callback(self._end)
+        self._stack.callback(self._wine.throw_away)
         try:
             install_package(self._wine, build, package, target)
         except BaseException:
             self._stack.close()
             raise
-
-    def _end(self) -> None:
-        with contextlib.suppress(AssertionError):  # what a broken driver left is killed all the same
-            self._wine.stop()
 
     def open_agent(self) -> Channel:
         return self._wine.channel()

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 import drivers.build
+from harness.evidence.incident_stacks import concerned, threads, told
+from harness.evidence.wine_crash import DriverSymbols
+from harness.guest_info import CrashRecord
+from harness.guests import DriverFiles
 from tests.component.agent import KERNEL_ROUTES, STATUS_SUCCESS, Agent, C, agent_of, describe
 from tests.component.conftest import start
 from tests.component.wine import WineGuest
@@ -30,6 +34,12 @@ def crashes_soon(agent: Agent) -> list[dict[str, Any]]:
     while not (found := crashes(agent)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
+
+
+def symbols_of(build: drivers.build.Build) -> DriverSymbols:
+    """Of what `install` deploys."""
+    images = {path.name: path for path in (build.client, build.refks, *build.avshs.sys)}
+    return DriverSymbols(DriverFiles(images, tuple(build.pdbs)))
 
 
 def assert_healed(guest: WineGuest, build: drivers.build.Build) -> None:
@@ -58,6 +68,15 @@ def test_a_fault_is_lost_and_recorded(
         text = json.dumps(found[0]).lower()
         assert "c0000005" in text, found
         assert "avshs" in text, found
+        named = symbols_of(build).named("", CrashRecord.of(found[0]), "handshake")
+        assert named is not None
+        assert named.place.startswith("avshs.sys!"), named
+        assert "inlined into AvshsPinHandshake (behaviour.c:" in named.place, named
+        assert any(caller.startswith("ks.sys!RefksHandshake (handshake.c:") for caller in named.callers), (
+            named
+        )
+        text = "exception 0xc0000005|write|avshs.sys!AvshsPinHandshake|in handshake"
+        assert named.signature.text == text, found
         assert crashes(agent) == []  # each is told once
         later = agent.run("CLOSE", slot=1)
         assert later.outcome != C["KSHS_OUTCOME_DONE"], describe(later)
@@ -92,6 +111,29 @@ def test_a_hang_is_told_and_the_agent_goes_on(
         assert record.outcome == C["KSHS_OUTCOME_HUNG"], describe(record)
         assert 0.6 <= time.monotonic() - begun < 10
         assert agent.run("NOP").outcome == C["KSHS_OUTCOME_DONE"]
+    assert_healed(broken_guest, build)
+
+
+@pytest.mark.parametrize(("kind", "function"), [("HANG", "NeverReturn"), ("LOOP", "NeverLetGo")])
+def test_the_stack_of_a_hung_driver_is_told(
+    broken_guest: WineGuest, build: drivers.build.Build, kind: str, function: str
+) -> None:
+    """By the unwind data of every image on the way: from the sample's callback to the client's thread."""
+    with agent_of(broken_guest) as agent:
+        agent.open_filter()
+        agent.behave(0, kind)
+        agent.open_pin(1, 0)
+        record = agent.request(1, route=C["KSHS_ROUTE_IRP"], timeout_ms=700)
+        assert record.outcome == C["KSHS_OUTCOME_HUNG"], describe(record)
+        found = threads(broken_guest.must("threads"))
+    (hung,) = concerned(found, frozenset({"avshs.sys"}))
+    modules = [module.lower() for module, _ in hung.frames]
+    place = modules.index("avshs.sys")
+    assert modules[place + 1 : place + 5] == ["ks.sys", "ks.sys", "ntoskrnl.exe", "ksclient.sys"], modules
+    assert modules[-1] == "ntdll.dll", "to the beginning of the thread"
+    files = {path.name: path for path in (build.client, build.refks, *build.avshs.sys)}
+    (line,) = told([hung], DriverFiles(files, tuple(build.pdbs)))
+    assert function in line and "AvshsPinHandshake (behaviour.c:" in line, line
     assert_healed(broken_guest, build)
 
 

@@ -44,6 +44,7 @@ def scenario(number: int) -> str:
     )
 
 
+@pytest.mark.long
 def test_a_run_goes_on_through_crashes_and_hangs(tmp_path: Path) -> None:
     file = tmp_path / "many.scenario.toml"
     file.write_text(HEAD + "".join(map(scenario, range(COUNT))))
@@ -76,6 +77,11 @@ def test_a_run_goes_on_through_crashes_and_hangs(tmp_path: Path) -> None:
 
 def test_the_short_self_test_passes(tmp_path: Path) -> None:
     selftest(tmp_path, "--short")
+
+
+@pytest.mark.long
+def test_the_whole_self_test_passes(tmp_path: Path) -> None:
+    selftest(tmp_path)
 
 
 def selftest(tmp_path: Path, *arguments: str) -> None:

@@ -21,8 +21,9 @@ the reference class driver or of the sample target (`tests/seeded/defects.toml`)
 run. The scenario beside it is the first of the catalogue that fails because of it, and the rules are those
 that its report names. The sound sources pass the whole catalogue.
 
-`pytest tests/seeded` builds every defect and runs it against its scenario. `python -m tests.seeded.hunt`
-looks for the scenarios anew, through the whole catalogue, and writes this page.
+`pytest tests/seeded` builds every defect and runs it against its scenario; `make test` leaves out those that
+nothing can have touched ([tests.md](tests.md)). `python -m tests.seeded.hunt` looks for the scenarios anew,
+through the whole catalogue, and writes this page.
 """
 _ROW = re.compile(
     r"^\| `(?P<defect>[^`]+)` \| [^|]+ \| `(?P<scenario>[^`]+)` \| [^|]+ \| [^|]+ \|$", re.MULTILINE
@@ -74,6 +75,14 @@ def _read(kind: str) -> list[Defect]:
 def defects() -> list[Defect]:
     """Those that some scenario must catch."""
     return _read("defect")
+
+
+def representatives(table: list[Defect]) -> list[Defect]:
+    """The first of each source file, rule and verdict, as they stand in the table."""
+    first: dict[tuple[object, ...], Defect] = {}
+    for defect in table:
+        first.setdefault((defect.file, defect.rules[0], defect.verdicts), defect)
+    return list(first.values())
 
 
 def not_shown() -> list[Defect]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from harness.evidence.incident_stacks import Thread, concerned, threads, told
-from harness.guests import DriverImages
+from harness.guests import DriverFiles
 
 
 def place(module: str | None, offset: int) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def test_the_threads_of_the_driver_under_test_are_told() -> None:
     assert found[0] == Thread(12, (("ntdll.dll", 16), ("Relay.sys", 0x20), ("nowhere", 0x10007)))
     mine = concerned(found, frozenset({"relay.sys"}))
     assert [thread.number for thread in mine] == [12]
-    assert told(mine, DriverImages()) == ["thread 12: ntdll.dll+0x10 < Relay.sys+0x20 < nowhere+0x10007"]
+    assert told(mine, DriverFiles()) == ["thread 12: ntdll.dll+0x10 < Relay.sys+0x20 < nowhere+0x10007"]
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_the_threads_of_the_driver_under_test_are_told() -> None:
 def test_what_a_guest_may_say_instead_is_no_danger(said: dict[str, Any]) -> None:
     found = threads(said)
     assert len(found) <= 64 and all(len(thread.frames) <= 48 for thread in found)
-    assert all("/" not in line for line in told(found, DriverImages()))
+    assert all("/" not in line for line in told(found, DriverFiles()))
