@@ -35,7 +35,9 @@ def selftest(
     ] = OUT,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings.")] = None,
 ) -> None:
-    """Provokes crashes, hangs, losses and lies; each must get its verdict, its evidence and a next guest.
+    """Provokes crashes, hangs and losses for real.
+
+    Each must get its verdict, the evidence that it must have, and a next scenario that passes.
 
     Runs on the embedded guest with the sample target. Ends with 3 where a case does not come out as it must.
     """
