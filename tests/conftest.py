@@ -36,8 +36,8 @@ REFUSED = (
     "wine",
     "x86_64-w64-",
 )
-#: Ends the Wine of a fixture that component tests have shared, wherever its turn comes; adds lines to the text
-#: of a crash where it is there, and nothing else depends on it.
+#: Ends the Wine of a fixture that component tests have shared, wherever its turn comes; adds lines to the
+#: text of a crash where it is there, and nothing else depends on it.
 ALLOWED = ("wineserver", "llvm-symbolizer")
 _DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config import IncidentsConfig
 from harness.evidence.incident_folder import INCIDENTS
+from harness.incident_settings import IncidentsConfig
 from vm.files import locked, private_directory, remove_tree
 from vm.progress import Silent
 

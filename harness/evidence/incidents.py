@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.config import IncidentsConfig
 from harness.evidence import debug_output, incident_stacks
 from harness.evidence.incident_folder import INCIDENTS, IncidentFolder, folder_name, run_name
 from harness.evidence.incident_shelf import IncidentShelf, NoRoomError
 from harness.guest_text import load_object
 from harness.guests import DriverFiles, Guest, LeavesEvidence, incident_evidence
+from harness.incident_settings import IncidentsConfig
 from harness.results.record import StepResult
 from harness.verdict import Verdict
 from vm.files import write_whole

@@ -10,7 +10,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.config import CapsuleConfig, Config, IncidentsConfig, RunConfig
+from harness.config import (
+    CapsuleConfig,
+    Config,
+    LimitsConfig,
+    NightConfig,
+    RunConfig,
+    StoreConfig,
+    SuiteConfig,
+)
+from harness.incident_settings import IncidentsConfig
 from vm.config import VmConfig
 from vm.windows.profile import WindowsProfile
 
@@ -19,7 +28,11 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 #: The tables of the file, each with its model.
 TABLES: dict[str, type[BaseModel]] = {
     "run": RunConfig,
+    "limits": LimitsConfig,
     "capsule": CapsuleConfig,
+    "store": StoreConfig,
+    "nights.NAME": NightConfig,
+    "nights.NAME.suites.NAME": SuiteConfig,
     "vm": VmConfig,
     "incidents": IncidentsConfig,
     "guests.NAME": WindowsProfile,
@@ -124,7 +137,8 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type(value['items'], definitions)}"
     if kind == "object":
-        return f"table of {_type(value['additionalProperties'], definitions)}"
+        of = value.get("additionalProperties")
+        return f"table of {_type(of, definitions)}" if of and "$ref" not in of else "tables"
     if kind == "string":
         return "path" if value.get("format") == "path" else "text"
     return kind + _range(value)

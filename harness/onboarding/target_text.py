@@ -56,8 +56,10 @@ def _head(draft: Draft) -> list[str]:
         f"package = {literal(draft.package)}",
         f"hardware_id = {literal(device.hardware_id)}",
         f"service = {literal(device.service)}",
-        f"category = {_guid(draft.category)}",
     ]
+    if draft.root_enumerated is not None:
+        lines.append(f"root_enumerated = {literal(draft.root_enumerated)}")
+    lines.append(f"category = {_guid(draft.category)}")
     others = [shown(one) for one in (draft.found.categories if draft.found else ()) if one != draft.category]
     if others:
         lines += _wrapped(f"The filter is found in {', '.join(others)}, too.")

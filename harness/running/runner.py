@@ -31,12 +31,13 @@ from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedSt
 from harness.results.record import ScenarioResult
 from harness.running.answers import Answers, collect, tidy
 from harness.running.attribution import Attribution
-from harness.running.doubts import with_doubts
+from harness.running.doubts import failed
 from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
 from harness.running.incident import KeepsIncidents, kept, said
 from harness.running.lease import LeaseInUse
+from harness.running.limits import Limits, Watchdog
 from harness.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Runner:
         journal: written before each batch of steps.
         fits: capabilities (`harness.contract.capabilities.missing`).
         margin: seconds beyond a step's own time after which it is overdue.
+        limits: of the time that a step or a scenario has altogether.
         incidents: keeps the evidence of crashes, hangs and lost guests; None: nobody does.
     """
 
@@ -83,6 +85,7 @@ class Runner:
     journal: Journal
     fits: Fits = field(default=lambda scenario, info: None)
     margin: float = MARGIN
+    limits: Limits = field(default_factory=Limits)
     incidents: KeepsIncidents | None = None
 
     def __post_init__(self) -> None:
@@ -199,6 +202,7 @@ class Runner:
             file=file,
             line=line,
             tags=tuple(scenario.tags),
+            content=scenario.content,
         )
         if self._next is not None and self._next.planned.scenario is not scenario:
             self.discard()
@@ -230,7 +234,7 @@ class Runner:
         if answers.ended is None and ended is not None and worst((verdict, ended.verdict)) is not verdict:
             verdict, reason = ended.verdict, ended.reason
         elif verdict is Verdict.FAILED and reason is not None:
-            reason = with_doubts(reason, self._doubts)
+            verdict, reason = failed(reason, self._doubts)
         return replace(
             result,
             verdict=verdict,
@@ -242,6 +246,8 @@ class Runner:
             seconds=round(time.monotonic() - began, 6),
             guest_seconds=round(flight.guest_seconds, 6),
             lease=lease,
+            ended=ended.rule or None if ended is not None else None,
+            again=verdict is Verdict.ERROR and ended is not None and ended.again,
             **(ended.crash_fields if ended is not None else {}),
         )
 
@@ -254,6 +260,7 @@ class Runner:
             attribution = Attribution(
                 self._lease.held, flight.session, self._crashes, self._doubts, self._symbols
             )
+            flight.watchdog = Watchdog(self.limits, flight.planned)
             answers = collect(flight, attribution)
             ended, clean = answers.ended, False
             if ended is None:

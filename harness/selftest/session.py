@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.journal import Journal
 from harness.agent.pending import Channel
-from harness.config import IncidentsConfig
 from harness.errors import HarnessError
 from harness.evidence.incidents import FACTS, Incidents
 from harness.guests import DriverFiles, Evidence, EvidenceSink, Guest, Say
 from harness.guests.provider import VmGuest, VmProvider
+from harness.incident_settings import IncidentsConfig
 from harness.results.record import ScenarioResult
 from harness.running.runner import Runner
 from harness.selftest.case import FINE, STRUCK, Case, Finding, Scene

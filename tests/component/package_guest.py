@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import drivers.build
+from drivers.imports import version_key
+from drivers.kernel_calls import Doubt
 from drivers.package import Package
 from harness import config
 from harness.agent.pending import Channel
@@ -16,7 +18,7 @@ from harness.guests import Evidence, Say, deploy, package_files, support_library
 from harness.guests.crash_record import crashes_in
 from harness.guests.package import LoadedTarget, find_target
 from harness.language.model import Target
-from tests.component.wine import FOLDER, WineGuest, copy_of, template
+from tests.component.wine import FOLDER, WineGuest, copy_of, template, version
 
 
 def install_package(
@@ -109,6 +111,9 @@ class PackageProvider:
     def acquire(self) -> PackageGuest:
         self._count += 1
         return PackageGuest(self._build, self._package, self._loaded.target, self._count)
+
+    def doubts(self) -> Sequence[Doubt]:
+        return support_library.doubts(self._package.sys, ".".join(map(str, version_key(version())[:2])))
 
     def host(self) -> Mapping[str, Any]:
         return {"recipe": "local"}

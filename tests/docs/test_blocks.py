@@ -22,6 +22,7 @@ from lxml import etree
 from harness import cli, config
 from harness.guests import GuestProvider
 from harness.language import scenario_file, target
+from harness.nights import known_file
 from tests import warm
 from tests.docs.pages import ROOT, Block, Command, blocks, commands
 
@@ -88,6 +89,8 @@ def of(*languages: str) -> list[Any]:
 
 def kind(block: Block) -> str:
     keys = tomllib.loads(block.text).keys()
+    if "issue" in keys or "quarantine" in keys:
+        return "known"
     return "scenario" if "scenario" in keys else "target" if "hardware_id" in keys else "settings"
 
 
@@ -114,7 +117,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 @pytest.mark.parametrize("block", of("toml"))
 def test_toml(block: Block, project: pytest.Pytester) -> None:
     """Scenarios are run, targets and settings are read."""
-    name = {"scenario": "block.scenario.toml", "target": "block.toml", "settings": "kshs.toml"}[kind(block)]
+    names = {"scenario": "block.scenario.toml", "settings": "kshs.toml"}
+    name = names.get(kind(block), "block.toml")
     path = project.path / name
     path.write_text(block.text)
     match kind(block):
@@ -123,6 +127,8 @@ def test_toml(block: Block, project: pytest.Pytester) -> None:
             result.assert_outcomes(passed=len(scenario_file.load(path)))
         case "target":
             assert target.load(path).find_pin("source")
+        case "known":
+            assert known_file.load(path).model_fields_set
         case _:
             assert config.load(path).model_fields_set
 

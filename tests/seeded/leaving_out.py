@@ -11,6 +11,7 @@ import platformdirs
 import pytest
 
 from tests.seeded.unchanged import Known
+from vm.words import counted
 
 OPTION = "--leave-out-unchanged"
 _TOLD = "seeded_known"
@@ -90,6 +91,6 @@ class Hooks:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._left_out:
             terminalreporter.write_line(
-                f"{self._left_out} tests with seeded defects were left out, since nothing that they depend"
-                " on has changed since they last passed; they all run with: make test-all"
+                f"left out: {counted(self._left_out, 'test')} of seeded defects, since nothing that they"
+                " depend on has changed since they passed; all of them run with: make test-all"
             )

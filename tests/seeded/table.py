@@ -32,7 +32,10 @@ _ROW = re.compile(
 
 @dataclass(frozen=True)
 class Defect:
-    """One change to one source; `rules` and `verdicts` are what a scenario may end with because of it."""
+    """One change to one source; `rules` and `verdicts` are what a scenario may end with because of it.
+
+    Of a silent one `characteristic` is a scenario and a field that come otherwise.
+    """
 
     id: str
     file: str
@@ -41,6 +44,7 @@ class Defect:
     rules: tuple[str, ...] = ()
     verdicts: tuple[str, ...] = ("failed",)
     why: str = ""
+    characteristic: tuple[str, ...] = ()
 
     def occurrences(self, tree: Path) -> int:
         """How often `find` stands in a tree's source; the table is right while that is once."""
@@ -88,6 +92,16 @@ def representatives(table: list[Defect]) -> list[Defect]:
 def not_shown() -> list[Defect]:
     """Those that no scenario can catch on Wine, each with its measured reason."""
     return _read("not-shown-by-wine")
+
+
+def silent() -> list[Defect]:
+    """Those that pass every scenario, and that a comparison of runs must say."""
+    return _read("silent")
+
+
+def rebuilt() -> Defect:
+    """A change of the binary and of nothing that it does."""
+    return _read("rebuilt")[0]
 
 
 def catchers() -> dict[str, str]:

@@ -128,7 +128,7 @@ def test_scenarios_and_out_come_from_kshs_toml(project: Path) -> None:
             ("build", "--out", "/dev/null/o"),
             "kshs: /dev/null/o: nothing can be written there: Not a directory",
         ),
-        (("build", "--include", "x"), "kshs: --include and --define are for --driver"),
+        (("build", "--include", "x"), "kshs: --include, --define and --stand-in are for --driver"),
         (("build", "--out", "/dev/full"), "kshs: /dev/full: nothing can be written there: File exists"),
         (("fly",), "kshs: No such command 'fly'"),
         (("version", "--", "-x"), "kshs: only run takes arguments behind --"),
@@ -375,4 +375,5 @@ def test_a_run_that_is_told_to_stop_ends_in_order_and_says_so(project: Path, num
     found = parts.read(project / "o" / "results.jsonl")
     assert "interrupted" in found[0]["problem"]
     assert "<title>kshs: error" in (project / "o" / "report.html").read_text()
-    assert [path.name for path in (project / "o").iterdir() if path.name.startswith(".")] == []
+    left = [path.name.partition("-")[0] for path in (project / "o").iterdir() if path.name.startswith(".")]
+    assert left == [".parts"] and "kshs run --resume" in output

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import IncidentsConfig
 from harness.evidence.incident_folder import IncidentFolder, folder_name, run_name
 from harness.evidence.incident_shelf import IncidentShelf, NoRoomError
+from harness.incident_settings import IncidentsConfig
 
 
 def keep(out: Path, run: str, name: str, size: int = 10, days: float = 0, **settings: int) -> Path:

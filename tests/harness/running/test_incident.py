@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.config import IncidentsConfig
 from harness.evidence.incidents import FACTS, Incidents, incidents_of
 from harness.guests import Evidence, EvidenceSink
+from harness.incident_settings import IncidentsConfig
 from harness.results.record import ScenarioResult
 from harness.verdict import Verdict
 from tests.harness.fake_agent import Answer
