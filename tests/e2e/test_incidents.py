@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.config import Config
 from harness.evidence.incidents import FACTS
+from harness.guests.package import find_target
+from harness.guests.provider import VmGuest, VmProvider
 from tests.e2e.command import RUN_TIMEOUT, command_line, environment, run
+from tests.settings import vm_settings
 
 pytestmark = pytest.mark.e2e
 
@@ -100,3 +104,20 @@ def selftest(tmp_path: Path, *arguments: str) -> None:
     for case in told["cases"]:
         assert case["ok"] and not case["problems"], case
         assert case["name"] in (tmp_path / "out" / "selftest.html").read_text()
+
+
+def test_the_hypervisor_writes_a_guests_memory(tmp_path: Path) -> None:
+    """As it does of a Windows guest that crashed; QEMU has no Windows crash dump of this one."""
+    provider = VmProvider(vm_settings(), find_target("avshs", Config()))
+    try:
+        provider.prepare(lambda text: None)
+        guest = provider.acquire()
+        assert isinstance(guest, VmGuest)
+        try:
+            assert guest.lease.dump_memory(tmp_path / "memory.dmp") == "kdump, zlib"
+        finally:
+            guest.close()
+        with (tmp_path / "memory.dmp").open("rb") as dump:
+            assert dump.read(12) in (b"makedumpfile", b"KDUMP   \x06\0\0\0")
+    finally:
+        provider.close()
