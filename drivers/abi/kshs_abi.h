@@ -13,7 +13,7 @@
 #ifndef KSHS_ABI_H
 #define KSHS_ABI_H
 
-#define KSHS_ABI_VERSION 5
+#define KSHS_ABI_VERSION 6
 
 /* ---- limits ------------------------------------------------------------ */
 #define KSHS_MAX_PAYLOAD 131072     /* bytes after a frame header */
@@ -327,7 +327,8 @@ typedef struct kshs_client_version {
 #define KSHS_BEHAVE_STATUS 12       /* output = input, return status whatever it is */
 #define KSHS_BEHAVE_SLOW_STATE 13   /* a change of the pin's state waits delay_ms inside the driver, or for UNBLOCK;
                                        callback: DEFAULT */
-#define KSHS_BEHAVE_LAST 13
+#define KSHS_BEHAVE_LOOP 14         /* never return, and never let go of the processor */
+#define KSHS_BEHAVE_LAST 14
 #define KSHS_DEFAULT_VALUE 1        /* added to Argument1 */
 #define KSHS_DEFAULT_VALUE2 0xFFFFFFFFFFFFFFFF /* xor'ed to Argument2: every bit flips; cut to the pointer size */
 

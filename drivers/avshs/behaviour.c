@@ -131,6 +131,12 @@ static void WriteThroughNull(void)
     *(volatile int *)NullPointer = 1;
 }
 
+/* What a driver says of itself, for whoever reads the evidence. */
+static void Tell(const AVSHS_CALL *Call, const char *What)
+{
+    kshs_print("avshs: pin %u is %s\n", (unsigned)Call->pin_id, What);
+}
+
 static void NeverReturn(void)
 {
     KEVENT never;
@@ -140,6 +146,14 @@ static void NeverReturn(void)
     KeInitializeEvent(&never, NotificationEvent, FALSE);
     while (KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, &now) == STATUS_TIMEOUT)
         kshs_sleep_ms(100);
+}
+
+static void NeverLetGo(void)
+{
+    static volatile LONG turns;
+
+    for (;;)
+        turns++;
 }
 
 static void CorruptPool(void)
@@ -178,20 +192,29 @@ static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAK
         kshs_sleep_ms(behaviour->delay_ms);
         break;
     case KSHS_BEHAVE_FAULT:
+        Tell(Call, "about to write through NULL");
         WriteThroughNull();
         break;
     case KSHS_BEHAVE_HANG:
+        Tell(Call, "about to wait for ever");
         NeverReturn();
         break;
+    case KSHS_BEHAVE_LOOP:
+        Tell(Call, "about to loop for ever");
+        NeverLetGo();
+        break;
     case KSHS_BEHAVE_CORRUPT_POOL:
+        Tell(Call, "about to write past a pool block");
         CorruptPool();
         break;
     case KSHS_BEHAVE_PENDING:
+        Tell(Call, "about to answer STATUS_PENDING");
         return STATUS_PENDING;
     case KSHS_BEHAVE_BLOCK:
         AvshsBlockWait(Call->pin_id, behaviour->delay_ms);
         break;
     case KSHS_BEHAVE_BUGCHECK:
+        Tell(Call, "about to stop the kernel");
         KeBugCheckEx(behaviour->status, Call->pin_id, (ULONG_PTR)behaviour->value,
                      (ULONG_PTR)behaviour->value2, 0);
     case KSHS_BEHAVE_STATUS:

@@ -17,7 +17,7 @@
 #define KSHS_ASSERT_OFFSET(type, member, offset) \
     _Static_assert(offsetof(type, member) == (offset), #type "." #member)
 
-KSHS_ASSERT(KSHS_ABI_VERSION == 5);
+KSHS_ASSERT(KSHS_ABI_VERSION == 6);
 
 KSHS_ASSERT(sizeof(kshs_frame) == 16);
 KSHS_ASSERT(sizeof(kshs_hello) == 16);

@@ -24,7 +24,7 @@
 #define KSC_NONE 0xFFFFFFFFu        /* "no offset" in a record */
 #define KSC_STACK_GUARDS 2          /* stack locations of our own above the driver's */
 
-#define KSC_LOG(...) DbgPrint("ksclient: " __VA_ARGS__)
+#define KSC_LOG(...) kshs_print("ksclient: " __VA_ARGS__)
 
 typedef struct ksc_context ksc_context;
 typedef struct ksc_request ksc_request;

@@ -98,7 +98,7 @@ class PinBehaviours:
                 return _returns(behaviour.status, ntstatus.SUCCESS, request)
             case "pending":
                 return Callback(CallbackKind.OTHER, ntstatus.PENDING)
-            case "fault" | "hang" | "bugcheck" | "corrupt_pool":
+            case "fault" | "hang" | "loop" | "bugcheck" | "corrupt_pool":
                 return Callback(CallbackKind.OTHER)
             case _:
                 # slow, block and slow_state answer by default in the end; no_callback changes new

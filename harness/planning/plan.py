@@ -72,7 +72,7 @@ _ZERO_AFTER_RESET = ("count", "finished", "overlapped", "after_close")
 #: Why a lease is spoilt by a device that may yet be enabled again.
 _DISABLED = "the device is disabled"
 #: Behaviours after which a guest cannot be trusted any more.
-_SPOILING = frozenset({"fault", "hang", "corrupt_pool", "bugcheck", "pending"})
+_SPOILING = frozenset({"fault", "hang", "corrupt_pool", "bugcheck", "pending", "loop"})
 
 
 def plan(scenario: Scenario, target: Target, sizes: Sizes | None = None) -> Plan:

@@ -22,13 +22,15 @@ from harness.verdict import Verdict
 class Answers:
     """What came of the steps of a plan, in their order.
 
-    `ended` says what ended them before the last one; `unusable` why those that follow prove nothing.
+    `ended` says what ended them before the last one; `unusable` why those that follow prove nothing; `said`
+    what the drivers printed, where one of them failed.
     """
 
     steps: list[StepResult] = field(default_factory=list)
     blocks: list[StatusBlock | None] = field(default_factory=list)
     ended: Ended | None = None
     unusable: str | None = None
+    said: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> tuple[Verdict, str | None]:

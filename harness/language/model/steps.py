@@ -225,6 +225,7 @@ BehaviourKind = Literal[
     "bugcheck",
     "status",
     "slow_state",
+    "loop",
 ]
 """What a callback can be told to do, in the order of the KSHS_BEHAVE_* numbers."""
 
