@@ -17,7 +17,7 @@
 #define KSHS_ASSERT_OFFSET(type, member, offset) \
     _Static_assert(offsetof(type, member) == (offset), #type "." #member)
 
-KSHS_ASSERT(KSHS_ABI_VERSION == 5);
+KSHS_ASSERT(KSHS_ABI_VERSION == 6);
 
 KSHS_ASSERT(sizeof(kshs_frame) == 16);
 KSHS_ASSERT(sizeof(kshs_hello) == 16);
@@ -57,6 +57,11 @@ KSHS_ASSERT(sizeof(kshs_counters) == 56);
 KSHS_ASSERT_OFFSET(kshs_counters, file_references, 8);
 KSHS_ASSERT_OFFSET(kshs_counters, uses, 48);
 KSHS_ASSERT(sizeof(kshs_pool_use) == 16);
+KSHS_ASSERT(sizeof(kshs_held_now) == 56);
+KSHS_ASSERT_OFFSET(kshs_held_now, held, 40);
+KSHS_ASSERT(sizeof(kshs_left) == 136);
+KSHS_ASSERT_OFFSET(kshs_left, before, 24);
+KSHS_ASSERT(sizeof(kshs_left) <= KSHS_KEEP_BYTES);
 
 /* A frame carries a whole step or record with the most data allowed. */
 KSHS_ASSERT(sizeof(kshs_step) + KSHS_MAX_DATA <= KSHS_MAX_PAYLOAD);

@@ -218,6 +218,35 @@ class Encoder:
         tagged = bool(head.counted & self.constant("COUNTED_TAGS"))
         return Counters(values, {int(use.tag): int(use.blocks) for use in uses} if tagged else None)
 
+    def read_left(self, data: bytes) -> dict[str, Any] | None:
+        """`kshs_left` as plain values, with `before` and `after` of what could be counted; None: it is none."""
+        cs: Any = self.abi.cs
+        if len(data) < len(cs.kshs_left):
+            return None
+        left = cs.kshs_left(data)
+        values: dict[str, Any] = {
+            name: int(getattr(left, name)) for name in ("looked", "unseen", "kept", "first", "references")
+        }
+        return values | {"before": self._held_now(left.before), "after": self._held_now(left.after)}
+
+    def _held_now(self, now: Any) -> dict[str, int]:
+        """`kshs_held_now`: what of it was counted."""
+        parts = {
+            "POOL": ("pool_blocks", "pool_bytes"),
+            "HANDLES": ("handles",),
+            "DEVICE": ("device_references", "base_references"),
+        }
+        values = {
+            name: int(getattr(now, name))
+            for part, names in parts.items()
+            if now.counted & self.constant(f"COUNTED_{part}")
+            for name in names
+        }
+        if now.counted & self.constant("COUNTED_CLASS"):
+            fields = self.abi.cs.kshs_held.__fields__
+            values |= {f"class_{item.name}": int(getattr(now.held, item.name)) for item in fields}
+        return values
+
     def read_pin_handshake(self, data: bytes) -> dict[str, int | str] | None:
         """`kshs_pin_handshake` as plain values, None where the bytes are too few for one."""
         cs: Any = self.abi.cs
