@@ -161,7 +161,9 @@ typedef struct kshs_guid {
 #define KSHS_STEP_TAKE 32           /* REQUEST, kernel: what was made as `value` (KSHS_MADE_TAKEN_*) := Argument1 of the
                                        answer, if it is a success, `value2` Argument2; KSHS_NO_SLOT: neither */
 #define KSHS_STEP_FLIP 64           /* REQUEST: repeat number i, from 0, is sent with bit `value` + i of the input the other
-                                       way, and with none of the bits before it */
+                                       way, and with none of the bits before it.  PROPERTY, kernel: `repeat` times, bit
+                                       `slot2` + i of what follows KSPROPERTY; alike whatever bytes 8 to 15 of the
+                                       answer say, which in kshs_pin_handshake are a duration */
 #define KSHS_STEP_ERRORS_ALIKE 128  /* REQUEST whose repeats differ in length or a bit: those that end in errors are alike
                                        whatever the status */
 #define KSHS_STEP_COUNT 1024        /* RELEASE_ALL, kernel: counts what is left; out_length: sizeof(kshs_left) */
@@ -328,7 +330,8 @@ typedef struct kshs_client_version {
 #define KSHS_BEHAVE_STATUS 12       /* output = input, return status whatever it is */
 #define KSHS_BEHAVE_SLOW_STATE 13   /* a change of the pin's state waits delay_ms inside the driver, or for UNBLOCK;
                                        callback: DEFAULT */
-#define KSHS_BEHAVE_LAST 13
+#define KSHS_BEHAVE_STATE_STATUS 14 /* a change of the pin's state returns `status`; callback: DEFAULT */
+#define KSHS_BEHAVE_LAST 14
 #define KSHS_DEFAULT_VALUE 1        /* added to Argument1 */
 #define KSHS_DEFAULT_VALUE2 0xFFFFFFFFFFFFFFFF /* xor'ed to Argument2: every bit flips; cut to the pointer size */
 

@@ -66,8 +66,9 @@ NTSTATUS AvshsSeenRead(ULONG PinId, kshs_seen *Seen);
 NTSTATUS AvshsSetBehaviour(const kshs_behaviour *Behaviour);
 NTSTATUS AvshsReset(ULONG PinId);
 
-/* Bracket one change of a pin's state.  Begin answers the milliseconds that it is to take now. */
-ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch);
+/* Bracket one change of a pin's state.  Begin answers the milliseconds that it is to take now, and what
+ * it is to return. */
+ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch, NTSTATUS *Status);
 void AvshsStateEnd(ULONG PinId, ULONG Epoch);
 
 /* ---- behaviour.c: the callback ---------------------------------------------- */

@@ -198,7 +198,7 @@ static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAK
         Transform(In, Out, 0, 0);
         return (NTSTATUS)behaviour->status;
     default:
-        /* DEFAULT, SLOW_STATE, and NO_CALLBACK for pins that had registered before it was set. */
+        /* DEFAULT, SLOW_STATE, STATE_STATUS, and NO_CALLBACK for pins that had registered before it was set. */
         break;
     }
     return AnswerByDefault(Call->pin_id, In, Out);

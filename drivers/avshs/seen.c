@@ -246,12 +246,13 @@ NTSTATUS AvshsReset(ULONG PinId)
     return STATUS_SUCCESS;
 }
 
-ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch)
+ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch, NTSTATUS *Status)
 {
     ULONG delay = 0;
     KIRQL irql;
 
     *Epoch = 0;
+    *Status = STATUS_SUCCESS;
     if (PinId >= KSHS_AVSHS_PINS)
         return 0;
     KeAcquireSpinLock(&Seen.lock, &irql);
@@ -259,6 +260,8 @@ ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch)
     *Epoch = Seen.pins[PinId].epoch;
     if (Seen.pins[PinId].behaviour.kind == KSHS_BEHAVE_SLOW_STATE)
         delay = Seen.pins[PinId].behaviour.delay_ms;
+    if (Seen.pins[PinId].behaviour.kind == KSHS_BEHAVE_STATE_STATUS)
+        *Status = (NTSTATUS)Seen.pins[PinId].behaviour.status;
     KeReleaseSpinLock(&Seen.lock, irql);
     return delay;
 }

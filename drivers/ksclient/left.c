@@ -16,9 +16,11 @@
  */
 #include "ksclient.h"
 
+#define SOON_TRIES 20               /* whoever is done is done at once: closes are on their way */
+#define SOON_US 100
 #define SETTLE_MS 2
-#define SETTLE_TRIES 1000           /* of those whose references stay; whoever is done is done at once */
-#define HELD_TRIES 50
+#define SETTLE_TRIES 1000           /* of those whose references stay */
+#define HELD_TRIES 70
 
 /* ---- one file object ------------------------------------------------------------------------ */
 
@@ -59,13 +61,21 @@ static BOOLEAN may_be_kept(ksc_context *context, const ksc_object *object)
     return found;
 }
 
+static void pause(int tries)
+{
+    LARGE_INTEGER interval;
+
+    interval.QuadPart = -10 * (tries < SOON_TRIES ? SOON_US : SETTLE_MS * 1000);
+    KeDelayExecutionThread(KernelMode, FALSE, &interval);
+}
+
 static uint64_t wait_for(PFILE_OBJECT file, uint64_t references)
 {
     uint64_t count = references;
     int i;
 
     for (i = 0; i < SETTLE_TRIES && count; i++) {
-        kshs_sleep_ms(SETTLE_MS);
+        pause(i);
         if (!others(file, &count))
             return 0;
     }
@@ -222,7 +232,7 @@ static void look_at_first(ksc_context *context)
     if (first == left->first && first->handle) {
         count_devices(context, first->file, &left->told.after);
         for (i = 0; i < HELD_TRIES && grown(&left->told.before, &left->told.after); i++) {
-            kshs_sleep_ms(SETTLE_MS);
+            pause(i);
             count_devices(context, first->file, &left->told.after);
         }
     }

@@ -460,7 +460,8 @@ static uint64_t output_sum(const ksc_request *request, const kshs_record *record
     uint32_t i;
 
     for (i = 0; i < record->data_length; i++)
-        sum = (sum ^ request->result->pointer[i]) * 0x100000001B3;
+        if (i - request->p.unlike_offset >= request->p.unlike_length)
+            sum = (sum ^ request->result->pointer[i]) * 0x100000001B3;
     return sum;
 }
 

@@ -125,6 +125,11 @@ static NTSTATUS check_property(const kshs_step *step)
     if (step->in_length > step->data_length || step->in_length > KSHS_BUFFER_SIZE - sizeof(KSPROPERTY) ||
         step->out_length > KSHS_BUFFER_SIZE)
         return STATUS_INVALID_BUFFER_SIZE;
+    if (step->flags & KSHS_STEP_FLIP) {
+        if ((step->flags & KSHS_STEP_ASYNC) || !step->repeat ||
+            (uint64_t)step->slot2 + step->repeat > (uint64_t)step->in_length * 8)
+            return STATUS_INVALID_PARAMETER;
+    }
     value_length = step->data_length - step->in_length;
     if (value_length > KSHS_BUFFER_SIZE || (step->out_length && value_length > step->out_length))
         return STATUS_INVALID_BUFFER_SIZE;
@@ -156,7 +161,7 @@ static uint32_t flags_of(uint32_t op)
     case KSHS_OP_REQUEST:
         return KSHS_STEP_ASYNC | KSHS_STEP_ARGUMENTS | KSHS_STEP_TAKE | KSHS_STEP_FLIP | KSHS_STEP_ERRORS_ALIKE;
     case KSHS_OP_PROPERTY:
-        return KSHS_STEP_ASYNC;
+        return KSHS_STEP_ASYNC | KSHS_STEP_FLIP;
     case KSHS_OP_CLOSE:
         return KSHS_STEP_KEEP;
     case KSHS_OP_RELEASE_ALL:

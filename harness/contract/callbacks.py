@@ -101,7 +101,7 @@ class PinBehaviours:
             case "fault" | "hang" | "bugcheck" | "corrupt_pool":
                 return Callback(CallbackKind.OTHER)
             case _:
-                # slow, block and slow_state answer by default in the end; no_callback changes new
+                # slow, block, slow_state and state_status answer by default in the end; no_callback changes new
                 # instances alone.
                 return self._by_default(pin, request, pointer_size)
 
