@@ -367,6 +367,8 @@ typedef struct kshs_seen {          /* what the callback of one pin id saw since
     uint32_t closed;
     uint32_t changes_begun;         /* of an instance's state */
     uint32_t changes_ended;
+    uint32_t shared;                /* calls that wrote to Out and found In changed by it */
+    uint32_t reserved;
 } kshs_seen;
 
 typedef struct kshs_pin_handshake { /* what KsPinHandshake gave the source pin */

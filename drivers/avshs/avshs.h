@@ -47,6 +47,7 @@ typedef struct AVSHS_CALL {
     ULONG epoch;                /* RESETs of the pin id when the call began */
     uint64_t instance;          /* number of the pin instance, 0: it was closed already */
     kshs_behaviour behaviour;   /* in force when the call began */
+    BOOLEAN shared;             /* what was written to Out has changed In */
 } AVSHS_CALL;
 
 /* ---- seen.c: which pins exist, and what their callbacks saw ---------------- */

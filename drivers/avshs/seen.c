@@ -196,6 +196,7 @@ void AvshsSeenEnd(const AVSHS_CALL *Call, NTSTATUS Returned)
     /* A call that began before a RESET belongs to the count that the RESET threw away. */
     if (Call->epoch == state->epoch) {
         state->seen.finished++;
+        state->seen.shared += Call->shared;
         state->seen.returned = (uint32_t)Returned;
         /* The number tells a pin from a newer one at the same address. */
         instance = FindOpen(Call->pin);

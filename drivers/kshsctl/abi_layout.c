@@ -63,6 +63,7 @@ static const layout_member seen_members[] = {
     M(kshs_seen, after_close), M(kshs_seen, irql), M(kshs_seen, device_state), M(kshs_seen, returned),
     M(kshs_seen, thread), M(kshs_seen, in_pointer), M(kshs_seen, out_pointer), M(kshs_seen, request),
     M(kshs_seen, opened), M(kshs_seen, closed), M(kshs_seen, changes_begun), M(kshs_seen, changes_ended),
+    M(kshs_seen, shared), M(kshs_seen, reserved),
 };
 static const layout_member pin_handshake_members[] = {
     M(kshs_pin_handshake, returned), M(kshs_pin_handshake, out_written), M(kshs_pin_handshake, duration_ns),

@@ -26,6 +26,8 @@ CONNECTION_STATE = 0
 PROPERTY_GET = 1
 PROPERTY_SET = 2
 
+#: sizeof(KSHANDSHAKE) where it is least.
+_LEAST_HANDSHAKE = 24
 #: KSPRIORITY_NORMAL of ks.h.
 _PRIORITY_NORMAL = 0x40000000
 
@@ -183,9 +185,10 @@ class Encoder:
         answer: dict[str, int | str] = {
             field.name: int(getattr(seen, field.name))
             for field in cs.kshs_seen.__fields__
-            if field.name != "request"
+            if field.name not in ("request", "shared", "reserved")
         }
-        answer["aliased"] = int(seen.count > 0 and seen.in_pointer == seen.out_pointer)
+        overlap = abs(int(seen.in_pointer) - int(seen.out_pointer)) < _LEAST_HANDSHAKE
+        answer["aliased"] = int((seen.count > 0 and overlap) or seen.shared > 0)
         answer.update(self._handshake(seen.request))
         return answer
 
