@@ -162,8 +162,8 @@ typedef struct kshs_guid {
                                        answer, if it is a success, `value2` Argument2; KSHS_NO_SLOT: neither */
 #define KSHS_STEP_FLIP 64           /* REQUEST: repeat number i, from 0, is sent with bit `value` + i of the input the other
                                        way, and with none of the bits before it.  PROPERTY, kernel: `repeat` times, bit
-                                       `slot2` + i of what follows KSPROPERTY; alike whatever bytes 8 to 15 of the
-                                       answer say, which in kshs_pin_handshake are a duration */
+                                       `slot2` + i of what follows KSPROPERTY; the answers are kshs_pin_handshake, and
+                                       those that say an error are alike */
 #define KSHS_STEP_ERRORS_ALIKE 128  /* REQUEST whose repeats differ in length or a bit: those that end in errors are alike
                                        whatever the status */
 #define KSHS_STEP_COUNT 1024        /* RELEASE_ALL, kernel: counts what is left; out_length: sizeof(kshs_left) */

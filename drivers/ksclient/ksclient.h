@@ -223,8 +223,7 @@ typedef struct ksc_parameters {
     uint32_t out_stride;
     BOOLEAN flips;                  /* repeat i is sent with bit first_bit + i of the input the other way */
     uint32_t first_bit;
-    uint32_t unlike_offset;         /* output bytes that may differ between repeats */
-    uint32_t unlike_length;
+    BOOLEAN reports;                /* the output is a kshs_pin_handshake */
     BOOLEAN errors_alike;           /* which error it is makes no difference between repeats */
     uint32_t keep;                  /* at most so many output bytes go with the record */
     BOOLEAN keep_information;       /* of those, as many as Information says */

@@ -20,7 +20,7 @@
 #define SOON_US 100
 #define SETTLE_MS 2
 #define SETTLE_TRIES 1000           /* of those whose references stay */
-#define HELD_TRIES 70
+#define HELD_TRIES 170
 
 /* ---- one file object ------------------------------------------------------------------------ */
 

@@ -34,8 +34,7 @@ NTSTATUS ksc_property_parameters(const kshs_step *step, const uint8_t *data, ksc
         p->flips = TRUE;
         p->first_bit = (uint32_t)sizeof(KSPROPERTY) * 8 + step->slot2;
         p->repeat = step->repeat;
-        p->unlike_offset = offsetof(kshs_pin_handshake, duration_ns);
-        p->unlike_length = sizeof(uint64_t);
+        p->reports = TRUE;
     }
     p->keep = step->flags & KSHS_STEP_ASYNC ? KSHS_KEEP_BYTES : KSHS_BUFFER_SIZE;   /* a WAIT has room for no more */
     p->keep_information = TRUE;

@@ -222,7 +222,7 @@ class Encoder:
         return Counters(values, {int(use.tag): int(use.blocks) for use in uses} if tagged else None)
 
     def read_left(self, data: bytes) -> dict[str, Any] | None:
-        """`kshs_left` as plain values, with `before` and `after` of what could be counted; None: it is none."""
+        """`kshs_left` as plain values, `before` and `after` of what could be counted; None: it is none."""
         cs: Any = self.abi.cs
         if len(data) < len(cs.kshs_left):
             return None

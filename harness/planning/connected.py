@@ -70,7 +70,8 @@ class ConnectedPlanner(RequestPlanner):
         rows: list[tuple[int, Expected]] = []
         for bit in range(_BITS):
             expected = self._pin_expected(step, item, data.flipped(bit), None)
-            accepted = any(ntstatus.SUCCESS in f.values for f in expected.expected_fields if f.field == "returned")
+            wanted = {f.field: f.values for f in expected.expected_fields}
+            accepted = ntstatus.SUCCESS in wanted.get("returned", ())
             if accepted or not rows or rows[-1][1].expected_fields != expected.expected_fields:
                 rows.append((bit, expected))
         for (first, expected), end in zip(rows, [bit for bit, _ in rows[1:]] + [_BITS], strict=True):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judges what a scenario left behind, as the client counted it before its first open and after its last close.
+"""Judges what a scenario left behind, counted before its first open and after its last close.
 
 Exact are references to file objects whose handles are closed, and what the reference class driver counts
 itself: there, one more than before is a leak.  References to devices may soundly grow by a few, where a

@@ -125,14 +125,15 @@ def test_a_device_that_went_is_not_compared_with_itself() -> None:
 
 
 def test_the_kernel_side_is_closed_last_and_counts() -> None:
+    theirs = {"do": "handshake", "on": "source", "route": "sync"}
+    other = {"do": "open_pin", "name": "other", "pin": "source"}
     values = {
         "id": "x",
         "title": "abc",
         "rule": "H5",
         "open": ["source"],
-        "steps": [{"do": "handshake", "on": "source", "route": "sync"}, STEP | {"on": "other"}],
+        "steps": [other, theirs, STEP | {"on": "other"}],
     }
-    values["steps"].insert(0, {"do": "open_pin", "name": "other", "pin": "source"})
     last = plan(Scenario.model_validate(values), target.find("avshs")[0]).cleanup[-2:]
     assert [step.answer for step in last] == [Kind.PLAIN, Kind.LEFT]
 
