@@ -20,7 +20,6 @@
 #define SOON_US 100
 #define SETTLE_MS 2
 #define SETTLE_TRIES 1000           /* of those whose references stay */
-#define HELD_TRIES 170
 
 /* ---- one file object ------------------------------------------------------------------------ */
 
@@ -231,7 +230,7 @@ static void look_at_first(ksc_context *context)
         return;
     if (first == left->first && first->handle) {
         count_devices(context, first->file, &left->told.after);
-        for (i = 0; i < HELD_TRIES && grown(&left->told.before, &left->told.after); i++) {
+        for (i = 0; i < SETTLE_TRIES && grown(&left->told.before, &left->told.after); i++) {
             pause(i);
             count_devices(context, first->file, &left->told.after);
         }

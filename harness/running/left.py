@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Judges what a scenario left behind, counted before its first open and after its last close.
 
-Exact are references to file objects whose handles are closed, and what the reference class driver counts
-itself: there, one more than before is a leak.  References to devices may soundly grow by a few, where a
-driver takes one when it is first used; as many as the scenario has sent requests are a leak.  Pool and
+Exact are references to file objects whose handles are closed, and who the reference class driver says is
+inside an object or a device: one more than before keeps it from ever being finished.  Other references may
+soundly grow by a few, where a driver takes one when it is first used, or keeps memory for later; as many as
+the scenario has sent requests are a leak.  Pool and
 handles are recorded: one interval does not tell a leak from a cache that fills, three do
 (`harness.running.leaks`).
 """
@@ -22,14 +23,15 @@ from harness.rules import CLAUSES
 from harness.running.block_fields import characteristic
 from vm.words import counted
 
-#: What the reference class driver counts itself.
-_OF_THE_CLASS_DRIVER = (
-    "class_object_inside",
+#: Of these one more is a leak.
+_INSIDE = ("class_object_inside", "class_device_inside")
+#: Of these some more are none.
+_REFERENCES = (
     "class_object_references",
-    "class_device_inside",
     "class_device_references",
+    "device_references",
+    "base_references",
 )
-_OF_THE_DEVICES = ("device_references", "base_references")
 _RECORDED = ("pool_blocks", "pool_bytes", "handles")
 #: Growth by less is none where a driver may take something once.
 _TAKEN_ONCE = 8
@@ -52,11 +54,11 @@ def judge(left: Mapping[str, Any], plan: Plan) -> Iterator[Comparison]:
     before, after = left["before"], left["after"]
     grown = {name: after[name] - before[name] for name in before.keys() & after.keys()}
     if not any(isinstance(step, Device) for step in plan.scenario.steps):
-        for name in _OF_THE_CLASS_DRIVER:
+        for name in _INSIDE:
             if name in grown:
                 yield _growth(name, grown[name], 1)
         least = max(_TAKEN_ONCE, _requests(plan))
-        for name in _OF_THE_DEVICES:
+        for name in _REFERENCES:
             if name in grown:
                 yield _growth(name, grown[name], least)
     for name in _RECORDED:
