@@ -421,7 +421,7 @@ typedef struct kshs_pool_use {
 /* ---- what is left: RELEASE_ALL with COUNT ---------------------------------- */
 typedef struct kshs_held_now {      /* all but the class driver's own: of the whole system, or of Wine's driver process */
     uint32_t counted;               /* KSHS_COUNTED_POOL, _HANDLES, _DEVICE, _CLASS */
-    uint32_t handles;
+    uint32_t handles;               /* Wine: the place of the lowest free one */
     uint32_t pool_blocks;           /* Wine alone */
     uint32_t reserved;
     uint64_t pool_bytes;

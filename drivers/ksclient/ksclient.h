@@ -310,6 +310,7 @@ void ksc_made_back(ksc_request *request, BOOLEAN accepted);
 
 void ksc_counters_step(ksc_call *call);
 BOOLEAN ksc_count_handles(uint32_t *count);
+BOOLEAN ksc_count_handles_fast(uint32_t *count);
 BOOLEAN ksc_count_references(PVOID object, uint64_t *count);
 BOOLEAN ksc_count_held(ksc_context *context, PFILE_OBJECT file, uint32_t op, kshs_held *held);
 void ksc_left_begin(ksc_context *context);              /* before an open */

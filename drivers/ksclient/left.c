@@ -144,7 +144,7 @@ static void count_all(kshs_held_now *now)
 {
     if (kshs_is_wine() && ksc_heap_count(&now->pool_blocks, &now->pool_bytes))
         now->counted |= KSHS_COUNTED_POOL;
-    if (ksc_count_handles(&now->handles))
+    if (ksc_count_handles_fast(&now->handles))
         now->counted |= KSHS_COUNTED_HANDLES;
 }
 
