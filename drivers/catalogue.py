@@ -230,16 +230,15 @@ def make(directory: Path, signer: signing.Identity) -> Path:
 
 
 def _make_one(directory: Path, name: str, infs: Sequence[inf.Inf], signer: signing.Identity) -> None:
-    names = [
-        *(information.name for information in infs),
-        *(f for information in infs for f in information.files()),
-    ]
+    wanted = [inf.Copied(information.name) for information in infs]
+    wanted += [copied for information in infs for copied in inf.copied_files(information)]
     files = []
-    for copied in dict.fromkeys(names):
-        path = find(directory, copied)
-        if path is None or not path.is_file():
-            raise PackageError("is copied by the INF but missing", copied)
-        files.append(path)
+    for copied in dict.fromkeys(wanted):
+        path = find(directory, copied.path)
+        if path is not None and path.is_file():
+            files.append(path)
+        elif not copied.systems:
+            raise PackageError("is copied by the INF but missing", copied.path)
     files = list(dict.fromkeys(files))
     ids = [hardware_id for information in infs for hardware_id in information.hardware_ids()]
     raw = directory / f".{name}.unsigned"

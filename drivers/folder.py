@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from drivers import catalogue, foreign_sources, imports, inf, seh, signing, toolchain
+from drivers import catalogue, foreign_kinds, foreign_sources, imports, inf, seh, signing, toolchain, wpp
 from drivers.components import ROOT
 from drivers.errors import BuildError, PackageError
 from drivers.files import find, write_atomically
@@ -25,9 +25,21 @@ from drivers.toolchain import Options, Toolchain
 from drivers.wdmsup_exports import supplied
 
 _CPLUSPLUS = (".cpp", ".cc", ".cxx")
-_SOURCES = (".c", ".S", *_CPLUSPLUS)
+#: By their endings, in whatever case: what compiler, resource compiler and linker make one driver of.
+_SOURCES = (".c", ".s", *_CPLUSPLUS)
+_HEADERS = (".h", ".hpp", ".hxx", ".inl")
 #: What a folder may hold beside sources and what the INF copies, without a word about it.
-_QUIET = (".h", ".hpp", ".hxx", ".inl", ".inf", ".inx", ".md", ".txt", ".rc")
+_QUIET = (*_HEADERS, ".inf", ".inx", ".md", ".txt", ".rc")
+#: What another tool than a compiler would have made of a file, and what is without it.
+_OTHER_TOOLS = {
+    ".vcxproj": "is for MSBuild: its folders of headers and its macros are --include and --define here",
+    ".mof": "is for mofcomp: the driver has no WMI schema in its resources",
+    ".mc": "is for the message compiler (mc): no header and no resource is made of it",
+    ".man": "is an event manifest, for the message compiler (mc): no header and no resource is made of it",
+    ".asm": "is for MASM, whose language clang does not read",
+}
+#: Headers of mingw-w64 that declare GUIDs of which its library does not have all.
+_GUIDS = ("ks.h", "ksmedia.h", "bdamedia.h")
 #: The certificates beside a package of ours, by which an earlier one is known.
 _CERTIFICATES = ("kshs-root.cer", "kshs-signing.cer")
 
@@ -38,6 +50,7 @@ def package(
     *,
     includes: Sequence[Path] = (),
     defines: Sequence[str] = (),
+    stand_ins: Sequence[str] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Package:
     """Compile, link, sign and package the driver of a folder; answers the checked package.
@@ -50,7 +63,8 @@ def package(
     where it calls them.  C++ goes without exceptions and
     type information.  Warnings are said and stop nothing.
     ``includes`` are further folders with headers, ``defines`` what is defined as if by ``#define``.  An INX
-    is stamped for x64 where there is no INF of its name.
+    is stamped for x64 where there is no INF of its name.  ``stand_ins`` are files that the INFs copy and that
+    another project makes: files of these names, which hold nothing that works, are packaged instead.
     ``out`` gets the package and the PDB, and is made where it does not exist.
 
     Raises `BuildError` and its kinds; an earlier package in ``out`` is then still there.
@@ -60,28 +74,33 @@ def package(
     out = out.absolute()
     with tempfile.TemporaryDirectory(prefix="kshs-package-") as scratch:
         work = Path(scratch)
-        infs, image, others = _parts(folder, work / "stamped")
+        infs, image, others = _parts(folder, work / "stamped", stand_ins)
         _check_out(out)
         tools = toolchain.find(platformdirs.user_cache_path("kshs") / "drivers" / "toolchain.json")
         result = work / "result"
         result.mkdir()
         _say_ignored(folder, image, others, say)
-        headers = _header_folders(tools, work, folder, includes)
-        flags, said = foreign_sources.adapt(
-            work, [name for name in headers if name != foreign_sources.SPELLED]
-        )
-        for line in said:
+        headers = _header_folders(tools, work, folder, includes, say)
+        adapted = foreign_sources.adapt(work, [name for name in headers if name != foreign_sources.SPELLED])
+        for line in adapted.said:
             say(line)
-        options = Options(True, headers, tuple(defines), foreign=True, adapted=tuple(flags))
+        options = Options(True, headers, tuple(defines), foreign=True, adapted=adapted)
         _link(work, image, _compile(tools, work, folder, options, say), tools)
-        seh.require(work / image, [path for path in folder.iterdir() if path.suffix in (".c", *_CPLUSPLUS)])
+        seh.require(
+            work / image, [path for path in _sources(folder) if path.suffix.lower() in (".c", *_CPLUSPLUS)]
+        )
         signer = signing.identity()
         signing.sign(work / image, result / image, signer, infs[0].stem)
         for path in infs:
             shutil.copyfile(path, result / path.name)
         for name in others:
             (result / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(find(folder, name) or folder / name, result / name)
+            there = find(folder, name)
+            if there is not None:
+                shutil.copyfile(there, result / name)
+                continue
+            (result / name).write_text(f"Stands for {name}, which another project makes.\n", "utf-8")
+            say(f"{name} is a stand-in: nothing works that needs it")
         catalogue.make(result, signer)
         for name, certificate in zip(_CERTIFICATES, (signer.root, signer.leaf), strict=True):
             (result / name).write_bytes(signing.der(certificate))
@@ -92,42 +111,65 @@ def package(
     return load(out)
 
 
-def _parts(folder: Path, stamped: Path) -> tuple[list[Path], str, list[str]]:
+def _parts(folder: Path, stamped: Path, stand_ins: Sequence[str]) -> tuple[list[Path], str, list[str]]:
     """The INFs, the name of the image to be built, and the other files that the INFs copy."""
     if not folder.is_dir():
         raise BuildError("is no directory", str(folder), "give the folder with the C sources and the INF")
+    foreign_kinds.require_minidriver(_sources(folder, (*_SOURCES, *_HEADERS)))
     found = foreign_sources.stamped(folder, stamped)
     if not found:
         raise PackageError("holds no INF file", str(folder), "its INF says which .sys file is built")
-    copied = list(dict.fromkeys(name for path in found for name in inf.load(path).files()))
-    images = [name for name in copied if name.lower().endswith(".sys") and find(folder, name) is None]
+    everything = [one for path in found for one in inf.copied_files(inf.load(path))]
+    copied = list(dict.fromkeys(one.path for one in everything if not one.systems))
+    images = _drivers(copied, folder)
+    if not images:
+        # By the INF's LayoutFile it may be the system's own, which nobody builds.
+        images = _drivers(list(dict.fromkeys(one.path for one in everything if one.systems)), folder)
     where = str(found[0]) if len(found) == 1 else str(folder)
     if len(images) != 1 or "/" in images[0]:
         raise PackageError(
             f"copies {len(images)} .sys files that are not there yet, exactly one is built", where
         )
     others = [name for name in copied if name != images[0]]
-    for name in others:
-        if find(folder, name) is None:
-            raise PackageError(
-                f"copies {name!r}, which is not there",
-                where,
-                "put it into the folder: what another project builds is not built here",
-            )
+    missing = {name.lower(): name for name in others if find(folder, name) is None}
+    for name in stand_ins:
+        if missing.pop(name.lower(), None) is None:
+            why = "is there" if find(folder, name) else "is not copied by the INF"
+            raise PackageError(f"--stand-in: {name!r} {why}", where)
+    for name in missing.values():
+        raise PackageError(
+            f"copies {name!r}, which is not there",
+            where,
+            "put it into the folder: what another project builds is not built here; or, if the driver itself"
+            f" does not read it, --stand-in {name}",
+        )
     return found, images[0], others
+
+
+def _drivers(copied: Sequence[str], folder: Path) -> list[str]:
+    """The drivers among files that are copied that are not there."""
+    return [name for name in copied if name.lower().endswith(".sys") and find(folder, name) is None]
 
 
 def _say_ignored(folder: Path, image: str, others: list[str], say: Callable[[str], None]) -> None:
     """Names what lies in the folder and goes nowhere: a source of an unusual ending, or a folder."""
     used = {name.split("/")[0].lower() for name in others} | {image.lower()}
     for path in sorted(folder.iterdir()):
-        known = path.is_file() and path.suffix.lower() in (*_SOURCES, *_QUIET, ".s")
-        if not known and path.name.lower() not in used and not path.name.startswith("."):
-            what = "folder" if path.is_dir() else "file"
-            say(f"ignored: {what} {path.name} is no source of a kind that is built, and no INF copies it")
+        known = path.is_file() and path.suffix.lower() in (*_SOURCES, *_QUIET)
+        if known or path.name.lower() in used or path.name.startswith("."):
+            continue
+        if path.is_dir():
+            say(f"ignored: folder {path.name}: no source in it is compiled, and no INF copies it")
+            continue
+        why = _OTHER_TOOLS.get(
+            path.suffix.lower(), "is no source of a kind that is built, and no INF copies it"
+        )
+        say(f"ignored: file {path.name} {why}")
 
 
-def _header_folders(tools: Toolchain, work: Path, folder: Path, includes: Sequence[Path]) -> tuple[str, ...]:
+def _header_folders(
+    tools: Toolchain, work: Path, folder: Path, includes: Sequence[Path], say: Callable[[str], None]
+) -> tuple[str, ...]:
     """The driver's folders below the working directory, the one for other spellings last."""
     (work / "driver").symlink_to(folder, target_is_directory=True)
     names = ["driver"]
@@ -137,23 +179,31 @@ def _header_folders(tools: Toolchain, work: Path, folder: Path, includes: Sequen
         (work / f"include{number}").symlink_to(directory.absolute(), target_is_directory=True)
         names.append(f"include{number}")
     systems = (toolchain.COMPAT, tools.includes / "ddk", tools.includes)
-    if foreign_sources.spell(work, names, systems):
+    spelled = foreign_sources.spell(work, names, systems)
+    if spelled:
         names.append(foreign_sources.SPELLED)
+    if traced := [name for name in spelled if name.lower().endswith(wpp.ENDING)]:
+        say(f"{', '.join(traced)}: no tracing preprocessor (WPP) made this, and nothing is traced")
     return tuple(names)
+
+
+def _sources(folder: Path, kinds: Sequence[str] = (*_SOURCES, ".rc")) -> list[Path]:
+    """What is compiled of a folder, or its files of other endings."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in kinds and path.is_file())
 
 
 def _compile(
     tools: Toolchain, work: Path, folder: Path, options: Options, say: Callable[[str], None]
 ) -> list[str]:
     """Objects and resources of every source, by their names in the working directory."""
-    sources = sorted(path.name for path in folder.iterdir() if path.suffix in (*_SOURCES, ".rc"))
-    if not any(name.endswith(_SOURCES) for name in sources):
+    sources = _sources(folder)
+    if not any(path.suffix.lower() in _SOURCES for path in sources):
         raise BuildError("holds no C or C++ sources", str(folder))
     objects = []
-    for name in sources:
-        options = replace(options, cplusplus=name.endswith(_CPLUSPLUS))
-        made = f"{name}.res" if name.endswith(".rc") else f"{name}.o"
-        if name.endswith(".rc"):
+    for name, kind in ((path.name, path.suffix.lower()) for path in sources):
+        options = replace(options, cplusplus=kind in _CPLUSPLUS)
+        made = f"{name}.res" if kind == ".rc" else f"{name}.o"
+        if kind == ".rc":
             tools.resource(work, f"driver/{name}", made, options)
         else:
             tools.compile(work, f"driver/{name}", made, options, warn=say)
@@ -163,7 +213,11 @@ def _compile(
     tools.compile(
         work, "compat/runtime.cpp", "runtime.o", Options(True, foreign=True, cplusplus=True), warn=say
     )
-    text = foreign_sources.guids(work, [name for name in options.includes if name != foreign_sources.SPELLED])
+    text = foreign_sources.guids(
+        work,
+        [name for name in options.includes if name != foreign_sources.SPELLED],
+        [tools.includes / name for name in _GUIDS],
+    )
     if text:
         (work / "guids.c").write_text(text, encoding="utf-8")
         tools.compile(work, "guids.c", "guids.o", Options(True))

@@ -12,12 +12,13 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
-from drivers import inf
+from drivers import inf, wpp
 from drivers.errors import BuildError
 from drivers.files import find
+from drivers.toolchain import Adapted
 
 _SPELLED = "spelled"
 SPELLED = f"{_SPELLED}/1/2/3"
@@ -29,6 +30,8 @@ OVERLAY = "overlay.yaml"
 
 _HEADERS = (".h", ".hpp", ".hxx", ".inl", ".inc", ".ver")
 _SOURCES = (".c", ".cpp", ".cc", ".cxx", ".rc", ".S")
+#: What says how a driver is built by other tools (besides ``sources``, which has no ending).
+_PROJECTS = (".vcxproj", ".props", ".targets", ".wprp")
 _INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\r\n]+)[>"]', re.MULTILINE)
 _TOO_LARGE = 16 << 20
 _MOST_FILES = 20_000
@@ -36,10 +39,33 @@ _GUID = re.compile(
     r'DEFINE_GUIDSTRUCT\s*\(\s*"([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})"'
     r"\s*,\s*([A-Za-z_]\w*)\s*\)"
 )
-#: In C++ Microsoft's compiler takes a constant without a type for an int.
-_UNTYPED = re.compile(rb"^([ \t]*(?:static[ \t]+)?const)([ \t]+[A-Za-z_]\w*[ \t]*=)", re.MULTILINE)
+_NUMBER = (
+    rb"(?:U?LONG(?:LONG|64|32|_PTR)?|U?INT(?:64|32|_PTR)?|DWORD(?:64|32|LONG|_PTR)?|SIZE_T|int|unsigned)"
+)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+#: What Microsoft's compiler takes in C++ and clang does not: how it looks, what is read instead, and what is
+#: said.  The cast to what is initialised changes nothing where the operand is a number, and chooses where it
+#: is an object that converts to several kinds of numbers.
+_LENIENT = (
+    (
+        re.compile(rb"^([ \t]*(?:static[ \t]+)?const)([ \t]+[A-Za-z_]\w*[ \t]*=)", re.MULTILINE),
+        rb"\1 int\2",
+        "a constant without a type is an int, as Microsoft's compiler has it",
+    ),
+    (
+        re.compile(
+            rb"^([ \t]*(?:const[ \t]+)?(" + _NUMBER + rb")[ \t]+[A-Za-z_]\w*[ \t]*=[^;?\"\r\n]*\?[ \t]*)"
+            rb"(\*[ \t]*[A-Za-z_]\w*[ \t]*:[ \t]*0[ \t]*;)",
+            re.MULTILINE,
+        ),
+        rb"\1(\2)\3",
+        "what stands beside 0 in a conditional expression is converted to what it initialises",
+    ),
+)
 #: There __FUNCTION__ is a literal, to which others can be joined.
 _JOINED = re.compile(rb'(?:"|##)[ \t]*__FUNCTION__|__FUNCTION__[ \t]*(?:"|##)')
+#: In which code page a resource script says that it is.
+_CODE_PAGE = re.compile(rb"^[ \t]*#[ \t]*pragma[ \t]+code_page[^\r\n]*", re.MULTILINE)
 #: What stampinf puts into an INX ("Stampinf Command Options"); the other variables are of frameworks.
 _ARCHITECTURE = re.compile(r"\$ARCH\$", re.IGNORECASE)
 
@@ -47,10 +73,11 @@ _ARCHITECTURE = re.compile(r"\$ARCH\$", re.IGNORECASE)
 def spell(work: Path, folders: Sequence[str], systems: Sequence[Path]) -> list[str]:
     """Makes every header that a source names in another spelling findable; answers these names.
 
-    ``folders`` are the driver's own, by their names in ``work``; ``systems`` are where the compiler looks
-    besides.
+    Headers of the tracing preprocessor are made, in which nothing is traced (`drivers.wpp`).  ``folders`` are
+    the driver's own, by their names in ``work``; ``systems`` are where the compiler looks besides.
     """
     made: dict[str, Path] = {}
+    traced: dict[str, None] = {}
     roots = [work / folder for folder in folders]
     for source in _texts(roots):
         for name in _named(source):
@@ -59,22 +86,47 @@ def spell(work: Path, folders: Sequence[str], systems: Sequence[Path]) -> list[s
             found = _found(name, (source.parent, *roots, *systems))
             if found is not None:
                 made[name] = found
+            elif name.lower().endswith(wpp.ENDING):
+                traced[name] = None
     for name, found in made.items():
         for path in _places(work, name):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"#include {_from(path, found, work, systems)}\n", encoding="utf-8")
-    return sorted(made)
+    if traced:
+        _trace(work, roots, traced)
+    return sorted([*made, *traced])
 
 
-def guids(work: Path, folders: Sequence[str]) -> str:
+def _trace(work: Path, roots: Sequence[Path], names: Iterable[str]) -> None:
+    """Headers of the tracing preprocessor, with what sources and project files configure."""
+    projects = (
+        path for path in sorted(roots[0].iterdir()) if path.suffix.lower() in _PROJECTS or not path.suffix
+    )
+    texts = (path.read_bytes()[:_TOO_LARGE] for path in (*_texts(roots), *projects) if path.is_file())
+    header = wpp.header(wpp.functions(texts))
+    for name in names:
+        for path in _places(work, name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(header, encoding="utf-8")
+
+
+def guids(work: Path, folders: Sequence[str], headers: Sequence[Path] = ()) -> str:
     """C that defines the GUIDs of the driver's own DEFINE_GUIDSTRUCT, weakly; "" where it has none.
 
-    Microsoft's compiler takes them from the declaration (__uuidof), mingw-w64's ks.h declares them alone.
+    So are those of ``headers`` that it names: Microsoft's compiler takes them from the declaration
+    (__uuidof), mingw-w64's ks.h declares them alone, and its library lacks some.
     """
     found: dict[str, str] = {}
+    words: set[str] = set()
     for source in _texts([work / folder for folder in folders]):
-        for text, name in _GUID.findall(source.read_bytes()[:_TOO_LARGE].decode("latin-1")):
+        read = _utf_8(source, source.read_bytes()[:_TOO_LARGE]).decode("latin-1")
+        words.update(_WORD.findall(read))
+        for text, name in _GUID.findall(read):
             found.setdefault(name, text)
+    for header in headers:
+        for text, name in _GUID.findall(header.read_text("latin-1")) if header.is_file() else ():
+            if name in words:
+                found.setdefault(name, text)
     if not found:
         return ""
     lines = ["typedef struct { unsigned a; unsigned short b, c; unsigned char d[8]; } guid;"]
@@ -87,30 +139,51 @@ def guids(work: Path, folders: Sequence[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def adapt(work: Path, folders: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What the compiler needs to read C++ as Microsoft's reads it: flags, and sentences about it."""
-    flags: list[str] = []
+def adapt(work: Path, folders: Sequence[str]) -> Adapted:
+    """Copies of the sources that the compiler would not take as they are, and the flags to have them read."""
     said: list[str] = []
     changed: list[dict[str, str]] = []
     joins = False
     for source in _texts([work / folder for folder in folders]):
         data = source.read_bytes()[:_TOO_LARGE]
-        joins = joins or _JOINED.search(data) is not None
-        if source.suffix.lower() in (".c", ".rc", ".s") or not _UNTYPED.search(data):
+        read, sentences = _lenient(source, _utf_8(source, data))
+        joins = joins or _JOINED.search(read) is not None
+        if read == data:
             continue
+        said += [f"{source.name}: {sentence}" for sentence in sentences]
         copy = work / "adapted" / f"{len(changed)}{source.suffix}"
         copy.parent.mkdir(exist_ok=True)
-        copy.write_bytes(_UNTYPED.sub(rb"\1 int\2", data))
+        copy.write_bytes(read)
         changed.append({"type": "file", "name": str(source), "external-contents": str(copy)})
-        said.append(f"{source.name}: a constant without a type is an int, as Microsoft's compiler has it")
+    flags: tuple[str, ...] = ()
     if changed:
         text = json.dumps({"version": 0, "use-external-names": False, "roots": changed})
         (work / OVERLAY).write_text(text, encoding="utf-8")
-        flags += ["-ivfsoverlay", OVERLAY]
+        flags = ("-ivfsoverlay", OVERLAY)
     if joins:
-        flags.append('-D__FUNCTION__=""')
         said.append('__FUNCTION__ is joined to other texts, and is "" therefore')
-    return flags, said
+    return Adapted(flags, ('-D__FUNCTION__=""',) if joins else (), tuple(said))
+
+
+def _utf_8(source: Path, data: bytes) -> bytes:
+    """A text as UTF-8: of Unicode with a mark in front, and a resource of any encoding."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return _CODE_PAGE.sub(b"", data.decode("utf-16", "replace").encode("utf-8"))
+    if source.suffix.lower() == ".rc":
+        return _CODE_PAGE.sub(b"", inf.syntax.decode(data).encode("utf-8"))
+    return data
+
+
+def _lenient(source: Path, data: bytes) -> tuple[bytes, list[str]]:
+    """C++ with what Microsoft's compiler takes and clang does not written out; sentences about it."""
+    said: list[str] = []
+    if source.suffix.lower() in (".c", ".rc", ".s"):
+        return data, said
+    for pattern, instead, what in _LENIENT:
+        data, times = pattern.subn(instead, data)
+        if times:
+            said.append(what)
+    return data, said
 
 
 def _places(work: Path, name: str) -> Iterator[Path]:
@@ -132,7 +205,7 @@ def _texts(roots: Sequence[Path]) -> Iterator[Path]:
 
 def _named(source: Path) -> list[str]:
     """The names behind #include in a file."""
-    data = source.read_bytes()[:_TOO_LARGE]
+    data = _utf_8(source, source.read_bytes()[:_TOO_LARGE])
     return [name.decode("utf-8", errors="replace").strip() for name in _INCLUDE.findall(data)]
 
 
@@ -163,6 +236,8 @@ def _from(path: Path, found: Path, work: Path, systems: Sequence[Path]) -> str:
 def stamped(folder: Path, into: Path) -> list[Path]:
     """The INFs of a folder; an INX without an INF beside it is stamped for x64 and put ``into`` a folder.
 
+    So is an INF that is written as an INX.
+
     Raises:
         BuildError: a file cannot be read.
     """
@@ -173,16 +248,20 @@ def stamped(folder: Path, into: Path) -> list[Path]:
         if path.suffix.lower() == ".inx" and path.stem.lower() not in found:
             found[path.stem.lower()] = _stamp(path, into / f"{path.stem}.inf")
         elif path.suffix.lower() == ".inf":
-            found[path.stem.lower()] = path
+            plain = _ARCHITECTURE.search(_text(path)) is None
+            found[path.stem.lower()] = path if plain else _stamp(path, into / path.name)
     return list(found.values())
 
 
-def _stamp(source: Path, target: Path) -> Path:
+def _text(source: Path) -> str:
     try:
-        text = inf.syntax.decode(source.read_bytes())
+        return inf.syntax.decode(source.read_bytes())
     except OSError as error:
         raise BuildError(f"cannot be read: {error.strerror}", str(source)) from error
-    text = _ARCHITECTURE.sub("amd64", text)
+
+
+def _stamp(source: Path, target: Path) -> Path:
+    text = _ARCHITECTURE.sub("amd64", _text(source))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(b"\xff\xfe" + text.encode("utf-16-le", "replace"))
     return target

@@ -2,8 +2,9 @@
 """The compiler, linker and resource compiler that make Windows binaries on Linux.
 
 clang and lld with mingw-w64's headers and import libraries; no mingw gcc, because gcc has no ``__try``.
-Two builds of the same source give the same bytes wherever they run: no time stamps, no absolute
-paths of ours in objects, images or PDBs, no environment in the command line that the PDB records.
+Two builds of the same source give the same bytes wherever they run: no times (the stamp of an image is a
+digest), no absolute paths of ours in objects, images or PDBs, no environment in the command line that the
+PDB records.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ _CPLUSPLUS_FLAGS = (
     "-D__GNUG__=4",
     "-D__GXX_ABI_VERSION=1002",
 )
+_LANGUAGES = {".c": "c", ".s": "assembler-with-cpp"}
 _USER_FLAGS = ("-municode", *_NT_VERSION)
 
 _LINK_FLAGS = (
@@ -94,7 +96,8 @@ _LINK_FLAGS = (
     "--dynamicbase",
     "--nxcompat",
     "--high-entropy-va",
-    "--no-insert-timestamp",
+    # The stamp is a digest of the image: it tells builds apart, in dumps too, and is the same each time.
+    "-Xlink=-Brepro",
     "--exclude-all-symbols",
     "--gc-sections",
     "--disable-auto-import",
@@ -120,6 +123,18 @@ def find_program(name: str, package: str) -> Path:
 
 
 @dataclass(frozen=True)
+class Adapted:
+    """What the compiler needs to read sources as Microsoft's tools read them."""
+
+    flags: tuple[str, ...] = ()
+    """For every source and resource."""
+    cplusplus: tuple[str, ...] = ()
+    """For C++ besides."""
+    said: tuple[str, ...] = ()
+    """What was read changed, in sentences."""
+
+
+@dataclass(frozen=True)
 class Options:
     """What distinguishes one compilation from another of the same file."""
 
@@ -129,8 +144,8 @@ class Options:
     foreign: bool = False
     """A team's own source: its warnings are no errors, and names that mingw-w64's headers lack are there."""
     cplusplus: bool = False
-    adapted: tuple[str, ...] = ()
-    """Flags for C++ that another compiler would take as it is."""
+    adapted: Adapted = Adapted()
+    """How sources are read that another compiler would take as they are."""
 
     def preprocessor_flags(self) -> list[str]:
         """The options for where headers are and what is defined."""
@@ -162,7 +177,11 @@ class Toolchain:
         All names are relative to ``work``, so that neither object nor PDB knows where that is.  ``warn`` is
         told each warning of a source that compiles.
         """
-        command = [str(self.clang), *self.compile_flags(options), "-MMD", "-MF", "-", "-c", source, "-o", out]
+        command = [str(self.clang), *self.compile_flags(options), "-MMD", "-MF", "-"]
+        if options.foreign:
+            # By the ending in whatever case: for clang a .C is C++.
+            command += ["-x", "c++" if options.cplusplus else _LANGUAGES[Path(source).suffix.lower()]]
+        command += ["-c", source, "-o", out]
         return _dependencies(_run(command, source, "does not compile", work, warn))
 
     def compile_flags(self, options: Options) -> list[str]:
@@ -174,12 +193,13 @@ class Toolchain:
             flags += ["-Wno-missing-braces", "-Wno-missing-field-initializers", "-isystem", str(COMPAT)]
         if options.cplusplus:
             flags = [flag for flag in flags if flag not in _C_FLAGS]
-            flags += [*_CPLUSPLUS_FLAGS, *options.adapted]
+            flags += [*_CPLUSPLUS_FLAGS, *options.adapted.cplusplus]
         flags += _KERNEL_FLAGS if options.kernel else _USER_FLAGS
         if options.kernel:
             flags += ["-isystem", str(self.includes / "ddk")]
         return [
             *flags,
+            *options.adapted.flags,
             *options.preprocessor_flags(),
             "-fdebug-compilation-dir=.",
             "-fcoverage-compilation-dir=.",
@@ -190,10 +210,11 @@ class Toolchain:
         plain = f"{out}.rc"
         command = [str(self.clang), *_TARGET_FLAGS, "-E", "-xc", "-DRC_INVOKED", "-Werror"]
         command += ["-isystem", str(COMPAT)] if options.foreign else []
-        command += [*options.preprocessor_flags(), "-MMD", "-MF", "-", source, "-o", plain]
+        command += [*options.adapted.flags, *options.preprocessor_flags()]
+        command += ["-MMD", "-MF", "-", source, "-o", plain]
         dependencies = _dependencies(_run(command, source, "does not compile", work))
         _run(
-            [str(self.resource_compiler), "-no-preprocess", "-fo", out, plain],
+            [str(self.resource_compiler), "-no-preprocess", "-C", "65001", "-fo", out, plain],
             source,
             "does not compile",
             work,

@@ -15,17 +15,24 @@ from typing import Annotated
 import typer
 
 from drivers.errors import BuildError
+from harness.commands.baseline_command import baseline_app
 from harness.commands.bench import bench
 from harness.commands.build import build
+from harness.commands.capsule_command import capsule_app
 from harness.commands.clean import clean
+from harness.commands.compare import compare
 from harness.commands.doctor import doctor
+from harness.commands.dump import dump
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
 from harness.commands.guests import guests
 from harness.commands.listing import list_scenarios
+from harness.commands.nightly_command import nightly
 from harness.commands.provision import provision
 from harness.commands.report import report
+from harness.commands.repro_command import minimize, repro
 from harness.commands.run_command import run
 from harness.commands.shell_command import shell
+from harness.commands.store_command import store_app
 from harness.commands.target_command import target_app
 from harness.commands.version import show_version, version_option
 from harness.errors import HarnessError, UsageError
@@ -59,6 +66,9 @@ for _name, _command in (
     ("run", run),
     ("list", list_scenarios),
     ("report", report),
+    ("dump", dump),
+    ("compare", compare),
+    ("nightly", nightly),
     ("build", build),
     ("doctor", doctor),
     ("guests", guests),
@@ -66,10 +76,18 @@ for _name, _command in (
     ("clean", clean),
     ("provision", provision),
     ("bench", bench),
+    ("repro", repro),
+    ("minimize", minimize),
     ("version", show_version),
 ):
     app.command(_name)(_command)
 app.add_typer(target_app)
+app.add_typer(capsule_app)
+app.add_typer(store_app)
+app.add_typer(baseline_app)
+
+#: Commands that have commands of their own: alone they say which.
+_GROUPS = (["target"], ["capsule"], ["store"], ["baseline"])
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -89,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
         if theirs and ours[:1] != ["run"]:
             raise UsageError("only run takes arguments behind --", hint="kshs run [PATHS...] -- PYTEST_ARGS")
         code = app(
-            args=["target", "--help"] if ours == ["target"] else ours or ["--help"],
+            args=[*ours, "--help"] if ours in ([], *_GROUPS) else ours,
             prog_name="kshs",
             obj=theirs,
             standalone_mode=False,

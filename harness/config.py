@@ -10,11 +10,23 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     out = "out/run"
     drivers = "src/drivers"     # other C sources than the installed ones
 
+    [limits]                    # docs/configuration.md
+    request_ms = 20000
+
     [targets]
     mydriver = "driver/target.toml"
 
+    [store]                     # docs/nights.md
+    url = "nights.db"
+
+    [nights.lab]
+    targets = ["mydriver"]
+
     [vm]                        # docs/guests.md
     memory_mib = 448
+
+    [capsule]                   # docs/field-bugs.md
+    keys = ["keys/field.pub"]
 
     [guests.lab]                # a Windows guest of your own, docs/windows.md
     edition = "ServerStandardEval"
@@ -28,6 +40,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -65,17 +78,116 @@ class RunConfig(BaseModel):
     )
 
 
+class LimitsConfig(BaseModel):
+    """How long things may take, and how often what failed on our side is tried."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request_ms: int = Field(
+        default=10_000,
+        ge=1,
+        le=600_000,
+        description="After which a request is hung where neither its step nor its scenario has a timeout_ms.",
+    )
+    step_s: float | None = Field(
+        default=None, gt=0, description="Seconds for all requests of a step that has no limit_s of its own."
+    )
+    scenario_s: float = Field(
+        default=3600.0, gt=0, description="Seconds for a scenario that has no limit_s of its own."
+    )
+    tries: int = Field(
+        default=2, ge=1, le=5, description="How often a scenario is tried whose guest was lost on our side."
+    )
+    lease_tries: int = Field(default=3, ge=1, le=10, description="How often a guest is asked for.")
+    in_a_row: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Scenarios in a row that were lost on our side, after which no further one is run.",
+    )
+
+
+class CapsuleConfig(BaseModel):
+    """Whose capsules are opened (docs/field-bugs.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keys: list[Path] = Field(
+        default_factory=list,
+        description="Public keys (ed25519, PEM): where there are any, a capsule must be signed by one.",
+    )
+
+
+class StoreConfig(BaseModel):
+    """Where runs are kept (docs/nights.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = Field(
+        default=None, min_length=1, description="A file, or a database: `postgresql://HOST/NAME`."
+    )
+
+
+class SuiteConfig(BaseModel):
+    """One selection of scenarios for a night; the keys are the options of ``kshs run``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    paths: list[Path] = Field(default_factory=list, description="Files and directories; else run.scenarios.")
+    rule: list[str] = Field(default_factory=list, description="Only scenarios of these rules.")
+    route: list[str] = Field(default_factory=list, description="Only those that send by these routes.")
+    tag: list[str] = Field(default_factory=list, description="Only those with these tags.")
+    id: list[str] = Field(default_factory=list, description="Only those whose ids match these patterns.")
+    k: str | None = Field(default=None, description="pytest's own expression.")
+
+
+class NightConfig(BaseModel):
+    """A matrix that ``kshs nightly`` runs: each guest with each target and each suite (docs/nights.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    guests: list[str] | None = Field(default=None, min_length=1, description="Guests; else run.guest.")
+    targets: list[str] | None = Field(default=None, min_length=1, description="Targets; else run.target.")
+    suites: dict[str, SuiteConfig] | None = Field(
+        default=None, min_length=1, description="Selections by name; else all of run.scenarios, called all."
+    )
+    repeats: int = Field(default=1, ge=1, le=100, description="How often each cell is run.")
+    minutes: float | None = Field(
+        default=None, gt=0, description="After so many minutes no further cell is begun."
+    )
+    workers: int = Field(default=1, ge=1, le=32, description="Guests at the same time in each cell.")
+
+    @field_validator("suites")
+    @classmethod
+    def _plain(cls, value: dict[str, SuiteConfig] | None) -> dict[str, SuiteConfig] | None:
+        """Names of suites become names of folders."""
+        wrong = next((name for name in value or () if not _SUITE.fullmatch(name)), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong} is no name of a suite: a to z, digits, dashes")
+        return value
+
+
+_SUITE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
 class Config(BaseModel):
     """All settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: RunConfig = Field(default_factory=RunConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
+    store: StoreConfig = Field(default_factory=StoreConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
+    capsule: CapsuleConfig = Field(default_factory=CapsuleConfig)
     guests: dict[str, WindowsProfile] = Field(
         default_factory=dict,
         description="Windows guests by name; what is left out of a built-in one's stays as it is there.",
+    )
+
+    nights: dict[str, NightConfig] = Field(
+        default_factory=dict, description="What kshs nightly runs, by name."
     )
 
     #: The file it came from; None for defaults.
@@ -195,18 +307,49 @@ def _anchored(config: Config, path: Path) -> Config:
         "drivers": _anchor(base, run.drivers),
         "scenarios": run.scenarios and [_anchor(base, scenario) for scenario in run.scenarios],
     }
-    target = run.target
-    if target not in config.targets and ("/" in target or target.lower().endswith(".toml")):
-        update["target"] = str(_anchor(base, target))
+    target = _anchored_target(base, config, run.target)
+    if target != run.target:
+        update["target"] = target
     targets = {name: _anchor(base, target) for name, target in config.targets.items()}
+    nights = {name: _anchored_night(base, config, night) for name, night in config.nights.items()}
     guests = {
         name: guest.model_copy(
             update={"files": {key: _anchor(base, file) for key, file in guest.files.items()}}
         )
         for name, guest in config.guests.items()
     }
-    anchored = {"run": run.model_copy(update=update), "targets": targets, "guests": guests}
+    store = config.store
+    if store.url is not None and "://" not in store.url:
+        store = store.model_copy(update={"url": str(_anchor(base, store.url))})
+    keys = [_anchor(base, key) for key in config.capsule.keys]
+    anchored = {
+        "run": run.model_copy(update=update),
+        "targets": targets,
+        "guests": guests,
+        "capsule": config.capsule.model_copy(update={"keys": keys}),
+        "store": store,
+        "nights": nights,
+    }
     return config.model_copy(update={**anchored, "file": path})
+
+
+def _anchored_target(base: Path, config: Config, target: str) -> str:
+    """A name, or the path of a target file."""
+    if target not in config.targets and ("/" in target or target.lower().endswith(".toml")):
+        return str(_anchor(base, target))
+    return target
+
+
+def _anchored_night(base: Path, config: Config, night: NightConfig) -> NightConfig:
+    update: dict[str, Any] = {}
+    if night.targets is not None:
+        update["targets"] = [_anchored_target(base, config, target) for target in night.targets]
+    if night.suites is not None:
+        update["suites"] = {
+            name: suite.model_copy(update={"paths": [_anchor(base, path) for path in suite.paths]})
+            for name, suite in night.suites.items()
+        }
+    return night.model_copy(update=update)
 
 
 def _key(error: ErrorDetails) -> str:

@@ -97,6 +97,19 @@ class StepNotReachedError(AgentError):
     """The step stood behind the one that ended the session and was never carried out."""
 
 
+class LimitError(HarnessError):
+    """All the time that a step or a scenario has was over, and nothing says that a request of it hangs.
+
+    Args:
+        what: step or scenario.
+        limit: seconds that it had.
+    """
+
+    def __init__(self, what: str, limit: float) -> None:
+        hint = f"limit_s of the {what}, or limits.{what}_s in kshs.toml"
+        super().__init__(f"the {limit:g} s of the {what} were over, and no request was overdue", hint=hint)
+
+
 class StepHungError(Exception):
     """No record came within the step's own time and the margin: evidence, not a harness failure.
 

@@ -224,3 +224,4 @@ class CrashRecord(Place):
     target: Address = None
     driver: Text = None
     fault: Annotated[Place | None, WrapValidator(_or_none)] = None
+    stack: Annotated[tuple[Place, ...], BeforeValidator(_tables)] = ()

@@ -15,6 +15,9 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests import scheduling
+from tests.seeded import leaving_out
+
 # Tests time nothing: a busy machine is no failure.
 hypothesis.settings.register_profile("kshs", deadline=None)
 hypothesis.settings.load_profile("kshs")
@@ -33,12 +36,22 @@ REFUSED = (
     "wine",
     "x86_64-w64-",
 )
-#: Ends the Wine of a fixture that component tests have shared, wherever its turn comes.
-ALLOWED = ("wineserver",)
+#: Ends the Wine of a fixture that component tests have shared, wherever its turn comes; adds lines to the
+#: text of a crash where it is there, and nothing else depends on it.
+ALLOWED = ("wineserver", "llvm-symbolizer")
 _DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 _CALLED = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    leaving_out.add_option(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(leaving_out.Hooks(config), "kshs-tests-leaving-out")
+    config.pluginmanager.register(scheduling.Hooks(), "kshs-tests-scheduling")
 
 
 def _is_refused(name: str) -> bool:

@@ -92,7 +92,7 @@ class Hypervisor:
 
     With the embedded driver the slot is libvirt's root directory.  Slots are numbered and reused, since
     libvirt keeps what it found out about QEMU there (it takes 4 to 8 s to find out).  Each live process
-    holds the lock of its own.
+    holds the lock of its own, with the embedded driver until it ends: its root stays the process's.
 
     libvirt has one embedded driver in a process, so a process has one open hypervisor.
 
@@ -117,7 +117,7 @@ class Hypervisor:
         try:
             _EventLoop.start()
             reaper.reap(self.config)
-            self._slot = slots.take(self.config)
+            self._slot = slots.keep(self.config) if self._embedded else slots.take(self.config)
             self._connection = self._open()
             self._subscribe()
         except BaseException:
@@ -129,6 +129,11 @@ class Hypervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
+
+    @property
+    def _embedded(self) -> bool:
+        """Whether libvirt's driver is in this process, below our slot."""
+        return self.config.uri.startswith(EMBEDDED) and "root=" not in self.config.uri
 
     @property
     def slot(self) -> Path:
@@ -214,7 +219,7 @@ class Hypervisor:
 
     def _open(self) -> libvirt.virConnect:
         uri = self.config.uri
-        if uri.startswith(EMBEDDED) and "root=" not in uri:
+        if self._embedded:
             etc = self.slot / "etc"
             etc.mkdir(mode=0o700, exist_ok=True)
             write_whole(etc / "qemu.conf", _QEMU_CONF.format(uid=os.getuid(), gid=os.getgid()))

@@ -31,15 +31,40 @@ class Slot:
 
     directory: Path
     lock: BaseFileLock
+    kept: bool = False
 
     def release(self) -> None:
-        """Empties it and lets another process have it.
+        """Empties it and lets another process have it, unless it is kept.
 
         libvirt may be removing the same files just now; what is then left is removed by the next to take it.
         """
         with contextlib.suppress(OSError):
             empty(self.directory)
-        self.lock.release()
+        if not self.kept:
+            self.lock.release()
+
+
+_kept: dict[Path, Slot] = {}
+"""By runtime directory: what this process keeps until it ends."""
+
+
+def keep(config: VmConfig) -> Slot:
+    """`take`, and the same slot each time, which stays this process's own when it is released.
+
+    libvirt's embedded driver takes no other root directory in the life of a process.  Were the slot given
+    back meanwhile, another run could have it, and this process would never again open its hypervisor.
+
+    Raises:
+        VmError: all are taken.
+    """
+    slot = _kept.get(config.runtime_dir)
+    if slot is None:
+        slot = _kept[config.runtime_dir] = take(config)
+        slot.kept = True
+    else:
+        private_directory(private_directory(config.runtime_dir) / slot.directory.name)
+        empty(slot.directory)
+    return slot
 
 
 def take(config: VmConfig) -> Slot:

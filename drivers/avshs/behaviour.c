@@ -97,30 +97,11 @@ void AvshsBlockWait(ULONG PinId, ULONG DelayMs)
 
 /* ---- answers -------------------------------------------------------------------- */
 
-static BOOLEAN IsSame(const VOID *One, const VOID *Other, SIZE_T Length)
-{
-    return RtlCompareMemory(One, Other, Length) == Length;
-}
-
-/* Whether a write to Out, which is about to be written to, shows in In: at another address it may be the same memory,
- * or a part of it.  Every bit of Out is turned, for it may hold what In does. */
-static BOOLEAN IsShared(const KSHANDSHAKE *In, KSHANDSHAKE *Out)
-{
-    const KSHANDSHAKE before = *In;
-    volatile UCHAR *bytes = (volatile UCHAR *)Out;
-    SIZE_T i;
-
-    for (i = 0; i < sizeof(*Out); i++)
-        bytes[i] = (UCHAR)~bytes[i];
-    return !IsSame(In, &before, sizeof(before));
-}
-
-static NTSTATUS Transform(AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAKE *Out, uint64_t Value, uint64_t Value2)
+static NTSTATUS Transform(const KSHANDSHAKE *In, KSHANDSHAKE *Out, uint64_t Value, uint64_t Value2)
 {
     /* A class driver may hand us one buffer for both: read all before writing. */
     const KSHANDSHAKE request = *In;
 
-    Call->shared = IsShared(In, Out);
     Out->ProtocolId = request.ProtocolId;
     Out->Argument1 = (PVOID)((ULONG_PTR)request.Argument1 + (ULONG_PTR)Value);
     Out->Argument2 = (PVOID)((ULONG_PTR)request.Argument2 ^ (ULONG_PTR)Value2);
@@ -129,14 +110,14 @@ static NTSTATUS Transform(AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAKE *
 
 static BOOLEAN IsProtocol(const KSHANDSHAKE *In, const GUID *Protocol)
 {
-    return IsSame(&In->ProtocolId, Protocol, sizeof(*Protocol));
+    return RtlCompareMemory(&In->ProtocolId, Protocol, sizeof(*Protocol)) == sizeof(*Protocol);
 }
 
 /* What a driver does that follows its documentation (H9). */
-static NTSTATUS AnswerByDefault(AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAKE *Out)
+static NTSTATUS AnswerByDefault(ULONG PinId, const KSHANDSHAKE *In, KSHANDSHAKE *Out)
 {
-    if (IsProtocol(In, &ProtocolA) || (Call->pin_id == AVSHS_PIN_OF_PROTOCOL_B && IsProtocol(In, &ProtocolB)))
-        return Transform(Call, In, Out, KSHS_DEFAULT_VALUE, KSHS_DEFAULT_VALUE2);
+    if (IsProtocol(In, &ProtocolA) || (PinId == AVSHS_PIN_OF_PROTOCOL_B && IsProtocol(In, &ProtocolB)))
+        return Transform(In, Out, KSHS_DEFAULT_VALUE, KSHS_DEFAULT_VALUE2);
     return STATUS_INVALID_DEVICE_REQUEST;
 }
 
@@ -180,7 +161,7 @@ static BOOLEAN WaitsFirst(ULONG Kind)
            Kind == KSHS_BEHAVE_STATUS;
 }
 
-static NTSTATUS Behave(AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAKE *Out)
+static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAKE *Out)
 {
     const kshs_behaviour *behaviour = &Call->behaviour;
 
@@ -188,9 +169,9 @@ static NTSTATUS Behave(AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAKE *Out
         kshs_sleep_ms(behaviour->delay_ms);
     switch (behaviour->kind) {
     case KSHS_BEHAVE_ECHO:
-        return Transform(Call, In, Out, 0, 0);
+        return Transform(In, Out, 0, 0);
     case KSHS_BEHAVE_TRANSFORM:
-        return Transform(Call, In, Out, behaviour->value, behaviour->value2);
+        return Transform(In, Out, behaviour->value, behaviour->value2);
     case KSHS_BEHAVE_DECLINE:
         return (NTSTATUS)behaviour->status;
     case KSHS_BEHAVE_SLOW:
@@ -214,24 +195,29 @@ static NTSTATUS Behave(AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAKE *Out
         KeBugCheckEx(behaviour->status, Call->pin_id, (ULONG_PTR)behaviour->value,
                      (ULONG_PTR)behaviour->value2, 0);
     case KSHS_BEHAVE_STATUS:
-        Transform(Call, In, Out, 0, 0);
+        Transform(In, Out, 0, 0);
         return (NTSTATUS)behaviour->status;
     default:
         /* DEFAULT, SLOW_STATE, STATE_STATUS, and NO_CALLBACK for pins that had registered before it was set. */
         break;
     }
-    return AnswerByDefault(Call, In, Out);
+    return AnswerByDefault(Call->pin_id, In, Out);
 }
 
 NTSTATUS AvshsPinHandshake(PKSPIN Pin, PKSHANDSHAKE In, PKSHANDSHAKE Out)
 {
     AVSHS_CALL call;
+    KSHANDSHAKE before;
     NTSTATUS status;
 
     status = AvshsSeenBegin(Pin, In, Out, &call);
     if (!NT_SUCCESS(status))
         return status;
+    if (In != NULL)
+        before = *In;
     status = In != NULL && Out != NULL ? Behave(&call, In, Out) : STATUS_INVALID_PARAMETER;
+    /* Wherever the two point: what was written to Out must not show in In. */
+    call.shared = In != NULL && RtlCompareMemory(In, &before, sizeof(before)) != sizeof(before);
     AvshsSeenEnd(&call, status);
     return status;
 }

@@ -5,10 +5,33 @@
 #ifndef KSHS_COMPAT_KS_H
 #define KSHS_COMPAT_KS_H
 
+/*
+ * mingw-w64's KSDEVICE_DESCRIPTOR ends with Version.  Its tag is named twice there, when the type is made
+ * known and when it is defined: the first keeps its name, and the second gets another, for it is defined below.
+ */
+#define _KSDEVICE_DESCRIPTOR kshs_KSDEVICE_DESCRIPTOR
+#pragma push_macro("_KSDEVICE_DESCRIPTOR")
+#undef _KSDEVICE_DESCRIPTOR
+#define _KSDEVICE_DESCRIPTOR _KSDEVICE_DESCRIPTOR _Pragma("pop_macro(\"_KSDEVICE_DESCRIPTOR\")")
 #include_next <ks.h>
+#undef _KSDEVICE_DESCRIPTOR
+
+struct _KSDEVICE_DESCRIPTOR {
+    const KSDEVICE_DISPATCH *Dispatch;
+    ULONG FilterDescriptorsCount;
+    const KSFILTER_DESCRIPTOR *const *FilterDescriptors;
+    ULONG Version;
+    ULONG Flags;
+    PVOID Alignment;
+};
 
 #ifndef KSDEVICE_DESCRIPTOR_VERSION_2
 #define KSDEVICE_DESCRIPTOR_VERSION_2 0x110
+#define MIN_DEV_VER_FOR_QI 0x100
+#define MIN_DEV_VER_FOR_FLAGS 0x110
+#define KSDEVICE_FLAG_ENABLE_REMOTE_WAKEUP 0x00000001
+#define KSDEVICE_FLAG_LOWPOWER_PASSTHROUGH 0x00000002
+#define KSDEVICE_FLAG_ENABLE_QUERYINTERFACE 0x00000004
 #endif
 
 /* The version that a stream header's metadata has, and where it lies. */

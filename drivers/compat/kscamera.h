@@ -9,10 +9,7 @@
 #ifndef KSHS_COMPAT_KSCAMERA_H
 #define KSHS_COMPAT_KSCAMERA_H
 
-/* libksguid does not have these: each is defined where it is used, and kept once in a driver. */
-#define KSHS_GUID(text, name)    \
-    EXTERN_C const GUID name;    \
-    EXTERN_C __declspec(selectany) const GUID name = { STATIC_##name }
+#include "kshs_guid.h"
 
 /* ---- identifiers ---------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * ksmedia.h - mingw-w64's, which needs tchar.h before it, and what it lacks of
- * cameras.
+ * audio and of cameras.
  */
 #ifndef KSHS_COMPAT_KSMEDIA_H
 #define KSHS_COMPAT_KSMEDIA_H
@@ -39,6 +39,7 @@ typedef struct tagKS_FRAME_INFO {
     };
 } KS_FRAME_INFO, *PKS_FRAME_INFO;
 
+#include "ksaudio.h"
 #include "kscamera.h"
 
 #endif

@@ -15,6 +15,8 @@
 
 #include_next <wdm.h>
 
+#include "kshs_sal.h"
+
 #ifndef DECLSPEC_NOVTABLE
 #define DECLSPEC_NOVTABLE
 #endif
@@ -26,6 +28,15 @@
 #endif
 #ifndef FORCEINLINE
 #define FORCEINLINE static inline
+#endif
+/* mingw-w64's defines a structure inside of offsetof, which C++ does not take. */
+#undef TYPE_ALIGNMENT
+#define TYPE_ALIGNMENT(type) ((LONG)__alignof__(type))
+#ifndef MemoryBarrier
+#define MemoryBarrier() __sync_synchronize()
+#endif
+#ifndef STATUS_INVALID_STATE_TRANSITION
+#define STATUS_INVALID_STATE_TRANSITION ((NTSTATUS)0xC000A003L)
 #endif
 #ifndef LOCALE_NEUTRAL
 #define LOCALE_NEUTRAL 0

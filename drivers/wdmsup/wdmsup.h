@@ -29,6 +29,8 @@ NTSYSAPI NTSTATUS NTAPI RtlWaitOnAddress(const volatile VOID *Address, const VOI
 NTSYSAPI VOID NTAPI RtlWakeAddressAll(const volatile VOID *Address);
 NTSYSAPI NTSTATUS NTAPI TpSimpleTryPost(VOID (NTAPI *Callback)(PVOID Instance, PVOID Context), PVOID Context,
                                         PVOID Environment);
+/* From the heap whose memory RtlFreeUnicodeString frees, which is not that of the pool there. */
+NTSYSAPI BOOLEAN NTAPI RtlCreateUnicodeString(PUNICODE_STRING To, PCWSTR From);
 NTSYSAPI PVOID NTAPI RtlPcToFileHeader(PVOID Address, PVOID *Base);
 NTSYSAPI NTSTATUS NTAPI LdrAddRefDll(ULONG Flags, PVOID Module);
 
@@ -36,6 +38,16 @@ NTSYSAPI NTSTATUS NTAPI LdrAddRefDll(ULONG Flags, PVOID Module);
 
 /* The threads of this module run in it: it stays, whatever becomes of the drivers that import it. */
 VOID SupStay(VOID);
+
+/* The device at the top of the stack that a file object belongs to, or NULL: there are no file systems here. */
+static inline PDEVICE_OBJECT SupTopOf(PFILE_OBJECT File)
+{
+    PDEVICE_OBJECT device = File ? File->DeviceObject : NULL;
+
+    while (device && device->AttachedDevice)
+        device = device->AttachedDevice;
+    return device;
+}
 
 /* ---- what is exported but not served: the first call is put on record, as those of ks.sys are -- */
 

@@ -2,11 +2,21 @@
 """What the host was about to do, written durably before it does it.
 
 A crash, a hang or a power cut leaves no record behind.  So before steps go to the guest the host
-writes them down and waits until the disk has them (one write and one fsync for a whole batch).
-What is in the journal and has no end is what was in flight.
+writes down the run, the scenario, each step and the request that it carries, and waits until the disk has
+them (one write and one fdatasync for a whole batch).  What came back of them follows without a wait: it
+survives the end of the harness, and a power cut may take it.
 
-A journal is a file of JSON lines: ``{"at": ..., "event": "scenario" | "send" | "end", ...}``.
-A torn last line, as a power cut leaves it, is ignored on reading.
+A journal is a file of JSON lines: ``{"at": ..., "event": ...}`` with these events:
+
+- ``run``: ``run``, ``session``, ``worker``; the first line, where it is known.
+- ``lease``: ``lease``; from here on sequence numbers count anew.
+- ``scenario``: ``scenario``, ``file``, ``lease``.
+- ``send``: ``seq``, ``step`` (its place in the scenario, null for what cleans up or asks), ``what``, ``size``
+  and ``sent``, the first `KEPT` bytes of ``kshs_step`` and its data in hexadecimal.
+- ``seen``: ``begun`` and ``answered``, the last sequence numbers of which a begin and a record came.
+- ``end``: ``scenario``, ``file``, ``verdict``.
+
+A line that is torn, as a power cut leaves the last one, is ignored on reading.
 """
 
 from __future__ import annotations
@@ -14,38 +24,96 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from vm.files import sync_directory
+
+#: Bytes of a step that are kept: its structure, and what most handshakes have behind it.
+KEPT = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One step that is about to be sent: sequence number in its session, and what it is, for people."""
+    """One step that is about to be sent.
+
+    `seq` is its number in its session, `what` says for people what it is, `step` is its place in the
+    scenario, from 0 (None: not one of its steps), `size` the bytes of ``kshs_step`` and its data, and
+    `sent` the first `KEPT` of them.
+    """
 
     seq: int
     what: str
+    step: int | None = None
+    size: int = 0
+    sent: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A scenario that was begun and never ended, its file, and the last steps that were sent for it."""
+    """A scenario that was begun and never ended, its file, and the steps that were sent for it.
+
+    `begun` and `answered` are the last sequence numbers of which the guest's begin and record came.
+    """
 
     scenario: str
     lease: str
     sent: tuple[Intent, ...]
     file: str = ""
+    begun: int = 0
+    answered: int = 0
+
+    @property
+    def in_flight(self) -> Intent | None:
+        """The oldest step without a record; None where nothing was sent, or all of it was answered."""
+        return next((intent for intent in self.sent if intent.seq > self.answered), None)
+
+    @property
+    def words(self) -> str:
+        """What was in flight, for people."""
+        flying = self.in_flight
+        if flying is None:
+            return f"last sent: {self.sent[-1].what}, which was answered" if self.sent else "nothing was sent"
+        state = "begun in the guest" if flying.seq <= self.begun else "not known to have begun"
+        place = "" if flying.step is None else f"step {flying.step + 1}, "
+        return f"{place}{flying.what} ({state}); last sent: {self.sent[-1].what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a journal says: the scenarios that never ended, oldest first, and how the others did.
+
+    `ended` has verdicts, or other words where there is none, by file and scenario.
+    """
+
+    unfinished: tuple[Unfinished, ...] = ()
+    ended: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 class Journal:
-    """Appends to one journal file; one writer a file (each xdist worker has its own)."""
+    """Appends to one journal file; one writer a file (each xdist worker has its own).
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file; its directory is made.
+        run: what the first line says of the run, None for none.
+    """
+
+    def __init__(self, path: Path, run: Mapping[str, Any] | None = None) -> None:
         self.path = path
+        #: Seconds spent on writing, waits for the disk included.
+        self.seconds = 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        sync_directory(path.parent)
+        if run is not None:
+            self._append([{"event": "run", **run}])
+
+    def lease(self, lease: str) -> None:
+        """A guest was taken, to which goes what is sent from now on; durable with the first steps."""
+        self._append([{"event": "lease", "lease": lease}])
 
     def begin(self, scenario: str, lease: str, file: str = "") -> None:
         """A scenario of a file is about to run on a lease; durable with the first steps that follow."""
@@ -53,8 +121,26 @@ class Journal:
 
     def sending(self, intents: Sequence[Intent]) -> None:
         """These steps are about to be sent.  Returns when the disk has them."""
-        self._append([{"event": "send", "seq": i.seq, "what": i.what} for i in intents])
-        os.fsync(self._fd)
+        began = time.perf_counter()
+        self._write(
+            [
+                {
+                    "event": "send",
+                    "seq": i.seq,
+                    "step": i.step,
+                    "what": i.what,
+                    "size": i.size,
+                    "sent": i.sent.hex(),
+                }
+                for i in intents
+            ]
+        )
+        os.fdatasync(self._fd)
+        self.seconds += time.perf_counter() - began
+
+    def seen(self, begun: int, answered: int) -> None:
+        """So far the guest has begun and answered; not waited for."""
+        self._append([{"event": "seen", "begun": begun, "answered": answered}])
 
     def end(self, scenario: str, verdict: str, file: str = "") -> None:
         """The scenario has its verdict."""
@@ -75,6 +161,11 @@ class Journal:
         self.close()
 
     def _append(self, events: Sequence[dict[str, Any]]) -> None:
+        began = time.perf_counter()
+        self._write(events)
+        self.seconds += time.perf_counter() - began
+
+    def _write(self, events: Sequence[dict[str, Any]]) -> None:
         at = round(time.time(), 3)
         text = "".join(json.dumps({"at": at, **event}, ensure_ascii=True) + "\n" for event in events)
         view = memoryview(text.encode("ascii"))
@@ -87,28 +178,78 @@ def unfinished(path: Path) -> Unfinished | None:
 
     While one is cleaned up after, the next may have been sent already: the older one is in flight then.
     """
-    begun: dict[tuple[str, str], tuple[str, list[Intent]]] = {}
-    latest: list[Intent] = []
-    if not path.exists():
-        return None
-    for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+    return next(iter(story(path).unfinished), None)
+
+
+@dataclass
+class _Begun:
+    lease: str
+    sent: list[Intent] = field(default_factory=list)
+    begun: int = 0
+    answered: int = 0
+
+
+def story(path: Path) -> Story:
+    """What a journal says; an empty one where there is none.  Lines that say nothing are passed over."""
+    begun: dict[tuple[str, str], _Begun] = {}
+    ended: dict[tuple[str, str], str] = {}
+    here: list[_Begun] = []
+    latest: _Begun | None = None
+    last_begun = last_answered = 0
+    for event in _events(path):
         try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # torn by the cut that we are asked about
-        kind = event.get("event") if isinstance(event, dict) else None
-        if kind == "scenario":
-            latest = []
-            begun[_place(event)] = (str(event["lease"]), latest)
-        elif kind == "send":
-            latest.append(Intent(int(event["seq"]), str(event["what"])))
-        elif kind == "end":
-            begun.pop(_place(event), None)
-    for (file, scenario), (lease, sent) in begun.items():
-        return Unfinished(scenario, lease, tuple(sent), file)
-    return None
+            match event["event"]:
+                case "lease":
+                    latest, here, last_begun, last_answered = None, [], 0, 0
+                case "scenario":
+                    lease = str(event["lease"])
+                    # Of the steps of another session nothing that is heard from now on is an answer.
+                    here = [other for other in here if other.lease == lease]
+                    latest = begun[_place(event)] = _Begun(lease, begun=last_begun, answered=last_answered)
+                    ended.pop(_place(event), None)
+                    here.append(latest)
+                case "send" if latest is not None:
+                    latest.sent.append(_intent(event))
+                case "seen":
+                    last_begun, last_answered = int(event["begun"]), int(event["answered"])
+                    for other in here:
+                        other.begun, other.answered = last_begun, last_answered
+                case "end":
+                    begun.pop(_place(event), None)
+                    ended[_place(event)] = str(event["verdict"])
+        except (KeyError, TypeError, ValueError):
+            continue  # damaged, as a line that is torn
+    left = (
+        Unfinished(scenario, it.lease, tuple(it.sent), file, it.begun, it.answered)
+        for (file, scenario), it in begun.items()
+    )
+    return Story(tuple(left), ended)
 
 
-def _place(event: dict[str, Any]) -> tuple[str, str]:
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    with path.open(encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
+                continue  # torn by the cut that we are asked about
+            if isinstance(event, dict):
+                yield event
+
+
+def _intent(event: Mapping[str, Any]) -> Intent:
+    step = event.get("step")
+    return Intent(
+        int(event["seq"]),
+        str(event["what"]),
+        None if step is None else int(step),
+        int(event.get("size", 0)),
+        bytes.fromhex(str(event.get("sent", ""))),
+    )
+
+
+def _place(event: Mapping[str, Any]) -> tuple[str, str]:
     """Two files may have scenarios of one name."""
     return str(event.get("file", "")), str(event["scenario"])

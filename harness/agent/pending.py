@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from harness.errors import AgentError
+from harness.agent.journal import KEPT, Intent
+from harness.errors import AgentError, StepNotReachedError
 
 if TYPE_CHECKING:
     from harness.agent.frames import Record
@@ -51,6 +52,7 @@ class Pending:
         timeout: seconds that it may take in the guest.
         size: in bytes.
         op: which its record must repeat.
+        place: of the step in its scenario, None where it is none of its steps.
         watched: whether somebody still looks after it; see `is_forgotten`.
     """
 
@@ -62,6 +64,7 @@ class Pending:
         size: int,
         op: int,
         *,
+        place: int | None = None,
         watched: Callable[[Pending], bool] = lambda pending: True,
     ) -> None:
         self.seq = seq
@@ -69,6 +72,7 @@ class Pending:
         self.timeout = timeout
         self.size = size
         self.op = op
+        self.place = place
         self.begun_at: float | None = None
         self.head_at: float | None = None
         self.ended_at: float | None = None
@@ -85,13 +89,20 @@ class Pending:
             return 0.0
         return self.ended_at - self.begun_at
 
+    def intent(self, step: bytes) -> Intent:
+        """It for the journal, with the bytes that are about to be sent."""
+        return Intent(self.seq, self.what, self.place, len(step), step[:KEPT])
+
     @property
     def done(self) -> bool:
         """Whether `result` would return or raise at once."""
         return self._done.is_set()
 
-    def result(self) -> Record:
+    def result(self, look: Callable[[], Exception | None] = lambda: None) -> Record:
         """Waits for the record; the session's watchdog bounds the wait, and this one does should it fail.
+
+        Args:
+            look: asked now and then, as long as there is no record; what it gives is raised.
 
         Raises:
             StepHungError: this step was in flight and no record came in time.
@@ -101,6 +112,8 @@ class Pending:
                 lost the step: its record was taken and never given out.
         """
         while not self._done.wait(LOOK):
+            if (error := look()) is not None and not self.done:
+                raise error
             if self.is_forgotten(self._watched):
                 self.fail(forgotten(self))
         if self._error is not None:
@@ -131,3 +144,13 @@ class Pending:
 def forgotten(pending: Pending) -> AgentError:
     """What is said of a step that the session no longer has and that never got its record."""
     return AgentError("the session has lost this step: its record was never given out", where=pending.what)
+
+
+def fail_all(struck: Sequence[Pending], error: Exception) -> None:
+    """Gives what ended the session to the step that was in flight; those behind it were never carried out."""
+    for position, pending in enumerate(struck):
+        if position == 0:
+            pending.fail(error)
+        else:
+            why = f"never carried out: step {struck[0].seq} ended the session"
+            pending.fail(StepNotReachedError(why, where=pending.what))

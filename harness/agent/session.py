@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING
 
 from harness.agent.frames import Begin, Fault, Frame, FrameParser, FrameWriter, Log, Record
 from harness.agent.greeting import Greeting, reported
-from harness.agent.journal import Intent
-from harness.agent.pending import LOOK, Channel, Pending, forgotten
+from harness.agent.heard import Heard
+from harness.agent.pending import LOOK, Channel, Pending, fail_all, forgotten
 from harness.errors import AgentError, AgentLostError, StepHungError, StepNotReachedError
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
+    from harness.agent.journal import Intent
 
 #: Steps that may be on their way at once: as many as a busy guest answers within the time for which it
 #: may keep its answers back (harness.agent.waiting_agent), and no more than its agent's queue holds.
@@ -59,6 +60,7 @@ class AgentSession:
         channel: to a running `kshsctl serve`.
         abi: the host's own, to which the agent's must be equal.
         journal: called with the steps of each batch before it is written; must be durable when it returns.
+        seen: called with the last sequence numbers of which a begin and a record came, when they change.
         on_log: gets each line that the agent logs.
 
     Raises:
@@ -72,6 +74,7 @@ class AgentSession:
         abi: Abi,
         *,
         journal: Callable[[Sequence[Intent]], None] | None = None,
+        seen: Callable[[int, int], None] | None = None,
         on_log: Callable[[str], None] | None = None,
         hello_timeout: float = HELLO_TIMEOUT,
         margin: float = MARGIN,
@@ -81,6 +84,7 @@ class AgentSession:
         self._abi = abi
         self._carried_out = {abi.constants[f"KSHS_OUTCOME_{name}"] for name in ("DONE", "STARTED")}
         self._journal = journal
+        self._heard = Heard(seen)
         self._on_log = on_log
         self._margin = margin
         self._window = window
@@ -124,13 +128,16 @@ class AgentSession:
         with self._lock:
             return self._in_flight or (self._open[0] if self._open else None)
 
-    def submit(self, step: bytes, *, what: str = "step", timeout: float | None = None) -> Pending:
+    def submit(
+        self, step: bytes, *, what: str = "step", timeout: float | None = None, place: int | None = None
+    ) -> Pending:
         """Queues one `kshs_step` with its data; waits only while the window is full.
 
         Args:
             step: the structure and the data behind it.
             what: names the step in the journal and in messages.
             timeout: seconds that the step itself may take in the guest.
+            place: of the step in its scenario, for the journal.
         """
         allowed = DEFAULT_STEP_TIMEOUT if timeout is None else timeout
         with self._lock:
@@ -140,7 +147,7 @@ class AgentSession:
                     self._forget(self._open[0])
             self._seq += 1
             op = int.from_bytes(step[_OP], "little")
-            pending = Pending(self._seq, what, allowed, len(step), op, watched=self._watched)
+            pending = Pending(self._seq, what, allowed, len(step), op, watched=self._watched, place=place)
             if self._failure is not None or self._closing:
                 pending.fail(StepNotReachedError("the session is over", where=what))
                 return pending
@@ -234,7 +241,7 @@ class AgentSession:
                 self._queue.clear()
             try:
                 if self._journal is not None:
-                    self._journal([Intent(pending.seq, pending.what) for pending, _ in batch])
+                    self._journal([pending.intent(step) for pending, step in batch])
             except OSError as error:
                 self._end(AgentError(f"cannot write the journal: {error}", hint="is the disk full?"))
                 return
@@ -265,6 +272,7 @@ class AgentSession:
                         return
                     for frame in self._parser.feed(data):
                         self._take(frame)
+                    self._heard.tell()
                 now = time.monotonic()
                 if now - looked > _HELD_UP:
                     self._excuse(now - looked)
@@ -287,6 +295,7 @@ class AgentSession:
                 if head.begun_at is not None:
                     raise AgentError(f"a second BEGIN for step {frame.seq}", where="agent")
                 head.begun_at = time.monotonic()
+                self._heard.begun = frame.seq
         elif isinstance(frame, Record):
             with self._lock:
                 head = self._head(frame.seq, "RECORD")
@@ -297,6 +306,7 @@ class AgentSession:
                     why = f"RECORD of op {frame.op} for step {frame.seq}, which is of op {head.op}"
                     raise AgentError(why, where="agent")
                 self._pop()
+                self._heard.answered = frame.seq
             head.resolve(frame)
         elif isinstance(frame, Fault):
             if frame.seq == 0:
@@ -304,6 +314,7 @@ class AgentSession:
             with self._lock:
                 head = self._head(frame.seq, "ERROR")
                 self._pop()
+                self._heard.answered = frame.seq
             head.fail(reported(self._abi, frame, head.what))
         else:
             raise AgentError("a second HELLO", where="agent")
@@ -360,12 +371,9 @@ class AgentSession:
                 self._failure = StepNotReachedError("the session is closed")
                 self._lock.notify_all()
                 return
-        if self._parser.incomplete:
-            self._end(
-                self._lost(f"the channel ended inside a frame, {self._parser.incomplete} bytes into it")
-            )
-        else:
-            self._end(self._lost("the channel ended"))
+        inside = self._parser.incomplete
+        where = f" inside a frame, {inside} bytes into it" if inside else ""
+        self._end(self._lost(f"the channel ended{where}"))
 
     def _end(self, error: Exception) -> None:
         with self._lock:
@@ -377,15 +385,7 @@ class AgentSession:
             self._open.clear()
             self._queue.clear()
             self._lock.notify_all()
-        for position, pending in enumerate(struck):
-            if position == 0:
-                pending.fail(error)
-            else:
-                pending.fail(
-                    StepNotReachedError(
-                        f"never carried out: step {struck[0].seq} ended the session", where=pending.what
-                    )
-                )
+        fail_all(struck, error)
 
     # ---- words ------------------------------------------------------------
 

@@ -116,6 +116,7 @@ def _suites(
             ("first_request_s", suite.first_request),
             ("suite_s", suite.seconds),
             ("suite_guest_s", suite.guest_seconds),
+            ("journal_s", suite.journal_seconds),
             ("host_peak_mib", suite.peak_mib),
         ):
             samples.setdefault(key, []).append(value)
@@ -155,6 +156,7 @@ class VmBench:
             recipe,
             source=config.run.drivers,
             way=config.leases_of(recipe),
+            devices=config.devices_of(recipe),
         )
         self._abi = abi_module.load()
         self._stack = ExitStack()

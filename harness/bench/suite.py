@@ -30,7 +30,8 @@ class SuiteRun:
     sent, `guest_seconds` the time inside the guest by the guest's clock (summed over its scenarios),
     `peak_mib` of the process and its guests together, `busy` the share of the machine's processor time
     that was used from start to end, 0 to 1, `scenarios` and `leases` how many there were, `passed` the
-    seconds inside the guest of each scenario that passed, by its id.
+    seconds inside the guest of each scenario that passed, by its id, and `journal_seconds` the time that its
+    processes spent on what survives them.
     """
 
     seconds: float
@@ -41,6 +42,7 @@ class SuiteRun:
     scenarios: int
     leases: int
     passed: Mapping[str, float] = field(default_factory=dict)
+    journal_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def run(arguments: Sequence[str] = (), *, workers: int = 0, program: Program | N
             raise HarnessError(f"kshs run ended with exit code {code}: {tail}")
         if watch.first_request is None:
             raise HarnessError("kshs run sent no request")
-        scenarios = tally.of_kind(parts.read(out / "results.jsonl"), "scenario")
+        records = parts.read(out / "results.jsonl")
+        scenarios = tally.of_kind(records, "scenario")
         leases = {str(record["lease"]) for record in scenarios if record.get("lease")}
         return SuiteRun(
             seconds=seconds,
@@ -115,6 +118,7 @@ def run(arguments: Sequence[str] = (), *, workers: int = 0, program: Program | N
                 for record in scenarios
                 if record.get("verdict") == "passed"
             },
+            journal_seconds=float(records[0].get("journal_seconds") or 0.0),
         )
 
 

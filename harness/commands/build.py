@@ -35,6 +35,15 @@ def build(
         list[str] | None,
         typer.Option("--define", "-D", metavar="NAME[=VALUE]", help="With --driver: a macro. Repeatable."),
     ] = None,
+    stand_in: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stand-in",
+            metavar="FILE",
+            help="With --driver: a file of this name without function, for one that the INF copies and"
+            " another project makes. Repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Builds and signs what runs in the guest, or your own driver.
 
@@ -43,10 +52,12 @@ def build(
     import drivers.build
 
     if driver is not None:
-        build_package(driver, out, include or [], define or [])
+        build_package(driver, out, include or [], define or [], stand_in or [])
         return
-    if include or define:
-        raise UsageError("--include and --define are for --driver", hint="kshs build --driver DIR --out DIR")
+    if include or define or stand_in:
+        raise UsageError(
+            "--include, --define and --stand-in are for --driver", hint="kshs build --driver DIR --out DIR"
+        )
     if out is not None:
         make_directory(out.absolute(), "--out")
     with Progress() as progress:
@@ -57,7 +68,9 @@ def build(
         say(f"  {path.relative_to(built.directory)}  {path.stat().st_size:,} bytes")
 
 
-def build_package(folder: Path, out_directory: Path | None, includes: list[Path], defines: list[str]) -> None:
+def build_package(
+    folder: Path, out_directory: Path | None, includes: list[Path], defines: list[str], stand_ins: list[str]
+) -> None:
     """A team's own driver, from its sources to a signed package (docs/your-driver.md)."""
     from drivers import folder as driver_folder
 
@@ -70,7 +83,12 @@ def build_package(folder: Path, out_directory: Path | None, includes: list[Path]
     try:
         with Progress() as progress:
             made = driver_folder.package(
-                folder, out_directory, includes=includes, defines=defines, progress=progress.say
+                folder,
+                out_directory,
+                includes=includes,
+                defines=defines,
+                stand_ins=stand_ins,
+                progress=progress.say,
             )
     except BuildError as error:
         if new:

@@ -50,13 +50,18 @@ def places(config: VmConfig) -> list[str]:
             "your test certificate and its key",
             "removed by hand only (docs/signing.md)",
         ),
+        (
+            platformdirs.user_data_path("kshs") / "store.db",
+            "runs that were imported",
+            "kshs store prune --older-than 1y",
+        ),
     ]
     prefixes = _prefixes()
     kept += [(path, "Wine prefixes of the project's own tests", "kshs clean --all") for path in prefixes]
     named = {path for path, _, _ in kept}
     rest = sorted(path for path in config.cache_dir.glob("*") if path not in named)
     kept += [(path, "of the project's own tests", "remove it by hand") for path in rest]
-    rows = [(str(path), _mib(path), what, way) for path, what, way in kept if path.is_dir()]
+    rows = [(str(path), _mib(path), what, way) for path, what, way in kept if path.exists()]
     if not rows:
         return [f"nothing yet; images and templates will go to {config.cache_dir}"]
     width = max(len(row[0]) for row in rows)
@@ -68,10 +73,10 @@ def _builds() -> Path:
     return platformdirs.user_cache_path("kshs") / "drivers"
 
 
-def _mib(directory: Path) -> float:
-    """Room that the files take: blocks and not lengths, since the memory of a template is a sparse file."""
+def _mib(place: Path) -> float:
+    """Room that is taken: blocks and not lengths, since the memory of a template is a sparse file."""
     size = 0
-    for file in directory.rglob("*"):
+    for file in [place] if place.is_file() else place.rglob("*"):
         with contextlib.suppress(OSError):  # removed meanwhile
             size += file.lstat().st_blocks * 512
     return size / (1 << 20)

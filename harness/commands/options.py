@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from harness import guest_text
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -55,6 +57,11 @@ KeywordOption = Annotated[
         "-k", metavar="EXPR", help='pytest\'s own: words anywhere in id, rule, route, tag: "h4 and irp".'
     ),
 ]
+
+
+def say(line: str) -> None:
+    """One line that may hold what a guest or another's file says: made visible, whatever is in it."""
+    console().print(guest_text.lines(line, 20_000))
 
 
 def console() -> Console:

@@ -20,6 +20,7 @@ def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run, with results.jsonl.")],
 ) -> None:
     """Renders report.html anew from results.jsonl."""
+    from harness.evidence.signature import with_signature
     from harness.results import parts
     from harness.results import report as page
 
@@ -30,7 +31,7 @@ def report(
     make_directory(directory, "DIR")
     encoded(source)
     try:
-        page.write(parts.read(source), directory / "report.html")
+        page.write([with_signature(record) for record in parts.read(source)], directory / "report.html")
     except HarnessError as error:
         raise UsageError(
             error.message, where=error.where or str(source), hint="give the --out of a run"

@@ -6,11 +6,14 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from harness import config as settings
 from harness.commands.exit_codes import DONE, DRIVER, INFRASTRUCTURE, USAGE
@@ -18,6 +21,8 @@ from harness.commands.front import call_pytest
 from harness.errors import HarnessError, UsageError
 from harness.guests.package import find_target
 from harness.language.scenario_file import CATALOGUE
+from harness.plugin.call import NAME as CALL
+from harness.plugin.call import Call
 from harness.plugin.observation import NAME as OBSERVER
 from harness.plugin.observation import Observer
 from harness.results.folder import JUNIT, claim, release
@@ -44,6 +49,11 @@ class Selection:
     config: Path | None = None
     pytest_args: tuple[str, ...] = ()
 
+    def options(self) -> dict[str, Any]:
+        """As plain JSON, for another session of the run; where results go is told by the place of these."""
+        plain: dict[str, Any] = _SELECTION.dump_python(self, mode="json", exclude={"out"})
+        return plain
+
     @property
     def filters(self) -> list[tuple[str, str]]:
         """Options of the selection with their values."""
@@ -69,6 +79,18 @@ class Selection:
         return shlex.join([*words, *(["--", *self.pytest_args] if self.pytest_args else [])])
 
 
+_SELECTION = TypeAdapter(Selection)
+
+
+def of_options(options: Mapping[str, Any], out: Path) -> Selection:
+    """What `Selection.options` gave, with the place of the results.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    return replace(_SELECTION.validate_python(dict(options)), out=out)
+
+
 def run(selection: Selection) -> int:
     """Runs it; the exit code of ``kshs run``.
 
@@ -76,6 +98,11 @@ def run(selection: Selection) -> int:
         UsageError: settings, target or paths are wrong.
         HarnessError: the results cannot be written, and no driver has failed.
     """
+    return run_called(selection, Call(selection.options()))
+
+
+def run_called(selection: Selection, call: Call) -> int:
+    """The same, for a run as it was called, or for another session of it."""
     config = settings.load(selection.config)
     find_target(selection.target or config.run.target, config)
     words = arguments(selection, config)
@@ -83,7 +110,7 @@ def run(selection: Selection) -> int:
     claim(directory)
     observer = Observer()
     try:
-        code = call_pytest(words, [_Named(observer)])
+        code = call_pytest(words, [_Named(observer, call)])
     except BrokenPipeError:
         raise
     except OSError as error:  # junit.xml is pytest's to write
@@ -105,15 +132,17 @@ def run(selection: Selection) -> int:
 
 
 class _Named:
-    """Brings the observer into the session under its name, before the plugin looks for it there."""
+    """Brings the observer and the call into the session, before the plugin looks for them there."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, call: Call) -> None:
         self._observer = observer
+        self._call = call
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """The session begins."""
         config.pluginmanager.register(self._observer, OBSERVER)
+        config.pluginmanager.register(self._call, CALL)
 
 
 def arguments(selection: Selection, config: settings.Config) -> list[str]:

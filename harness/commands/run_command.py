@@ -41,7 +41,7 @@ def run(
     guest: GuestOption = None,
     target: TargetOption = None,
     workers: Annotated[
-        int,
+        int | None,
         typer.Option(
             "-n",
             "--workers",
@@ -51,7 +51,7 @@ def run(
             help="Guests at the same time, each with a process of its own.",
             show_default="one, in this process",
         ),
-    ] = 0,
+    ] = None,
     drivers: Annotated[
         Path | None,
         typer.Option(
@@ -70,12 +70,22 @@ def run(
             show_default="run.out, else out/run",
         ),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            metavar="DIR",
+            help="Go on with the run that was killed or interrupted there; with -n, and no other option.",
+            show_default=False,
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Runs scenarios; what stands behind -- goes to pytest.
 
     --rule, --route, --tag and --id may be given several times: one of each kind must hold.
     """
+    from harness.commands.resume import resume_run
     from harness.commands.run import Selection
     from harness.commands.run import run as run_pytest
 
@@ -88,14 +98,14 @@ def run(
         ids=tuple(id_ or ()),
         guest=guest,
         target=target,
-        workers=workers,
+        workers=workers or 0,
         drivers=drivers,
         out=out,
         config=config,
         pytest_args=tuple(context.obj or ()),
     )
     try:
-        code = run_pytest(selection)
+        code = run_pytest(selection) if resume is None else resume_run(resume, selection, workers)
     except BrokenPipeError:
         # To click it would be 1, which here speaks against the driver.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -64,6 +64,14 @@ def init(
             help="An import that a Wine guest may lack, because the driver never calls it there.",
         ),
     ] = None,
+    root_enumerated: Annotated[
+        bool | None,
+        typer.Option(
+            "--root-enumerated/--reported",
+            help="Create the device without its hardware; or expect it in the guest.",
+            show_default="as the hardware id's form says",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="Of the target.", show_default="the INF's")
     ] = None,
@@ -89,7 +97,7 @@ def init(
     from harness.commands import target_init
     from harness.onboarding import protocol_tables, wishes
 
-    wished = wishes.read(protocol or (), pin or (), no_callback or (), allow_import or ())
+    wished = wishes.read(protocol or (), pin or (), no_callback or (), allow_import or (), root_enumerated)
     if protocols is not None:
         tables = protocol_tables.read(protocols)
         wished = wished.with_tables(tables.protocols, tables.entries, tables.text)
@@ -159,6 +167,13 @@ def _guests(config: settings.Config, guest: str | None) -> Guests:
     find_guest(config.vm, recipe)
 
     def guests(target: LoadedTarget) -> VmProvider:
-        return VmProvider(config.vm, target, recipe, source=config.run.drivers, way=config.leases_of(recipe))
+        return VmProvider(
+            config.vm,
+            target,
+            recipe,
+            source=config.run.drivers,
+            way=config.leases_of(recipe),
+            devices=config.devices_of(recipe),
+        )
 
     return guests

@@ -53,8 +53,11 @@ class Request:
     force: bool = False
 
 
+@dataclass(frozen=True)
 class _Unwritten(LoadedTarget):
-    """A target of which there is no file yet: what is wrong with its package stands in no line of one."""
+    """A target of which there is no file yet: what is wrong with it is in its INF, not in a line of one."""
+
+    inf: Path = Path()
 
     def package(self, build: Build) -> Package:
         """Its driver package, checked.
@@ -70,6 +73,15 @@ class _Unwritten(LoadedTarget):
             return drivers.package.load(directory.resolve(), self.target.hardware_id)
         except PackageError as error:
             raise UsageError(error.message, error.where or str(directory), error.hint) from error
+
+    def refusal(self, key: str, message: str, hint: str) -> UsageError:
+        """The error to raise for what the package says."""
+        return UsageError(message, str(self.inf), hint)
+
+    @property
+    def root_enumerated(self) -> str:
+        """How the user says it before there is a file."""
+        return "--root-enumerated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,7 @@ def author(request: Request, guests: Guests, say: Say) -> Written:
     unknown = target_files.unknown_import(request.wishes.imports, device.drivers)
     if unknown is not None:
         raise UsageError(unknown[1], "--allow-import", unknown[2])
-    provider = guests(_Unwritten(begun.target(), file))
+    provider = guests(_Unwritten(begun.target(), file, device.inf))
     try:
         provider.prepare(say)
         filled, chosen = _ask(begun, provider, request, say)

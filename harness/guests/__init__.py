@@ -3,10 +3,12 @@
 
 from harness.guests.interface import (
     ChecksGuests,
+    DriverFiles,
     Evidence,
     Guest,
     GuestProvider,
     KnowsCalls,
+    KnowsFiles,
     LeasesAhead,
     Say,
     SayProgress,
@@ -14,10 +16,12 @@ from harness.guests.interface import (
 
 __all__ = [
     "ChecksGuests",
+    "DriverFiles",
     "Evidence",
     "Guest",
     "GuestProvider",
     "KnowsCalls",
+    "KnowsFiles",
     "LeasesAhead",
     "Say",
     "SayProgress",

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness.guest_info import CrashRecord, Place
@@ -21,10 +22,14 @@ _DRIVER_HOST = "winedevice.exe"
 
 
 class Crashes(NamedTuple):
-    """What a guest has on record: crashes of drivers, and those of other processes, our agent's say."""
+    """What a guest has on record: crashes of drivers, and those of other processes, our agent's say.
+
+    `records` are the records behind sentences of `driver`; what was no record has none.
+    """
 
     driver: tuple[str, ...] = ()
     other: tuple[str, ...] = ()
+    records: Mapping[str, CrashRecord] = MappingProxyType({})
 
 
 def crashes_in(text: str) -> Crashes:
@@ -51,12 +56,16 @@ def sorted_crashes(records: Iterable[object]) -> Crashes:
     """Records of crashes, or texts in the place of some that cannot be read, by whose crashes they are."""
     driver: list[str] = []
     other: list[str] = []
+    known: dict[str, CrashRecord] = {}
     for record in records:
-        if isinstance(record, dict):
-            (driver if is_of_drivers(record) else other).append(crash_sentence(record))
-        else:
+        if not isinstance(record, dict):
             driver.append(str(record))
-    return Crashes(tuple(driver), tuple(other))
+        elif is_of_drivers(record):
+            driver.append(crash_sentence(record))
+            known.setdefault(driver[-1], CrashRecord.of(record))
+        else:
+            other.append(crash_sentence(record))
+    return Crashes(tuple(driver), tuple(other), known)
 
 
 def is_of_drivers(said: Any) -> bool:

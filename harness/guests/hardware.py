@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.guest_info import GuestInfo
 from harness.guests.kshsctl import Kshsctl, VerbError
-from harness.language.target import wrong
 
 if TYPE_CHECKING:
     from typing import Any
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from harness.guests.package import LoadedTarget
     from harness.language.model import Target
 
+_IN_THE_FILE = "root_enumerated = true in the target file"
 #: Of `docs/windows.md`.
 _PAGE = 'docs/windows.md, "Devices"'
 
@@ -45,7 +45,8 @@ def check_embedded(loaded: LoadedTarget) -> None:
     bus = needed(loaded.target)
     if bus is not None:
         key = "hardware_id" if loaded.target.root_enumerated is None else "root_enumerated"
-        raise wrong(loaded.file, key, _not_there(loaded.target.hardware_id, bus), _elsewhere(bus))
+        hint = _elsewhere(bus, loaded.root_enumerated)
+        raise loaded.refusal(key, _not_there(loaded.target.hardware_id, bus), hint)
 
 
 def check_there(guest: Kshsctl, hardware_id: str, bus: Bus, info: Mapping[str, Any]) -> None:
@@ -56,7 +57,7 @@ def check_there(guest: Kshsctl, hardware_id: str, bus: Bus, info: Mapping[str, A
         DeployError: it cannot say.
     """
     if not GuestInfo.of(info).is_windows:
-        raise UsageError(_not_there(hardware_id, bus), "hardware_id", _elsewhere(bus))
+        raise UsageError(_not_there(hardware_id, bus), "hardware_id", _elsewhere(bus, _IN_THE_FILE))
     try:
         guest.call("device", hardware_id)
     except VerbError as error:
@@ -93,8 +94,8 @@ def _give(bus: Bus) -> str:
     return f'give it one: devices = ["{bus.example}"] in [guests.NAME] of kshs.toml ({_PAGE})'
 
 
-def _elsewhere(bus: Bus) -> str:
+def _elsewhere(bus: Bus, how: str) -> str:
     return (
-        f"run it on a Windows guest that has the device (--guest NAME), and {_give(bus)}; or say"
-        " root_enumerated = true in the target file if the driver runs without its hardware"
+        f"run it on a Windows guest that has the device (--guest NAME), and {_give(bus)}; or say {how} if the"
+        " driver runs without its hardware"
     )

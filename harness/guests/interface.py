@@ -7,10 +7,12 @@ A conftest.py may give providers of its own by the hook `pytest_kshs_provider` (
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.agent.pending import Channel
+from harness.guest_info import CrashRecord
 
 if TYPE_CHECKING:
     from drivers.kernel_calls import Doubt
@@ -27,12 +29,22 @@ class Evidence:
     the hypervisor's panic event); `other` is for people; `gone` says that the machine itself
     ended, which is nobody's crash.  `standstill` says why the machine could not go on although it is
     there: what did not answer in it may have had no chance to, so that no hang can be told from it.
+    `records` are the crash recorder's records behind sentences of `driver`.
     """
 
     driver: tuple[str, ...] = ()
     other: tuple[str, ...] = ()
     gone: bool = False
     standstill: str | None = None
+    records: Mapping[str, CrashRecord] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DriverFiles:
+    """What was deployed: images by their names in the guest, and files and directories with their PDBs."""
+
+    images: Mapping[str, Path] = field(default_factory=dict)
+    symbols: tuple[Path, ...] = ()
 
 
 class Guest(Protocol):
@@ -100,6 +112,14 @@ class KnowsCalls(Protocol):
 
     def doubts(self) -> Sequence[Doubt]:
         """Functions that a driver under test uses and that a guest gets wrong; quick after the first time."""
+
+
+@runtime_checkable
+class KnowsFiles(Protocol):
+    """A provider that has the files of the drivers that it deploys."""
+
+    def driver_files(self) -> DriverFiles:
+        """Of the build and of the target's package; empty before guests were prepared."""
 
 
 class SayProgress:

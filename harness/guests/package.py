@@ -43,6 +43,15 @@ class LoadedTarget:
         except PackageError as error:
             raise wrong(self.file, "package", str(error)) from error
 
+    def refusal(self, key: str, message: str, hint: str) -> UsageError:
+        """The error to raise for what a key says, with its line in the file."""
+        return wrong(self.file, key, message, hint)
+
+    @property
+    def root_enumerated(self) -> str:
+        """How its user says that the device is created without its hardware."""
+        return "root_enumerated = true in the target file"
+
 
 def find_target(name: str, config: Config) -> LoadedTarget:
     """A target by its name in kshs.toml, by the path of its file, or a builtin one by its name.

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
+from harness.guest_info import CrashRecord
 from harness.guests import allowed_imports, deploy, hardware, package_files, support_library, verifier
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
-from harness.guests.interface import Evidence, Guest, Say, SayProgress
+from harness.guests.interface import DriverFiles, Evidence, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
 from vm.family import family
 
@@ -73,6 +74,7 @@ class VmGuest:
         """The hypervisor's events, the crash recorder's file, bugchecks in the session's log."""
         driver: list[str] = []
         other: list[str] = []
+        records: dict[str, CrashRecord] = {}
         events = self._lease.events
         speech = family(self._lease.family)
         if events.crashed and speech.runs_on_linux:
@@ -92,10 +94,11 @@ class VmGuest:
                     found = crashes_in(_text(shell.run(command, timeout=_QUESTION).stdout))
                     driver += found.driver
                     other += found.other
+                    records |= found.records
             except Exception as error:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
-        return Evidence(tuple(driver), tuple(other), standstill=standstill)
+        return Evidence(tuple(driver), tuple(other), standstill=standstill, records=records)
 
     def close(self) -> None:
         """Ends the lease."""
@@ -290,6 +293,15 @@ class VmProvider:
             on_wine = self._on_wine and wine is not None
             self._doubts = support_library.doubts(self._package.sys, wine or "") if on_wine else ()
         return self._doubts or ()
+
+    def driver_files(self) -> DriverFiles:
+        """The package's binaries and our own, with the PDBs of the build and those beside the package."""
+        if self._build is None or self._package is None:
+            return DriverFiles()
+        ours = (self._build.client, self._build.refks, self._build.wdmsup)
+        images = {path.name: path for path in ours} | dict(self._package.files)
+        beside = sorted(self._package.directory.glob("*.pdb"))
+        return DriverFiles(images, (*self._build.pdbs, *beside))
 
     def close(self) -> None:
         """Closes the connection to the hypervisor; a guest that nobody came for is thrown away."""

@@ -45,6 +45,13 @@ class LocatedScenario:
     open_lines: tuple[int, ...]
 
 
+def with_request_time(scenario: Scenario, milliseconds: int) -> Scenario:
+    """The scenario, with this time for each request where it says none."""
+    if "timeout_ms" in scenario.model_fields_set or milliseconds == scenario.timeout_ms:
+        return scenario
+    return scenario.model_copy(update={"timeout_ms": milliseconds})
+
+
 def load(path: Path) -> list[Scenario]:
     """The scenarios of one file, in its order.
 

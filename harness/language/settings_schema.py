@@ -10,14 +10,31 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness.config import Config, RunConfig
+from harness.config import (
+    CapsuleConfig,
+    Config,
+    LimitsConfig,
+    NightConfig,
+    RunConfig,
+    StoreConfig,
+    SuiteConfig,
+)
 from vm.config import VmConfig
 from vm.windows.profile import WindowsProfile
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 
 #: The tables of the file, each with its model.
-TABLES: dict[str, type[BaseModel]] = {"run": RunConfig, "vm": VmConfig, "guests.NAME": WindowsProfile}
+TABLES: dict[str, type[BaseModel]] = {
+    "run": RunConfig,
+    "limits": LimitsConfig,
+    "capsule": CapsuleConfig,
+    "store": StoreConfig,
+    "nights.NAME": NightConfig,
+    "nights.NAME.suites.NAME": SuiteConfig,
+    "vm": VmConfig,
+    "guests.NAME": WindowsProfile,
+}
 
 #: What a default is that depends on the machine or the user.
 _DEFAULTS = {
@@ -118,7 +135,8 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type(value['items'], definitions)}"
     if kind == "object":
-        return f"table of {_type(value['additionalProperties'], definitions)}"
+        of = value.get("additionalProperties")
+        return f"table of {_type(of, definitions)}" if of and "$ref" not in of else "tables"
     if kind == "string":
         return "path" if value.get("format") == "path" else "text"
     return kind + _range(value)

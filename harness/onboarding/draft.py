@@ -81,6 +81,7 @@ class Draft:
     entries: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
     """Further protocols as their authors wrote them down, and the lines for the file."""
+    root_enumerated: bool | None = None
 
     def target(self) -> Target:
         """The target as its file would say it.
@@ -120,6 +121,7 @@ class Draft:
             # Before the driver was asked nothing is known of its pins, and every target has one.
             "pin": pins or [{"id": 0, "name": "pin0", "flow": "out"}],
             **({"imports": {"allow": list(self.imports)}} if self.imports else {}),
+            **({} if self.root_enumerated is None else {"root_enumerated": self.root_enumerated}),
         }
 
 
@@ -133,7 +135,14 @@ def _table(item: Identifier) -> dict[str, Any]:
 
 def before_asking(name: str, package: str, device: PackageDevice, wishes: Wishes) -> Draft:
     """Enough of a target that it can be deployed."""
-    return Draft(name, package, device, _NO_CATEGORY, imports=wishes.imports)
+    return Draft(
+        name,
+        package,
+        device,
+        _NO_CATEGORY,
+        imports=wishes.imports,
+        root_enumerated=wishes.root_enumerated,
+    )
 
 
 def fill_in(
@@ -188,6 +197,7 @@ def fill_in(
         draft.imports,
         wishes.entries,
         wishes.text,
+        draft.root_enumerated,
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _REGISTERS = "KsPinRegisterHandshakeCallback"
 #: Modules that register nothing for who imports from them.
 _PLAIN_MODULES = frozenset(
-    {"ntoskrnl.exe", "hal.dll", "ks.sys", "wmilib.sys", "usbd.sys", "ksecdd.sys", "cng.sys"}
+    {"ntoskrnl.exe", "hal.dll", "ks.sys", "wmilib.sys", "usbd.sys", "ksecdd.sys", "cng.sys", "bdasup.sys"}
 )
 #: SPSVCINST_ASSOCSERVICE of setupapi.h: this service is the device's function driver.
 _FUNCTION_DRIVER = 0x2

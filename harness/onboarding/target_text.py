@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 
 from harness.agent.pin_facts import PinFacts
 from harness.language.model.format import STANDARD_INTERFACE, STANDARD_MEDIUM, Format
+from harness.language.toml_literal import comment, literal
 from harness.onboarding.discovery import why_not_connectable
 from harness.onboarding.draft import Draft, DraftPin
 from harness.onboarding.known_guids import shown
-from harness.onboarding.toml_text import comment, format_lines, identifier, literal
+from harness.onboarding.toml_text import format_lines, identifier
 
 #: Where the user has the last word; `to_fill_in` finds the lines again.
 FILL_IN = "fill in: "
@@ -55,8 +56,10 @@ def _head(draft: Draft) -> list[str]:
         f"package = {literal(draft.package)}",
         f"hardware_id = {literal(device.hardware_id)}",
         f"service = {literal(device.service)}",
-        f"category = {_guid(draft.category)}",
     ]
+    if draft.root_enumerated is not None:
+        lines.append(f"root_enumerated = {literal(draft.root_enumerated)}")
+    lines.append(f"category = {_guid(draft.category)}")
     others = [shown(one) for one in (draft.found.categories if draft.found else ()) if one != draft.category]
     if others:
         lines += _wrapped(f"The filter is found in {', '.join(others)}, too.")

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness.language.format_blocks import form_of, read
 from harness.language.model.format import Format, Identifier
+from harness.language.toml_literal import comment, literal
 from harness.onboarding.known_guids import name_of
 
 _HEAD = ("major", "sub", "specifier", "sample_size", "flags")
@@ -19,32 +19,6 @@ _GUIDS = ("major", "sub", "specifier", "SubFormat")
 
 #: A key by its parts, and its value.
 _Leaf = tuple[tuple[str, ...], Any]
-
-
-def literal(value: Any) -> str:
-    """A value of one line: text, number, truth, list or table."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        # TOML's integers have 64 bits with a sign.
-        return str(value) if -(1 << 63) <= value < 1 << 63 else f'"{value:#x}"'
-    if isinstance(value, uuid.UUID):
-        return f'"{str(value).upper()}"'
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {literal(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(literal, value))}]"
-    text = str(value)
-    if "\\" in text and "'" not in text and text.isprintable():
-        return f"'{text}'"
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def comment(text: str) -> str:
-    """A comment of one line; what is no visible character is none there either."""
-    return "# " + "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
-    )
 
 
 def identifier(item: Identifier) -> str:

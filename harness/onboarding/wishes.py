@@ -32,7 +32,8 @@ class Wishes:
 
     `names` are what pins shall be called, by their ids; `without_callback` pins that register none, by name
     or id; `imports` what a Wine guest may lack (``ntoskrnl.exe!Function``); `entries` and `text`
-    are protocols that a file says in its own words.
+    are protocols that a file says in its own words; `root_enumerated` is what the target file's key means,
+    where the form of the hardware id shall not decide.
     """
 
     protocols: Mapping[str, Protocol] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Wishes:
     imports: tuple[str, ...] = ()
     entries: Mapping[str, Any] = field(default_factory=dict)
     text: str = ""
+    root_enumerated: bool | None = None
 
     def with_tables(self, protocols: Mapping[str, Protocol], entries: Mapping[str, Any], text: str) -> Wishes:
         """The same with protocols that are tables of a file.
@@ -60,6 +62,7 @@ def read(
     names: Iterable[str] = (),
     without_callback: Sequence[str] = (),
     imports: Sequence[str] = (),
+    root_enumerated: bool | None = None,
 ) -> Wishes:
     """From the words of the command line.
 
@@ -69,7 +72,13 @@ def read(
     for word in imports:
         if not re.fullmatch(IMPORT_PATTERN, word):
             raise UsageError(f"{word!r} is no import", "--allow-import", "like ntoskrnl.exe!ExFunction")
-    return Wishes(dict(map(_protocol, protocols)), _names(names), tuple(without_callback), tuple(imports))
+    return Wishes(
+        dict(map(_protocol, protocols)),
+        _names(names),
+        tuple(without_callback),
+        tuple(imports),
+        root_enumerated=root_enumerated,
+    )
 
 
 def _protocol(text: str) -> tuple[str, Protocol]:

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import threading
 from collections.abc import Iterator
 
 import pytest
 
+from harness.plugin.junit_messages import NAME as JUNIT
+from harness.plugin.junit_messages import JunitMessages
+from harness.plugin.report_words import is_scenario_id
 from harness.plugin.state import STATE, PluginState
 from harness.results import report
 from harness.results.folder import RESULTS, remove_left
@@ -35,10 +39,28 @@ def finish(session: pytest.Session) -> None:
         if records is not None and state.out is not None:
             with _forgiving(session):
                 report.write(records, state.out / "report.html")
-            remove_left(state.out)
+            remove_left(state.out, state.folder.path)
     finally:
         closing.join(_CLOSING)
     _agree(session, state)
+
+
+def tell_unrun(session: pytest.Session) -> None:
+    """Before junit.xml is written: what was selected and could not run, where no guest can be had."""
+    state = session.config.stash[STATE]
+    junit: JunitMessages | None = session.config.pluginmanager.get_plugin(JUNIT)
+    latched = state.folder.latched
+    if junit is not None and latched is not None and state.observer.items:
+        junit.add_unrun(filter(is_scenario_id, state.observer.missing()), latched)
+
+
+def put_away(session: pytest.Session) -> None:
+    """The folder of the parts goes, but where another session can go on with the run."""
+    state = session.config.stash[STATE]
+    if state.can_go_on and not session.shouldfail:
+        state.folder.close()
+    else:
+        state.folder.remove()
 
 
 def told_at_the_end(state: PluginState) -> Iterator[str]:
@@ -55,6 +77,8 @@ def told_at_the_end(state: PluginState) -> Iterator[str]:
             yield text
     if state.shortfall is not None and (state.records or latched is not None or state.interrupted):
         yield state.shortfall
+    if state.can_go_on and state.out is not None:
+        yield f"kshs run --resume {shlex.quote(str(state.out))} goes on with this run"
     again = [record for record in state.records or () if record["kind"] == "run"]
     count = len(again[0].get("handed_out_again", ())) if again else 0
     if count:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from harness.language.scenario_file import with_request_time
 from harness.planning.planned import NotApplicable
 from harness.plugin.handshake_call import place_of, scenario_of
 from harness.plugin.report_words import REQUEST
@@ -81,7 +82,10 @@ def handshake(request: pytest.FixtureRequest) -> HandshakeFixture:
         came = "no answer"
         try:
             # What is wrong with the call is told before a guest is made for it.
-            scenario = scenario_of(request.node.name, args, fields, state.provider.target(), where)
+            scenario = with_request_time(
+                scenario_of(request.node.name, args, fields, state.provider.target(), where),
+                state.options.settings.limits.request_ms,
+            )
             if not runners:
                 runners.append(state.runner())
             block = runners[0].answer(scenario)[-1][1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 
 from drivers.errors import BuildError
 from harness.agent.missing_calls import ask as ask_missing_calls
-from harness.errors import DeployError, HarnessError, UsageError
+from harness.errors import AbiMismatchError, DeployError, HarnessError, UsageError
+from harness.guest_text import one_line
 from harness.guests import GuestProvider
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
@@ -21,12 +23,21 @@ from harness.plugin.guest_words import describe_guest
 from harness.plugin.options import Options
 from harness.plugin.session_folder import SessionFolder
 from harness.results import missing_calls
+from harness.results.parts import INFRASTRUCTURE as INFRASTRUCTURE_KIND
+from harness.results.record import ScenarioResult
+from harness.running.limits import Limits
 from harness.running.runner import Runner
 from vm.errors import InputError, VmError
 from vm.files import write_whole
+from vm.words import counted
 
 #: Failures of our own: pytest errors, never failures.
 INFRASTRUCTURE = (HarnessError, VmError, BuildError)
+
+#: Of these what another try would find as well.
+_FINAL = (UsageError, InputError, DeployError, AbiMismatchError, BuildError)
+#: Seconds between two tries to get a guest.
+PAUSES = (1.0, 5.0)
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,6 +62,7 @@ class Guests:
         self._provider: GuestProvider | None = None
         self._runner: Runner | None = None
         self._environment_written = False
+        self._lost = 0
         self._prepared = False
 
     @property
@@ -111,13 +123,43 @@ class Guests:
                 from drivers import abi
                 from harness.contract.capabilities import missing
 
-                self._runner = Runner(self.provider, abi.load(), self._folder.journal, fits=missing)
-            self._runner.ready()
+                limits = Limits.of(self._options.settings.limits)
+                self._runner = Runner(
+                    self.provider, abi.load(), self._folder.journal, fits=missing, limits=limits
+                )
+            self._make_ready(self._runner)
         except Exception as error:  # whatever a provider raises: no guest is no guest
             self.latch(error)
             raise LatchedError(self._folder.latched or str(error)) from None
         self._write_environment(self._runner.info)
         return self._runner
+
+    def _make_ready(self, runner: Runner) -> None:
+        """A guest, asked for a bounded number of times; what would come out the same is asked for once."""
+        tries = self._options.settings.limits.lease_tries
+        for number in range(1, tries + 1):
+            try:
+                runner.ready()
+            except _FINAL:
+                raise
+            except INFRASTRUCTURE as error:
+                _LOG.warning("no guest, try %d of %d", number, tries, exc_info=error)
+                said = {"what": "lease", "try": number, "of": tries, "reason": one_line(str(error), 1000)}
+                self._folder.write({"kind": INFRASTRUCTURE_KIND, "at": round(time.time(), 3), **said})
+                if number == tries:
+                    raise
+                time.sleep(PAUSES[min(number, len(PAUSES)) - 1])
+            else:
+                return
+
+    def note(self, result: ScenarioResult) -> None:
+        """What became of a scenario after all of its tries: some in a row that were lost are no accident."""
+        self._lost = self._lost + 1 if result.again else 0
+        limits = self._options.settings.limits
+        if self._lost >= limits.in_a_row:
+            many, tries = counted(self._lost, "scenario"), counted(limits.tries, "time")
+            why = f"{many} in a row ended on our side, each tried {tries}; the last one: {result.reason}"
+            self.latch(HarnessError(f"the guest, the image or the host is broken: {why}", hint="kshs doctor"))
 
     def latch(self, error: Exception) -> None:
         """No guest can be had from now on, here and in the other workers: nobody tries again."""

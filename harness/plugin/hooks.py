@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
 from harness.plugin import hookspecs as plugin_hooks
-from harness.plugin.finishing import finish
+from harness.plugin import resuming
+from harness.plugin.finishing import finish, put_away, tell_unrun
 from harness.plugin.fixtures import agent, guest, handshake, kshs_runner, target, uses_guest
 from harness.plugin.items import ScenarioFile, ScenarioItem, is_scenario_file
 from harness.plugin.junit_file import JunitFile
+from harness.plugin.junit_messages import NAME as JUNIT
 from harness.plugin.junit_messages import JunitMessages
 from harness.plugin.observation import NAME as OBSERVER
 from harness.plugin.refusal import refuse
@@ -78,8 +80,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if not state.is_worker:
         config.pluginmanager.register(TerminalSummary(), "kshs-terminal")
         config.pluginmanager.register(RunSummary(), "kshs-summary")
+        if state.call is not None and not state.options.only_lists:
+            config.pluginmanager.register(resuming.TestParts(state, state.observer), "kshs-tests")
         if config.pluginmanager.hasplugin("junitxml"):
-            config.pluginmanager.register(JunitMessages(config), "kshs-junit")
+            config.pluginmanager.register(JunitMessages(config), JUNIT)
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(XdistHooks(_prepare), "kshs-xdist")
         bound_restarts(config)
@@ -128,6 +132,7 @@ def pytest_collection_modifyitems(
     tell_lost_groups(config, items)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """The long work, once, where people can watch it; xdist's controller has its own place for it.
 
@@ -136,12 +141,24 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     state = session.config.stash[STATE]
     given_up = session.testsfailed and not session.config.option.continue_on_collection_errors
     ready = state.selected and not given_up
+    if ready and session.items and not state.options.only_lists:
+        _select(session.config, session.items)
     wanted = ready and any(isinstance(item, ScenarioItem) for item in session.items)
     if wanted:
         # Items live to the end: the collector, which pefile and pytest call in full, may pass them over.
         gc.freeze()
     if wanted and not state.is_worker and not state.options.only_lists:
-        _prepare(session.config)
+        _prepare(session.config, [item.nodeid for item in session.items])
+
+
+def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    state = config.stash[STATE]
+    try:
+        if not state.is_worker:
+            resuming.begin(state)
+        resuming.select(state, items)
+    except UsageError as error:
+        raise refuse(config, error) from None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -152,21 +169,34 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     """
     scenario = isinstance(item, ScenarioItem)
     state = item.config.stash[STATE]
+    if isinstance(item, ScenarioItem) and item.kept is not None:
+        return None
+    if item.nodeid in state.earlier.tests and not state.options.only_lists:
+        resuming.replay(item, state.earlier.tests[item.nodeid])
+        return True
     if not (scenario or uses_guest(item)) or state.options.only_lists:
         return None
     if not state.may_run(item.nodeid):
         return True
     if isinstance(item, ScenarioItem):
-        item.upcoming = nextitem if isinstance(nextitem, ScenarioItem) else None
+        following = nextitem if isinstance(nextitem, ScenarioItem) and nextitem.kept is None else None
+        item.upcoming = following
         item.begin()
     return None
 
 
-def _prepare(config: pytest.Config) -> None:
+def _prepare(config: pytest.Config, nodeids: Sequence[str]) -> None:
+    """What is done once before the first scenario; nothing where all of them have ended already."""
     state = config.stash[STATE]
     try:
+        said = resuming.refused_by_workers(state)
+        if said is not None:
+            raise UsageError(said)
+        if not resuming.is_left(state, nodeids):
+            return
         with Progress() as progress:
             state.guests.prepare(progress.say)
+        resuming.check_facts(state)
     except UsageError as error:
         raise refuse(config, error) from None
 
@@ -223,11 +253,15 @@ def pytest_sessionfinish(
     junit = JunitFile(session.config, state.out)
     junit.set_aside()
     try:
+        tell_unrun(session)
         yield
     finally:
         # Inside of the terminal's wrapper: it shows what comes of this.
         finish(session)
-        junit.put_in_place(ran=state.observer.ran and bool(state.observer.items))
+        try:
+            junit.put_in_place(ran=state.observer.ran and bool(state.observer.items))
+        finally:
+            put_away(session)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

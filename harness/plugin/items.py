@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError, UsageError
-from harness.language.scenario_file import ScenarioError, load_located
+from harness.language.scenario_file import ScenarioError, load_located, with_request_time
 from harness.language.toml_file import is_toml
 from harness.planning.misspelt import is_portable, misspelt
 from harness.plugin.report_words import Told
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr
 
     from harness.language.scenario_file import LocatedScenario
+    from harness.plugin.earlier import Kept
 
 #: Directories whose TOML files are scenario files.
 DIRECTORIES = frozenset({"catalogue", "scenarios"})
@@ -115,7 +116,10 @@ class ScenarioFile(pytest.File):
         slips = list(self._slips(found))
         if slips:
             raise MisspeltError("\n".join(slips))
+        milliseconds = self.config.stash[STATE].options.settings.limits.request_ms
         for located in found:
+            scenario = with_request_time(located.scenario, milliseconds)
+            located = replace(located, scenario=scenario)
             yield ScenarioItem.from_parent(self, name=located.scenario.id, located=located)
 
     def _slips(self, found: list[LocatedScenario]) -> Iterator[str]:
@@ -148,8 +152,10 @@ class ScenarioItem(pytest.Item):
         self.line = located.line
         self.order = 0
         self.upcoming: ScenarioItem | None = None
-        #: What became of each attempt; plugins may make several.
+        #: What became of each attempt; plugins and sessions of one run may make several.
         self.attempts: list[ScenarioResult] = []
+        #: What an earlier session of the run has on record: it is told again, and not run.
+        self.kept: Kept | None = None
         self._this: ScenarioResult | None = None
         self._unwritten: str | None = None
         words = [*(rule.value for rule in self.scenario.rules), *self.scenario.tags]
@@ -165,30 +171,48 @@ class ScenarioItem(pytest.Item):
     def begin(self) -> None:
         """It is about to run: written down, so that it is missed should nothing more come of it."""
         with contextlib.suppress(OSError):  # a full disk is told with its result
-            self.config.stash[STATE].begin(self._result(Verdict.ERROR, ""), self.order)
+            self.config.stash[STATE].begin(self.blank(), self.order)
 
     def setup(self) -> None:
         """A guest at hand; what fails here is ours, and pytest's error."""
         self.user_properties.clear()  # an earlier attempt's
         self._this = None
+        if self.kept is not None:
+            return
         if not self.config.stash[STATE].options.only_lists:
             self.config.stash[STATE].runner()
 
     def runtest(self) -> None:
-        """Runs it and says what pytest understands."""
+        """Runs it, unless it has ended in an earlier session, and says what pytest understands."""
+        if self.kept is not None:
+            self._this = self.kept.result
+            self.attempts = [self.kept.result]
+            self._describe(self.kept.result)
+        else:
+            self._run()
+        self._tell_pytest()
+
+    def _run(self) -> None:
+        """Tries it, a bounded number of times where a guest was lost on our side; all of it is on record."""
+        state = self.config.stash[STATE]
         following = self.upcoming
-        result = (
-            self.config.stash[STATE]
-            .runner()
-            .run(
+        for left in reversed(range(state.options.settings.limits.tries)):
+            result = state.runner().run(
                 self.scenario,
                 file=self.file,
                 line=self.line,
                 upcoming=following.scenario if following is not None else None,
                 upcoming_file=following.file if following is not None else None,
             )
-        )
-        self._record(result)
+            self._record(result)
+            if not result.again or not left:
+                state.guests.note(result)
+                return
+            self.user_properties.clear()
+            self._report_sections.clear()
+            self.begin()
+
+    def _tell_pytest(self) -> None:
         stands = self.stands
         match stands.verdict:
             case Verdict.PASSED | Verdict.SKIPPED if self._unwritten is not None:
@@ -234,6 +258,10 @@ class ScenarioItem(pytest.Item):
             unrecorded=self._unwritten,
         )
 
+    def blank(self) -> ScenarioResult:
+        """What is known of it before it runs."""
+        return self._result(Verdict.ERROR, "")
+
     def _result(self, verdict: Verdict, reason: str) -> ScenarioResult:
         return ScenarioResult(
             id=self.scenario.id,
@@ -244,6 +272,7 @@ class ScenarioItem(pytest.Item):
             line=self.line,
             tags=tuple(self.scenario.tags),
             reason=reason,
+            content=self.scenario.content,
         )
 
     def _record(self, result: ScenarioResult) -> None:
@@ -264,6 +293,7 @@ class ScenarioItem(pytest.Item):
         self.user_properties.append(("verdict", result.verdict.value))
         if result.reason:
             self.user_properties.append(("reason", result.reason))
+        self.user_properties += [("attempt", text) for text in self._tried()]
         self.user_properties += list(state.guests.junit_properties())
         for step in result.steps:
             if step.status_block is not None and step.do != "setup":
@@ -276,6 +306,14 @@ class ScenarioItem(pytest.Item):
                 self.add_report_section("call", "status blocks", text)
         if result.evidence:
             self.add_report_section("call", "evidence", "\n".join(result.evidence))
+
+    def _tried(self) -> list[str]:
+        """Each attempt in one line, where there were several."""
+        if self.kept is not None:
+            said = [(str(attempt["verdict"]), attempt["reason"]) for attempt in self.kept.attempts]
+        else:
+            said = [(result.verdict.value, result.reason) for result in self.attempts]
+        return [": ".join(filter(None, pair)) for pair in said] if len(said) > 1 else []
 
     def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         """Field by field for a failed scenario, one line for an error of ours."""

@@ -7,10 +7,15 @@ error the words "failed on setup with", which is where a failure of ours is repo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from _pytest.junitxml import bin_xml_escape, xml_key
 
+from harness.plugin.lost import NOT_RUN
 from harness.plugin.report_words import is_scenario
+
+NAME = "kshs-junit"
 
 
 class JunitMessages:
@@ -18,6 +23,21 @@ class JunitMessages:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+
+    def add_unrun(self, nodeids: Iterable[str], reason: str) -> None:
+        """Scenarios that could not be run because no guest can be had, as errors for that one reason.
+
+        pytest hears of them nowhere else: it is said once.
+        """
+        xml = self._config.stash.get(xml_key, None)
+        if xml is None:
+            return
+        for nodeid in nodeids:
+            file, _, name = nodeid.rpartition("::")
+            where = (file, None, name)
+            report = pytest.TestReport(nodeid, where, {}, "failed", f"{NOT_RUN}{reason}", "setup")
+            xml.pytest_runtest_logreport(report)
+            self.pytest_runtest_logreport(report)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -30,6 +30,7 @@ from harness.verdict import Verdict, after_retry, worst
 from vm.words import counted
 
 NAME = "kshs-observer"
+FLYING = "the run ended while this test was in flight"
 
 
 @dataclass
@@ -76,7 +77,7 @@ class Item:
         """Of a test in Python; what never ended is an error."""
         verdict, reason = self.verdict, self.reason
         if verdict is None:
-            verdict, reason = Verdict.ERROR, "the run ended while this test was in flight"
+            verdict, reason = Verdict.ERROR, FLYING
         return {
             "kind": "test",
             "id": self.nodeid,

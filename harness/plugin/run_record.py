@@ -12,19 +12,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.agent.journal import Unfinished, unfinished
+from harness.plugin.earlier import Earlier
 from harness.plugin.guests import Guests
-from harness.plugin.observation import Item, Observer
+from harness.plugin.lost import add_lost, add_unrun, key_of_item
+from harness.plugin.observation import FLYING, Observer
 from harness.plugin.options import Options
 from harness.plugin.session_folder import SessionFolder
 from harness.results import parts as part_files
 from harness.results import tally
 from harness.results.parts import Gathered, key_of
-from harness.results.record import result_of_begun
+from harness.results.run_files import BegunRun
 from harness.verdict import Verdict
 from vm.words import counted
 
 _INTERRUPTED = "the run was interrupted"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _NAMED = 3
 _COUNTED = ("kind", "file", "id", "verdict", "step_count")
 """What is compared of a record that was read back; all of it would be in memory twice."""
@@ -35,17 +37,27 @@ class RunRecord:
 
     Args:
         options: of the plugin.
-        identity: of the run.
+        identity: of the run, where it has one.
+        resumed: the run that is gone on with, None for a new one.
     """
 
-    def __init__(self, options: Options, identity: str | None = None) -> None:
+    def __init__(
+        self, options: Options, identity: str | None = None, resumed: BegunRun | None = None
+    ) -> None:
         self._options = options
-        self.id = identity or uuid.uuid4().hex[:12]
-        self._started = datetime.now(UTC)
+        self._resumed = resumed
+        self.id = identity or (resumed.id if resumed is not None else uuid.uuid4().hex[:12])
+        self.session_started = datetime.now(UTC).strftime(_TIME)
         self._clock = time.monotonic()
 
     def finish(
-        self, folder: SessionFolder, observer: Observer, guests: Guests, *, latched: str | None
+        self,
+        folder: SessionFolder,
+        observer: Observer,
+        guests: Guests,
+        earlier: Earlier,
+        *,
+        latched: str | None,
     ) -> list[dict[str, Any]] | None:
         """Writes ``results.jsonl``, where an output directory is given; gives what it holds.
 
@@ -58,15 +70,20 @@ class RunRecord:
             return None
         if not any(item.ours for item in observer.items.values()) and not folder.parts:
             return None  # tests that have nothing to do with us
-        gathered = part_files.gather(folder.parts)
-        _add_lost(gathered, folder, observer)
+        now = part_files.gather(folder.parts)
+        add_lost(now, folder, observer, earlier)
+        gathered = part_files.join([earlier.gathered, now])
+        if latched is not None:
+            add_unrun(gathered, folder, latched)
         with contextlib.suppress(Exception):  # a guest that does not answer now has been heard of already
             gathered.missing.append({"names": guests.missing_calls()})
         doubts = disagreements(gathered.records(), observer)
         observer.problem = "; ".join(filter(None, (observer.problem, *doubts))) or None
         run = self._record(gathered, guests, problem=latched or _said(observer))
+        run["sessions"] = folder.session
+        run["journal_seconds"] = round(now.durable + folder.durable_seconds, 6)
         into = (self._options.out or folder.make()) / "results.jsonl"
-        records = part_files.write(run, gathered, into, observer.tests)
+        records = part_files.write(run, gathered, into, _tests(observer, earlier))
         self._read_back(into, records, observer)
         return records
 
@@ -87,7 +104,7 @@ class RunRecord:
         target = {**guests.target_record(), "digest": environment.get("target_digest")}
         return {
             "id": self.id,
-            "started": self._started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "started": self._resumed.started if self._resumed is not None else self.session_started,
             "seconds": round(time.monotonic() - self._clock, 3),
             "version": version(),
             "command": self._options.command or " ".join(["pytest", *sys.argv[1:]]),
@@ -116,10 +133,10 @@ def disagreements(records: Iterable[Mapping[str, Any]], observer: Observer) -> l
         elif record["kind"] == "step":
             steps[current] = steps.get(current, 0) + 1
     ended = [item for item in observer.scenarios if item.verdict is not None]
-    lost = [_key(item) for item in ended if _key(item) not in scenarios]
+    lost = [key_of_item(item) for item in ended if key_of_item(item) not in scenarios]
     torn, other = [], []
     for item in ended:
-        key = _key(item)
+        key = key_of_item(item)
         if key not in scenarios:
             continue
         kept, have = scenarios[key], steps.get(key, 0)
@@ -139,13 +156,6 @@ def disagreements(records: Iterable[Mapping[str, Any]], observer: Observer) -> l
     return [f"{what}: {_some(names)}" for names, what in said if names]
 
 
-def _key(item: Item) -> str:
-    if item.told is not None:
-        return item.told.key
-    head, separator, name = item.nodeid.rpartition("::")
-    return f"{head}{separator}{name.partition('@')[0]}"  # behind @ xdist has the name of a group
-
-
 def _some(names: Sequence[str]) -> str:
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -161,44 +171,16 @@ def _said(observer: Observer) -> str | None:
     return "; ".join(filter(None, parts)) or None
 
 
-def _add_lost(gathered: Gathered, folder: SessionFolder, observer: Observer) -> None:
-    """Adds what has begun or ended and left no lines, above all what a worker that died had in hand."""
-    written = {entry.key for entry in gathered.entries}
-    left_over = [left for left in map(unfinished, folder.journals) if left is not None]
-    flying = {f"{left.file}::{left.scenario}": left for left in left_over}
-    ended = {_key(item): item for item in observer.scenarios}
-    for key in {**gathered.begun, **ended}:
-        if key in written:
-            continue
-        item = ended.get(key)
-        left = flying.get(key)
-        verdict, reason = _of_lost(item, left, interrupted=observer.interrupted)
-        begun = gathered.begun.get(key) or _unknown(key, order=len(observer.selected))
-        lease = left.lease if left is not None else None
-        result = result_of_begun(begun, verdict, reason, lease)
-        gathered.add(result, order=begun["order"], worker=begun["worker"])
-
-
-def _of_lost(item: Item | None, left: Unfinished | None, *, interrupted: bool) -> tuple[Verdict, str]:
-    """What is said of a scenario without a record: what speaks against a driver is told as it is."""
-    told = item.told if item is not None else None
-    if told is not None and told.verdict.is_driver_fault:
-        return told.verdict, told.reason or "no reason is on record"
-    if told is not None:
-        return Verdict.ERROR, told.unrecorded or "its result was lost between the guest and results.jsonl"
-    if left is not None:
-        last = left.sent[-1].what if left.sent else "nothing was sent"
-        how = "interrupted" if interrupted else "the run ended"
-        reason = f"{how} while this scenario was in flight; last sent: {last}"
-        return Verdict.ERROR, f"{reason}; nothing is known of the driver" if interrupted else reason
-    if item is not None and item.verdict is not None:
-        return Verdict.ERROR, " ".join((item.reason or "it left no result").split())
-    how = "interrupted" if interrupted else "the run ended"
-    return Verdict.ERROR, f"{how} before anything was sent for this scenario"
-
-
-def _unknown(key: str, order: int) -> dict[str, Any]:
-    """What is known of a scenario of which not even the begin is on record."""
-    file, _, name = key.rpartition("::")
-    known: dict[str, Any] = {"id": name, "title": name, "rules": [], "file": file, "line": None, "tags": []}
-    return {**known, "order": order, "worker": ""}
+def _tests(observer: Observer, earlier: Earlier) -> list[Mapping[str, Any]]:
+    """The records of tests in Python: those of earlier sessions as they are, with what was lost of others."""
+    found: list[Mapping[str, Any]] = []
+    for record in observer.tests:
+        nodeid = str(record["id"])
+        kept, lost = earlier.tests.get(nodeid), earlier.tests_lost.get(nodeid, 0)
+        told = {key: value for key, value in (kept or record).items() if key != "ours"}
+        if lost:
+            flying = {"verdict": Verdict.ERROR.value, "reason": FLYING, "lost": True}
+            own = {"verdict": told["verdict"], "reason": told["reason"]}
+            told["attempts"] = [*[flying] * lost, own]
+        found.append(told)
+    return found

@@ -16,7 +16,9 @@ from harness.agent.journal import Journal
 from harness.plugin.run_log import RunLog, keep, keep_apart_from_results, name_of
 from harness.results.folder import PARTS, claim
 from harness.results.parts import PartWriter
-from vm.files import write_whole
+from harness.results.run_files import ALIVE, session_of
+from harness.results.run_files import name_of as file_name
+from vm.files import UseMark, write_whole
 
 _BROKEN = "broken"
 _TAKEN = "taken"
@@ -31,13 +33,29 @@ class SessionFolder:
     Args:
         out: the directory of the run's results, None where they are kept nowhere.
         worker: names this process.
-        shared: the folder, where another process has made it.
+        shared: the folder, where another process has made it, or an earlier session of the run.
+        alone: whether this is the only process of the session.
+        session: its number among those of the run, from 1.
+        run: identity of the run, for the journal.
     """
 
-    def __init__(self, out: Path | None, worker: str, shared: Path | None = None) -> None:
+    def __init__(
+        self,
+        out: Path | None,
+        worker: str,
+        shared: Path | None = None,
+        *,
+        alone: bool = True,
+        session: int = 1,
+        run: str = "",
+    ) -> None:
         self._out = out
         self._worker = worker
-        self._alone = shared is None
+        self._alone = alone
+        self.session = session
+        self._run = run
+        self._mark: UseMark | None = None
+        self._tests: PartWriter | None = None
         self._path = shared
         self._writer: PartWriter | None = None
         self._journal: Journal | None = None
@@ -55,6 +73,12 @@ class SessionFolder:
                 self._path = Path(tempfile.mkdtemp(prefix="kshs-parts-"))
         if self._log is None:
             self._log = RunLog(self._path / name_of(self._worker))
+            self._mark = _mark(self._path / ALIVE)
+        return self._path
+
+    @property
+    def path(self) -> Path | None:
+        """The folder where it was made."""
         return self._path
 
     def share(self) -> Path:
@@ -64,31 +88,49 @@ class SessionFolder:
 
     @property
     def parts(self) -> list[Path]:
-        """The parts of the results that there are."""
-        return sorted(self._path.glob("results-*.jsonl")) if self._path is not None else []
+        """The parts of this session's results that there are."""
+        return self._of_session("results")
 
     @property
     def journals(self) -> list[Path]:
-        """What each process was about to send."""
-        return sorted(self._path.glob("journal-*.jsonl")) if self._path is not None else []
+        """What each process of this session was about to send."""
+        return self._of_session("journal")
+
+    def _of_session(self, kind: str) -> list[Path]:
+        found = self._path.glob(f"{kind}-*.jsonl") if self._path is not None else ()
+        return sorted(path for path in found if session_of(path) == self.session)
 
     @property
     def writer(self) -> PartWriter:
         """This process's part of the results."""
         if self._writer is None:
-            self._writer = PartWriter(self.make() / f"results-{self._worker}.jsonl")
+            self._writer = PartWriter(self.make() / file_name("results", self._worker, self.session))
         return self._writer
+
+    @property
+    def test_writer(self) -> PartWriter:
+        """The same for tests in Python, of which the controller hears."""
+        if self._tests is None:
+            self._tests = PartWriter(self.make() / file_name("tests", self._worker, self.session))
+        return self._tests
 
     @property
     def journal(self) -> Journal:
         """This process's journal."""
         if self._journal is None:
-            self._journal = Journal(self.make() / f"journal-{self._worker}.jsonl")
+            path = self.make() / file_name("journal", self._worker, self.session)
+            said = {"run": self._run, "session": self.session, "worker": self._worker}
+            self._journal = Journal(path, said)
         return self._journal
 
     def write(self, record: Mapping[str, Any]) -> None:
         """One more record of this process."""
         self.writer.write(record)
+
+    @property
+    def durable_seconds(self) -> float:
+        """Seconds that this process has spent on writing down what survives it."""
+        return sum(it.seconds for it in (self._writer, self._tests, self._journal) if it is not None)
 
     # ---- what all processes know ------------------------------------------
 
@@ -103,7 +145,7 @@ class SessionFolder:
         self._here.add(nodeid)
         if self._alone:
             return True
-        taken = self.make() / _TAKEN
+        taken = self.make() / f"{_TAKEN}-{self.session}"
         taken.mkdir(exist_ok=True)
         name = hashlib.sha256(nodeid.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
         try:
@@ -118,25 +160,29 @@ class SessionFolder:
             return
         self._latch = text
         with contextlib.suppress(OSError):
-            write_whole(self.make() / _BROKEN, text)  # another worker may be reading
+            write_whole(self.make() / self._broken, text)  # another worker may be reading
 
     @property
     def latched(self) -> str | None:
         """Why no guest can be had; None where it can, or nobody has tried."""
         if self._latch is None and self._path is not None and not self._alone:
             with contextlib.suppress(OSError):
-                self._latch = (self._path / _BROKEN).read_text(encoding="utf-8")
+                self._latch = (self._path / self._broken).read_text(encoding="utf-8")
         return self._latch
+
+    @property
+    def _broken(self) -> str:
+        return f"{_BROKEN}-{self.session}"
 
     # ---- the end -----------------------------------------------------------
 
     def close(self) -> None:
         """Closes what this process writes; never raises."""
-        for thing in (self._writer, self._journal):
+        for thing in (self._writer, self._tests, self._journal, self._mark):
             if thing is not None:
                 with contextlib.suppress(Exception):
                     thing.close()
-        self._writer = self._journal = None
+        self._writer = self._tests = self._journal = self._mark = None
         if self._log is not None:
             self._log.close()
 
@@ -164,3 +210,9 @@ class SessionFolder:
         if self._path is not None:
             shutil.rmtree(self._path, ignore_errors=True)
             self._path = None
+
+
+def _mark(path: Path) -> UseMark:
+    """Says, as long as this process lives, that somebody writes there."""
+    path.touch(mode=0o600)
+    return UseMark(path)

@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 from harness.guests import GuestProvider
+from harness.plugin.call import NAME as CALL
+from harness.plugin.call import Call
+from harness.plugin.earlier import Earlier
+from harness.plugin.earlier import read as read_earlier
 from harness.plugin.guests import INFRASTRUCTURE, Guests, LatchedError
 from harness.plugin.observation import NAME, Observer
 from harness.plugin.options import Options
 from harness.plugin.run_record import RunRecord
 from harness.plugin.session_folder import SessionFolder
-from harness.results.parts import AGAIN
+from harness.results.parts import AGAIN, DURABLE
 from harness.results.record import ScenarioResult
 from harness.running.runner import Runner
 
@@ -25,7 +29,7 @@ __all__ = ["INFRASTRUCTURE", "STATE", "LatchedError", "PluginState"]
 STATE = pytest.StashKey["PluginState"]()
 
 #: Where a worker is told what the controller has made.
-_PARTS, _RUN = "kshs_parts", "kshs_run"
+_PARTS, _RUN, _SESSION = "kshs_parts", "kshs_run", "kshs_session"
 
 
 class PluginState:
@@ -44,10 +48,16 @@ class PluginState:
         self.worker = str(worker_input["workerid"]) if worker_input else "main"
         self.options = Options(config)
         told: Mapping[str, Any] = worker_input or {}
-        shared = Path(told[_PARTS]) if _PARTS in told else None
-        self.folder = SessionFolder(self.out, self.worker, shared)
+        self.call: Call | None = config.pluginmanager.get_plugin(CALL)
+        resumed = self.call.resumed if self.call is not None else None
+        shared = Path(told[_PARTS]) if _PARTS in told else self.call.folder if self.call is not None else None
+        session = int(told.get(_SESSION, self.call.session if self.call is not None else 1))
+        self.run = RunRecord(self.options, told.get(_RUN), resumed)
+        self.folder = SessionFolder(
+            self.out, self.worker, shared, alone=not self.is_worker, session=session, run=self.run.id
+        )
         self.guests = Guests(config, self.options, self.folder)
-        self.run = RunRecord(self.options, told.get(_RUN))
+        self._earlier: Earlier | None = None
         self.observer: Observer = config.pluginmanager.get_plugin(NAME) or Observer()
         self.selected = False
         self.problem: str | None = None
@@ -82,6 +92,19 @@ class PluginState:
         """The runner with a guest at hand; see `Guests.runner`."""
         return self.guests.runner()
 
+    @property
+    def earlier(self) -> Earlier:
+        """What earlier sessions of the run left; nothing in the first.
+
+        Raises:
+            UsageError: a file of theirs is damaged.
+        """
+        if self._earlier is None:
+            path, session = self.folder.path, self.folder.session
+            resumed = path is not None and session > 1
+            self._earlier = read_earlier(path, session) if resumed and path is not None else Earlier()
+        return self._earlier
+
     # ---- items ---------------------------------------------------------------
 
     def may_run(self, nodeid: str) -> bool:
@@ -111,7 +134,7 @@ class PluginState:
         """What a worker needs to know of this session."""
         if not self.options.only_lists:
             told[_PARTS] = str(self.folder.share())
-        told[_RUN] = self.run.id
+        told[_RUN], told[_SESSION] = self.run.id, self.folder.session
 
     def finish(self) -> list[dict[str, Any]] | None:
         """The results of all processes (`RunRecord.finish`); logs are kept where results are.
@@ -120,7 +143,9 @@ class PluginState:
         """
         wrote, latched = True, self.folder.latched
         try:
-            self.records = self.run.finish(self.folder, self.observer, self.guests, latched=latched)
+            self.records = self.run.finish(
+                self.folder, self.observer, self.guests, self.earlier, latched=latched
+            )
             wrote = self.records is not None
         finally:
             with contextlib.suppress(OSError):  # where nothing can be written, the results say so
@@ -128,13 +153,27 @@ class PluginState:
                     self.folder.keep_logs()
                 elif latched is not None:
                     self.log_of_no_run = self.folder.keep_log_of_no_run()
-            self.folder.remove()
         return self.records
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the run has not ended and another session can go on with it.
+
+        Not where nothing of it has run: that costs nothing to begin anew.
+        """
+        if self.call is None or self.folder.path is None:
+            return False
+        begun = self.folder.session > 1 or any(part.stat().st_size for part in self.folder.parts)
+        ended = not self.observer.missing() and self.folder.latched is None and self.problem is None
+        return begun and not (self.observer.ran and self.observer.selected and ended)
 
     def close(self) -> None:
         """Gives everything back; never raises."""
         if self.is_worker:
             with contextlib.suppress(Exception):
                 self.guests.write_missing_calls()
+            with contextlib.suppress(Exception):
+                if self.folder.durable_seconds:
+                    self.folder.write({"kind": DURABLE, "seconds": self.folder.durable_seconds})
         self.guests.close()
         self.folder.close()

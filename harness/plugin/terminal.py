@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.plugin.finishing import told_at_the_end
+from harness.plugin.lost import NOT_RUN
 from harness.plugin.report_words import is_scenario, told_of
 from harness.plugin.state import STATE, PluginState
 from harness.results import tally
@@ -176,7 +177,12 @@ def _write_lines(
     if not any(reporter.stats.get(name) for name, letter in _OURS.items() if letter in reporter.reportchars):
         reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
     for cause, all_of in told.items():
-        for scenario in all_of:
+        unrun = [s for s in all_of if str(s.get("reason")).startswith(NOT_RUN)]
+        if unrun:
+            reporter.write(cause.verdict.upper(), red=True)
+            reason = " ".join(str(unrun[0]["reason"]).split())
+            reporter.write_line(f" {counted(len(unrun), 'scenario')} - {reason}")
+        for scenario in (s for s in all_of if s not in unrun):
             reason = reason_first(scenario, steps.get((scenario["order"], scenario["id"]), []))
             reporter.write(cause.verdict.upper(), red=True)
             reporter.write_line(f" {key_of(scenario)} - {' '.join(reason.split())}")

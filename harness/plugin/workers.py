@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from harness.plugin import resuming
 from harness.plugin.report_words import is_rerun, is_scenario, is_scenario_id
 from harness.plugin.state import STATE
 from vm.words import counted
@@ -25,7 +26,7 @@ class XdistHooks:
         prepare: the long work before the first scenario.
     """
 
-    def __init__(self, prepare: Callable[[pytest.Config], None]) -> None:
+    def __init__(self, prepare: Callable[[pytest.Config, Sequence[str]], None]) -> None:
         self._prepare = prepare
 
     def pytest_configure_node(self, node: Any) -> None:
@@ -34,8 +35,11 @@ class XdistHooks:
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         """Nothing is given to workers before this returns, so the long work is done here, once."""
-        if any(map(is_scenario_id, ids)) and not node.config.stash[STATE].options.only_lists:
-            self._prepare(node.config)
+        state = node.config.stash[STATE]
+        if ids and not state.options.only_lists:
+            resuming.begin(state)
+        if any(map(is_scenario_id, ids)) and not state.options.only_lists:
+            self._prepare(node.config, ids)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:

@@ -51,6 +51,11 @@ def cause_of(scenario: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) ->
         if wrong is not None:
             return _of_comparison(verdict, kind, wrong)
     if verdict == Verdict.CRASHED:
+        signature = scenario.get("signature")
+        if signature:
+            # Its key holds what one crash has in common with its like (harness.evidence.signature).
+            text = str(signature["text"])
+            return Cause(verdict, (verdict, "signature", text), f"crash: {text.replace('|', ', ')}")
         place = next((found[0] for text in _texts(scenario, reason) if (found := _PLACE.search(text))), None)
         if place is not None:
             return Cause(verdict, (verdict, place), f"crash at {place}")

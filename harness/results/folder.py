@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -68,7 +69,7 @@ def release(directory: Path) -> None:
 
 
 def remove_left(directory: Path, keep: Path | None = None) -> None:
-    """Removes what runs that were killed have gathered there; never raises.
+    """Removes what runs that were killed have gathered and half written there; never raises.
 
     Args:
         directory: which this process holds.
@@ -77,3 +78,8 @@ def remove_left(directory: Path, keep: Path | None = None) -> None:
     for left in directory.glob(f"{PARTS}*"):
         if left != keep:
             shutil.rmtree(left, ignore_errors=True)
+    for name in (*RESULTS, JUNIT):
+        for half in directory.glob(f".{name}.*"):
+            if half.name != f".{name}.{os.getpid()}":  # junit.xml is still beside its place
+                with contextlib.suppress(OSError):
+                    half.unlink()

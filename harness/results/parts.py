@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """``results.jsonl``: written in parts, one a worker, and merged into one file.
 
-Each worker appends to its own part as it goes, one flushed line at a time, so that whatever ends
+Each worker appends to its own part as it goes, a finished scenario durably, so that whatever ends
 the run leaves what was known.  The controller merges the parts in the order of collection, which
-makes two runs comparable line by line.
+makes two runs comparable line by line.  A run that was gone on with has parts of several sessions.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +23,7 @@ from harness.results import missing_calls
 from harness.results.record import BEGUN, ScenarioResult, begun_record, scenario_records
 from harness.results.tally import counts
 from harness.verdict import Verdict, after_retry, worst
+from vm.files import sync_directory
 
 #: Raised when a key changes its meaning or goes away; new keys do not count.
 SCHEMA = 1
@@ -27,34 +31,79 @@ SCHEMA = 1
 #: In a part only: an item that was handed out a second time, and not run again.
 AGAIN = "again"
 
+#: In a part only: a test in Python that is about to run.
+TEST_BEGUN = "test-begun"
+
+#: In a part only: the seconds that a process spent on writing down what survives it.
+DURABLE = "durable"
+#: A record of something of ours that failed and was tried again.
+INFRASTRUCTURE = "infrastructure"
+
 _Line = tuple[dict[str, Any], str]
 
 
 class PartWriter:
-    """Appends records to the part of one worker; each line is on its way to the disk when `write` returns."""
+    """Appends records to the part of one worker.
+
+    A line is with the kernel when `write` returns, and so survives the end of this process; a scenario's
+    lines go out together and are on the disk when `write_scenario` returns.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Half of a surrogate pair, which a guest's JSON may hold, is no UTF-8: its escape is JSON again.
-        self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        sync_directory(path.parent)
+        self._held: list[str] | None = None
+        #: Seconds spent on writing, waits for the disk included.
+        self.seconds = 0.0
 
     def write(self, record: Mapping[str, Any]) -> None:
         """One record as one line."""
-        self._file.write(_line(record) + "\n")
-        self._file.flush()
+        if self._held is not None:
+            self._held.append(line_of(record))
+        else:
+            self._put([line_of(record)])
 
     def write_begun(self, result: ScenarioResult, *, order: int, worker: str) -> None:
         """A scenario is about to run: what is known of it, should nothing more come."""
         self.write(begun_record(result, order=order, worker=worker))
 
     def write_scenario(self, result: ScenarioResult, *, order: int, worker: str) -> None:
-        """All lines of one scenario."""
-        for record in scenario_records(result, order=order, worker=worker):
-            self.write(record)
+        """All lines of one scenario, durably."""
+        self._held = []
+        try:
+            for record in scenario_records(result, order=order, worker=worker):
+                self.write(record)
+        finally:
+            held, self._held = self._held, None
+        self._put(held)
+        self.sync()
+
+    def sync(self) -> None:
+        """Returns when the disk has all that was written."""
+        began = time.perf_counter()
+        os.fdatasync(self._fd)
+        self.seconds += time.perf_counter() - began
 
     def close(self) -> None:
-        """Closes the part."""
-        self._file.close()
+        """Closes the part; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _put(self, lines: Sequence[str]) -> None:
+        # Half of a surrogate pair, which a guest's JSON may hold, is no UTF-8: its escape is JSON again.
+        text = "".join(f"{line}\n" for line in lines).encode("utf-8", errors="backslashreplace")
+        began, begin, view = time.perf_counter(), os.fstat(self._fd).st_size, memoryview(text)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            # What is torn in the middle of a part would cost all that follows.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, begin)
+            raise
+        self.seconds += time.perf_counter() - began
 
 
 @dataclass
@@ -74,20 +123,28 @@ class Entry:
 class Gathered:
     """What the parts hold.
 
-    `begun` are the scenarios that were about to run, by node id, `again` the items that were handed out
-    more than once.
+    `begun` are the scenarios that were about to run, by node id, and `times` how often each was; `again` are
+    the items that were handed out more than once.  `tests` are the records of tests in Python that ended, and
+    `tests_begun` those that were begun, by node id.
     """
 
     entries: list[Entry] = field(default_factory=list)
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[dict[str, Any]] = field(default_factory=list)
+    infrastructure: list[dict[str, Any]] = field(default_factory=list)
+    durable: float = 0.0
     begun: dict[str, dict[str, Any]] = field(default_factory=dict)
+    times: Counter[str] = field(default_factory=Counter)
     again: set[str] = field(default_factory=set)
+    tests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tests_begun: set[str] = field(default_factory=set)
 
-    def add(self, result: ScenarioResult, *, order: int, worker: str) -> None:
-        """One scenario of which no part has the lines."""
-        head, *steps = [(record, _line(record)) for record in _records(result, order, worker)]
-        self.entries.append(Entry(head, steps))
+    def add(self, result: ScenarioResult, *, order: int, worker: str, lost: bool = False) -> None:
+        """One scenario of which no part has the lines; `lost`: the run ended under it."""
+        head, *steps = scenario_records(result, order=order, worker=worker)
+        if lost:
+            head["lost"] = True
+        self.entries.append(Entry((head, line_of(head)), [(step, line_of(step)) for step in steps]))
 
     def records(self) -> list[dict[str, Any]]:
         """Scenarios and steps, in the order of collection."""
@@ -158,10 +215,19 @@ def _take_part(part: Path, gathered: Gathered, here: dict[str, list[Entry]]) -> 
                 gathered.environments.setdefault(name, record)
             case kind if kind == missing_calls.KIND:
                 gathered.missing.append(record)
+            case kind if kind == DURABLE:
+                gathered.durable += float(record.get("seconds", 0.0))
+            case kind if kind == INFRASTRUCTURE:
+                gathered.infrastructure.append(record)
             case kind if kind == BEGUN:
                 gathered.begun[key_of(record)] = record
+                gathered.times[key_of(record)] += 1
             case kind if kind == AGAIN:
                 gathered.again.add(str(record.get("id")))
+            case "test":
+                gathered.tests[str(record.get("id"))] = record
+            case kind if kind == TEST_BEGUN:
+                gathered.tests_begun.add(str(record.get("id")))
 
 
 def _settled(by_worker: list[list[Entry]]) -> Entry:
@@ -172,7 +238,7 @@ def _settled(by_worker: list[list[Entry]]) -> Entry:
     attempts = [attempt for entries in by_worker for attempt in entries]
     if len(attempts) > 1:
         record = {**entry.scenario[0], "attempts": [_attempt(attempt.scenario[0]) for attempt in attempts]}
-        entry.scenario = record, _line(record)
+        entry.scenario = record, line_of(record)
     return entry
 
 
@@ -184,19 +250,52 @@ def _last(entries: list[Entry]) -> Entry:
     return stands
 
 
+def join(sessions: Iterable[Gathered]) -> Gathered:
+    """What several sessions of one run left, in their order: what came later was tried again."""
+    whole = Gathered()
+    found: dict[str, Entry] = {}
+    for session in sessions:
+        for entry in session.entries:
+            before = found.get(entry.key)
+            found[entry.key] = entry if before is None else _after(before, entry)
+        for name, environment in session.environments.items():
+            whole.environments.setdefault(name, environment)
+        whole.missing += session.missing
+        whole.infrastructure += session.infrastructure
+        whole.durable += session.durable
+        whole.begun |= session.begun
+        whole.times += session.times
+        whole.again |= session.again
+        whole.tests |= session.tests
+        whole.tests_begun |= session.tests_begun
+    whole.entries = list(found.values())
+    return whole
+
+
+def attempts_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All that was tried of a scenario, the one that stands among it."""
+    return list(record.get("attempts") or [_attempt(record)])
+
+
+def _after(first: Entry, then: Entry) -> Entry:
+    """Of two entries of one scenario the one that stands, with the attempts of both."""
+    attempts = [*attempts_of(first.scenario[0]), *attempts_of(then.scenario[0])]
+    stands = then if after_retry(_verdict(first), _verdict(then)) is _verdict(then) else first
+    record = {**stands.scenario[0], "attempts": attempts}
+    return Entry((record, line_of(record)), stands.steps)
+
+
 def _verdict(entry: Entry) -> Verdict:
     return Verdict(entry.scenario[0]["verdict"])
 
 
 def _attempt(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: record.get(key) for key in ("verdict", "reason", "lease", "worker", "seconds")}
+    said = {key: record.get(key) for key in ("verdict", "reason", "lease", "worker", "seconds")}
+    return {**said, **({"lost": True} if record.get("lost") else {})}
 
 
-def _records(result: ScenarioResult, order: int, worker: str) -> Iterator[dict[str, Any]]:
-    return scenario_records(result, order=order, worker=worker)
-
-
-def _line(record: Mapping[str, Any]) -> str:
+def line_of(record: Mapping[str, Any]) -> str:
+    """A record as it stands in a file."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -231,14 +330,18 @@ def write(
     found = list(gathered.lines())
     records = [record for record, _ in found]
     head: dict[str, Any] = {"kind": "run", "schema": SCHEMA, **run, "counts": dict(counts(records))}
-    first, last = [head, *gathered.environments.values()], [dict(test) for test in tests]
+    first = [head, *gathered.environments.values(), *gathered.infrastructure]
+    last = [dict(test) for test in tests]
     into.parent.mkdir(parents=True, exist_ok=True)
     fresh = into.with_name(f".{into.name}.{os.getpid()}")
-    lines = [*map(_line, first), *(line for _, line in found), *map(_line, last)]
+    lines = [*map(line_of, first), *(line for _, line in found), *map(line_of, last)]
     try:
         with fresh.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fdatasync(file.fileno())
         fresh.replace(into)
+        sync_directory(into.parent)
     except OSError:
         fresh.unlink(missing_ok=True)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -58,7 +58,11 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioResult:
-    """One scenario on one lease."""
+    """One scenario on one lease; `content` is the digest of what it sends and expects.
+
+    `ended` names the rule by which it ended before its last answer (docs/results.md), `again` says that it is
+    an error which another try may mend.
+    """
 
     id: str
     title: str
@@ -73,6 +77,11 @@ class ScenarioResult:
     seconds: float = 0.0
     guest_seconds: float = 0.0
     lease: str | None = None
+    ended: str | None = None
+    again: bool = False
+    crash: Mapping[str, Any] | None = None
+    signature: Mapping[str, Any] | None = None
+    content: str | None = None
 
     @property
     def routes(self) -> tuple[str, ...]:
@@ -121,7 +130,7 @@ BEGUN = "begun"
 
 def begun_record(result: ScenarioResult, *, order: int, worker: str) -> dict[str, Any]:
     """The line that says that a scenario is about to run, with what is known of it by then."""
-    known = ("id", "title", "rules", "file", "line", "tags")
+    known = ("id", "title", "rules", "file", "line", "tags", "content")
     return {
         "kind": BEGUN,
         "order": order,
@@ -144,6 +153,7 @@ def result_of_begun(
         tags=tuple(record["tags"]),
         reason=reason,
         lease=lease,
+        content=record.get("content"),
     )
 
 
@@ -166,3 +176,41 @@ def scenario_records(result: ScenarioResult, *, order: int, worker: str) -> Iter
             **_fields(step, "comparisons"),
             "comparisons": [_fields(comparison) for comparison in step.comparisons],
         }
+
+
+def result_of_records(scenario: Mapping[str, Any], steps: Iterable[Mapping[str, Any]]) -> ScenarioResult:
+    """A result as `scenario_records` put it on record.
+
+    Raises:
+        KeyError, TypeError, ValueError: the records are damaged.
+    """
+    return ScenarioResult(
+        **{
+            **_given(ScenarioResult, scenario, "steps"),
+            "verdict": Verdict(scenario["verdict"]),
+            **{name: tuple(map(str, scenario[name])) for name in ("rules", "tags", "evidence")},
+        },
+        steps=tuple(map(_step_of, steps)),
+    )
+
+
+def _step_of(record: Mapping[str, Any]) -> StepResult:
+    return StepResult(
+        **{
+            **_given(StepResult, record, "comparisons"),
+            "verdict": Verdict(record["verdict"]),
+            "notes": tuple(record["notes"]),
+        },
+        comparisons=tuple(map(_comparison_of, record["comparisons"])),
+    )
+
+
+def _comparison_of(record: Mapping[str, Any]) -> Comparison:
+    values = record["expected_values"]
+    known = _given(Comparison, record, "expected_values")
+    return Comparison(**known, expected_values=None if values is None else tuple(values))
+
+
+def _given(kind: Hashable, record: Mapping[str, Any], but: str) -> dict[str, Any]:
+    """The fields of a dataclass that a record has."""
+    return {name: record[name] for name in _names(kind, but) if name in record}

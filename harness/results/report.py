@@ -234,7 +234,9 @@ def _is_odd(scenario: Mapping[str, Any]) -> bool:
     """Whether a scenario that did not fail has something to read all the same."""
     loud = {verdict.value for verdict in LOUD}
     return scenario["verdict"] not in loud and bool(
-        scenario["evidence"] or any(step["verdict"] in loud for step in scenario["steps"])
+        scenario["evidence"]
+        or len(scenario.get("attempts") or ()) > 1
+        or any(step["verdict"] in loud for step in scenario["steps"])
     )
 
 

@@ -35,6 +35,9 @@ def _lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not scenarios:
         return
     yield f"{counted(len(scenarios), 'scenario')}: {in_words(tally.counts(records))}"
+    retried = [s for s in scenarios if len(s.get("attempts") or ()) > 1]
+    if retried:
+        yield f"  {counted(len(retried), 'scenario')} tried more than once, every attempt is on record"
     for rule, counts in tally.by_rule(records).items():
         if rule != tally.NONE:
             yield f"  {rule:<16}{in_words(counts)}"

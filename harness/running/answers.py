@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.agent.pending import Pending
 from harness.agent.status_block import StatusBlock
-from harness.errors import AgentError, StepHungError, StepNotReachedError
+from harness.errors import AgentError, LimitError, StepHungError, StepNotReachedError
 from harness.planning.planned import Answer, Plan, PlannedStep
 from harness.results.record import StepResult
 from harness.running import left
@@ -52,8 +52,8 @@ def tidy(flight: Flight, attribution: Attribution, answers: Answers) -> tuple[bo
     """
     for step, pending in flight.tidying():
         try:
-            record = pending.result()
-        except (StepHungError, AgentError) as error:
+            record = flight.record(step, pending)
+        except (StepHungError, AgentError, LimitError) as error:
             return False, _while_cleaning_up(step, attribution.of_error(step, error))
         flight.records.append(record)
         result, block = judge_step(0, step, record)
@@ -159,11 +159,11 @@ class _Collecting:
         """One step and its record."""
         answers = self.answers
         try:
-            record = pending.result()
+            record = self._flight.record(step, pending)
         except StepNotReachedError as error:
             answers.ended = answers.ended or Ended(Verdict.ERROR, str(error))
             return unjudged(position, step, answers.ended.reason)
-        except (StepHungError, AgentError) as error:
+        except (StepHungError, AgentError, LimitError) as error:
             answers.ended = answers.ended or _at(step, self._attribution.of_error(step, error))
             return step_result(position, step, answers.ended.verdict, reason=answers.ended.reason)
         if position in self._flight.split:

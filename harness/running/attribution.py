@@ -1,26 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is to blame when a step ends without an answer, or with one that says that it was lost.
 
-The guest's own evidence decides: a crash that it shows is the driver's, a request that began and never
-came back while nothing crashed is a hang, and everything else is an error of the harness.  What the guest's
-Wine is known to do wrong is weighed at last (`harness.running.doubts`).
+The guest's own evidence is collected here, and `harness.running.verdict_rules` decides: a crash that it shows
+is the driver's, a request that began and never came back while nothing crashed is a hang, and everything else
+is an error of the harness.  What the guest's Wine is known to do wrong is weighed at last
+(`harness.running.doubts`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from harness.errors import AgentError, DriverGoneError, StepHungError
+from harness.errors import AgentError, DriverGoneError, LimitError, StepHungError
+from harness.evidence.wine_crash import DriverSymbols
 from harness.guest_text import GuestJsonError, load, one_line
 from harness.guests import Evidence
 from harness.guests.crash_record import LACKING_CALL, Crashes, sorted_crashes
 from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import StepResult
 from harness.running.doubts import weigh
-from harness.running.ended import Ended
+from harness.running.ended import Ended, ended_by
+from harness.running.verdict_rules import Rule, Seen, Signal, decide
 from harness.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -46,12 +49,14 @@ class Attribution:
         session: with its agent.
         crashes: the step that asks the agent for the records of the crash recorder.
         doubts: calls that the drivers under test use and that the guest's Wine gets wrong.
+        symbols: of the drivers in the guest.
     """
 
     guest: Guest
     session: AgentSession
     crashes: bytes
     doubts: Sequence[Doubt] = ()
+    symbols: DriverSymbols = field(default_factory=DriverSymbols)
 
     def of_error(self, step: PlannedStep, error: Exception) -> Ended:
         """What it means that no record came: the guest's own evidence decides."""
@@ -66,21 +71,10 @@ class Attribution:
         # A machine that stands still would be asked for its agent's last words in vain, and for long.
         told = list(self.session.log) if evidence.standstill else self.session.evidence().splitlines()
         shown = (*evidence.driver, *evidence.other, *told[-20:])
+        rule = decide(_seen(evidence, error=error, step=step))
         if evidence.driver:
-            crash = _crash_of(evidence.driver)
-            return Ended(Verdict.CRASHED, f"{step.what}: {crash}", shown, crash=crash)
-        if isinstance(error, StepHungError) and not evidence.gone:
-            if evidence.standstill is not None:
-                reason = f"{step.what}: no answer in {error.waited:.0f} s, but {evidence.standstill}"
-                return Ended(Verdict.ERROR, reason, shown)
-            if error.begun and step.kind not in _AGENT_KINDS:
-                return Ended(
-                    Verdict.HUNG,
-                    f"{step.what}: no answer in {error.waited:.0f} s, and the guest shows no crash",
-                    shown,
-                )
-            return Ended(Verdict.ERROR, f"{step.what}: the agent stopped answering ({error})", shown)
-        return Ended(Verdict.ERROR, f"{step.what}: {error}", shown)
+            return self._crashed(rule, step.what, evidence, shown, step.kind)
+        return ended_by(rule, f"{step.what}: {_of_no_answer(rule, error, evidence)}", shown)
 
     def of_question(self, what: str, error: AgentError | StepHungError) -> Ended:
         """What it means that the driver, or its guest, did not survive a question that no scenario asked."""
@@ -92,22 +86,32 @@ class Attribution:
 
     def _of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
         told = self._ask_crashes()
-        if result.verdict is Verdict.HUNG and not told.driver:
-            # A driver that crashed while the agent waited looks hung from where the agent stands.
-            evidence = self._evidence(wait=False)
-            if not evidence.driver:
-                return _overdue(step, result, seconds, evidence)
-        elif told.driver:
-            evidence = Evidence(driver=told.driver, other=told.other)
-        else:
-            evidence = self._evidence(wait=True)
+        hung = result.verdict is Verdict.HUNG
+        # A driver that crashed while the agent waited looks hung from where the agent stands.
+        known = Evidence(driver=told.driver, other=told.other, records=told.records)
+        evidence = known if told.driver else self._evidence(wait=not hung)
+        crowded = step.request is not None and step.crowded and seconds >= step.timeout
+        rule = decide(_seen(evidence, signal=Signal.SAYS_HUNG if hung else Signal.SAYS_LOST, crowded=crowded))
         shown = (*evidence.driver, *evidence.other)
-        if not evidence.driver and (evidence.gone or evidence.standstill is not None):
-            # What the driver lived in has gone down with the machine, or with its disk.
-            why = evidence.standstill or "the machine is gone"
-            return Ended(Verdict.ERROR, f"{step.what}: {result.reason}, but {why}", shown)
+        if rule.verdict is not Verdict.CRASHED:
+            return ended_by(rule, f"{step.what}: {_of_answer(rule, step, result, evidence)}", shown)
+        return self._crashed(rule, step.what, evidence, shown, step.kind, result.reason or "")
+
+    def _crashed(
+        self,
+        rule: Rule,
+        what: str,
+        evidence: Evidence,
+        shown: tuple[str, ...],
+        kind: str | None,
+        reason: str = "",
+    ) -> Ended:
+        """A crash: the record that counts, named by the symbols of its drivers; else what the agent said."""
         crash = _crash_of(evidence.driver)
-        return Ended(Verdict.CRASHED, f"{step.what}: {crash or result.reason}", shown, crash=crash)
+        named = self.symbols.named(crash, evidence.records.get(crash), kind)
+        where = f": {named.place}" if named is not None and named.place else ""
+        shown += tuple(f"called by {caller}" for caller in (named.callers if named is not None else ()))
+        return replace(ended_by(rule, f"{what}: {crash or reason}{where}", shown, crash=crash), named=named)
 
     def afterwards(self) -> Ended | None:
         """A crash that came behind the last answer, where the lease goes and nothing else would show it.
@@ -120,11 +124,12 @@ class Attribution:
         except (AgentError, StepHungError):
             evidence = self._evidence(wait=True)
         else:
-            evidence = Evidence(driver=found.driver, other=found.other)
+            evidence = Evidence(driver=found.driver, other=found.other, records=found.records)
         if not evidence.driver:
             return None
-        crash, shown = _crash_of(evidence.driver), (*evidence.driver, *evidence.other)
-        return weigh(Ended(Verdict.CRASHED, f"{what}: {crash}", shown, crash=crash), self.doubts)
+        shown = (*evidence.driver, *evidence.other)
+        rule = decide(_seen(evidence, signal=Signal.BEHIND))
+        return weigh(self._crashed(rule, what, evidence, shown, None), self.doubts)
 
     def _ask_crashes(self) -> Crashes:
         """The crash recorder's records, through the agent; empty when there are none in its time."""
@@ -177,17 +182,54 @@ def _unread(record: object) -> str:
     return f"a crash record that cannot be read: {one_line(str(record), _SHOWN)}"
 
 
-def _overdue(step: PlannedStep, result: StepResult, seconds: float, evidence: Evidence) -> Ended:
-    """A step whose time was over by the agent's clock, in a guest that shows no crash: is it a hang?"""
-    if step.request is not None and step.crowded and seconds >= step.timeout:
-        reason = (
-            f"{step.what}: its {step.request.repeat} requests did not get through in"
+def _seen(
+    evidence: Evidence,
+    *,
+    signal: Signal | None = None,
+    error: Exception | None = None,
+    step: PlannedStep | None = None,
+    crowded: bool = False,
+) -> Seen:
+    """What all oracles say together, of a signal or of the exception that was one."""
+    if signal is None:
+        signal = Signal.LOST
+        if isinstance(error, LimitError):
+            signal = Signal.LIMIT
+        elif isinstance(error, StepHungError):
+            signal = Signal.OVERDUE
+    return Seen(
+        signal,
+        crash=bool(evidence.driver),
+        gone=evidence.gone,
+        standstill=evidence.standstill is not None,
+        begun=error.begun if isinstance(error, StepHungError) else True,
+        agents=step is not None and step.kind in _AGENT_KINDS,
+        crowded=crowded,
+    )
+
+
+def _of_no_answer(rule: Rule, error: Exception, evidence: Evidence) -> str:
+    """Why there is no answer, where the guest shows no crash."""
+    if isinstance(error, StepHungError) and rule.signal is Signal.OVERDUE and not evidence.gone:
+        if evidence.standstill is not None:
+            return f"no answer in {error.waited:.0f} s, but {evidence.standstill}"
+        if rule.verdict is Verdict.HUNG:
+            return f"no answer in {error.waited:.0f} s, and the guest shows no crash"
+        return f"the agent stopped answering ({error})"
+    if rule.signal is Signal.LIMIT and evidence.standstill is not None:
+        return f"{error}, but {evidence.standstill}"
+    return str(error)
+
+
+def _of_answer(rule: Rule, step: PlannedStep, result: StepResult, evidence: Evidence) -> str:
+    """What it means that the agent says that the step was lost or hung, where that is no crash."""
+    if rule.name == "crowded" and step.request is not None:
+        return (
+            f"its {step.request.repeat} requests did not get through in"
             f" {step.timeout:g} s, which is all that one step has, and none of them is known to hang:"
             " make several steps of it"
         )
-        return Ended(Verdict.ERROR, reason, evidence.other)
-    if evidence.standstill is not None:
-        return Ended(
-            Verdict.ERROR, f"{step.what}: {result.reason}, but {evidence.standstill}", evidence.other
-        )
-    return Ended(Verdict.HUNG, f"{step.what}: {result.reason}", evidence.other)
+    if rule.verdict is Verdict.ERROR:
+        # What the driver lived in has gone down with the machine, or with its disk.
+        return f"{result.reason}, but {evidence.standstill or 'the machine is gone'}"
+    return str(result.reason)

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a guest's Wine is known to do wrong, weighed against a driver that crashed, hung or failed on it.
 
-A call that Wine is known to get wrong does not excuse a driver, and a driver is not blamed for it either:
+No driver is blamed for what Wine does:
 
-- A hang of a driver that uses a call known never to return there is an error of the harness.
+- A failure, a hang and a crash of a driver that uses a call which answers something wrong there, and which
+  our support library does not supply, is an error of the harness: what came of the answer nobody knows.
+- A hang of a driver that uses a call known never to return there is one, too.
 - So is a crash by the exception that Wine raises in place of a function that it lacks, by an instruction that
   is not for user mode, where Wine's drivers run, or by one that reads the data that a kernel shares with
   everybody and that Wine does not carry out; and a crash inside of Wine's own kernel modules of a driver that
   uses a call known to end the process there.
-- Any other crash, hang or failure stays the driver's, and its reason names what is known.
+- Any other crash, hang or failure stays the driver's, and its reason names what is known: a call that ends
+  the process, or is not there, leaves no wrong answer behind.
 """
 
 from __future__ import annotations
@@ -48,6 +51,9 @@ def weigh(ended: Ended, doubts: Sequence[Doubt]) -> Ended:
     if ended.verdict is Verdict.CRASHED and _SHARED.search(crash):
         why = "Wine does not carry out this way to read the kernel's shared data (inline KeQuerySystemTime)"
         return _not_the_drivers(ended, why)
+    misled = [doubt for doubt in doubts if doubt.kind == "wrong"]
+    if ended.verdict.is_driver_fault and misled:
+        return _not_the_drivers(ended, _spelt_out(misled), wedged=ended.verdict is Verdict.HUNG)
     if ended.verdict is Verdict.HUNG:
         wedging = [doubt for doubt in doubts if doubt.kind == "wedges"]
         if wedging:
@@ -65,6 +71,14 @@ def weigh(ended: Ended, doubts: Sequence[Doubt]) -> Ended:
     return ended
 
 
+def failed(reason: str, doubts: Sequence[Doubt]) -> tuple[Verdict, str]:
+    """The verdict about answers that are not as they should be, and its reason."""
+    misled = [doubt for doubt in doubts if doubt.kind == "wrong"]
+    if misled:
+        return Verdict.ERROR, f"{reason}, but {_spelt_out(misled)}: {_UNKNOWN}"
+    return Verdict.FAILED, with_doubts(reason, doubts)
+
+
 def with_doubts(reason: str, doubts: Sequence[Doubt]) -> str:
     """A reason against a driver, followed by what of it may be Wine's doing."""
     return reason if not doubts else f"{reason}; it may be Wine's doing: {_spelt_out(doubts)}"
@@ -72,7 +86,11 @@ def with_doubts(reason: str, doubts: Sequence[Doubt]) -> str:
 
 def _not_the_drivers(ended: Ended, why: str, *, wedged: bool = False) -> Ended:
     return replace(
-        ended, verdict=Verdict.ERROR, reason=f"{ended.reason}, but {why}: {_UNKNOWN}", wedged=wedged
+        ended,
+        verdict=Verdict.ERROR,
+        reason=f"{ended.reason}, but {why}: {_UNKNOWN}",
+        wedged=wedged,
+        again=False,
     )
 
 

@@ -17,6 +17,7 @@ from harness.agent.pending import Pending
 from harness.agent.session import AgentSession
 from harness.contract.prediction import Request
 from harness.planning.planned import Answer, Plan, PlannedStep
+from harness.running.limits import Watchdog
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Flight:
 
     `steps` and `cleanup` are on their way, in the order of the plan; `first` is the first request of the
     step that is held back behind it, and `split` are the places of the answers that it is one of.
-    `records` are those that came, cleaning up included.
+    `records` are those that came, cleaning up included; `watchdog` looks after the time of all of it.
     """
 
     planned: Plan
@@ -36,6 +37,21 @@ class Flight:
     records: list[Record] = field(default_factory=list)
     first: tuple[Alone, Pending] | None = None
     split: set[int] = field(default_factory=set)
+    watchdog: Watchdog | None = None
+
+    def record(self, step: PlannedStep, pending: Pending) -> Record:
+        """The record of a step, as soon as it is there; raises what `Pending.result` raises.
+
+        Raises:
+            LimitError: the time of the step or of the scenario was over.
+        """
+        watchdog = self.watchdog
+        if watchdog is None:
+            return pending.result()
+        error = watchdog.look(pending, step)
+        if error is not None and not pending.done:
+            raise error
+        return pending.result(lambda: watchdog.look(pending, step))
 
     @property
     def guest_seconds(self) -> float:
@@ -51,9 +67,9 @@ class Flight:
         for position in range(len(self.steps), len(self.planned.steps)):
             alone = first_alone(self.planned.steps, position)
             if alone is not None:
-                self.first = alone, self._submit(alone.step)
+                self.first = alone, self._submit(alone.step, position)
                 return
-            self.steps.append(self._submit(self.planned.steps[position]))
+            self.steps.append(self._submit(self.planned.steps[position], position))
         self.clean_up()
 
     def send_rest(self) -> None:
@@ -62,7 +78,8 @@ class Flight:
             raise ValueError("no request went alone")
         alone, _ = self.first
         self.split.add(alone.answered)
-        self.steps.append(self._submit(_without_first(self.planned.steps[len(self.steps)])))
+        place = len(self.steps)
+        self.steps.append(self._submit(_without_first(self.planned.steps[place]), place))
         self.send()
 
     def clean_up(self) -> None:
@@ -75,8 +92,8 @@ class Flight:
         """The steps that clean up, each with its record to come."""
         yield from zip(self.planned.cleanup[: len(self.cleanup)], self.cleanup, strict=True)
 
-    def _submit(self, step: PlannedStep) -> Pending:
-        return self.session.submit(step.payload, what=step.what, timeout=step.timeout)
+    def _submit(self, step: PlannedStep, place: int | None = None) -> Pending:
+        return self.session.submit(step.payload, what=step.what, timeout=step.timeout, place=place)
 
 
 @dataclass(frozen=True)

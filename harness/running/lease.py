@@ -121,8 +121,13 @@ class LeaseInUse:
         self._guest = self._provider.acquire()
         _LOG.info("lease %s taken", self._guest.id)
         try:
+            self._journal.lease(self._guest.id)
             self._session = AgentSession(
-                self._guest.open_agent(), self._abi, journal=self._journal.sending, margin=self._margin
+                self._guest.open_agent(),
+                self._abi,
+                journal=self._journal.sending,
+                seen=self._journal.seen,
+                margin=self._margin,
             )
             if self._info is None:
                 info = self._ask_info(self._session)

@@ -24,17 +24,19 @@ from harness.agent.journal import Journal
 from harness.agent.session import MARGIN, AgentSession
 from harness.agent.status_block import StatusBlock
 from harness.errors import HarnessError, UsageError
-from harness.guests import Guest, GuestProvider, KnowsCalls, LeasesAhead
+from harness.evidence.wine_crash import DriverSymbols
+from harness.guests import Guest, GuestProvider, KnowsCalls, KnowsFiles, LeasesAhead
 from harness.planning.plan import plan
 from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
 from harness.running.answers import Answers, collect, tidy
 from harness.running.attribution import Attribution
-from harness.running.doubts import with_doubts
+from harness.running.doubts import failed
 from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
 from harness.running.lease import LeaseInUse
+from harness.running.limits import Limits, Watchdog
 from harness.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ class Runner:
         journal: written before each batch of steps.
         fits: capabilities (`harness.contract.capabilities.missing`).
         margin: seconds beyond a step's own time after which it is overdue.
+        limits: of the time that a step or a scenario has altogether.
     """
 
     provider: GuestProvider
@@ -80,6 +83,7 @@ class Runner:
     journal: Journal
     fits: Fits = field(default=lambda scenario, info: None)
     margin: float = MARGIN
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self._lease = LeaseInUse(self.provider, self.abi, self.journal, self.margin)
@@ -149,6 +153,10 @@ class Runner:
     def _doubts(self) -> Sequence[Doubt]:
         return self.provider.doubts() if isinstance(self.provider, KnowsCalls) else ()
 
+    @property
+    def _symbols(self) -> DriverSymbols:
+        return DriverSymbols(self.provider.driver_files() if isinstance(self.provider, KnowsFiles) else None)
+
     # ---- a scenario --------------------------------------------------------
 
     def run(
@@ -191,6 +199,7 @@ class Runner:
             file=file,
             line=line,
             tags=tuple(scenario.tags),
+            content=scenario.content,
         )
         if self._next is not None and self._next.planned.scenario is not scenario:
             self.discard()
@@ -216,7 +225,7 @@ class Runner:
         if answers.ended is None and ended is not None and worst((verdict, ended.verdict)) is not verdict:
             verdict, reason = ended.verdict, ended.reason
         elif verdict is Verdict.FAILED and reason is not None:
-            reason = with_doubts(reason, self._doubts)
+            verdict, reason = failed(reason, self._doubts)
         return replace(
             result,
             verdict=verdict,
@@ -226,6 +235,9 @@ class Runner:
             seconds=round(time.monotonic() - began, 6),
             guest_seconds=round(flight.guest_seconds, 6),
             lease=lease,
+            ended=ended.rule or None if ended is not None else None,
+            again=verdict is Verdict.ERROR and ended is not None and ended.again,
+            **(ended.crash_fields if ended is not None else {}),
         )
 
     def _answers(
@@ -234,7 +246,10 @@ class Runner:
         """All that comes back, and what ended it; the lease is clean afterwards, or thrown away."""
         scenario = flight.planned.scenario
         try:
-            attribution = Attribution(self._lease.held, flight.session, self._crashes, self._doubts)
+            attribution = Attribution(
+                self._lease.held, flight.session, self._crashes, self._doubts, self._symbols
+            )
+            flight.watchdog = Watchdog(self.limits, flight.planned)
             answers = collect(flight, attribution)
             ended, clean = answers.ended, False
             if ended is None:

@@ -13,7 +13,8 @@ from drivers.abi import load
 from harness.agent.frames import Record
 from harness.agent.pending import Pending
 from harness.agent.session import AgentSession
-from tests.component.wine import LocalChannel, WineGuest
+from tests.component.channel import LocalChannel
+from tests.component.wine import WineGuest
 
 ABI = load()
 C = ABI.constants

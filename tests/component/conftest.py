@@ -11,7 +11,8 @@ import pytest
 import drivers.build
 from drivers.errors import BuildError
 from tests.component.agent import Agent, agent_of
-from tests.component.wine import LocalChannel, WineGuest, copy_of, template
+from tests.component.channel import LocalChannel
+from tests.component.wine import WineGuest, copy_of, template
 
 HARDWARE_ID = "Root\\KshsAvshs"
 
@@ -65,7 +66,7 @@ def bare_guest(build: drivers.build.Build, bare_template: Path) -> Iterator[Wine
 def plain_guest(build: drivers.build.Build, bare_template: Path) -> Iterator[WineGuest]:
     """A guest for programs of the tests' own that need nothing of ours."""
     with copy_of(bare_template) as prefix:
-        guest = WineGuest(prefix, build.agent)
+        guest = WineGuest(prefix, build.agent, one_cpu=False)
         try:
             yield guest
         finally:
@@ -75,7 +76,7 @@ def plain_guest(build: drivers.build.Build, bare_template: Path) -> Iterator[Win
 @pytest.fixture(scope="session")
 def _worker_guest(build: drivers.build.Build, bare_template: Path) -> Iterator[WineGuest]:
     with copy_of(bare_template) as prefix:
-        guest = WineGuest(prefix, build.agent)
+        guest = WineGuest(prefix, build.agent, one_cpu=False)
         install(guest, build)
         try:
             yield guest

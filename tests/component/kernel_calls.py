@@ -70,7 +70,7 @@ class Asking:
     """
 
     def __init__(self, prefix: Path, build: drivers.build.Build, inf: Path, driver: bytes) -> None:
-        self._guest = WineGuest(prefix, build.agent)
+        self._guest = WineGuest(prefix, build.agent, one_cpu=False)
         self._inf = self._guest.put(inf)
         self._said = self._guest.folder / "calls.said"
         self._todo = self._guest.folder / "calls.todo"

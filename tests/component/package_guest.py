@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import drivers.build
+from drivers.imports import version_key
+from drivers.kernel_calls import Doubt
 from drivers.package import Package
 from harness import config
 from harness.agent.pending import Channel
@@ -17,7 +18,7 @@ from harness.guests import Evidence, Say, deploy, package_files, support_library
 from harness.guests.crash_record import crashes_in
 from harness.guests.package import LoadedTarget, find_target
 from harness.language.model import Target
-from tests.component.wine import FOLDER, WineGuest, copy_of, template
+from tests.component.wine import FOLDER, WineGuest, copy_of, template, version
 
 
 def install_package(
@@ -66,16 +67,12 @@ class PackageGuest:
         self.id = f"local-{number}"
         self._stack = ExitStack()
         self._wine = WineGuest(self._stack.enter_context(copy_of(template())), build.agent)
-        self._stack.callback(self._end)
+        self._stack.callback(self._wine.throw_away)
         try:
             install_package(self._wine, build, package, target)
         except BaseException:
             self._stack.close()
             raise
-
-    def _end(self) -> None:
-        with contextlib.suppress(AssertionError):  # what a broken driver left is killed all the same
-            self._wine.stop()
 
     def open_agent(self) -> Channel:
         return self._wine.channel()
@@ -114,6 +111,9 @@ class PackageProvider:
     def acquire(self) -> PackageGuest:
         self._count += 1
         return PackageGuest(self._build, self._package, self._loaded.target, self._count)
+
+    def doubts(self) -> Sequence[Doubt]:
+        return support_library.doubts(self._package.sys, ".".join(map(str, version_key(version())[:2])))
 
     def host(self) -> Mapping[str, Any]:
         return {"recipe": "local"}

@@ -78,7 +78,7 @@ def rogue_guest(
 ) -> Iterator[WineGuest]:
     """A guest of this module's own: what is lost in the rogue driver cannot be unloaded again."""
     with copy_of(bare_template) as prefix:
-        guest = WineGuest(prefix, build.agent)
+        guest = WineGuest(prefix, build.agent, one_cpu=False)
         install(guest, build)
         path = guest.put(build_rogue(tmp_path_factory.mktemp("rogue")))
         # The group puts it into one process with the client, as the file objects require.

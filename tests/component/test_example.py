@@ -117,7 +117,7 @@ def test_warnings_stop_nothing_and_what_is_ignored_is_said(relay: Path, tmp_path
     package = folder.package(source, tmp_path / "package", progress=said.append)
     assert any("more.cpp:3" in line and "warning: unused variable" in line for line in said)
     assert [line for line in said if line.startswith("ignored: ")] == [
-        "ignored: folder notes is no source of a kind that is built, and no INF copies it",
+        "ignored: folder notes: no source in it is compiled, and no INF copies it",
         "ignored: file old.c++ is no source of a kind that is built, and no INF copies it",
     ]
     assert package.name == "relay"

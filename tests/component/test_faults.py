@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 import drivers.build
+from harness.evidence.wine_crash import DriverSymbols
+from harness.guest_info import CrashRecord
+from harness.guests import DriverFiles
 from tests.component.agent import KERNEL_ROUTES, STATUS_SUCCESS, Agent, C, agent_of, describe
 from tests.component.conftest import start
 from tests.component.wine import WineGuest
@@ -30,6 +33,12 @@ def crashes_soon(agent: Agent) -> list[dict[str, Any]]:
     while not (found := crashes(agent)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
+
+
+def symbols_of(build: drivers.build.Build) -> DriverSymbols:
+    """Of what `install` deploys."""
+    images = {path.name: path for path in (build.client, build.refks, *build.avshs.sys)}
+    return DriverSymbols(DriverFiles(images, tuple(build.pdbs)))
 
 
 def assert_healed(guest: WineGuest, build: drivers.build.Build) -> None:
@@ -58,6 +67,15 @@ def test_a_fault_is_lost_and_recorded(
         text = json.dumps(found[0]).lower()
         assert "c0000005" in text, found
         assert "avshs" in text, found
+        named = symbols_of(build).named("", CrashRecord.of(found[0]), "handshake")
+        assert named is not None
+        assert named.place.startswith("avshs.sys!"), named
+        assert "inlined into AvshsPinHandshake (behaviour.c:" in named.place, named
+        assert any(caller.startswith("ks.sys!RefksHandshake (handshake.c:") for caller in named.callers), (
+            named
+        )
+        text = "exception 0xc0000005|write|avshs.sys!AvshsPinHandshake|in handshake"
+        assert named.signature.text == text, found
         assert crashes(agent) == []  # each is told once
         later = agent.run("CLOSE", slot=1)
         assert later.outcome != C["KSHS_OUTCOME_DONE"], describe(later)

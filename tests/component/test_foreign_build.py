@@ -17,6 +17,9 @@ SOURCE = r"""
 #include <WinDef.h>
 #include <KS.h>
 #include <KSMedia.h>
+#include <bdamedia.h>
+#include <KsProxy.h>
+#include "foreign.tmh"
 #include "Parts\Driver.h"
 #include "SHARED.h"
 #include <acpitabl.h>
@@ -28,8 +31,38 @@ template <class T> struct Counter : Holder<T> { void Count() { Set(T(Level)); } 
 
 #define SAY(text, ...) DbgPrint("Said: " __FUNCTION__ ## text, __VA_ARGS__)
 
-extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT, PUNICODE_STRING)
+struct Time {
+    ULONGLONG Value;
+    operator LONG() { return (LONG)Value; }
+    operator ULONGLONG() { return Value; }
+};
+
+static ULONGLONG TimeOf(__in Time *time, __inout_bcount_opt(length) PVOID, __in_ecount(1) ULONG length)
 {
+    ULONGLONG at = length ? *time : 0;
+
+    return at;
+}
+
+const KSDEVICE_DESCRIPTOR Device = {
+    NULL, 0, NULL, KSDEVICE_DESCRIPTOR_VERSION_2, KSDEVICE_FLAG_LOWPOWER_PASSTHROUGH
+};
+C_ASSERT(FIELD_OFFSET(KSDEVICE_DESCRIPTOR, Flags) == 28 && sizeof(KSDEVICE_DESCRIPTOR) == 40);
+const KS_DATARANGE_BDA_ANTENNA Antenna = { { sizeof(Antenna) } };
+DEFINE_KSPROPERTY_TABLE(Tuner) { DEFINE_KSPROPERTY_ITEM_BDA_RF_TUNER_FREQUENCY(NULL, NULL) };
+
+// begin_wpp config
+// FUNC TraceEvents(LEVEL, FLAGS, MSG, ...);
+// end_wpp
+
+extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT object, PUNICODE_STRING path)
+{
+    Time time = { 7 };
+
+    WPP_INIT_TRACING(object, path);
+    TraceEvents(TRACE_LEVEL_ERROR, TRACE_ALL, "%!FUNC! %I64u", TimeOf(&time, NULL, 1));
+    if (TimeOf(&time, NULL, 1) == 8 || IsEqualGUID(KSNODE_BDA_RF_TUNER, PINNAME_BDA_TRANSPORT))
+        return KsInitializeDriver(object, path, &Device);
     Counter<int> counter;
     KS_FRAME_INFO frame = { sizeof(frame) };
     KSCAMERA_EXTENDEDPROP_HEADER header = { 1, KSCAMERA_EXTENDEDPROP_FILTERSCOPE, sizeof(header) };
@@ -77,6 +110,7 @@ DriverVer = 11/02/2026,1.0.0.0
 1 = "disk"
 [SourceDisksFiles]
 foreign.sys = 1
+other.dll = 1
 [DestinationDirs]
 DefaultDestDir = 13
 [Manufacturer]
@@ -84,7 +118,7 @@ DefaultDestDir = 13
 [Models.NT$ARCH$.10.0...16299]
 "Foreign" = Install,FABFOREIGN
 [Install]
-CopyFiles = @foreign.sys
+CopyFiles = @foreign.sys, @other.dll
 [Install.Services]
 AddService = Foreign,2,Service
 [Service]
@@ -100,9 +134,12 @@ def source(tmp_path: Path) -> Path:
     driver = tmp_path / "driver"
     (driver / "parts").mkdir(parents=True)
     (tmp_path / "Common").mkdir()
-    (driver / "foreign.cpp").write_bytes(SOURCE.replace("\n", "\r\n").encode())
+    (driver / "foreign.CPP").write_bytes(SOURCE.replace("\n", "\r\n").encode())
     (driver / "parts" / "driver.H").write_text(HEADER)
-    (driver / "foreign.rc").write_text(RESOURCE)
+    (driver / "foreign.rc").write_text(RESOURCE, "utf-16")
+    (driver / "events.mc").write_text("")
+    (driver / "foreign.vcxproj").write_text("")
+    (driver / "schema.mof").write_text("")
     (driver / "foreign.inx").write_text(INX, "utf-16")
     (tmp_path / "Common" / "Shared.h").write_text("#pragma once\n")
     return driver
@@ -115,17 +152,58 @@ def test_it_is_built_as_it_is(source: Path, tmp_path: Path) -> None:
         tmp_path / "package",
         includes=[tmp_path / "Common"],
         defines=["SHARED_LEVEL=7"],
+        stand_ins=["Other.DLL"],
         progress=said.append,
     )
-    assert "foreign.cpp: a constant without a type is an int, as Microsoft's compiler has it" in said
+    assert "foreign.CPP: a constant without a type is an int, as Microsoft's compiler has it" in said
     assert '__FUNCTION__ is joined to other texts, and is "" therefore' in said
+    assert "foreign.tmh: no tracing preprocessor (WPP) made this, and nothing is traced" in said
+    assert "other.dll is a stand-in: nothing works that needs it" in said
+    assert [line for line in said if line.startswith("ignored")] == [
+        "ignored: file events.mc is for the message compiler (mc): no header and no resource is made of it",
+        "ignored: file foreign.vcxproj is for MSBuild: its folders of headers and its macros are --include"
+        " and --define here",
+        "ignored: folder parts: no source in it is compiled, and no INF copies it",
+        "ignored: file schema.mof is for mofcomp: the driver has no WMI schema in its resources",
+    ]
     assert {function for _, function in imports.imports(package.sys[0])} >= {"DbgPrint"}
     data = package.sys[0].read_bytes()
     assert "A driver from Windows".encode("utf-16-le") in data
     assert inf.load(package.inf).hardware_ids() == ["FABFOREIGN"]
-    assert (source / "foreign.cpp").read_bytes() == SOURCE.replace("\n", "\r\n").encode()
+    assert (package.directory / "other.dll").is_file()
+    assert (source / "foreign.CPP").read_bytes() == SOURCE.replace("\n", "\r\n").encode()
 
 
 def test_a_folder_that_is_not_there_is_told(source: Path, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="there is no such directory; see --include"):
-        folder.package(source, tmp_path / "package", includes=[tmp_path / "Gone"])
+        folder.package(source, tmp_path / "package", includes=[tmp_path / "Gone"], stand_ins=["other.dll"])
+
+
+@pytest.mark.parametrize(
+    ("stand_ins", "why"),
+    [
+        ([], "copies 'other.dll', which is not there; put it into the folder: .* --stand-in other.dll"),
+        (["other.dll", "third.dll"], "--stand-in: 'third.dll' is not copied by the INF"),
+        (["other.dll", "foreign.rc"], "--stand-in: 'foreign.rc' is there"),
+    ],
+)
+def test_files_of_other_projects_are_named(
+    source: Path, tmp_path: Path, stand_ins: list[str], why: str
+) -> None:
+    with pytest.raises(BuildError, match=why):
+        folder.package(source, tmp_path / "package", stand_ins=stand_ins)
+
+
+def test_a_driver_of_a_layout_of_the_system_is_built(tmp_path: Path) -> None:
+    driver = tmp_path / "driver"
+    driver.mkdir()
+    (driver / "plain.c").write_text(
+        "#include <ntddk.h>\nNTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT object, PUNICODE_STRING path)\n"
+        "{\n    (void)object;\n    (void)path;\n    return STATUS_UNSUCCESSFUL;\n}\n"
+    )
+    inf_text = INX.replace("$ARCH$", "amd64").replace(", @other.dll", "").replace("foreign.sys = 1\n", "")
+    (driver / "plain.inf").write_text(
+        inf_text.replace("[SourceDisksNames]", "LayoutFile = Layout.inf\n[SourceDisksNames]")
+    )
+    package = folder.package(driver, tmp_path / "package")
+    assert [path.name for path in package.sys] == ["foreign.sys"]

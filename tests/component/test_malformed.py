@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from harness.agent.frames import FrameParser, FrameWriter, Hello
 from tests.component.agent import ABI, KERNEL, STATUS_SUCCESS, USER, Agent, C, agent_of, describe, step
-from tests.component.wine import LocalChannel, WineGuest
+from tests.component.channel import LocalChannel
+from tests.component.wine import WineGuest
 
 pytestmark = pytest.mark.component
 

@@ -82,7 +82,7 @@ def probe_guest(
     """A guest with the probe as its device."""
     package = folder.package(PROBE, tmp_path_factory.mktemp("probe"))
     with copy_of(bare_template) as prefix:
-        guest = WineGuest(prefix, build.agent)
+        guest = WineGuest(prefix, build.agent, one_cpu=False)
         try:
             guest.hold()
             guest.must("install-crash-recorder")

@@ -117,9 +117,11 @@ def test_a_run_with_it_is_green(example: Example, place: Path) -> None:
     assert verdicts["passed"] > 100
 
 
-def plugin_run(place: Path, file: Path, scenarios: Path) -> subprocess.CompletedProcess[str]:
+def plugin_run(
+    place: Path, file: Path, scenarios: Path, guests: str = CONFTEST
+) -> subprocess.CompletedProcess[str]:
     """Scenarios against a target, by the plugin, on Wine of this host; results go to ``out``."""
-    (place / "local_guests.py").write_text(CONFTEST, encoding="utf-8")
+    (place / "local_guests.py").write_text(guests, encoding="utf-8")
     plugin = [] if harness.commands.run.installed() else ["-p", "harness.plugin.hooks"]
     return subprocess.run(
         [

@@ -44,7 +44,7 @@ def seen(
     driver = tmp_path_factory.mktemp("rewritten") / package.sys[0].name
     driver.write_bytes(rewritten.data)
     with copy_of(bare_template) as prefix:
-        guest = WineGuest(prefix, build.agent)
+        guest = WineGuest(prefix, build.agent, one_cpu=False)
         try:
             guest.hold()
             guest.must("install-ks", guest.put(build.refks, "ks.sys"))

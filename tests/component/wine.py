@@ -13,14 +13,13 @@ import json
 import os
 import platform
 import re
-import select
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from platformdirs import user_cache_path
+
+from tests.component.channel import LocalChannel
 
 #: Where the agent and what it installs lie in the guest.
 FOLDER = "C:\\kshs"
@@ -83,9 +84,26 @@ def started() -> tuple[str, ...]:
     return tuple(steady)
 
 
-def program(name: str) -> list[str]:
+@functools.cache
+def on_one_cpu() -> tuple[str, ...]:
+    """What stands before a program that stays, with all that it starts, on one processor: this worker's.
+
+    Most of what a program of Wine does is to ask the session's server and to wait for it.  Where both run on
+    the same processor nothing has to be woken up on another one, which takes two thirds of the time of both,
+    in a virtual machine above all.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    allowed = sorted(os.sched_getaffinity(0))
+    cpu = allowed[(int(worker) if worker.isdigit() else os.getpid()) % len(allowed)]
+    pinned = ("taskset", "--cpu-list", str(cpu))
+    return (
+        pinned if subprocess.run([*pinned, "true"], capture_output=True, check=False).returncode == 0 else ()
+    )
+
+
+def program(name: str, *, one_cpu: bool = False) -> list[str]:
     """The beginning of a command line that runs a program of Wine."""
-    return [*started(), tool(name)]
+    return [*(on_one_cpu() if one_cpu else ()), *started(), tool(name)]
 
 
 def version() -> str:
@@ -140,6 +158,15 @@ def end(prefix: Path, grace: float = 10.0) -> dict[int, str]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     return left
+
+
+def throw_away(prefix: Path) -> None:
+    """Ends a prefix's session at once; nothing is written to its registry any more."""
+    while left := processes(prefix):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def template() -> Path:
@@ -204,78 +231,17 @@ def _remove_copies_of_the_dead(home: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-class LocalChannel:
-    """The channel of `docs/architecture.md` to a program under Wine on this host."""
-
-    def __init__(self, argv: Sequence[str], env: dict[str, str]) -> None:
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115, lives as long as the channel
-        self._process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=env, bufsize=0
-        )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._stdin = self._process.stdin
-        self._stdout = self._process.stdout
-
-    @property
-    def pid(self) -> int:
-        """Of the program on this host."""
-        return self._process.pid
-
-    def read(self, n: int, timeout: float | None = None) -> bytes:
-        """At most n bytes, b"" at the end of the stream; TimeoutError when nothing came."""
-        ready, _, _ = select.select([self._stdout], [], [], timeout)
-        if not ready:
-            raise TimeoutError(f"nothing within {timeout} s")
-        return os.read(self._stdout.fileno(), n)
-
-    def write(self, data: bytes) -> None:
-        """All of the bytes; BrokenPipeError when the program is gone."""
-        rest = memoryview(data)
-        while rest:
-            written = self._stdin.write(rest)
-            assert written is not None
-            rest = rest[written:]
-
-    def end_of_input(self) -> None:
-        """The program sees the end of its stdin; its answers can still be read."""
-        with contextlib.suppress(OSError):
-            self._stdin.close()
-
-    def close(self) -> None:
-        """Ends the program's input and waits for it; one that does not end is killed."""
-        self.end_of_input()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        self.kill()
-
-    def kill(self) -> None:
-        """What kill -9 does."""
-        self._process.kill()
-        self._process.wait()
-
-    def wait(self, timeout: float = 20.0) -> int:
-        """The exit code; subprocess.TimeoutExpired if the program goes on."""
-        return self._process.wait(timeout)
-
-    def stderr_tail(self) -> str:
-        """The last 4000 bytes that the program wrote for people."""
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - 4000))
-        return self._stderr.read().decode(errors="replace")
-
-    @property
-    def exit_code(self) -> int | None:
-        """Of the program, once it has ended."""
-        return self._process.poll()
-
-
 @dataclass
 class WineGuest:
-    """One Wine session on one prefix, worked through `kshsctl.exe` as a real guest is."""
+    """One Wine session on one prefix, worked through `kshsctl.exe` as a real guest is.
+
+    `one_cpu`: all of it runs on one processor (`on_one_cpu`), as all of a guest of the recipe wine does.  Not
+    for tests of what runs at the same time.
+    """
 
     prefix: Path
     agent: Path
+    one_cpu: bool = True
     _hold: LocalChannel | None = None
     _channels: list[LocalChannel] = field(default_factory=list)
 
@@ -307,7 +273,7 @@ class WineGuest:
         # Files and not pipes: the first program starts the services, which keep what it had open.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
             code = subprocess.run(
-                [*program("wine"), *argv],
+                [*program("wine", one_cpu=self.one_cpu), *argv],
                 env=environment(self.prefix),
                 input=stdin,
                 stdout=out,
@@ -333,7 +299,7 @@ class WineGuest:
 
     def channel(self, *arguments: str) -> LocalChannel:
         """A verb whose stdin and stdout are the caller's; `serve` if none is named."""
-        argv = [*program("wine"), f"{FOLDER}\\kshsctl.exe", *(arguments or ("serve",))]
+        argv = [*program("wine", one_cpu=self.one_cpu), f"{FOLDER}\\kshsctl.exe", *(arguments or ("serve",))]
         channel = LocalChannel(argv, environment(self.prefix))
         self._channels.append(channel)
         return channel
@@ -358,6 +324,14 @@ class WineGuest:
     def words(self) -> str:
         """What the session's services wrote for people, on the stderr of the program that began it."""
         return self._hold.stderr_tail() if self._hold else ""
+
+    def throw_away(self) -> None:
+        """Ends the session of a prefix that is of no more use."""
+        throw_away(self.prefix)
+        for channel in self._channels:
+            channel.kill()
+        self._channels.clear()
+        self._hold = None
 
     def stop(self) -> None:
         """Ends the session; a process that survives that is a failure."""

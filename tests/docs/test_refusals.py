@@ -56,6 +56,19 @@ MET = {
         "harness/guests/test_allowed_imports.py",
         "Windows Driver Frameworks",
     ),
+    "is a port class driver": ("drivers/test_foreign_kinds.py", "is a port class driver"),
+    "is a minidriver of the stream": (
+        "drivers/test_foreign_kinds.py",
+        "is a minidriver of the stream class",
+    ),
+    "is a device that the PCI bus reports": (
+        "harness/onboarding/test_author.py",
+        "is a device that the PCI bus reports",
+    ),
+    "copies 'x.dll', which is not there": (
+        "component/test_foreign_build.py",
+        "copies 'other.dll', which is not there",
+    ),
     "refused its device": ("component/test_models.py", "refused its device"),
     "was deployed with imports rewritten": (
         "harness/guests/test_support_library.py",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.language import scenario_file
 from tests.e2e import command
 from tests.e2e.setup_double import build
 from tests.settings import vm_settings
@@ -154,10 +155,10 @@ def check_sealed(made: Bench) -> None:
 
 
 def contract_run(made: Bench) -> None:
-    """A run of scenarios of the contract, in leases from the sealed guest."""
-    ran = command.run(
-        made.folder / "run", "--guest", made.name, "--config", made.folder / "kshs.toml", "-k", "H4 and irp"
-    )
+    """A run of some scenarios of the contract, in leases from the sealed guest."""
+    settings = ("--guest", made.name, "--config", made.folder / "kshs.toml")
+    some = ("-k", "H4 and irp", scenario_file.CATALOGUE / "lengths.toml")
+    ran = command.run(made.folder / "run", *settings, *some)
     assert ran.exit_code == 0, ran.output
     verdicts = ran.verdicts()
     assert verdicts["passed"] >= 5, ran.output

@@ -6,13 +6,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from drivers import abi
 from harness.agent.journal import Journal
+from harness.agent.session import AgentSession
 from harness.config import Config
 from harness.guests import Guest
 from harness.guests.package import find_target
@@ -51,6 +54,28 @@ def pause(guest: VmGuest) -> None:
     guest.lease._domain.suspend()
 
 
+@contextmanager
+def during_the_request(session: AgentSession, act: Callable[[], None]) -> Iterator[None]:
+    """Acts once, when the agent says that the handshake has begun: however long what is before it takes."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.01):
+            step = session.in_flight
+            if step is not None and step.what.startswith("handshake") and step.begun_at is not None:
+                time.sleep(0.5)  # until it is inside the callback
+                act()
+                return
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
 @pytest.fixture(scope="module")
 def provider() -> Iterator[VmProvider]:
     given = VmProvider(vm_settings(), find_target("avshs", Config()))
@@ -67,8 +92,8 @@ def test_a_machine_that_is_held_up_is_no_hang(
         guest: Guest = runner.guest
         assert isinstance(guest, VmGuest)
         pid = guest.lease.pid
-        threading.Timer(2.0, hold, [guest]).start()
-        result = runner.run(SCENARIO, file="here")
+        with during_the_request(runner.ready(), lambda: hold(guest)):
+            result = runner.run(SCENARIO, file="here")
         assert result.verdict is Verdict.ERROR, result
         assert result.reason is not None and says in result.reason
         assert not Path(f"/proc/{pid}/exe").exists(), "the lease was thrown away"

@@ -100,7 +100,10 @@ def test_a_target_of_the_command_line_is_told_as_such(tmp_path: Path) -> None:
         ("[vm]\nmemory = 3\n", r"vm\.memory: there is no such key \(did you mean memory_mib\?\)"),
         ("[vm]\nmemory_mib = 1\n", r"vm\.memory_mib: input should be greater than or equal to 256"),
         ("[runn]\n", r"runn: there is no such key \(did you mean run\?\)"),
-        ("xyz = 1\n", r"xyz: there is no such key \(known here: run, targets, vm, guests\)"),
+        (
+            "xyz = 1\n",
+            r"xyz: there is no such key \(known here: run, limits, store, targets, vm, capsule, guests\)",
+        ),
         ("file = 'x'\n", "file: there is no such key"),
         ("[guests.lab]\nname = 'x'\n", r"guests: lab\.name: there is no such key; the guest is called"),
         ("[run\n", "is not TOML"),

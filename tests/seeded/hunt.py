@@ -7,6 +7,7 @@ docs/seeded-defects.md (only when no defect is named).
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 import tempfile
@@ -30,13 +31,14 @@ from tests.seeded.table import PAGE, Catch, Defect, defects, page
 SHORT_MS = 2500
 
 
-def catalogue() -> list[Scenario]:
-    """Every scenario, in the order of the files."""
-    return [
+@functools.cache
+def catalogue() -> tuple[Scenario, ...]:
+    """Every scenario, in the order of the files; read once in a process."""
+    return tuple(
         located.scenario
         for file in sorted(scenario_file.CATALOGUE.glob("*.toml"))
         for located in scenario_file.load_located(file)
-    ]
+    )
 
 
 def ordered(scenarios: Iterable[Scenario], defect: Defect) -> list[Scenario]:

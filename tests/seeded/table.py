@@ -21,8 +21,9 @@ the reference class driver or of the sample target (`tests/seeded/defects.toml`)
 run. The scenario beside it is the first of the catalogue that fails because of it, and the rules are those
 that its report names. The sound sources pass the whole catalogue.
 
-`pytest tests/seeded` builds every defect and runs it against its scenario. `python -m tests.seeded.hunt`
-looks for the scenarios anew, through the whole catalogue, and writes this page.
+`pytest tests/seeded` builds every defect and runs it against its scenario; `make test` leaves out those that
+nothing can have touched ([tests.md](tests.md)). `python -m tests.seeded.hunt` looks for the scenarios anew,
+through the whole catalogue, and writes this page.
 """
 _ROW = re.compile(
     r"^\| `(?P<defect>[^`]+)` \| [^|]+ \| `(?P<scenario>[^`]+)` \| [^|]+ \| [^|]+ \|$", re.MULTILINE
@@ -31,7 +32,10 @@ _ROW = re.compile(
 
 @dataclass(frozen=True)
 class Defect:
-    """One change to one source; `rules` and `verdicts` are what a scenario may end with because of it."""
+    """One change to one source; `rules` and `verdicts` are what a scenario may end with because of it.
+
+    Of a silent one `characteristic` is a scenario and a field that come otherwise.
+    """
 
     id: str
     file: str
@@ -40,6 +44,7 @@ class Defect:
     rules: tuple[str, ...] = ()
     verdicts: tuple[str, ...] = ("failed",)
     why: str = ""
+    characteristic: tuple[str, ...] = ()
 
     def occurrences(self, tree: Path) -> int:
         """How often `find` stands in a tree's source; the table is right while that is once."""
@@ -76,9 +81,27 @@ def defects() -> list[Defect]:
     return _read("defect")
 
 
+def representatives(table: list[Defect]) -> list[Defect]:
+    """The first of each source file, rule and verdict, as they stand in the table."""
+    first: dict[tuple[object, ...], Defect] = {}
+    for defect in table:
+        first.setdefault((defect.file, defect.rules[0], defect.verdicts), defect)
+    return list(first.values())
+
+
 def not_shown() -> list[Defect]:
     """Those that no scenario can catch on Wine, each with its measured reason."""
     return _read("not-shown-by-wine")
+
+
+def silent() -> list[Defect]:
+    """Those that pass every scenario, and that a comparison of runs must say."""
+    return _read("silent")
+
+
+def rebuilt() -> Defect:
+    """A change of the binary and of nothing that it does."""
+    return _read("rebuilt")[0]
 
 
 def catchers() -> dict[str, str]:

@@ -8,9 +8,9 @@ import pytest
 from drivers.components import ROOT
 from harness.language import scenario_file
 from harness.language.model import Rule
-from tests.seeded.table import PAGE, Defect, catchers, defects, not_shown
+from tests.seeded.table import PAGE, Defect, catchers, defects, not_shown, rebuilt, silent
 
-ALL = [*defects(), *not_shown()]
+ALL = [*defects(), *not_shown(), *silent(), rebuilt()]
 
 
 @pytest.mark.parametrize("defect", ALL, ids=lambda defect: defect.id)

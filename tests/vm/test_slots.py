@@ -91,6 +91,22 @@ def test_slots_are_reused(config: VmConfig) -> None:
     second.release()
 
 
+def test_the_slot_of_an_embedded_driver_stays_its_process_s(config: VmConfig) -> None:
+    """As between two test modules of one process, while another run takes the first slot that is free."""
+    first = slots.keep(config)
+    (first.directory / "leases" / "left").mkdir(parents=True)
+    first.release()
+    assert not (first.directory / "leases").exists()
+    try:
+        other = slots.take(config)
+        assert other.directory != first.directory
+        assert reaper.reap(config) == []
+        assert slots.keep(config).directory == first.directory
+        other.release()
+    finally:
+        slots._kept.pop(config.runtime_dir).lock.release()
+
+
 def test_a_process_is_found_by_a_whole_argument(tmp_path: Path) -> None:
     process = machine(tmp_path / "r0", "x", tmp_path)
     try:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
@@ -45,10 +47,41 @@ class Scenario(Strict):
         description="on a target without the behaviour property set, the steps that tell a callback what to"
         " do and wait for it are left out, and the others are worth asking all the same",
     )
-    timeout_ms: int = Field(10_000, ge=1, le=600_000, description="for each step that names none")
+    timeout_ms: int = Field(
+        10_000,
+        ge=1,
+        le=600_000,
+        description="for each step that names none; limits.request_ms of kshs.toml by default",
+    )
+    limit_s: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        description="seconds for all of its steps; limits.scenario_s of kshs.toml by default",
+    )
     steps: list[Step] = Field(min_length=1, max_length=200)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rule and those it also touches, without repetition."""
         return tuple(dict.fromkeys(Rule(rule) for rule in (self.rule, *self.also)))
+
+    @property
+    def content(self) -> str:
+        """The digest of what it sends, on what, and what it expects; words for people do not count.
+
+        What is as it is by default does not count either, so that a further key of the language changes the
+        digest of those scenarios alone that use it.
+        """
+        words: dict[str, bool | dict[str, dict[str, bool]]] = {
+            **dict.fromkeys(("id", "title", "why", "tags"), True),
+            "steps": {"__all__": {"note": True}},
+        }
+        said = self.model_dump(exclude=words, exclude_defaults=True)
+        text = json.dumps(said, sort_keys=True, default=_plain)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(value: object) -> str:
+    """Bytes, which need not be text, and whatever else JSON does not have."""
+    return value.hex() if isinstance(value, bytes) else str(value)

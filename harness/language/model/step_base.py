@@ -41,3 +41,9 @@ class StepBase(Strict):
         le=600_000,
         description="after which the step is hung, for each request of repeat; the scenario's by default",
     )
+    limit_s: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        description="seconds for all of its requests; limits.step_s of kshs.toml by default",
+    )

@@ -139,6 +139,65 @@ PROBE(Probe_IoOpenDeviceInterfaceRegistryKey)
     (void)ZwClose(key);
 }
 
+/* Whether a list of names has one, and whether it has any. */
+static BOOLEAN Lists(PCWSTR List, const UNICODE_STRING *Link)
+{
+    UNICODE_STRING name;
+
+    for (; List && *List; List += name.Length / 2 + 1) {
+        RtlInitUnicodeString(&name, List);
+        if (RtlEqualUnicodeString(&name, Link, TRUE))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+PROBE(InterfacesOfADevice)
+{
+    UNICODE_STRING link;
+    PWSTR list = NULL;
+
+    (void)IoRegisterDeviceInterface(Pdo, &Class, NULL, &link);
+    (void)IoSetDeviceInterfaceState(&link, TRUE);
+    if (IoGetDeviceInterfaces(&Class, Pdo, 0, &list) != STATUS_SUCCESS || !Lists(list, &link))
+        Wrong("does not list its interface");
+    if (list)
+        ExFreePool(list);
+    (void)IoSetDeviceInterfaceState(&link, FALSE);
+    if (IoGetDeviceInterfaces(&Class, Pdo, 0, &list) != STATUS_SUCCESS || Lists(list, &link))
+        Wrong("lists an interface that is not enabled");
+    if (list)
+        ExFreePool(list);
+    if (IoGetDeviceInterfaces(&Class, Pdo, DEVICE_INTERFACE_INCLUDE_NONACTIVE, &list) != STATUS_SUCCESS ||
+        !Lists(list, &link))
+        Wrong("does not list an interface that is not enabled, though it was asked for all");
+    if (list)
+        ExFreePool(list);
+    RtlFreeUnicodeString(&link);
+}
+
+PROBE(KeyOfAReference)
+{
+    UNICODE_STRING link, reference = RTL_CONSTANT_STRING(L"Key"), name = RTL_CONSTANT_STRING(L"Probe");
+    struct {
+        KEY_VALUE_PARTIAL_INFORMATION header;
+        ULONG rest;
+    } found;
+    HANDLE key = NULL;
+    ULONG value = 7;
+
+    (void)IoRegisterDeviceInterface(Pdo, &Class, &reference, &link);
+    EXPECT(IoOpenDeviceInterfaceRegistryKey(&link, KEY_ALL_ACCESS, &key) == STATUS_SUCCESS && key, "fails");
+    EXPECT(ZwSetValueKey(key, &name, 0, REG_DWORD, &value, sizeof(value)) == STATUS_SUCCESS,
+           "gives a key that cannot be written to");
+    (void)ZwClose(key);
+    (void)IoOpenDeviceInterfaceRegistryKey(&link, KEY_READ, &key);
+    EXPECT(ZwQueryValueKey(key, &name, KeyValuePartialInformation, &found, sizeof(found), &Length) == STATUS_SUCCESS,
+           "gives another key the second time");
+    (void)ZwClose(key);
+    RtlFreeUnicodeString(&link);
+}
+
 static NTSTATUS NTAPI Notified(PVOID Structure, PVOID Context)
 {
     UNREFERENCED_PARAMETER(Structure);
@@ -162,6 +221,29 @@ PROBE(Probe_IoRegisterPlugPlayNotification)
     (void)IoSetDeviceInterfaceState(&link, FALSE);
     if (entry)
         (void)IoUnregisterPlugPlayNotification(entry);
+}
+
+PROBE(NotifiedOfWhatIsThere)
+{
+    static volatile LONG calls;
+    UNICODE_STRING link;
+    PVOID entry = NULL;
+    GUID class = Class;
+
+    calls = 0;
+    (void)IoRegisterDeviceInterface(Pdo, &Class, NULL, &link);
+    (void)IoSetDeviceInterfaceState(&link, TRUE);
+    EXPECT(IoRegisterPlugPlayNotification(EventCategoryDeviceInterfaceChange,
+                                          PNPNOTIFY_DEVICE_INTERFACE_INCLUDE_EXISTING_INTERFACES, &class, Driver,
+                                          Notified, (PVOID)(ULONG_PTR)&calls, &entry) == STATUS_SUCCESS, "fails");
+    if (!Reaches(&calls, 1))
+        Wrong("does not call the routine for an interface that is there");
+    (void)IoSetDeviceInterfaceState(&link, FALSE);
+    if (!Reaches(&calls, 2))
+        Wrong("does not call the routine when an interface goes");
+    if (entry)
+        (void)IoUnregisterPlugPlayNotification(entry);
+    RtlFreeUnicodeString(&link);
 }
 
 PROBE(Probe_IoInvalidateDeviceRelations)
@@ -283,7 +365,11 @@ const PROBE DeviceProbes[] = {
     CASE(IoGetDeviceProperty, "DevicePropertyDriverKeyName", PropertyDriverKey), P(IoOpenDeviceRegistryKey),
     CASE(IoOpenDeviceRegistryKey, "PLUGPLAY_REGKEY_DRIVER", DriverKey), P(IoRegisterDeviceInterface),
     CASE(IoRegisterDeviceInterface, "with a reference string", InterfaceWithReference), P(IoSetDeviceInterfaceState),
-    P(IoGetDeviceInterfaces), P(IoOpenDeviceInterfaceRegistryKey), P(IoRegisterPlugPlayNotification),
+    P(IoGetDeviceInterfaces), CASE(IoGetDeviceInterfaces, "of a device", InterfacesOfADevice),
+    P(IoOpenDeviceInterfaceRegistryKey),
+    CASE(IoOpenDeviceInterfaceRegistryKey, "with a reference string", KeyOfAReference),
+    P(IoRegisterPlugPlayNotification),
+    CASE(IoRegisterPlugPlayNotification, "for interfaces that are there", NotifiedOfWhatIsThere),
     P(IoInvalidateDeviceRelations), P(IoInvalidateDeviceState), P(IoGetDmaAdapter), P(IoGetDeviceNumaNode),
     P(IoGetDevicePropertyData), P(IoSetDevicePropertyData), P(PoSetPowerState), P(PoRequestPowerIrp),
     P(PoRegisterDeviceForIdleDetection), P(PoRegisterPowerSettingCallback), P(PoStartNextPowerIrp), ENDS

@@ -279,8 +279,23 @@ PROBE(Probe_IoGetDeviceObjectPointer)
 
     EXPECT(!NT_SUCCESS(IoGetDeviceObjectPointer(&none, FILE_READ_DATA, &file, &device)),
            "succeeds for a name that does not exist");
-    EXPECT(IoGetDeviceObjectPointer(&null, FILE_READ_DATA, &file, &device) == STATUS_SUCCESS && file,
-           "gives no file object");
+    MINOR(IoGetDeviceObjectPointer(&null, FILE_READ_DATA, &file, &device) == STATUS_SUCCESS && file,
+          "gives no file object for a device that no driver has made");
+    ObDereferenceObject(file);
+}
+
+PROBE(PointerToADevice)
+{
+    UNICODE_STRING name = RTL_CONSTANT_STRING(L"\\Device\\KshsCallsPointer");
+    PFILE_OBJECT file = NULL;
+    PDEVICE_OBJECT own = NULL, device = NULL;
+
+    (void)IoCreateDevice(Driver, 0, &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &own);
+    own->Flags &= ~(ULONG)DO_DEVICE_INITIALIZING;
+    EXPECT(IoGetDeviceObjectPointer(&name, FILE_READ_DATA, &file, &device) == STATUS_SUCCESS && file, "fails");
+    EXPECT(device == own && file->DeviceObject == own, "gives another device");
+    ObDereferenceObject(file);
+    IoDeleteDevice(own);
 }
 
 PROBE(Probe_IoGetRelatedDeviceObject)
@@ -336,7 +351,8 @@ const PROBE IrpProbes[] = {
     P(IoAcquireCancelSpinLock), P(IoBuildDeviceIoControlRequest), P(IoBuildSynchronousFsdRequest),
     P(IoBuildAsynchronousFsdRequest), P(IoForwardIrpSynchronously), P(IoSetCompletionRoutineEx), P(IoCreateDevice),
     P(IoDeleteDevice), P(IoCreateSymbolicLink), P(IoDeleteSymbolicLink), P(IoAttachDeviceToDeviceStack),
-    P(IoGetAttachedDeviceReference), P(IoGetDeviceObjectPointer), P(IoGetRelatedDeviceObject),
+    P(IoGetAttachedDeviceReference), P(IoGetDeviceObjectPointer),
+    CASE(IoGetDeviceObjectPointer, "to a driver's device", PointerToADevice), P(IoGetRelatedDeviceObject),
     CASE(IoGetRequestorProcess, "for an IRP of no thread", Probe_IoGetRequestorProcess),
     P(IoAllocateDriverObjectExtension), P(IoGetDriverObjectExtension),
     P(IoRegisterShutdownNotification), ENDS

@@ -145,6 +145,49 @@ PROBE(QueryDefault)
            "does not take the default");
 }
 
+PROBE(QueryOptional)
+{
+    static RTL_QUERY_REGISTRY_TABLE table[3];
+    ULONG nothing = 5, number = 0;
+
+    (void)ZwClose(Filled());
+    RtlZeroMemory(table, sizeof(table));
+    table[0].Flags = table[1].Flags = RTL_QUERY_REGISTRY_DIRECT;
+    table[0].Name = Nothing.Buffer;
+    table[0].EntryContext = &nothing;
+    table[1].Name = Number.Buffer;
+    table[1].EntryContext = &number;
+    EXPECT(RtlQueryRegistryValues(RTL_REGISTRY_ABSOLUTE, PLACE, table, NULL, NULL) == STATUS_SUCCESS && number == 7,
+           "fails for a value that need not be there");
+    EXPECT(nothing == 5, "changes what stands for a value that is not there");
+    EXPECT(!NT_SUCCESS(RtlQueryRegistryValues(RTL_REGISTRY_ABSOLUTE, PLACE L"\\Nowhere", table, NULL, NULL)),
+           "succeeds for a key that is not there");
+}
+
+PROBE(QueryDefaultText)
+{
+    static RTL_QUERY_REGISTRY_TABLE table[3];
+    UNICODE_STRING text = { 0, 0, NULL }, own = RTL_CONSTANT_STRING(L"own");
+    ULONG number = 0, standard = 9;
+
+    (void)ZwClose(Filled());
+    RtlZeroMemory(table, sizeof(table));
+    table[0].Flags = table[1].Flags = RTL_QUERY_REGISTRY_DIRECT;
+    table[0].Name = Nothing.Buffer;
+    table[0].EntryContext = &text;
+    table[0].DefaultType = REG_SZ;
+    table[0].DefaultData = own.Buffer;
+    table[1].Name = Number.Buffer;
+    table[1].EntryContext = &number;
+    table[1].DefaultType = REG_DWORD;
+    table[1].DefaultData = &standard;
+    table[1].DefaultLength = sizeof(standard);
+    EXPECT(RtlQueryRegistryValues(RTL_REGISTRY_ABSOLUTE, PLACE, table, NULL, NULL) == STATUS_SUCCESS &&
+               RtlEqualUnicodeString(&text, &own, FALSE), "does not take the default");
+    EXPECT(number == 7, "takes the default of a value that is there");
+    RtlFreeUnicodeString(&text);
+}
+
 PROBE(Probe_RtlWriteRegistryValue)
 {
     ULONG five = 5;
@@ -234,6 +277,8 @@ PROBE(Probe_ZwQueryInformationFile)
 const PROBE KeyProbes[] = {
     P(ZwCreateKey), P(ZwOpenKey), P(ZwSetValueKey), P(ZwQueryValueKey), P(ZwEnumerateValueKey), P(ZwEnumerateKey),
     P(ZwDeleteKey), P(RtlQueryRegistryValues), CASE(RtlQueryRegistryValues, "with a default", QueryDefault),
+    CASE(RtlQueryRegistryValues, "with a text by default", QueryDefaultText),
+    CASE(RtlQueryRegistryValues, "for a value that is not there", QueryOptional),
     P(RtlWriteRegistryValue), P(RtlCheckRegistryKey), P(ZwCreateFile), P(ZwReadFile), P(ZwWriteFile),
     P(ZwQueryInformationFile), ENDS
 };

@@ -356,6 +356,25 @@ PROBE(Probe_ExCreateCallback)
     ExUnregisterCallback(registered);
 }
 
+PROBE(CallbackThatIsNot)
+{
+    UNICODE_STRING name = RTL_CONSTANT_STRING(L"\\Callback\\KshsCallsNowhere");
+    UNICODE_STRING power = RTL_CONSTANT_STRING(L"\\Callback\\PowerState");
+    OBJECT_ATTRIBUTES attributes;
+    PCALLBACK_OBJECT object = NULL;
+
+    InitializeObjectAttributes(&attributes, &name, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    EXPECT(!NT_SUCCESS(ExCreateCallback(&object, &attributes, FALSE, TRUE)), "opens one that nobody has made");
+    EXPECT(ExCreateCallback(&object, &attributes, TRUE, FALSE) == STATUS_SUCCESS, "fails");
+    ObDereferenceObject(object);
+    EXPECT(!NT_SUCCESS(ExCreateCallback(&object, &attributes, FALSE, TRUE)),
+           "makes one that stays after its last reference");
+    InitializeObjectAttributes(&attributes, &power, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    EXPECT(ExCreateCallback(&object, &attributes, FALSE, TRUE) == STATUS_SUCCESS && object,
+           "does not open the system's own");
+    ObDereferenceObject(object);
+}
+
 /* ---- exceptions --------------------------------------------------------------------------------- */
 
 static DECLSPEC_NOINLINE VOID Raise(VOID)
@@ -420,6 +439,7 @@ const PROBE WorkProbes[] = {
     P(IoQueueWorkItem), CASE(IoQueueWorkItem, "for an item that waits for another", IoQueueWaits),
     P(IoQueueWorkItemEx), P(IoInitializeWorkItem), P(ObReferenceObjectByHandle),
     CASE(ObReferenceObjectByHandle, "for what is no handle", ReferenceNothing), P(ObfReferenceObject),
-    P(ObReferenceObjectByPointer), P(IoCreateNotificationEvent), P(ExCreateCallback), P(ExRaiseStatus),
+    P(ObReferenceObjectByPointer), P(IoCreateNotificationEvent), P(ExCreateCallback),
+    CASE(ExCreateCallback, "for one that is not there", CallbackThatIsNot), P(ExRaiseStatus),
     P(ExRaiseAccessViolation), P(ExRaiseDatatypeMisalignment), P(RtlRaiseException), ENDS
 };

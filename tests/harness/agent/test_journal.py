@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent.journal import Intent, Journal, unfinished
+from harness.agent.journal import Intent, Journal, story, unfinished
 
 
 def test_what_has_ended_is_not_in_flight(tmp_path: Path) -> None:
@@ -37,14 +38,14 @@ def test_what_was_sent_is_known_after_kill_9(tmp_path: Path) -> None:
     assert left.sent == (Intent(1, "open"), Intent(2, "request"))
 
 
-def test_one_write_and_one_fsync_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_write_and_one_fdatasync_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    write, fsync = os.write, os.fsync
+    write, sync = os.write, os.fdatasync
     with Journal(tmp_path / "j.jsonl") as journal:
         monkeypatch.setattr(os, "write", lambda fd, data: (calls.append("write"), write(fd, data))[1])
-        monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd))[1])
+        monkeypatch.setattr(os, "fdatasync", lambda fd: (calls.append("fdatasync"), sync(fd))[1])
         journal.sending([Intent(n, "x" * 100) for n in range(64)])
-    assert calls == ["write", "fsync"]
+    assert calls == ["write", "fdatasync"]
 
 
 def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
@@ -79,3 +80,54 @@ def test_the_older_one_is_in_flight_while_the_next_was_sent_ahead(tmp_path: Path
         assert (left.scenario, left.sent) == ("second", (Intent(2, "another"),))
         journal.end("second", "recalled")
     assert unfinished(path) is None
+
+
+def test_the_step_in_flight_is_known_by_what_the_guest_has_begun_and_answered(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    sent = [Intent(n, f"step {n}", n - 1, 100 + n, bytes([n])) for n in range(1, 5)]
+    with Journal(path, {"run": "r1", "session": 1, "worker": "main"}) as journal:
+        journal.lease("lease-1")
+        journal.begin("a", "lease-1", "f.toml")
+        journal.sending(sent)
+        (left,) = story(path).unfinished
+        assert left.sent == tuple(sent) and left.in_flight == sent[0]
+        assert left.words == "step 1, step 1 (not known to have begun); last sent: step 4"
+        journal.seen(3, 2)
+        (left,) = story(path).unfinished
+        assert left.words == "step 3, step 3 (begun in the guest); last sent: step 4"
+        journal.seen(4, 4)
+        (left,) = story(path).unfinished
+        assert left.in_flight is None and left.words == "last sent: step 4, which was answered"
+    assert json.loads(path.read_text().splitlines()[0])["run"] == "r1"
+
+
+def test_what_was_seen_on_one_lease_says_nothing_of_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path) as journal:
+        journal.lease("lease-1")
+        journal.begin("a", "lease-1")
+        journal.sending([Intent(1, "open")])
+        journal.seen(1, 1)
+        journal.end("a", "crashed")
+        journal.lease("lease-2")
+        journal.begin("b", "lease-2")
+        journal.sending([Intent(1, "open again")])
+        (left,) = story(path).unfinished
+    assert left.in_flight == Intent(1, "open again")
+    assert story(path).ended == {("", "a"): "crashed"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ['{"event": "send"}', '{"event": "seen", "begun": []}', "[]", "[" * 100_000, "\x00", '{"event": 3}'],
+)
+def test_a_damaged_line_is_passed_over(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path) as journal:
+        journal.begin("b", "l")
+    with path.open("a") as lines:
+        lines.write(damage + "\n")
+    with Journal(path) as journal:
+        journal.sending([Intent(1, "open")])
+    left = unfinished(path)
+    assert left is not None and left.sent == (Intent(1, "open"),)

@@ -21,6 +21,7 @@ from harness.plugin.observation import Item, Observer
 from harness.results import parts
 from harness.verdict import Verdict
 from tests import warm
+from tests.harness.commands.in_process import called
 from tests.harness.plugin.test_plugin import CONFTEST, CRASH, HANG, KILL, SCENARIOS, WRONG_SIZE
 from tests.harness.results.test_report import make
 from vm.doctor import Check
@@ -127,14 +128,14 @@ def test_scenarios_and_out_come_from_kshs_toml(project: Path) -> None:
             ("build", "--out", "/dev/null/o"),
             "kshs: /dev/null/o: nothing can be written there: Not a directory",
         ),
-        (("build", "--include", "x"), "kshs: --include and --define are for --driver"),
+        (("build", "--include", "x"), "kshs: --include, --define and --stand-in are for --driver"),
         (("build", "--out", "/dev/full"), "kshs: /dev/full: nothing can be written there: File exists"),
         (("fly",), "kshs: No such command 'fly'"),
         (("version", "--", "-x"), "kshs: only run takes arguments behind --"),
     ],
 )
 def test_bad_usage_is_one_clear_line_and_2(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
-    done = kshs(tmp_path, *words)
+    done = called(tmp_path, *words)
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.startswith(says.replace("{here}", str(tmp_path))), done.stderr
     assert words[0] != "build" or not (tmp_path / "o").exists()
@@ -198,13 +199,13 @@ def test_doctor_counts_what_is_missing(
 
 
 def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
-    done = kshs(tmp_path, "run", "/nowhere", KSHS_DEBUG="1")
+    done = called(tmp_path, "run", "/nowhere", KSHS_DEBUG="1")
     assert done.returncode == 2 and "Traceback" in done.stderr
 
 
 def test_report_is_rendered_again(tmp_path: Path) -> None:
     make(tmp_path)
-    done = kshs(tmp_path, "report", ".")
+    done = called(tmp_path, "report", ".")
     assert done.returncode == 0, done.stderr
     assert "h4.short" in (tmp_path / "report.html").read_text()
 
@@ -213,7 +214,7 @@ def test_a_report_is_made_of_records_that_went_through_an_editor(tmp_path: Path)
     make(tmp_path)
     source = tmp_path / "results.jsonl"
     source.write_bytes(b"\xef\xbb\xbf" + source.read_bytes().replace(b"\n", b"\r\n"))
-    done = kshs(tmp_path, "report", ".")
+    done = called(tmp_path, "report", ".")
     assert done.returncode == 0, done.stderr
 
 
@@ -232,7 +233,7 @@ def test_a_report_is_made_of_records_that_went_through_an_editor(tmp_path: Path)
 )
 def test_a_report_of_broken_results_is_2(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "results.jsonl").write_bytes(content)
-    done = kshs(tmp_path, "report", ".")
+    done = called(tmp_path, "report", ".")
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.startswith(f"kshs: {says}"), done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -253,21 +254,21 @@ def test_sources_that_do_not_compile_are_2(tmp_path: Path) -> None:
 
 
 def test_help_and_version(tmp_path: Path) -> None:
-    assert kshs(tmp_path).stdout.startswith("Usage: kshs")
+    assert called(tmp_path).stdout.startswith("Usage: kshs")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for word in ("version", "--version"):
-        done = kshs(tmp_path, word)
+        done = called(tmp_path, word)
         assert done.returncode == 0 and done.stdout.startswith(f"kshs {project['version']}, ABI ")
 
 
 def test_each_command_says_in_one_short_line_what_it_is_for(tmp_path: Path) -> None:
-    said = kshs(tmp_path, "--help").stdout
+    said = called(tmp_path, "--help").stdout
     assert "..." not in said.replace("[ARGS]...", "")
     assert "Exit codes:" in said
 
 
 def test_help_says_what_holds_where_an_option_is_left_out(tmp_path: Path) -> None:
-    said = " ".join(kshs(tmp_path, "run", "--help").stdout.split())
+    said = " ".join(called(tmp_path, "run", "--help").stdout.split())
     for default in ("run.guest, else wine", "run.target, else avshs", "run.out, else out/run"):
         assert f"[default: ({default})" in said
 
@@ -374,4 +375,5 @@ def test_a_run_that_is_told_to_stop_ends_in_order_and_says_so(project: Path, num
     found = parts.read(project / "o" / "results.jsonl")
     assert "interrupted" in found[0]["problem"]
     assert "<title>kshs: error" in (project / "o" / "report.html").read_text()
-    assert [path.name for path in (project / "o").iterdir() if path.name.startswith(".")] == []
+    left = [path.name.partition("-")[0] for path in (project / "o").iterdir() if path.name.startswith(".")]
+    assert left == [".parts"] and "kshs run --resume" in output

@@ -11,11 +11,13 @@ import pytest
 
 from harness.commands.target_init import Request, Written, author, told
 from harness.errors import HarnessError, UsageError
+from harness.guests.provider import VmProvider
 from harness.language import target
 from harness.language.model.format import Format, Identifier
 from harness.onboarding.wishes import read
 from tests.harness.fake_guest import FakeProvider
 from tests.harness.onboarding.fake_driver import AUDIO, CAPTURE, PLAIN, FakeDriver, FakePin
+from vm.config import VmConfig
 
 INF = (Path(__file__).parents[3] / "drivers" / "avshs" / "avshs.inf").read_text("utf-8")
 A, B = "C5E1B4F2-8D07-4C7B-9A53-2F6E01D9A7B4", "C5E1B4F2-8D07-4C7B-9A53-2F6E01D9A7B5"
@@ -134,6 +136,24 @@ def test_a_driver_that_another_may_register_for_is_not_said_to_have_none(
 def test_a_lookup_at_run_time_counts_as_an_import(package: Path) -> None:
     (package / "avshs.sys").write_bytes("KsPinRegisterHandshakeCallback".encode("utf-16-le"))
     assert all(pin.callback for pin in target.load(write(package).file).pin)
+
+
+PCI = r"PCI\VEN_1234&DEV_5678"
+
+
+def test_a_device_of_a_bus_is_refused_by_its_inf_before_anything_is_built(package: Path) -> None:
+    (package / "avshs.inf").write_text(INF.replace(r"Root\KshsAvshs", PCI), "utf-8")
+    with pytest.raises(UsageError) as refused:
+        author(Request(package), lambda loaded: VmProvider(VmConfig(), loaded), lambda text: None)
+    said = str(refused.value)
+    assert said.startswith(f"{package / 'avshs.inf'}: '{PCI}' is a device that the PCI bus reports, and the")
+    assert (
+        "run it on a Windows guest that has the device (--guest NAME), and give it one: devices = [" in said
+    )
+    assert "or say --root-enumerated if the driver runs without its hardware" in said
+    assert not Path("avshs.toml").exists()
+    made = target.load(write(package, wishes={"root_enumerated": True}).file)
+    assert (made.hardware_id, made.root_enumerated) == (PCI, True)
 
 
 def test_a_pin_that_does_not_open_stays_with_the_reason(package: Path) -> None:

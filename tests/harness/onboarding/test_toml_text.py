@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from harness.language.format_blocks import FORMS
 from harness.language.model.format import Format
+from harness.language.toml_literal import comment, literal
 from harness.onboarding.known_guids import NAMES, name_of, shown
-from harness.onboarding.toml_text import comment, format_lines, literal
+from harness.onboarding.toml_text import format_lines
 
 KINDS = {"major": str(uuid.UUID(int=5)), "sub": str(uuid.UUID(int=6))}
 VIDEOINFO = NAMES["KSDATAFORMAT_SPECIFIER_VIDEOINFO"]

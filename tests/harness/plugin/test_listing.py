@@ -95,5 +95,9 @@ def test_what_cannot_be_written_does_not_leave_another_runs(project: Project) ->
     done = project.run()
     assert done.returncode == 3, done.stdout + done.stderr
     assert "kshs: the results cannot be written: [Errno 28] No space left on device" in done.stdout
-    assert sorted(contents(project)) == ["junit.xml", "kshs.log"]
+    assert sorted(path.name for path in project.out.glob("[!.]*")) == ["junit.xml", "kshs.log"]
     assert "lease fake-0 taken" in (project.out / "kshs.log").read_text(), "this run's"
+    assert "kshs: kshs run --resume" in done.stdout
+    project.conftest()
+    assert project.kshs("run", "--resume", "o").returncode == 0, "what had ended is not lost"
+    assert sorted(project.verdicts().values()) == ["passed", "passed", "passed", "skipped"]

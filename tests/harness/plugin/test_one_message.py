@@ -144,5 +144,5 @@ def test_who_presses_ctrl_c_is_told_what_did_not_run_and_what_was_in_flight(proj
     ) in output
     (row,) = project.records("scenario")
     assert (row["order"], row["file"], row["title"]) == (0, "scenarios/basic.toml", "input one byte short")
-    assert row["reason"].startswith("interrupted while this scenario was in flight; last sent: ")
+    assert row["reason"].startswith("interrupted while this scenario was in flight: step ")
     assert "interrupted" in project.records("run")[0]["problem"]

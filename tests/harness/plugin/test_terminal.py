@@ -102,6 +102,7 @@ def test_errors_are_grouped_and_begin_with_the_reason_as_well(
     run: Run,  # noqa: F811
     pytester: pytest.Pytester,
 ) -> None:
+    (pytester.path / "kshs.toml").write_text("[limits]\nin_a_row = 100\n")
     result = run("--kshs-out=out", "--junitxml=junit.xml", options=KILL, scenarios=MANY)
     errors = list(ElementTree.parse(pytester.path / "junit.xml").iter("error"))
     assert len(errors) == 10

@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.results import parts
-from harness.results.parts import AGAIN, PartWriter, gather, write
-from harness.results.record import ScenarioResult, StepResult
+from harness.results.parts import AGAIN, PartWriter, gather, join, write
+from harness.results.record import (
+    Comparison,
+    ScenarioResult,
+    StepResult,
+    result_of_records,
+    scenario_records,
+)
 from harness.verdict import Verdict
 
 
@@ -111,3 +119,71 @@ def test_a_disk_that_is_full_leaves_no_half_behind(tmp_path: Path, monkeypatch: 
         write({"id": "r"}, gather([path]), tmp_path / "results.jsonl")
     assert (tmp_path / "results.jsonl").read_text() == "old"
     assert [entry.name for entry in tmp_path.glob(".*")] == []
+
+
+def test_sessions_of_one_run_are_tried_one_after_the_other(tmp_path: Path) -> None:
+    first = gather([part(tmp_path, "main", result(F, "a"), result(P, "b"))])
+    first.add(result(E, "c", steps=0), order=2, worker="main", lost=True)
+    second = gather([part(tmp_path, "gw0", result(P, "a"), result(P, "c"))])
+    whole = {
+        record["id"]: record for record in join([first, second]).records() if record["kind"] == "scenario"
+    }
+    assert {name: record["verdict"] for name, record in whole.items()} == {
+        "a": "failed",
+        "b": "passed",
+        "c": "passed",
+    }
+    assert [(a["verdict"], a.get("lost")) for a in whole["c"]["attempts"]] == [
+        ("error", True),
+        ("passed", None),
+    ]
+    assert [a["verdict"] for a in whole["a"]["attempts"]] == ["failed", "passed"]
+    assert "attempts" not in whole["b"]
+
+
+def test_a_result_comes_back_from_its_records_as_it_was(tmp_path: Path) -> None:
+    compared = Comparison("answer", "0", "1", False, "H4", "clause", False, (0, True, "success"), 1)
+    step = StepResult(
+        0,
+        "one",
+        "handshake",
+        F,
+        "irp",
+        "user",
+        "H4",
+        7,
+        {"control": 3},
+        {"x": None},
+        (compared,),
+        ("n",),
+        "r",
+    )
+    whole = ScenarioResult(
+        "a", "A", ("H4",), F, "f.toml", 3, ("t",), "why", (step,), ("e",), 1.5, 0.5, "l1", "overdue", True
+    )
+    head, *steps = json.loads(json.dumps(list(scenario_records(whole, order=1, worker="gw0"))))
+    assert result_of_records(head, steps) == whole
+
+
+def test_a_line_that_could_not_be_written_whole_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = PartWriter(tmp_path / "results-main.jsonl")
+    writer.write_scenario(result(P), order=0, worker="main")
+    before = (tmp_path / "results-main.jsonl").read_bytes()
+    write = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        if write(fd, bytes(data)[:10]) < len(data):
+            raise OSError(28, "No space left on device")
+        return 10
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr(os, "write", full)
+        writer.write_scenario(result(F, "b"), order=1, worker="main")
+    assert (tmp_path / "results-main.jsonl").read_bytes() == before
+    writer.write_scenario(result(F, "c"), order=2, worker="main")
+    assert [entry.key for entry in gather([tmp_path / "results-main.jsonl"]).entries] == [
+        "f.toml::a",
+        "f.toml::c",
+    ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Wine is known to do wrong is weighed: no driver is blamed for it, and none is excused by it."""
+"""What Wine is known to do wrong is weighed: no driver is blamed for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from drivers.kernel_calls import Doubt
 from harness.guests import Evidence, KnowsCalls
-from harness.running.doubts import weigh, with_doubts
+from harness.running.doubts import failed, weigh, with_doubts
 from harness.running.ended import Ended
 from harness.verdict import Verdict
 from tests.harness.fake_agent import Answer
@@ -42,7 +42,7 @@ HUNG = Ended(Verdict.HUNG, "handshake: no answer within 5 s")
 
 
 def test_a_hang_of_a_driver_that_uses_what_wedges_is_not_held_against_it() -> None:
-    ended = weigh(HUNG, [WRONG, WEDGES])
+    ended = weigh(HUNG, [MISSING, WEDGES])
     assert (ended.verdict, ended.wedged) == (Verdict.ERROR, True)
     assert ended.reason == (
         "handshake: no answer within 5 s, but relay.sys imports KeWedge: on Wine 8.0 KeWedge never returns:"
@@ -50,7 +50,16 @@ def test_a_hang_of_a_driver_that_uses_what_wedges_is_not_held_against_it() -> No
     )
 
 
-@pytest.mark.parametrize("doubts", [[WRONG], [THROWS], [MISSING]])
+@pytest.mark.parametrize("ended", [HUNG, crashed(IN_DRIVER), crashed(INSIDE)])
+def test_nothing_is_held_against_a_driver_that_got_a_wrong_answer(ended: Ended) -> None:
+    got = weigh(ended, [THROWS, WRONG])
+    assert (got.verdict, got.wedged) == (Verdict.ERROR, ended.verdict is Verdict.HUNG)
+    assert got.reason == (
+        f"{ended.reason}, but relay.sys imports KeWrong: on Wine 8.0 KeWrong answers TRUE: {UNKNOWN}"
+    )
+
+
+@pytest.mark.parametrize("doubts", [[THROWS], [MISSING]])
 def test_any_other_hang_stays_the_drivers_and_says_what_is_known(doubts: Sequence[Doubt]) -> None:
     ended = weigh(HUNG, doubts)
     assert (ended.verdict, ended.wedged) == (Verdict.HUNG, False)
@@ -91,11 +100,11 @@ def test_a_read_of_the_kernels_shared_data_that_wine_does_not_carry_out_is_not_t
 
 def test_a_crash_inside_of_wine_is_not_the_drivers_where_a_call_is_known_to_end_there() -> None:
     assert weigh(crashed(INSIDE), [THROWS]).verdict is Verdict.ERROR
-    assert weigh(crashed(INSIDE), [WRONG, WEDGES]).verdict is Verdict.CRASHED
+    assert weigh(crashed(INSIDE), [MISSING, WEDGES]).verdict is Verdict.CRASHED
     assert weigh(crashed(INSIDE), []) == crashed(INSIDE)
 
 
-def test_a_crash_in_the_driver_is_the_drivers_whatever_is_known_of_wine() -> None:
+def test_a_crash_in_the_driver_is_the_drivers_where_no_answer_is_wrong() -> None:
     ended = weigh(crashed(IN_DRIVER), [THROWS, WEDGES])
     assert ended.verdict is Verdict.CRASHED
     assert ended.reason.endswith(f"; it may be Wine's doing: {THROWS}, and {WEDGES}")
@@ -111,6 +120,7 @@ def test_a_reason_spells_out_two_and_names_the_rest() -> None:
         f"H5: wrong; it may be Wine's doing: {WRONG}, and {THROWS} (and KeWedge, KeMissing)"
     )
     assert with_doubts("H5: wrong", []) == "H5: wrong"
+    assert failed("H5: wrong", [THROWS]) == (Verdict.FAILED, with_doubts("H5: wrong", [THROWS]))
 
 
 # ---- in a run ------------------------------------------------------------------------------------------
@@ -148,10 +158,13 @@ def test_a_wedge_is_an_error_each_time_and_then_not_tried_again(make_runner: Mak
 def test_a_failure_says_what_of_it_may_be_wines_doing(make_runner: MakeRunner) -> None:
     short = scenario({**STEP, "in_length": "size-1"})
     plain = make_runner(FakeProvider(bend=answers_wrongly)).run(short, file="t.toml")
-    known = make_runner(Knowing(bend=answers_wrongly, known=[WRONG])).run(short, file="t.toml")
+    known = make_runner(Knowing(bend=answers_wrongly, known=[THROWS])).run(short, file="t.toml")
     assert plain.verdict is known.verdict is Verdict.FAILED
-    assert known.reason == f"{plain.reason}; it may be Wine's doing: {WRONG}"
+    assert known.reason == f"{plain.reason}; it may be Wine's doing: {THROWS}"
     assert [step.reason for step in known.steps] == [step.reason for step in plain.steps]
+    misled = make_runner(Knowing(bend=answers_wrongly, known=[WRONG])).run(short, file="t.toml")
+    assert misled.verdict is Verdict.ERROR
+    assert misled.reason == f"{plain.reason}, but {WRONG}: {UNKNOWN}"
 
 
 def test_a_lost_kernel_side_with_a_stubs_exception_is_an_error(make_runner: MakeRunner) -> None:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether what came now is what came then: by cause, and by the numbers of the status blocks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness.capsule.seen import Seen
+from harness.verdict import Verdict
+
+
+class Outcome(StrEnum):
+    """What one playing says of the failure."""
+
+    REPRODUCED = "reproduced"
+    DIFFERENT = "different"
+    NOT_REPRODUCED = "not reproduced"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One number of a status block that came otherwise: which step, which field, then and now."""
+
+    step: str
+    field: str
+    then: Any
+    now: Any
+
+
+def outcome(then: Seen, now: Seen) -> Outcome:
+    """Reproduced: it fails with the same cause (docs/results.md); different: it fails otherwise."""
+    if now.scenario["verdict"] == Verdict.PASSED:
+        return Outcome.NOT_REPRODUCED
+    before, after = then.cause, now.cause
+    same = before is not None and after is not None and before.key == after.key
+    return Outcome.REPRODUCED if same else Outcome.DIFFERENT
+
+
+def differences(then: Seen, now: Seen) -> Iterator[Difference]:
+    """Fields of the status blocks that differ; steps are told by their place in the scenario."""
+    for before, after in zip(_blocks(then), _blocks(now), strict=False):
+        for name, value in before[1].items():
+            other = after[1].get(name)
+            if value != other:
+                yield Difference(before[0], name, value, other)
+
+
+def tally(outcomes: Iterable[Outcome]) -> Counter[Outcome]:
+    """How often each came."""
+    found: Counter[Outcome] = Counter(dict.fromkeys(Outcome, 0))
+    found.update(outcomes)
+    return found
+
+
+def interval(hits: int, runs: int) -> tuple[float, float]:
+    """Wilson's interval of a rate at 95%."""
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, runs).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _blocks(seen: Seen) -> list[tuple[str, Mapping[str, Any]]]:
+    """Of each step of the scenario's own, its name and the numbers of its status block."""
+    return [
+        (str(step["name"]), (step.get("status_block") or {}).get("numbers") or {})
+        for step in seen.steps
+        if step["do"] != "setup"
+    ]

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The zip file of a capsule: written plainly, read as if its author were hostile.
+
+Nothing is ever extracted by name.  The members that the manifest lists are read into memory one by one,
+each up to the size that it is said to have, and what the directory of the zip says is not believed before
+it has been checked: names, kinds, methods, sizes, and that no two members share bytes of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UsageError
+
+#: Bounds of a capsule; driver packages with their symbols are some megabytes.
+MOST_MEMBERS = 512
+MOST_BYTES = 256 << 20
+MOST_FILE_BYTES = MOST_BYTES + (1 << 20)
+#: Deflate makes of one byte at most 1,032; what people pack is below this.
+MOST_RATIO = 200
+#: Members that are small may be as empty as they like: headers of zeros compress well.
+RATIO_FROM = 1 << 20
+
+_PART = re.compile(r"[A-Za-z0-9_#@~+=-][A-Za-z0-9 ._#@~+=()-]{0,99}")
+_MOST_PARTS = 8
+#: Names that Windows takes for devices, in any folder and with any suffix.
+_DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_ENCRYPTED = 0x1
+_SYMLINK_OR_OTHER = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
+_WHAT = "this is no capsule that may be opened"
+
+
+class CapsuleError(UsageError):
+    """A capsule cannot be opened: what is wrong with it, in one line; nothing of it was used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file inside of a capsule, as the zip's directory says."""
+
+    name: str
+    size: int
+
+
+def is_name(name: str) -> bool:
+    """Whether a member may be called so: a relative path of plain words, the same on every system."""
+    parts = name.split("/")
+    return len(parts) <= _MOST_PARTS and all(
+        _PART.fullmatch(part) and not part.endswith((".", " ")) and not _DEVICES.fullmatch(part)
+        for part in parts
+    )
+
+
+def write(path: Path, members: Mapping[str, bytes | Path]) -> None:
+    """A zip with these members, in this order; the same members make the same bytes.
+
+    Raises:
+        UsageError: a member's name or the sum of sizes is beyond what could be opened again.
+        OSError: it cannot be written.
+    """
+    total = 0
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in members.items():
+            data = content.read_bytes() if isinstance(content, Path) else content
+            total += len(data)
+            if not is_name(name):
+                raise UsageError("no capsule may have a file of this name", name, "rename it")
+            if total > MOST_BYTES or len(members) > MOST_MEMBERS:
+                limits = f"a capsule has at most {MOST_MEMBERS} files and {MOST_BYTES >> 20} MiB"
+                raise UsageError("there is too much for one capsule", name, limits)
+            target.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+
+
+class Archive:
+    """An opened zip file whose directory has been checked; use it as a context.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        CapsuleError: it is no zip file, or none that may be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            if not path.is_file():
+                raise CapsuleError("there is no such file", str(path), "give the path of a capsule")
+            if path.stat().st_size > MOST_FILE_BYTES:
+                raise self._refusal(f"it is larger than {MOST_FILE_BYTES >> 20} MiB")
+            self._zip = zipfile.ZipFile(path)
+        except OSError as error:
+            raise CapsuleError(f"cannot be read: {error.strerror}", str(path)) from None
+        except (zipfile.BadZipFile, ValueError, struct.error, OverflowError, NotImplementedError) as error:
+            raise self._refusal(f"it is no whole zip file ({error})") from None
+        try:
+            self.members = self._checked()
+        except BaseException:
+            self._zip.close()
+            raise
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def read(self, name: str, limit: int = MOST_BYTES) -> bytes:
+        """One member, whole.
+
+        Raises:
+            CapsuleError: it is not there, is longer than ``limit``, or its bytes are not what was said.
+        """
+        member = self.members.get(name)
+        if member is None:
+            raise self._refusal(f"it has no {name}")
+        if member.size > limit:
+            raise self._refusal(f"{name} has {member.size:,} bytes, of which at most {limit:,} are read")
+        try:
+            with self._zip.open(name) as stream:
+                data = stream.read(member.size + 1)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError) as error:
+            raise self._refusal(f"{name} cannot be unpacked ({error})") from None
+        if len(data) != member.size:
+            raise self._refusal(f"{name} is not as long as it says")
+        return data
+
+    def _refusal(self, why: str) -> CapsuleError:
+        return CapsuleError(f"{_WHAT}: {why}", str(self.path), "ask its sender for a new one")
+
+    def _checked(self) -> dict[str, Member]:
+        infos = self._zip.infolist()
+        if len(infos) > MOST_MEMBERS:
+            raise self._refusal(f"it has more than {MOST_MEMBERS} members")
+        members: dict[str, Member] = {}
+        folded: set[str] = set()
+        for info in infos:
+            why = _wrong(info)
+            if why is None and info.filename.lower() in folded:
+                why = "is there twice"
+            if why is not None:
+                raise self._refusal(f"the member {info.filename[:100]!r} {why}")
+            folded.add(info.filename.lower())
+            members[info.filename] = Member(info.filename, info.file_size)
+        for name in folded:
+            if any(parent in folded for parent in _parents(name)):
+                raise self._refusal(f"the member {name!r} lies in a file")
+        if sum(member.size for member in members.values()) > MOST_BYTES:
+            raise self._refusal(f"it would unpack to more than {MOST_BYTES >> 20} MiB")
+        if _overlapping(infos):
+            raise self._refusal("members of it share their bytes")
+        return members
+
+
+def _wrong(info: zipfile.ZipInfo) -> str | None:
+    mode = info.external_attr >> 16
+    if not is_name(info.filename) or info.orig_filename != info.filename:
+        return "has a name that no file here may have"
+    if stat.S_IFMT(mode) in _SYMLINK_OR_OTHER or info.is_dir():
+        return "is no regular file"
+    if info.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return f"is packed by method {info.compress_type}"
+    if info.file_size > max(RATIO_FROM, MOST_RATIO * info.compress_size):
+        return "would unpack to more than files do"
+    return None
+
+
+def _parents(name: str) -> Iterable[str]:
+    parts = name.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts)))
+
+
+def _overlapping(infos: Iterable[zipfile.ZipInfo]) -> bool:
+    """Whether packed bytes are used twice, by which a small file unpacks to a very large one."""
+    end = 0
+    for info in sorted(infos, key=lambda each: each.header_offset):
+        if info.header_offset < end:
+            return True
+        end = info.header_offset + _LOCAL_HEADER.size + info.compress_size
+    return False
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of a member, as manifests say it."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A scenario in pieces that can be left out, and put together again from those that are kept.
+
+A piece is a step, an entry of `open`, or one key of a step that has a default.  Not every choice of pieces
+is a scenario: a request on a pin that nobody opened is none.  `build` says so by None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.language.model.check import check
+from harness.language.model.scenario import Scenario
+
+#: Keys without which a step is another step; what they name is left out with the step.
+_KEPT = frozenset({"do", "on", "name", "pin", "start", "request", "to", "route", "what", "path", "made"})
+#: Counts and times, of which less may do.
+_SHRINK = ("repeat", "threads", "delay_ms", "ms", "timeout_ms")
+
+Piece = tuple[str, int, str]
+
+
+def pieces(scenario: Scenario) -> list[Piece]:
+    """What can be left out, in the order of the scenario: entries of `open`, steps, and keys of steps."""
+    found: list[Piece] = [("open", index, "") for index in range(len(scenario.open))]
+    for index, step in enumerate(_steps(scenario)):
+        found.append(("step", index, ""))
+        found += [("key", index, key) for key in step if key not in _KEPT]
+    return found
+
+
+def build(scenario: Scenario, kept: Sequence[Piece]) -> Scenario | None:
+    """The scenario with these pieces only; None where they make none."""
+    chosen = set(kept)
+    table = scenario.model_dump(exclude_unset=True)
+    table["open"] = [entry for index, entry in enumerate(scenario.open) if ("open", index, "") in chosen]
+    table["steps"] = [
+        {key: value for key, value in step.items() if key in _KEPT or ("key", index, key) in chosen}
+        for index, step in enumerate(_steps(scenario))
+        if ("step", index, "") in chosen
+    ]
+    return valid(table)
+
+
+def shrunk(scenario: Scenario) -> list[Scenario]:
+    """The same with one count or time made smaller, each by half and to the least; the smallest first."""
+    found = []
+    for index, step in enumerate(_steps(scenario)):
+        for key in _SHRINK:
+            value = step.get(key)
+            if not isinstance(value, int) or value <= 1:
+                continue
+            for less in dict.fromkeys((1, value // 2)):
+                table = scenario.model_dump(exclude_unset=True)
+                table["steps"] = [*_steps(scenario)]
+                table["steps"][index] = {**step, key: less}
+                smaller = valid(table)
+                if smaller is not None:
+                    found.append(smaller)
+    return found
+
+
+def valid(table: dict[str, Any]) -> Scenario | None:
+    """A scenario of this, where it is one."""
+    try:
+        scenario = Scenario.model_validate(table)
+    except ValidationError:
+        return None
+    return None if check(scenario) else scenario
+
+
+def _steps(scenario: Scenario) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = scenario.model_dump(exclude_unset=True)["steps"]
+    return steps

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What purepdb says of a PDB: whose it is, and where its functions begin and end."""
+
+from __future__ import annotations
+
+import functools
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from purepdb import PDB, PdbError
+
+from harness.errors import HarnessError
+
+_MAX_PDB = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class PdbIdentity:
+    """GUID, and the ages that an image of it may have: of the file, and of its debug information."""
+
+    guid: str
+    ages: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function: name, RVA and bytes."""
+
+    name: str
+    rva: int
+    size: int
+
+
+@dataclass(frozen=True)
+class PdbFunctions:
+    """The functions of a PDB whose sizes are known, by their RVA; lines of all of them."""
+
+    functions: Sequence[Function]
+    _starts: Sequence[int]
+    _lines: Sequence[tuple[int, str, int]]
+
+    def around(self, rva: int) -> Function | None:
+        """The function that an address lies in."""
+        index = bisect_right(self._starts, rva) - 1
+        if index < 0:
+            return None
+        found = self.functions[index]
+        return found if rva < found.rva + found.size else None
+
+    def line(self, rva: int) -> tuple[str, int] | None:
+        """File and line of an address; of inlined code the line is the function's that was inlined."""
+        function = self.around(rva)
+        index = bisect_right(self._lines, rva, key=lambda line: line[0]) - 1
+        if function is None or index < 0 or self._lines[index][0] < function.rva:
+            return None
+        return self._lines[index][1:]
+
+
+class PdbUnreadableError(HarnessError):
+    """A PDB is damaged, or of a kind that is not read."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[PDB]:
+    """An open PDB.
+
+    Raises:
+        PdbUnreadableError: it is none, or damaged.
+    """
+    try:
+        if path.stat().st_size > _MAX_PDB:
+            raise PdbUnreadableError("is too large for a PDB", str(path))
+        with PDB.open(str(path)) as pdb:
+            yield pdb
+    except PdbUnreadableError:
+        raise
+    # purepdb checks much, and a damaged file may still lead it anywhere.
+    except (PdbError, OSError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:
+        raise PdbUnreadableError(f"cannot be read as a PDB: {error}", str(path)) from None
+
+
+def pdb_identity(path: Path) -> PdbIdentity | None:
+    """Whose a PDB is; None where the file is no PDB."""
+    try:
+        with _opened(path) as pdb:
+            info = pdb.info()
+            # The image's record has the age of the debug information, which a tool may have raised.
+            ages = {int(info.age), int(pdb.dbi.age)}
+            return PdbIdentity(str(UUID(bytes_le=bytes(info.guid))), frozenset(ages))
+    except PdbUnreadableError:
+        return None
+
+
+@functools.lru_cache(maxsize=32)
+def pdb_functions(path: Path) -> PdbFunctions:
+    """The functions of a PDB.
+
+    Raises:
+        PdbUnreadableError: it is none, or damaged.
+    """
+    with _opened(path) as pdb:
+        found = sorted(
+            (
+                Function(str(one.name), int(one.rva), int(one.code_size))
+                for one in pdb.functions()
+                if one.rva is not None and one.code_size
+            ),
+            key=lambda one: one.rva,
+        )
+        every: Iterable[Any] = pdb.lines()  # type: ignore[no-untyped-call]
+        lines = sorted((int(one.rva), str(one.file), int(one.line)) for one in every if one.rva)
+        return PdbFunctions(found, [one.rva for one in found], lines)

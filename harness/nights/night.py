@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of a store chosen by words, and compared: what `kshs compare` does, as functions."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+
+from sqlalchemy import Connection
+
+from harness.errors import UsageError
+from harness.nights.comparison import Told, compare
+from harness.nights.conditions import common, differences
+from harness.nights.findings import Night, Side
+from harness.nights.known import Knowledge, apply
+from harness.nights.known_file import KnownFile
+from harness.store import queries
+from harness.store.lists import Listed, load_lists
+from harness.store.queries import RunInfo
+from harness.verdict import Verdict
+
+#: Words for runs that need not be named.
+LAST, LAST_GOOD = "last", "last-good"
+
+
+def choose(connection: Connection, words: str, beside: Sequence[RunInfo] = ()) -> list[RunInfo]:
+    """The runs that are meant, the oldest first.
+
+    Args:
+        connection: of the store.
+        words: ids of runs or their beginnings, with commas between; `LAST`, or `LAST_GOOD`.
+        beside: the other side, for `LAST_GOOD`: the run before it, on the same inputs but for the package,
+            in which nothing failed and no error was.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    if words == LAST:
+        every = queries.runs(connection)
+        if not every:
+            raise UsageError("the store holds no run", hint="kshs store import DIR")
+        return every[-1:]
+    if words == LAST_GOOD:
+        return [_last_good(connection, beside)]
+    found = {run.id: run for word in words.split(",") for run in [queries.find_run(connection, word.strip())]}
+    return sorted(found.values(), key=_when)
+
+
+def _when(run: RunInfo) -> tuple[datetime, int]:
+    return run.started or datetime.min, run.id
+
+
+def _last_good(connection: Connection, beside: Sequence[RunInfo]) -> RunInfo:
+    if not beside:
+        raise UsageError(f"{LAST_GOOD} is the run before another one", hint=f"kshs compare {LAST_GOOD} RUN")
+    found = last_good(connection, beside[0])
+    if found is None:
+        raise UsageError(
+            f"before run {beside[0].name} there is no good one on the same guest",
+            hint="name the run to compare with",
+        )
+    return found
+
+
+def last_good(connection: Connection, first: RunInfo, *, same: bool = False) -> RunInfo | None:
+    """The last run before one, on the same inputs but for the package, in which nothing failed.
+
+    Args:
+        connection: of the store.
+        first: the run.
+        same: whether it must have been asked for the same; else such a one comes before one that was asked
+            for more, or by other paths.
+    """
+    counts = queries.verdict_counts(connection)
+    good = []
+    for run in sorted(queries.runs(connection), key=_when, reverse=True):
+        verdicts = counts.get(run.id, {})
+        bad = [v for v in verdicts if v not in (Verdict.PASSED, Verdict.SKIPPED)]
+        alike = not any(d.matters for d in differences(run.conditions, first.conditions))
+        narrower = run.selection is not None and run.selection != first.selection
+        if _when(run) < _when(first) and verdicts and not bad and not run.problem and alike and not narrower:
+            good.append(run)
+    alike_asked = [run for run in good if asked(run.command) == asked(first.command)]
+    return next(iter(alike_asked if same else [*alike_asked, *good]), None)
+
+
+def asked(command: str | None) -> tuple[str, ...]:
+    """What a run was asked for, by its command line: without where its results went and how many it used."""
+    try:
+        words = shlex.split(command or "")
+    except ValueError:
+        return (command or "",)
+    kept, skip = [], False
+    for word in words:
+        if not skip and word not in ("--out", "-n"):
+            kept.append(word)
+        skip = not skip and word in ("--out", "-n")
+    return tuple(kept)
+
+
+def compare_runs(
+    connection: Connection,
+    before: Sequence[RunInfo],
+    now: Sequence[RunInfo],
+    known: Iterable[KnownFile] = (),
+    today: date | None = None,
+) -> Night:
+    """Compares two sides, and tells what is known as such.
+
+    Args:
+        connection: of the store.
+        before: runs of one side, the oldest first; none where nothing is there to compare with.
+        now: those of the other.
+        known: known issues and quarantines.
+        today: on which day expiries are looked at; by default that of the last run.
+
+    Raises:
+        UsageError: the runs of a side cannot stand together.
+    """
+    later = Side(tuple(now), common(now))
+    sides = Side(tuple(before), common(before) if before else later.conditions), later
+    outcomes = tuple(
+        _in_order(side, queries.outcomes(connection, [run.id for run in side.runs])) for side in sides
+    )
+
+    def load(numbers: Collection[int]) -> Mapping[int, Listed]:
+        return load_lists(connection, numbers)
+
+    told = Told(
+        load, queries.varying(connection), queries.first_seen_varying(connection, [run.id for run in now])
+    )
+    night = compare(*sides, (outcomes[0], outcomes[1]), told)
+    night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))
+    files = list(known)
+    issues = [issue for file in files for issue in file.issue]
+    quarantines = [quarantine for file in files for quarantine in file.quarantine]
+    if not issues and not quarantines:
+        return night
+    last = now[-1]
+
+    def passed_since(key: str, day: date) -> str | None:
+        after = datetime.combine(day, time.max)
+        found = queries.passed_between(connection, key, sides[1].conditions, after, last.started)
+        return None if found is None else f"it passed in run {found[0]} of {found[1]:%Y-%m-%d}"
+
+    day = today or (last.started.date() if last.started else datetime.now(UTC).date())
+    return apply(night, Knowledge(issues, quarantines, day, outcomes[1], load, passed_since))
+
+
+def _in_order(side: Side, outcomes: list[queries.Outcome]) -> list[queries.Outcome]:
+    place = {run.id: number for number, run in enumerate(side.runs)}
+    return sorted(outcomes, key=lambda outcome: place[outcome.run])
+
+
+def _notes(
+    before: Side, now: Side, earlier: Iterable[queries.Outcome], later: Iterable[queries.Outcome]
+) -> list[str]:
+    """What makes a comparison weaker than it looks."""
+    notes = []
+    for name, side, outcomes in (("before", before, earlier), ("now", now, later)):
+        if any(one.content is None and one.kind == "scenario" for one in outcomes):
+            notes.append(f"{name}: the content of scenarios is not on record; they are taken as the same")
+        notes += [f"{name}: run {run.name}: {run.note}" for run in side.runs if run.note]
+    if not before.runs:
+        return notes
+    last = before.runs[-1], now.runs[-1]
+    if last[0].kshs != last[1].kshs:
+        notes.append(f"kshs changed: {last[0].kshs} -> {last[1].kshs}")
+    elif last[0].build != last[1].build and before.conditions.ks_digest == now.conditions.ks_digest:
+        notes.append("the drivers of kshs itself were built anew: client, agent, or the sample target")
+    return notes

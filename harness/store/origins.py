@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a run comes from: guest, target and run, as rows, from the records that say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.guest_info import GuestInfo
+
+#: What is said of a guest that no record describes: none was had.
+UNKNOWN = "unknown"
+
+
+def guest_row(head: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of `harness.store.models.Guest`."""
+    environment = environments[0] if environments else {}
+    said = _table(environment.get("guest"))
+    host = _table(environment.get("host")) or _table(head.get("host"))
+    info = GuestInfo.of(environment.get("info"))
+    ks = info.ks
+    return {
+        "recipe": _clip(head.get("guest") or host.get("recipe"), 200) or UNKNOWN,
+        "family": _clip(info.family or said.get("family"), 50),
+        "kernel": _clip(said.get("kernel"), 400),
+        "kernel_build": _clip(said.get("kernel_build"), 100),
+        "architecture": _clip(said.get("architecture"), 100),
+        "ks_digest": _clip(ks.sha256 or said.get("ks.sys sha256"), 100),
+        "ks_version": _clip(ks.version, 200),
+        "ks_ours": ks.ours,
+        "image": _clip(host.get("image"), 100),
+        "accelerator": _clip(str(host.get("accelerator") or "").split(" ")[0], 50) or None,
+        "verifier": _clip(said.get("verifier"), 1000),
+    }
+
+
+def differing(environments: Sequence[Mapping[str, Any]], head: Mapping[str, Any]) -> bool:
+    """Whether a run had guests that differ in what runs are compared by."""
+    rows = [guest_row(head, [environment]) for environment in environments]
+    return any(row != rows[0] for row in rows)
+
+
+def target_row(head: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of `harness.store.models.Target`."""
+    target = _table(head.get("target"))
+    service = _clip(target.get("service"), 200)
+    info = GuestInfo.of(environments[0].get("info") if environments else None)
+    version = next((driver.version for driver in info.drivers if driver.service == service), None)
+    package = target.get("digest") or (environments[0].get("target_digest") if environments else None)
+    return {
+        "name": _clip(target.get("name"), 200) or UNKNOWN,
+        "package": _clip(package, 100),
+        "version": _clip(version, 100),
+        "hardware_id": _clip(target.get("hardware_id"), 400),
+        "service": service,
+        "title": _clip(target.get("title"), 400),
+    }
+
+
+def run_row(head: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
+    """The columns of `harness.store.models.Run` that the record of the run gives."""
+    seconds = head.get("seconds")
+    host = _table(head.get("host"))
+    return {
+        "name": _clip(head.get("id"), 100) or UNKNOWN,
+        "started": _time(head.get("started")),
+        "seconds": seconds if isinstance(seconds, int | float) else None,
+        "version": _clip(head.get("version"), 100),
+        "command": _clip(head.get("command"), 4000),
+        "selection": _clip(head.get("selection"), 4000),
+        "build": _clip(host.get("build"), 100),
+        "problem": _clip(head.get("problem"), 4000),
+        "note": "; ".join(notes) or None,
+    }
+
+
+def _time(said: Any) -> datetime | None:
+    """UTC, without saying so: SQLite has no time zones."""
+    try:
+        time = datetime.fromisoformat(said)
+    except (TypeError, ValueError):
+        return None
+    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _clip(value: Any, length: int) -> str | None:
+    return value[:length] if isinstance(value, str) and value else None

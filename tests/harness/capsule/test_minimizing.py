@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The smallest scenario that still fails the same way."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from harness.capsule import agreement
+from harness.capsule.agreement import Outcome
+from harness.capsule.minimizing import Minimized, Minimizer
+from harness.capsule.playing import NotPlayableError, Player
+from harness.capsule.scenario_text import read, render
+from harness.capsule.seen import of_result
+from harness.capsule.smaller import build, pieces, shrunk
+from harness.errors import UsageError
+from harness.language.model.scenario import Scenario
+from harness.language.scenario_file import CATALOGUE, load
+from tests.harness.capsule.made import failure, result, scenario, wrong
+
+
+class FakePlayer:
+    """Fails where a predicate says so."""
+
+    def __init__(self, fails: Callable[[Scenario], bool], comparison: Any = None) -> None:
+        self.fails = fails
+        self.comparison = comparison
+        self.played: list[Scenario] = []
+
+    def play(self, played: Scenario, *, fresh: bool) -> Any:
+        self.played.append(played)
+        return of_result(result(played, fails=self.fails(played), comparison=self.comparison))
+
+
+def has(of: Scenario, **wanted: Any) -> bool:
+    return any(all(getattr(step, key, None) == value for key, value in wanted.items()) for step in of.steps)
+
+
+def handshakes(of: Scenario) -> bool:
+    return any(step.do == "handshake" for step in of.steps)
+
+
+def minimize(fails: Callable[[Scenario], bool], start: Scenario | None = None, runs: int = 3) -> Minimized:
+    player = FakePlayer(lambda of: handshakes(of) and fails(of))
+    return Minimizer(cast("Player", player), failure(), runs).minimize(start or scenario())
+
+
+def long_scenario() -> Scenario:
+    steps: list[dict[str, Any]] = [{"do": "handshake", "on": "source", "argument1": n} for n in range(1, 30)]
+    steps[17] |= {"route": "irp", "repeat": 64, "argument2": 9, "note": "this one"}
+    return scenario(steps=[*steps, {"do": "seen", "pin": "source"}])
+
+
+def handshake_results(of: Scenario) -> bool:
+    return has(of, do="handshake", route="irp", argument2=9)
+
+
+def test_one_step_of_thirty_and_only_the_keys_that_matter() -> None:
+    def fails(of: Scenario) -> bool:
+        return any(
+            step.do == "handshake" and step.route == "irp" and step.argument2 == 9 and step.repeat >= 5
+            for step in of.steps
+        )
+
+    found = minimize(fails, long_scenario())
+    assert [step.model_dump(exclude_unset=True) for step in found.scenario.steps] == [
+        {"do": "handshake", "on": "source", "route": "irp", "argument2": 9, "repeat": 8}
+    ]
+    assert found.after.value == found.before.value == 1
+    assert found.candidates < 120
+    assert read(render([found.scenario])) == [found.scenario]
+
+
+def test_two_steps_that_need_each_other_stay() -> None:
+    def fails(of: Scenario) -> bool:
+        numbers = [step.argument1 for step in of.steps if step.do == "handshake"]
+        return 3 in numbers and 25 in numbers and numbers.index(3) < numbers.index(25)
+
+    found = minimize(fails, long_scenario())
+    assert [getattr(step, "argument1", None) for step in found.scenario.steps] == [3, 25]
+
+
+def test_what_fails_otherwise_is_no_smaller_failure() -> None:
+    """Without its second request it fails by another rule."""
+
+    class Other(FakePlayer):
+        def play(self, played: Scenario, *, fresh: bool) -> Any:
+            whole = has(played, protocol="unknown")
+            comparison = wrong() if whole else wrong(0xC0000001, "H6", "information")
+            return (
+                of_result(result(played, fails=handshakes(played), comparison=comparison))
+                if handshakes(played)
+                else of_result(result(scenario(), fails=False))
+            )
+
+    found = Minimizer(cast("Player", Other(handshakes)), failure(), 2).minimize(scenario())
+    assert has(found.scenario, protocol="unknown")
+    assert len(found.scenario.steps) == 1
+
+
+def test_a_failure_that_does_not_come_here() -> None:
+    with pytest.raises(UsageError, match="does not come here: 0 of 3 runs"):
+        minimize(lambda of: False)
+
+
+def test_a_guest_that_cannot_show_it() -> None:
+    class No(FakePlayer):
+        def play(self, played: Scenario, *, fresh: bool) -> Any:
+            raise NotPlayableError("it has no second pin")
+
+    with pytest.raises(UsageError, match="this guest cannot show it: it has no second pin"):
+        Minimizer(cast("Player", No(handshakes)), failure(), 2).minimize(scenario())
+
+
+def test_the_rate_is_not_lowered_beyond_the_bound() -> None:
+    """Without the sleep it fails in one of twenty runs only: the sleep stays."""
+    dice = random.Random(5)
+
+    def fails(of: Scenario) -> bool:
+        return dice.random() < (0.7 if any(step.do == "sleep" for step in of.steps) else 0.02)
+
+    found = minimize(fails, runs=40)
+    assert any(step.do == "sleep" for step in found.scenario.steps)
+    assert found.after.value >= 0.8 * found.before.value
+
+
+def test_only_what_is_a_scenario_is_played() -> None:
+    start = scenario()
+    kept = [piece for piece in pieces(start) if piece[0] != "open"]
+    assert build(start, kept) is None or build(start, kept) is not None  # never raises
+    assert build(start, []) is None
+    assert build(start, pieces(start)) == start
+
+
+def test_pieces_of_the_whole_catalogue_make_it_again() -> None:
+    for file in sorted(CATALOGUE.glob("*.toml")):
+        for each in load(file):
+            assert build(each, pieces(each)) == each
+
+
+def test_counts_are_made_smaller() -> None:
+    smaller = [step.repeat for each in shrunk(scenario()) for step in each.steps if step.do == "handshake"]
+    assert 1 in smaller
+    assert 4 in smaller
+
+
+# ---- agreement ------------------------------------------------------------------------------------
+
+
+def test_outcomes() -> None:
+    then = failure()
+    assert agreement.outcome(then, of_result(result(scenario()))) is Outcome.REPRODUCED
+    assert agreement.outcome(then, of_result(result(scenario(), fails=False))) is Outcome.NOT_REPRODUCED
+    otherwise = of_result(result(scenario(), comparison=wrong(0xC0000001, "H6", "information")))
+    assert agreement.outcome(then, otherwise) is Outcome.DIFFERENT
+
+
+def test_differences_by_field() -> None:
+    then, now = failure(), of_result(result(scenario(), information=32))
+    found = {(each.step, each.field, each.then, each.now) for each in agreement.differences(then, now)}
+    assert found == {("handshake 0", "information", 0, 32), ("handshake 2", "information", 0, 32)}
+
+
+def test_rates_have_an_interval() -> None:
+    low, high = agreement.interval(3, 3)
+    assert 0.4 < low < 0.5 and high == 1
+    counts = agreement.tally([Outcome.REPRODUCED, Outcome.DIFFERENT, Outcome.REPRODUCED])
+    assert [counts[each] for each in Outcome] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("file", sorted(CATALOGUE.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_scenario_of_the_catalogue_can_be_written_and_read(file: Any) -> None:
+    scenarios = load(file)
+    assert read(render(scenarios, ["from the catalogue"], about="all of it")) == scenarios

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Known issues and quarantines: known, gone, changed, expired, returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.language.toml_file import TomlFileError
+from harness.nights.findings import Kind, Night
+from harness.nights.known_file import KnownFile, load
+from tests.harness.nights.conftest import Compare
+from tests.harness.nights.folders import Case, Results
+
+Take = Callable[..., str]
+ISSUE = """
+schema = 1
+
+[[issue]]
+id = "KS-12"
+scenario = "x"
+{what}
+link = "https://tracker.example/KS-12"
+owner = "ana"
+opened = 2026-01-02
+expires = 2026-02-01
+"""
+REST = ISSUE.partition("[[issue]]")[2].format(what='signature = "y"')
+BY_SIGNATURE = 'signature = "H6: answer is *"'
+WRONG = Case("x", "failed", reason="H6: answer is wrong")
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Callable[[str], KnownFile]:
+    def written(text: str) -> KnownFile:
+        (tmp_path / "known-issues.toml").write_text(text)
+        return load(tmp_path / "known-issues.toml")
+
+    return written
+
+
+def run(night: int, *cases: Case, **changes: object) -> Results:
+    return Results(night=night, cases=[Case("a"), *cases], package=f"{night:064x}").but(**changes)
+
+
+def said(night: Night) -> dict[str, tuple[Kind, bool]]:
+    return {one.key.rpartition("::")[2]: (one.kind, one.alarm) for one in night.findings}
+
+
+def test_a_known_failure_is_no_alarm(take: Take, compare: Compare, known: Callable[[str], KnownFile]) -> None:
+    take(run(0, Case("x")), run(1, WRONG), run(2, WRONG))
+    issue = known(ISSUE.format(what=BY_SIGNATURE))
+    assert said(compare("night00", "night01")) == {"x": (Kind.NEW_FAILURE, True)}
+    first = compare("night00", "night01", issue)
+    assert said(first) == {"x": (Kind.KNOWN, False)} and first.alarms == 0
+    assert first.findings[0].issue == "KS-12, ana, https://tracker.example/KS-12"
+    assert said(compare("night01", "night02", issue)) == {"x": (Kind.KNOWN, False)}
+
+
+def test_one_that_changes_its_signature_is_new(
+    take: Take, compare: Compare, known: Callable[[str], KnownFile]
+) -> None:
+    take(run(0, WRONG), run(1, Case("x", "crashed", reason="crash in relay.sys+0x10")))
+    night = compare("night00", "night01", known(ISSUE.format(what=BY_SIGNATURE)))
+    assert said(night)["x"] == (Kind.NEW_FAILURE, True)
+    assert night.findings[0].words.endswith("(not as KS-12 says)")
+
+
+def test_one_that_stops_failing_is_reported(
+    take: Take, compare: Compare, known: Callable[[str], KnownFile]
+) -> None:
+    take(run(0, WRONG), run(1, Case("x")), run(2, Case("x", "skipped")))
+    issue = known(ISSUE.format(what=BY_SIGNATURE))
+    assert said(compare("night00", "night01", issue)) == {
+        "x": (Kind.FIXED, False),
+        "KS-12": (Kind.ISSUE_GONE, False),
+    }
+    assert "KS-12" not in said(compare("night01", "night02", issue)), "nothing of it ran"
+
+
+def test_an_expired_one_fails(take: Take, compare: Compare, known: Callable[[str], KnownFile]) -> None:
+    take(run(30, WRONG), run(31, WRONG), run(32, WRONG))
+    issue = known(ISSUE.format(what=BY_SIGNATURE))
+    assert said(compare("night30", "night31", issue)) == {"x": (Kind.KNOWN, False)}
+    night = compare("night31", "night32", issue)
+    assert said(night) == {"x": (Kind.EXPIRED, True)}
+    assert night.findings[0].words.startswith("expired on 2026-02-01: ")
+
+
+def test_one_that_was_fixed_and_returns_is_new(
+    take: Take, compare: Compare, known: Callable[[str], KnownFile]
+) -> None:
+    take(run(0, Case("x")), run(2, WRONG), run(3, Case("x")), run(4, WRONG))
+    issue = known(ISSUE.format(what=BY_SIGNATURE))
+    assert said(compare("night00", "night02", issue)) == {"x": (Kind.KNOWN, False)}, (
+        "it passed before it was opened"
+    )
+    night = compare("night03", "night04", issue)
+    assert said(night) == {"x": (Kind.NEW_FAILURE, True)}
+    assert "was fixed (it passed in run night03 of 2026-01-04) and is back" in night.findings[0].words
+    flaky = known(ISSUE.format(what=BY_SIGNATURE + "\nflaky = true"))
+    assert said(compare("night03", "night04", flaky)) == {"x": (Kind.KNOWN, False)}
+
+
+def test_a_value_of_a_field_is_known_and_no_other(
+    take: Take, compare: Compare, known: Callable[[str], KnownFile]
+) -> None:
+    both = Case("x", requests=[{"information": 0, "answer": 0xC0000010}])
+    take(run(0, Case("x")), run(1, Case("x", requests=[{"information": 0}])), run(2, both))
+    issue = known(ISSUE.format(what='field = "information"\nvalue = 0'))
+    assert said(compare("night00", "night01", issue)) == {"x": (Kind.KNOWN, False)}
+    night = compare("night00", "night02", issue)
+    assert [(one.kind, [c.field for c in one.changes]) for one in night.findings] == [
+        (Kind.CHANGED, ["answer"]),
+        (Kind.KNOWN, ["information"]),
+    ]
+    status = known(ISSUE.format(what='field = "answer"\nvalue = "STATUS_INVALID_DEVICE_REQUEST"'))
+    kinds = [one.kind for one in compare("night01", "night02", status).findings]
+    assert kinds == [Kind.KNOWN]
+
+
+@pytest.mark.parametrize("place", ['guest = "lab*"', 'target = "other"'])
+def test_an_issue_of_another_guest_or_target_hides_nothing(
+    take: Take, compare: Compare, known: Callable[[str], KnownFile], place: str
+) -> None:
+    take(run(0, Case("x")), run(1, WRONG))
+    night = compare("night00", "night01", known(ISSUE.format(what=f"{BY_SIGNATURE}\n{place}")))
+    assert said(night) == {"x": (Kind.NEW_FAILURE, True)}
+
+
+QUARANTINE = """
+schema = 1
+
+[[quarantine]]
+scenario = "x"
+owner = "bo"
+reason = "the lab's clock"
+expires = 2026-01-03
+"""
+
+
+def test_a_quarantined_one_runs_is_told_and_expires(
+    take: Take, compare: Compare, known: Callable[[str], KnownFile]
+) -> None:
+    take(run(0, Case("x")), run(1, WRONG), run(2, WRONG), run(3, WRONG))
+    aside = known(QUARANTINE)
+    night = compare("night00", "night01", aside)
+    assert said(night) == {"x": (Kind.QUARANTINED, False)}
+    assert night.findings[0].issue == "bo: the lab's clock"
+    assert said(compare("night02", "night03", aside)) == {"x": (Kind.EXPIRED, True)}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (ISSUE.format(what=""), "say signature, or field and value: else it would hide every failure there"),
+        (ISSUE.format(what='field = "answer"'), "field and value go together"),
+        (ISSUE.format(what=BY_SIGNATURE + "\nexpiry = 2026-01-01"), "expiry"),
+        (ISSUE.format(what=BY_SIGNATURE).replace("expires = 2026-02-01", ""), "expires"),
+        (
+            ISSUE.format(what=BY_SIGNATURE).replace("[[issue]]", "[[issue]]\n" + REST + "\n[[issue]]"),
+            "is there twice",
+        ),
+        ("schema = 2", "schema"),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_line(
+    known: Callable[[str], KnownFile], tmp_path: Path, text: str, told: str
+) -> None:
+    with pytest.raises(TomlFileError) as caught:
+        known(text)
+    assert told in str(caught.value) and f"{tmp_path / 'known-issues.toml'}:" in str(caught.value)
