@@ -39,7 +39,7 @@ _host:
 	nice -n 5 $(PYTEST) -n $$(($(N) + 1)) -m "not e2e"
 
 _guests:
-	$(PYTEST) -n $(N) -m e2e --ignore tests/e2e/test_windows_leases.py
+	$(PYTEST) -n $(N) -m e2e tests/e2e --ignore tests/e2e/test_windows_leases.py
 # in a process of its own: it has a runtime directory of its own, and libvirt's embedded driver one root a process
 	$(BIN)/python -m pytest -m e2e tests/e2e/test_windows_leases.py
 

@@ -31,6 +31,13 @@ def test_what_shares_nothing_is_there_and_has_no_fixture_of_its_module(name: str
     assert test or 'scope="module"' not in text, "one of each would be made for every worker"
 
 
+def test_all_tests_with_guests_lie_in_one_folder() -> None:
+    """The Makefile gives the session of guests no other, so that it need not look through all tests."""
+    marked = {path for path in (ROOT / "tests").rglob("test_*.py") if "mark.e2e" in path.read_text("utf-8")}
+    folder = set((ROOT / "tests" / "e2e").glob("test_*.py"))
+    assert marked - {Path(__file__)} <= folder
+
+
 def test_a_file_is_one_scope_but_for_what_shares_nothing() -> None:
     one, other = (f"tests/seeded/test_defects.py::test_it[{name}]" for name in "ab")
     assert scope_of(one) != scope_of(other)

@@ -110,8 +110,8 @@ class _Keeper:
         from harness.verdict import Verdict
 
         with self._store.reading() as connection:
-            counts = queries.verdict_counts(connection)
             last: dict[tuple[str, ...], RunInfo] = {asked(r.command): r for r in queries.runs(connection)}
+            counts = queries.verdict_counts(connection, [run.id for run in last.values()])
 
         def rank(cell: Cell) -> int:
             run = last.get(("kshs", *asked(shlex.join(cell.arguments(config, None)))))

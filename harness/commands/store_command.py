@@ -158,17 +158,18 @@ def prune(
 def rates(
     pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Of scenario ids.")] = "*",
     every: Annotated[bool, typer.Option("--all", help="Those that never failed, too.")] = False,
+    last: Annotated[int, typer.Option("--last", min=1, metavar="N", help="Of the last N runs.")] = 100,
     store: StoreOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Says how often scenarios failed, over all attempts of all runs, on identical inputs."""
+    """Says how often scenarios failed, over all attempts of the last runs, on identical inputs."""
     from harness.nights.baseline import matches
     from harness.nights.flakiness import rates as rates_of
     from harness.nights.statistics import wilson
     from harness.store import queries
 
     with open_store(store, config) as opened, opened.reading() as connection:
-        runs = queries.runs(connection)
+        runs = queries.runs(connection)[-last:]
         outcomes = queries.outcomes(connection, [run.id for run in runs])
     shown = 0
     for rate in rates_of(runs, [one for one in outcomes if matches(one.key, pattern)]):

@@ -73,17 +73,20 @@ def last_good(connection: Connection, first: RunInfo, *, same: bool = False) -> 
         same: whether it must have been asked for the same; else such a one comes before one that was asked
             for more, or by other paths.
     """
-    counts = queries.verdict_counts(connection)
-    good = []
-    for run in sorted(queries.runs(connection), key=_when, reverse=True):
-        verdicts = counts.get(run.id, {})
-        bad = [v for v in verdicts if v not in (Verdict.PASSED, Verdict.SKIPPED)]
-        alike = not any(d.matters for d in differences(run.conditions, first.conditions))
-        narrower = run.selection is not None and run.selection != first.selection
-        if _when(run) < _when(first) and verdicts and not bad and not run.problem and alike and not narrower:
-            good.append(run)
-    alike_asked = [run for run in good if asked(run.command) == asked(first.command)]
-    return next(iter(alike_asked if same else [*alike_asked, *good]), None)
+    before = [run for run in queries.runs(connection) if _when(run) < _when(first) and not run.problem]
+    before = [run for run in reversed(before) if _is_alike(run, first)]
+    asked_alike = [run for run in before if asked(run.command) == asked(first.command)]
+    for run in asked_alike if same else [*asked_alike, *before]:
+        verdicts = queries.verdict_counts(connection, [run.id]).get(run.id, {})
+        if verdicts and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}:
+            return run
+    return None
+
+
+def _is_alike(run: RunInfo, first: RunInfo) -> bool:
+    """Whether it is of the same inputs but for the package, and no narrower."""
+    alike = not any(d.matters for d in differences(run.conditions, first.conditions))
+    return alike and (run.selection is None or run.selection == first.selection)
 
 
 def asked(command: str | None) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from harness.store.interning import table_of
 from harness.store.lists import Listed, differences, load_lists
@@ -36,7 +36,7 @@ def learn(connection: Connection, run_id: int) -> None:
             Run.version.is_(None) if kshs is None else Run.version == kshs,
             Run.id != run_id,
         )
-        .order_by(Run.started.desc(), Run.id.desc())
+        .order_by(func.coalesce(Run.started, Run.imported).desc(), Run.id.desc())
         .limit(_BACK)
     ).all()
     if not earlier:

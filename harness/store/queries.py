@@ -151,7 +151,7 @@ def _runs() -> Any:
         )
         .join(Guest, Run.guest_id == Guest.id)
         .join(Target, Run.target_id == Target.id)
-        .order_by(Run.started, Run.id)
+        .order_by(func.coalesce(Run.started, Run.imported), Run.id)
     )
 
 
@@ -194,12 +194,19 @@ def find_run(connection: Connection, name: str) -> RunInfo:
     raise UsageError(f"{name} is no run of the store", hint="kshs store list says which there are")
 
 
-def verdict_counts(connection: Connection) -> dict[int, dict[str, int]]:
-    """Scenarios and tests of each run by verdict."""
+def verdict_counts(
+    connection: Connection, run_ids: Collection[int] | None = None
+) -> dict[int, dict[str, int]]:
+    """Scenarios and tests of each run by verdict; of all runs, or of some."""
     query = select(Attempt.run_id, Attempt.verdict, func.count()).where(Attempt.stands)
+    query = query.group_by(Attempt.run_id, Attempt.verdict)
+    parts = (
+        [query] if run_ids is None else [query.where(Attempt.run_id.in_(some)) for some in chunks([*run_ids])]
+    )
     found: dict[int, dict[str, int]] = {}
-    for run, verdict, count in connection.execute(query.group_by(Attempt.run_id, Attempt.verdict)):
-        found.setdefault(run, {})[verdict] = count
+    for part in parts:
+        for run, verdict, count in connection.execute(part):
+            found.setdefault(run, {})[verdict] = count
     return found
 
 

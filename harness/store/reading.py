@@ -19,6 +19,7 @@ from harness.results.cause import cause_of
 from harness.results.folder import PARTS
 from harness.results.parts import SCHEMA
 from harness.results.record import BEGUN
+from harness.results.run_files import read_run, unfinished_run
 from harness.store.values import Block, NotARecordError, block_of, check
 from harness.verdict import Verdict, after_retry
 from vm.words import counted
@@ -85,19 +86,18 @@ def read(folder: Path) -> ReadRun:
     """
     path = folder / RESULTS if folder.is_dir() else folder
     notes: list[str] = []
-    if path.is_file():
-        files = [path]
-    elif folder.is_dir():
-        files = sorted(folder.glob(f"{PARTS}*/results-*.jsonl"))
+    begun: dict[str, Any] = {}
+    files = [path]
+    if not path.is_file():
+        files, begun = _unfinished(folder) if folder.is_dir() else ([], {})
         notes.append(f"the run has left no {RESULTS}: what its processes had written by then")
-    else:
-        files = []
     if not files:
         raise UsageError(f"there is no {RESULTS}", where=str(folder), hint=_HINT)
     taker = _Taker()
     for file in files:
         taker.take(_lines(file))
     run = taker.finish()
+    run.head = run.head or begun
     if not run.scenarios and not run.head:
         raise UsageError("nothing in it is the record of a run", where=str(path), hint=_HINT)
     if run.head.get("schema", SCHEMA) != SCHEMA:
@@ -112,6 +112,22 @@ def read(folder: Path) -> ReadRun:
         run.head = {"id": f"no-id-{_name_of(files)}"}
     run.notes = notes + run.notes
     return run
+
+
+def _unfinished(folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """What the processes of a run had written that has left no results, and how it was begun."""
+    parts = unfinished_run(folder)
+    places = [parts] if parts is not None else sorted(folder.glob(f"{PARTS}*"))
+    kinds = ("results-*.jsonl", "tests-*.jsonl")
+    files = [file for place in places for kind in kinds for file in sorted(place.glob(kind))]
+    if parts is None:
+        return files, {}
+    try:
+        run = read_run(parts)
+    except UsageError:
+        return files, {}
+    said = {"id": run.id, "started": run.started, "version": run.version}
+    return files, {**said, "problem": "it had not ended when it was imported"}
 
 
 def _name_of(files: Iterable[Path]) -> str:

@@ -71,9 +71,7 @@ def test_a_fault_is_lost_and_recorded(
         assert named is not None
         assert named.place.startswith("avshs.sys!"), named
         assert "inlined into AvshsPinHandshake (behaviour.c:" in named.place, named
-        assert any(caller.startswith("ks.sys!RefksHandshake (handshake.c:") for caller in named.callers), (
-            named
-        )
+        assert any("RefksHandshake (handshake.c:" in caller for caller in named.callers), named
         text = "exception 0xc0000005|write|avshs.sys!AvshsPinHandshake|in handshake"
         assert named.signature.text == text, found
         assert crashes(agent) == []  # each is told once

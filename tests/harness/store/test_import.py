@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import func, select
 
 from harness.errors import UsageError
+from harness.results.run_files import BegunRun, write_run
 from harness.store import importing, queries
 from harness.store.database import Store
 from harness.store.importing import Importer
@@ -136,6 +137,27 @@ def test_parts_of_a_run_that_was_killed_are_taken(store: Store, tmp_path: Path) 
         verdicts = {one.key: one.verdict for one in queries.outcomes(connection, [1])}
     assert verdicts == {"basic.toml::a": "passed", "f.toml::b": "error"}
     assert Importer(store).take(tmp_path / "o").known
+
+
+def test_a_run_that_is_gone_on_with_is_the_same_run(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "o"
+    (folder / ".parts-x").mkdir(parents=True)
+    begun = BegunRun(
+        schema=1, id="0123456789ab", started="2026-01-01T02:00:00Z", version="0.1.0", directory="/", call={}
+    )
+    write_run(folder / ".parts-x", begun)
+    run = RUN.but(id="0123456789ab")
+    lines = [json.dumps(one) + "\n" for one in [run.records()[1], *Case("a").records(0)]]
+    (folder / ".parts-x" / "results-main.jsonl").write_text("".join(lines))
+    assert Importer(store).take(folder).run == "0123456789ab"
+    with store.reading() as connection:
+        (killed,) = queries.runs(connection)
+    assert killed.problem == "it had not ended when it was imported" and killed.started is not None
+    run.write(tmp_path)
+    Importer(store).take(tmp_path / "0123456789ab")
+    with store.reading() as connection:
+        (whole,) = queries.runs(connection)
+        assert whole.problem is None and len(queries.outcomes(connection, [whole.id])) == 7
 
 
 def test_what_is_no_run_is_refused_in_one_line(store: Store, tmp_path: Path) -> None:
