@@ -221,7 +221,7 @@ static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAK
         Transform(In, Out, 0, 0);
         return (NTSTATUS)behaviour->status;
     default:
-        /* DEFAULT, SLOW_STATE, and NO_CALLBACK for pins that had registered before it was set. */
+        /* DEFAULT, SLOW_STATE, STATE_STATUS, and NO_CALLBACK for pins that had registered before it was set. */
         break;
     }
     return AnswerByDefault(Call->pin_id, In, Out);
@@ -230,12 +230,17 @@ static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAK
 NTSTATUS AvshsPinHandshake(PKSPIN Pin, PKSHANDSHAKE In, PKSHANDSHAKE Out)
 {
     AVSHS_CALL call;
+    KSHANDSHAKE before;
     NTSTATUS status;
 
     status = AvshsSeenBegin(Pin, In, Out, &call);
     if (!NT_SUCCESS(status))
         return status;
+    if (In != NULL)
+        before = *In;
     status = In != NULL && Out != NULL ? Behave(&call, In, Out) : STATUS_INVALID_PARAMETER;
+    /* Wherever the two point: what was written to Out must not show in In. */
+    call.shared = In != NULL && RtlCompareMemory(In, &before, sizeof(before)) != sizeof(before);
     AvshsSeenEnd(&call, status);
     return status;
 }

@@ -101,8 +101,8 @@ class PinBehaviours:
             case "fault" | "hang" | "loop" | "bugcheck" | "corrupt_pool":
                 return Callback(CallbackKind.OTHER)
             case _:
-                # slow, block and slow_state answer by default in the end; no_callback changes new
-                # instances alone.
+                # slow, block, slow_state and state_status answer by default in the end; no_callback
+                # changes new instances alone.
                 return self._by_default(pin, request, pointer_size)
 
     def _by_default(self, pin: Pin, request: HandshakeData, pointer_size: int) -> Callback:

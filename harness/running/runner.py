@@ -266,7 +266,7 @@ class Runner:
             if ended is None:
                 if flight.planned.spoils is None and upcoming is not None:
                     self._send_ahead(flight.session, upcoming, upcoming_file)
-                clean, ended = tidy(flight, attribution)
+                clean, ended = tidy(flight, attribution, answers)
                 if ended is None and flight.planned.spoils is not None:
                     ended = attribution.afterwards()
             stood = ended is not None and (ended.verdict is Verdict.HUNG or ended.wedged)
