@@ -29,6 +29,8 @@ bench: setup
 
 # Tests on this host and tests with guests run side by side, since either waits for much (docs/tests.md).
 test: PYTEST_ARGS += --leave-out-unchanged
+# At how many moments runs are killed and gone on with
+test-all: export KSHS_TEST_KILLS ?= 20
 test test-all:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint

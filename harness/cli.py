@@ -31,6 +31,7 @@ from harness.commands.provision import provision
 from harness.commands.report import report
 from harness.commands.repro_command import minimize, repro
 from harness.commands.run_command import run
+from harness.commands.selftest import selftest
 from harness.commands.shell_command import shell
 from harness.commands.store_command import store_app
 from harness.commands.target_command import target_app
@@ -76,6 +77,7 @@ for _name, _command in (
     ("clean", clean),
     ("provision", provision),
     ("bench", bench),
+    ("selftest", selftest),
     ("repro", repro),
     ("minimize", minimize),
     ("version", show_version),

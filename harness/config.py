@@ -25,6 +25,9 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     [vm]                        # docs/guests.md
     memory_mib = 448
 
+    [incidents]                 # what is kept of crashes, hangs and lost guests, docs/results.md
+    keep_days = 30
+
     [capsule]                   # docs/field-bugs.md
     keys = ["keys/field.pub"]
 
@@ -49,6 +52,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from harness.errors import UsageError
+from harness.incident_settings import IncidentsConfig
 from harness.text_file import SAVE_AS, NotTextError, decode
 from vm.config import VARIABLES, VmConfig
 from vm.windows.profile import BUILTIN, Way, WindowsProfile
@@ -180,6 +184,7 @@ class Config(BaseModel):
     store: StoreConfig = Field(default_factory=StoreConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
+    incidents: IncidentsConfig = Field(default_factory=IncidentsConfig)
     capsule: CapsuleConfig = Field(default_factory=CapsuleConfig)
     guests: dict[str, WindowsProfile] = Field(
         default_factory=dict,

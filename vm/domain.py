@@ -38,6 +38,16 @@ _PAUSED = {
     ),
 }
 
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: "running",
+    libvirt.VIR_DOMAIN_BLOCKED: "blocked",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "shutting down",
+    libvirt.VIR_DOMAIN_SHUTOFF: "ended",
+    libvirt.VIR_DOMAIN_CRASHED: "crashed",
+    libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended by its guest",
+}
+
 
 @dataclass(frozen=True)
 class LinuxGuest:
@@ -245,6 +255,52 @@ class Domain:
                 return False
             raise
         return True
+
+    def state(self) -> str:
+        """What libvirt says that the virtual machine does (running, paused, crashed), with its reason."""
+        try:
+            state, reason = self._handle.state()
+        except libvirt.libvirtError as error:
+            return f"unknown: {error.get_error_message() or error}"
+        return f"{_STATES.get(state, f'state {state}')} (reason {reason})"
+
+    @property
+    def process_ended(self) -> bool:
+        """Whether QEMU is gone from this host, which libvirt may notice a while later."""
+        if self.pid is None:
+            return False
+        try:
+            return self.uuid.encode() not in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except OSError:
+            return True
+
+    def inject_nmi(self) -> None:
+        """Sends the guest's processors an NMI: a Windows that does not answer stops with a bugcheck."""
+        try:
+            self._handle.injectNMI()
+        except libvirt.libvirtError as error:
+            raise self._failed("an NMI cannot be sent", error) from None
+
+    def dump_memory(self, path: Path) -> str:
+        """Writes the guest's memory, as a Windows crash dump where its kernel lets QEMU; says the format.
+
+        The first needs QEMU's vmcoreinfo device and its driver in the guest; the second, an ELF core that is
+        compressed by page, needs nothing.
+        """
+        formats = (
+            (libvirt.VIR_DOMAIN_CORE_DUMP_FORMAT_WIN_DMP, "Windows crash dump"),
+            (libvirt.VIR_DOMAIN_CORE_DUMP_FORMAT_KDUMP_ZLIB, "kdump, zlib"),
+        )
+        failed: VmError | None = None
+        for form, words in formats:
+            try:
+                self._handle.coreDumpWithFormat(str(path), form, libvirt.VIR_DUMP_MEMORY_ONLY)
+                return words
+            except libvirt.libvirtError as error:
+                failed = self._failed(f"its memory cannot be written as {words}", error)
+                path.unlink(missing_ok=True)
+        assert failed is not None
+        raise failed
 
     def standstill(self) -> str | None:
         """Why the virtual machine does not run just now, through no doing of its guest; None: it runs."""

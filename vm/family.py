@@ -55,6 +55,14 @@ class Family(Protocol):
         """
 
     @property
+    def session_logs(self) -> Sequence[str]:
+        """Files that hold what services and drivers have printed, oldest first; none where there are none."""
+
+    @property
+    def out_of_memory(self) -> str | None:
+        """A command line that prints what the kernel ended for want of memory; None: it ends nothing."""
+
+    @property
     def bugchecks(self) -> str | None:
         """A command line that prints what bugchecks the guest had; None where one stops the machine."""
 
@@ -78,7 +86,8 @@ class Wine:
             f"WINEPREFIX={self.prefix}",
             "WINEARCH=win64",
             "WINEDLLOVERRIDES=mscoree=;mshtml=;winemenubuilder.exe=",
-            "WINEDEBUG=-all,err+ntoskrnl",
+            # What a bugcheck says, and what drivers print; `timestamp` is for lines that bring no time along.
+            "WINEDEBUG=-all,err+ntoskrnl,warn+debugstr,+timestamp",
         ]
         return shlex.join(["env", *settings, "/usr/lib/wine/wine64", *argv])
 
@@ -104,13 +113,27 @@ class Wine:
     @property
     def warm_up(self) -> Sequence[str]:
         """A session with its services, and one command so that caches are hot."""
-        hold = self.background(self.windows_program(["cmd", "/q"]), self.session_log)
+        hold = f"tail -f /dev/null | {self.windows_program(['cmd', '/q'])}"
         return (
             "/usr/lib/wine/wineserver64 -p </dev/null >/dev/null 2>&1",
-            hold,
+            f"setsid sh -c {shlex.quote(hold)} </dev/null 2>&1 | {self._bounded_log} >/dev/null 2>&1 & "
+            # The session's services print where its first program does: nothing else may be that.
+            f"n=0; until [ -s {self.session_log} ] || [ $n -ge 600 ]; do usleep 100000; n=$((n+1)); done",
             f"{self.windows_program(['cmd', '/c', 'ver'])} </dev/null",
             f"{self.windows_program(['cmd', '/c', 'ver'])} </dev/null",
         )
+
+    @property
+    def _bounded_log(self) -> str:
+        """Takes what is piped into it to the session's log, of which there is one older part.
+
+        A driver that prints without end must not fill the guest's disk, and what it said last counts.  `dd`
+        counts pieces as they come, a line or more each, of at most 64 KiB.  With the lowest priority it takes
+        many at once while the guest's processor is busy.
+        """
+        log = self.session_log
+        turn = f"dd of={log} bs=65536 count=256 2>/dev/null && [ -s {log} ]"
+        return f"setsid nice -n 19 sh -c {shlex.quote(f'while {turn}; do mv {log} {log}.1; done')}"
 
     @property
     def settle(self) -> str:
@@ -129,9 +152,20 @@ class Wine:
         return True
 
     @property
+    def session_logs(self) -> Sequence[str]:
+        """The log before the present one, and that."""
+        return (f"{self.session_log}.1", self.session_log)
+
+    @property
+    def out_of_memory(self) -> str | None:
+        """What Linux says of each, by its name."""
+        return "dmesg | sed -n 's/.*Out of memory: Killed process [0-9]* (\\([^)]*\\)).*/\\1/p' | tail -n 20"
+
+    @property
     def bugchecks(self) -> str | None:
         """The last ones in the session's log."""
-        return f"grep -h KeBugCheckEx {self.session_log} 2>/dev/null | tail -n 20"
+        logs = " ".join(self.session_logs)
+        return f"cat {logs} 2>/dev/null | grep KeBugCheckEx | sed 's/^ *[0-9]*\\.[0-9]*://' | tail -n 20"
 
 
 FAMILIES: Mapping[str, Family] = {"wine": Wine(), "windows": Windows()}

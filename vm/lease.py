@@ -74,6 +74,26 @@ class Lease:
         """Why the virtual machine does not run just now; None where it does."""
         return self._domain.standstill()
 
+    def ended(self, patience: float = 0.0) -> bool:
+        """Whether the virtual machine is gone; `patience` seconds are given to the news of it."""
+        if self._domain.process_ended:
+            # What libvirt says of it, and why, is a moment away.
+            self.events.wait(lambda events: events.stopped or events.crashed, max(patience, 1.0))
+            return True
+        return self.events.wait(lambda events: events.stopped, patience)
+
+    def state(self) -> str:
+        """What libvirt says that the virtual machine does."""
+        return self._domain.state()
+
+    def inject_nmi(self) -> None:
+        """Makes a Windows guest that does not answer stop with a bugcheck; see `Domain.inject_nmi`."""
+        self._domain.inject_nmi()
+
+    def dump_memory(self, path: Path) -> str:
+        """Writes the guest's memory; see `Domain.dump_memory`."""
+        return self._domain.dump_memory(path)
+
     @property
     def endpoint(self) -> Endpoint:
         """Where the guest's SSH server is reached, and the keys of both sides."""

@@ -87,7 +87,7 @@ typedef struct kshs_guid {
 #define KSHS_OP_CANCEL 7            /* IoCancelIrp / NtCancelIoFile on the request of token */
 #define KSHS_OP_PROPERTY 8          /* IOCTL_KS_PROPERTY on slot: guid = set, value = id, value2 = flags,
                                        data = bytes after KSPROPERTY (in_length of them), then property data */
-#define KSHS_OP_RELEASE_ALL 9       /* close every slot of the side */
+#define KSHS_OP_RELEASE_ALL 9       /* close every slot of the side; with KSHS_STEP_COUNT, kernel: kshs_left */
 #define KSHS_OP_INFO 10             /* agent: value = KSHS_INFO_*, its `info` JSON as data */
 #define KSHS_OP_CRASHES 11          /* agent: crash records since the last call, JSON as data */
 #define KSHS_OP_DEVICE 12           /* agent: value = KSHS_DEVICE_*, data = hardware id (UTF-16LE, no NUL) */
@@ -161,9 +161,12 @@ typedef struct kshs_guid {
 #define KSHS_STEP_TAKE 32           /* REQUEST, kernel: what was made as `value` (KSHS_MADE_TAKEN_*) := Argument1 of the
                                        answer, if it is a success, `value2` Argument2; KSHS_NO_SLOT: neither */
 #define KSHS_STEP_FLIP 64           /* REQUEST: repeat number i, from 0, is sent with bit `value` + i of the input the other
-                                       way, and with none of the bits before it */
+                                       way, and with none of the bits before it.  PROPERTY, kernel: `repeat` times, bit
+                                       `slot2` + i of what follows KSPROPERTY; the answers are kshs_pin_handshake, and
+                                       those that say an error are alike */
 #define KSHS_STEP_ERRORS_ALIKE 128  /* REQUEST whose repeats differ in length or a bit: those that end in errors are alike
                                        whatever the status */
+#define KSHS_STEP_COUNT 1024        /* RELEASE_ALL, kernel: counts what is left; out_length: sizeof(kshs_left) */
 
 #define KSHS_NO_SLOT 0xFFFFFFFF
 #define KSHS_NO_TOKEN 0xFFFFFFFF
@@ -372,7 +375,9 @@ typedef struct kshs_batch {
 #define KSHS_BEHAVE_STATUS 12       /* output = input, return status whatever it is */
 #define KSHS_BEHAVE_SLOW_STATE 13   /* a change of the pin's state waits delay_ms inside the driver, or for UNBLOCK;
                                        callback: DEFAULT */
-#define KSHS_BEHAVE_LAST 13
+#define KSHS_BEHAVE_LOOP 14         /* never return, and never let go of the processor */
+#define KSHS_BEHAVE_STATE_STATUS 15 /* a change of the pin's state returns `status`; callback: DEFAULT */
+#define KSHS_BEHAVE_LAST 15
 #define KSHS_DEFAULT_VALUE 1        /* added to Argument1 */
 #define KSHS_DEFAULT_VALUE2 0xFFFFFFFFFFFFFFFF /* xor'ed to Argument2: every bit flips; cut to the pointer size */
 
@@ -408,6 +413,8 @@ typedef struct kshs_seen {          /* what the callback of one pin id saw since
     uint32_t closed;
     uint32_t changes_begun;         /* of an instance's state */
     uint32_t changes_ended;
+    uint32_t shared;                /* calls that wrote to Out and found In changed by it */
+    uint32_t reserved;
 } kshs_seen;
 
 typedef struct kshs_pin_handshake { /* what KsPinHandshake gave the source pin */
@@ -456,5 +463,27 @@ typedef struct kshs_pool_use {
     uint32_t blocks;                /* allocated and not freed */
     uint64_t bytes;
 } kshs_pool_use;
+
+/* ---- what is left: RELEASE_ALL with COUNT ---------------------------------- */
+typedef struct kshs_held_now {      /* all but the class driver's own: of the whole system, or of Wine's driver process */
+    uint32_t counted;               /* KSHS_COUNTED_POOL, _HANDLES, _DEVICE, _CLASS */
+    uint32_t handles;               /* Wine: the place of the lowest free one */
+    uint32_t pool_blocks;           /* Wine alone */
+    uint32_t reserved;
+    uint64_t pool_bytes;
+    uint64_t device_references;     /* while the first object that was opened is, and nothing else */
+    uint64_t base_references;
+    kshs_held held;
+} kshs_held_now;
+
+typedef struct kshs_left {          /* since the slots were empty before */
+    uint32_t looked;                /* file objects that were counted when their handle had been closed */
+    uint32_t unseen;                /* that could not be */
+    uint32_t kept;                  /* those of `looked` to which references were left */
+    uint32_t first;                 /* slot of the first of these, or KSHS_NO_SLOT */
+    uint64_t references;            /* to all of them together */
+    kshs_held_now before;           /* the first open */
+    kshs_held_now after;            /* the last close */
+} kshs_left;
 
 #endif

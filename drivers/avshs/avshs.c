@@ -54,16 +54,17 @@ static NTSTATUS AvshsPinClose(PKSPIN Pin, PIRP Irp)
 }
 
 /* No data ever streams: every change of state is agreed to, so that a handshake can be sent in each.  It may
- * be told to wait, so that one can be sent in the midst of a change. */
+ * be told to wait, so that one can be sent in the midst of a change, and to return whatever status. */
 static NTSTATUS AvshsPinSetDeviceState(PKSPIN Pin, KSSTATE ToState, KSSTATE FromState)
 {
-    ULONG epoch, delay = AvshsStateBegin(Pin->Id, &epoch);
+    NTSTATUS status;
+    ULONG epoch, delay = AvshsStateBegin(Pin->Id, &epoch, &status);
 
     UNREFERENCED_PARAMETER(FromState);
     if (delay != 0)
         AvshsBlockWait(Pin->Id, delay);
     AvshsStateEnd(Pin->Id, epoch);
-    return ToState >= KSSTATE_STOP && ToState <= KSSTATE_RUN ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
+    return ToState >= KSSTATE_STOP && ToState <= KSSTATE_RUN ? status : STATUS_INVALID_PARAMETER;
 }
 
 static const KSPIN_DISPATCH AvshsPinDispatch = {

@@ -47,6 +47,7 @@ typedef struct AVSHS_CALL {
     ULONG epoch;                /* RESETs of the pin id when the call began */
     uint64_t instance;          /* number of the pin instance, 0: it was closed already */
     kshs_behaviour behaviour;   /* in force when the call began */
+    BOOLEAN shared;             /* what was written to Out has changed In */
 } AVSHS_CALL;
 
 /* ---- seen.c: which pins exist, and what their callbacks saw ---------------- */
@@ -66,8 +67,9 @@ NTSTATUS AvshsSeenRead(ULONG PinId, kshs_seen *Seen);
 NTSTATUS AvshsSetBehaviour(const kshs_behaviour *Behaviour);
 NTSTATUS AvshsReset(ULONG PinId);
 
-/* Bracket one change of a pin's state.  Begin answers the milliseconds that it is to take now. */
-ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch);
+/* Bracket one change of a pin's state.  Begin answers the milliseconds that it is to take now, and what
+ * it is to return. */
+ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch, NTSTATUS *Status);
 void AvshsStateEnd(ULONG PinId, ULONG Epoch);
 
 /* ---- behaviour.c: the callback ---------------------------------------------- */

@@ -131,6 +131,12 @@ static void WriteThroughNull(void)
     *(volatile int *)NullPointer = 1;
 }
 
+/* What a driver says of itself, for whoever reads the evidence. */
+static void Tell(const AVSHS_CALL *Call, const char *What)
+{
+    kshs_print("avshs: pin %u is %s\n", (unsigned)Call->pin_id, What);
+}
+
 static void NeverReturn(void)
 {
     KEVENT never;
@@ -140,6 +146,14 @@ static void NeverReturn(void)
     KeInitializeEvent(&never, NotificationEvent, FALSE);
     while (KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, &now) == STATUS_TIMEOUT)
         kshs_sleep_ms(100);
+}
+
+static void NeverLetGo(void)
+{
+    static volatile LONG turns;
+
+    for (;;)
+        turns++;
 }
 
 static void CorruptPool(void)
@@ -178,27 +192,36 @@ static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAK
         kshs_sleep_ms(behaviour->delay_ms);
         break;
     case KSHS_BEHAVE_FAULT:
+        Tell(Call, "about to write through NULL");
         WriteThroughNull();
         break;
     case KSHS_BEHAVE_HANG:
+        Tell(Call, "about to wait for ever");
         NeverReturn();
         break;
+    case KSHS_BEHAVE_LOOP:
+        Tell(Call, "about to loop for ever");
+        NeverLetGo();
+        break;
     case KSHS_BEHAVE_CORRUPT_POOL:
+        Tell(Call, "about to write past a pool block");
         CorruptPool();
         break;
     case KSHS_BEHAVE_PENDING:
+        Tell(Call, "about to answer STATUS_PENDING");
         return STATUS_PENDING;
     case KSHS_BEHAVE_BLOCK:
         AvshsBlockWait(Call->pin_id, behaviour->delay_ms);
         break;
     case KSHS_BEHAVE_BUGCHECK:
+        Tell(Call, "about to stop the kernel");
         KeBugCheckEx(behaviour->status, Call->pin_id, (ULONG_PTR)behaviour->value,
                      (ULONG_PTR)behaviour->value2, 0);
     case KSHS_BEHAVE_STATUS:
         Transform(In, Out, 0, 0);
         return (NTSTATUS)behaviour->status;
     default:
-        /* DEFAULT, SLOW_STATE, and NO_CALLBACK for pins that had registered before it was set. */
+        /* DEFAULT, SLOW_STATE, STATE_STATUS, and NO_CALLBACK for pins that had registered before it was set. */
         break;
     }
     return AnswerByDefault(Call->pin_id, In, Out);
@@ -207,12 +230,17 @@ static NTSTATUS Behave(const AVSHS_CALL *Call, const KSHANDSHAKE *In, KSHANDSHAK
 NTSTATUS AvshsPinHandshake(PKSPIN Pin, PKSHANDSHAKE In, PKSHANDSHAKE Out)
 {
     AVSHS_CALL call;
+    KSHANDSHAKE before;
     NTSTATUS status;
 
     status = AvshsSeenBegin(Pin, In, Out, &call);
     if (!NT_SUCCESS(status))
         return status;
+    if (In != NULL)
+        before = *In;
     status = In != NULL && Out != NULL ? Behave(&call, In, Out) : STATUS_INVALID_PARAMETER;
+    /* Wherever the two point: what was written to Out must not show in In. */
+    call.shared = In != NULL && RtlCompareMemory(In, &before, sizeof(before)) != sizeof(before);
     AvshsSeenEnd(&call, status);
     return status;
 }

@@ -196,6 +196,7 @@ void AvshsSeenEnd(const AVSHS_CALL *Call, NTSTATUS Returned)
     /* A call that began before a RESET belongs to the count that the RESET threw away. */
     if (Call->epoch == state->epoch) {
         state->seen.finished++;
+        state->seen.shared += Call->shared;
         state->seen.returned = (uint32_t)Returned;
         /* The number tells a pin from a newer one at the same address. */
         instance = FindOpen(Call->pin);
@@ -246,12 +247,13 @@ NTSTATUS AvshsReset(ULONG PinId)
     return STATUS_SUCCESS;
 }
 
-ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch)
+ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch, NTSTATUS *Status)
 {
     ULONG delay = 0;
     KIRQL irql;
 
     *Epoch = 0;
+    *Status = STATUS_SUCCESS;
     if (PinId >= KSHS_AVSHS_PINS)
         return 0;
     KeAcquireSpinLock(&Seen.lock, &irql);
@@ -259,6 +261,8 @@ ULONG AvshsStateBegin(ULONG PinId, ULONG *Epoch)
     *Epoch = Seen.pins[PinId].epoch;
     if (Seen.pins[PinId].behaviour.kind == KSHS_BEHAVE_SLOW_STATE)
         delay = Seen.pins[PinId].behaviour.delay_ms;
+    if (Seen.pins[PinId].behaviour.kind == KSHS_BEHAVE_STATE_STATUS)
+        *Status = (NTSTATUS)Seen.pins[PinId].behaviour.status;
     KeReleaseSpinLock(&Seen.lock, irql);
     return delay;
 }

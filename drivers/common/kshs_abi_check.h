@@ -44,11 +44,12 @@ KSHS_ASSERT(sizeof(kshs_batch_entry) == 24);
 KSHS_ASSERT(sizeof(kshs_batch) == 16);
 KSHS_ASSERT(sizeof(kshs_behaviour) == 32);
 KSHS_ASSERT(sizeof(kshs_handshake) == 32);
-KSHS_ASSERT(sizeof(kshs_seen) == 104);
+KSHS_ASSERT(sizeof(kshs_seen) == 112);
 KSHS_ASSERT_OFFSET(kshs_seen, thread, 32);
 KSHS_ASSERT_OFFSET(kshs_seen, request, 56);
 KSHS_ASSERT_OFFSET(kshs_seen, opened, 88);
 KSHS_ASSERT_OFFSET(kshs_seen, changes_ended, 100);
+KSHS_ASSERT_OFFSET(kshs_seen, shared, 104);
 KSHS_ASSERT(sizeof(kshs_pin_handshake) == 48);
 KSHS_ASSERT_OFFSET(kshs_pin_handshake, answer, 16);
 KSHS_ASSERT(sizeof(kshs_make) == 80);
@@ -60,6 +61,11 @@ KSHS_ASSERT(sizeof(kshs_counters) == 56);
 KSHS_ASSERT_OFFSET(kshs_counters, file_references, 8);
 KSHS_ASSERT_OFFSET(kshs_counters, uses, 48);
 KSHS_ASSERT(sizeof(kshs_pool_use) == 16);
+KSHS_ASSERT(sizeof(kshs_held_now) == 56);
+KSHS_ASSERT_OFFSET(kshs_held_now, held, 40);
+KSHS_ASSERT(sizeof(kshs_left) == 136);
+KSHS_ASSERT_OFFSET(kshs_left, before, 24);
+KSHS_ASSERT(sizeof(kshs_left) <= KSHS_KEEP_BYTES);
 
 /* A frame carries a whole step or record with the most data allowed. */
 KSHS_ASSERT(sizeof(kshs_step) + KSHS_MAX_DATA <= KSHS_MAX_PAYLOAD);

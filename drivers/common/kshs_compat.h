@@ -142,6 +142,9 @@ static inline uint64_t kshs_now_ns(void)
     return count / rate * 1000000000u + count % rate * 1000000000u / rate;
 }
 
+/* A line for people, with the time at which it was printed: kshs tells the step from it (docs/results.md). */
+#define kshs_print(format, ...) DbgPrint("[%I64u] " format, kshs_now_ns(), ##__VA_ARGS__)
+
 /* A relative timeout for the Ke and Zw wait routines. */
 static inline LARGE_INTEGER kshs_relative_ms(uint32_t milliseconds)
 {

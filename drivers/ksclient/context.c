@@ -69,7 +69,9 @@ NTSTATUS ksc_object_release(ksc_object *object)
         status = ZwClose(object->handle);
         ksc_closed();
     }
-    if (object->file)
+    if (object->file && object->context)
+        ksc_left_closed(object);
+    else if (object->file)
         ObDereferenceObject(object->file);
     for (i = 0; i < 2; i++)
         if (object->devices[i])
@@ -321,6 +323,7 @@ static void teardown(ksc_job *job)
     if (!wait_for_requests(context, PATIENCE_AFTER_CLOSE_MS))
         abandon(context);
     drop_tokens(context);
+    ksc_left_forget(context);
     ksc_made_forget(context);               /* not given back: whose it was may be gone */
     ksc_context_release(context);
 }

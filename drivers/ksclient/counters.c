@@ -25,6 +25,8 @@
 #define SETTLE_MS 2
 
 typedef NTSTATUS (NTAPI *query_process)(HANDLE Process, ULONG Class, PVOID Data, ULONG Length, PULONG Returned);
+typedef NTSTATUS (NTAPI *create_event)(PHANDLE Event, ACCESS_MASK Access, POBJECT_ATTRIBUTES Attributes,
+                                       EVENT_TYPE Type, BOOLEAN State);
 typedef NTSTATUS (NTAPI *query_system)(ULONG Class, PVOID Data, ULONG Length, PULONG Returned);
 
 /* ---- tables of the system ------------------------------------------------------------------ */
@@ -83,7 +85,7 @@ static uint32_t count_listed(void)
     return count;
 }
 
-static BOOLEAN count_handles(kshs_counters *counters)
+BOOLEAN ksc_count_handles(uint32_t *handles)
 {
     query_process query = (query_process)(ULONG_PTR)kshs_system_routine(L"ZwQueryInformationProcess");
     ULONG count = 0;
@@ -92,8 +94,32 @@ static BOOLEAN count_handles(kshs_counters *counters)
         count = count_listed();
     else if (!query || !NT_SUCCESS(query((HANDLE)-1, HANDLE_COUNT_CLASS, &count, sizeof count, NULL)))
         return FALSE;
-    counters->handles = count;
+    *handles = count;
     return count != 0;
+}
+
+/* A list of all costs a scenario more than is worth it.  Wine gives out the lowest free handle: its place in the table
+ * is how many there are, holes left out. */
+BOOLEAN ksc_count_handles_fast(uint32_t *handles)
+{
+    static volatile PVOID routine;
+    OBJECT_ATTRIBUTES attributes;
+    create_event create;
+    HANDLE lowest;
+
+    if (!kshs_is_wine())
+        return ksc_count_handles(handles);
+    if (!routine)
+        routine = kshs_system_routine(L"ZwCreateEvent");
+    create = (create_event)(ULONG_PTR)routine;
+    if (!create)
+        return FALSE;
+    InitializeObjectAttributes(&attributes, NULL, OBJ_KERNEL_HANDLE, NULL, NULL);
+    if (!NT_SUCCESS(create(&lowest, EVENT_ALL_ACCESS, &attributes, NotificationEvent, FALSE)))
+        return FALSE;
+    ZwClose(lowest);
+    *handles = (uint32_t)((ULONG_PTR)lowest / 4);
+    return TRUE;
 }
 
 /* ---- references ------------------------------------------------------------------------ */
@@ -107,7 +133,7 @@ static int64_t raw_references(PVOID object)
     return *(volatile LONG_PTR *)((PVOID *)object - 6);
 }
 
-static BOOLEAN count_references(PVOID object, uint64_t *count)
+BOOLEAN ksc_count_references(PVOID object, uint64_t *count)
 {
     int i;
 
@@ -129,34 +155,32 @@ static BOOLEAN count_references(PVOID object, uint64_t *count)
 
 /* What the reference class driver counts.  No other is asked: a control that it does not know is nothing to test
  * drivers with that are only to be looked at. */
-static void count_held(const ksc_call *call, PFILE_OBJECT file, kshs_counters *counters)
+BOOLEAN ksc_count_held(ksc_context *context, PFILE_OBJECT file, uint32_t op, kshs_held *held)
 {
     ksc_parameters parameters;
     ksc_request *request = NULL;
-    NTSTATUS status;
+    BOOLEAN told = FALSE;
 
     if (!kshs_is_wine())
-        return;
+        return FALSE;
     RtlZeroMemory(&parameters, sizeof parameters);
-    parameters.op = call->step.op;
+    parameters.op = op;
     parameters.route = KSHS_ROUTE_IRP;
     parameters.control = IOCTL_KSHS_HELD;
-    parameters.out_length = sizeof counters->held;
-    parameters.keep = sizeof counters->held;
-    status = ksc_request_create(call->context, file, &parameters, &request);
-    if (!NT_SUCCESS(status))
-        return;
-    status = ksc_request_begin(request, NULL);
-    if (NT_SUCCESS(status)) {
-        status = ksc_request_send(request);
-        if (NT_SUCCESS(status) && request->record.status == KSHS_STATUS_U32(STATUS_SUCCESS) &&
-            request->record.information == sizeof counters->held) {
-            RtlCopyMemory(&counters->held, request->result->pointer, sizeof counters->held);
-            counters->counted |= KSHS_COUNTED_CLASS;
-        }
+    parameters.out_length = sizeof *held;
+    parameters.keep = sizeof *held;
+    if (!NT_SUCCESS(ksc_request_create(context, file, &parameters, &request)))
+        return FALSE;
+    if (NT_SUCCESS(ksc_request_begin(request, NULL))) {
+        told = NT_SUCCESS(ksc_request_send(request)) &&
+               request->record.status == KSHS_STATUS_U32(STATUS_SUCCESS) &&
+               request->record.information == sizeof *held;
+        if (told)
+            RtlCopyMemory(held, request->result->pointer, sizeof *held);
         ksc_request_finish(request);
     }
     ksc_request_release(request);
+    return told;
 }
 
 static void count_objects(const ksc_call *call, kshs_counters *counters)
@@ -165,14 +189,15 @@ static void count_objects(const ksc_call *call, kshs_counters *counters)
 
     if (!file)
         return;
-    if (count_references(file, &counters->file_references)) {
+    if (ksc_count_references(file, &counters->file_references)) {
         counters->file_references--;            /* the one that was taken here */
         counters->counted |= KSHS_COUNTED_FILE;
     }
-    if (count_references(kshs_related_device(file), &counters->device_references) &&
-        count_references(file->DeviceObject, &counters->base_references))
+    if (ksc_count_references(kshs_related_device(file), &counters->device_references) &&
+        ksc_count_references(file->DeviceObject, &counters->base_references))
         counters->counted |= KSHS_COUNTED_DEVICE;
-    count_held(call, file, counters);
+    if (ksc_count_held(call->context, file, call->step.op, &counters->held))
+        counters->counted |= KSHS_COUNTED_CLASS;
     ObDereferenceObject(file);
 }
 
@@ -240,7 +265,7 @@ static BOOLEAN count_heap(kshs_counters *counters, kshs_pool_use *use)
 static void count(const ksc_call *call, kshs_counters *counters, kshs_pool_use *uses, uint32_t room)
 {
     RtlZeroMemory(counters, sizeof *counters);
-    if (count_handles(counters))
+    if (ksc_count_handles(&counters->handles))
         counters->counted |= KSHS_COUNTED_HANDLES;
     count_objects(call, counters);
     if (kshs_is_wine() ? count_heap(counters, uses) : count_tags(counters, uses, room))

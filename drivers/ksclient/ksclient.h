@@ -25,7 +25,7 @@
 #define KSC_NONE 0xFFFFFFFFu        /* "no offset" in a record */
 #define KSC_STACK_GUARDS 2          /* stack locations of our own above the driver's */
 
-#define KSC_LOG(...) DbgPrint("ksclient: " __VA_ARGS__)
+#define KSC_LOG(...) kshs_print("ksclient: " __VA_ARGS__)
 
 typedef struct ksc_context ksc_context;
 typedef struct ksc_request ksc_request;
@@ -131,6 +131,10 @@ typedef struct ksc_object {
     HANDLE handle;                  /* a kernel handle; NULL: it was closed, and the file object kept */
     PFILE_OBJECT file;              /* a reference of our own */
     PDEVICE_OBJECT devices[2];      /* of a kept file object: its own and the topmost, referenced */
+    ksc_context *context;           /* that counts what is left of it, NULL: none does */
+    uint32_t slot;                  /* there */
+    BOOLEAN shared;                 /* a caller was given a handle */
+    PVOID keeps[2];                 /* file objects that it may keep, to compare with alone: filter and sink of a pin */
     uint32_t path_bytes;
     WCHAR path[1];                  /* the NT path it was opened by; none for pins */
 } ksc_object;
@@ -147,6 +151,20 @@ typedef struct ksc_shared {         /* with the opener */
     HANDLE self;                    /* the client itself, to send something through Wine's queue */
 } ksc_shared;
 
+typedef struct ksc_left {           /* left.c: what RELEASE_ALL tells; steps come one after the other */
+    BOOLEAN begun;                  /* something is or was open since the last of them */
+    BOOLEAN asked;                  /* of its device */
+    BOOLEAN known;                  /* `last` is what was counted then */
+    const ksc_object *first;        /* what was opened first; to compare with alone */
+    kshs_left told;
+    kshs_held_now last;
+    uint32_t count;
+    struct {
+        uint32_t slot;
+        PFILE_OBJECT file;          /* a reference of our own */
+    } files[KSHS_MAX_SLOTS];        /* closed, and kept by somebody */
+} ksc_left;
+
 struct ksc_context {
     volatile LONG references;
     volatile LONG released;         /* cleanup has begun: nothing new starts */
@@ -159,6 +177,7 @@ struct ksc_context {
     ksc_slot slots[KSHS_MAX_SLOTS];
     ksc_request *tokens[KSHS_MAX_TOKENS];   /* each counts for one reference */
     ksc_made *made[KSHS_MAX_MADE];          /* so does each of these */
+    ksc_left left;
 };
 
 ksc_context *ksc_context_create(void);
@@ -218,6 +237,7 @@ typedef struct ksc_parameters {
     uint32_t out_stride;
     BOOLEAN flips;                  /* repeat i is sent with bit first_bit + i of the input the other way */
     uint32_t first_bit;
+    BOOLEAN reports;                /* the output is a kshs_pin_handshake */
     BOOLEAN errors_alike;           /* which error it is makes no difference between repeats */
     uint32_t keep;                  /* at most so many output bytes go with the record */
     BOOLEAN keep_information;       /* of those, as many as Information says */
@@ -299,9 +319,20 @@ NTSTATUS ksc_made_arguments(ksc_context *context, const kshs_step *step, uint8_t
 void ksc_made_release(ksc_parameters *p);
 void ksc_made_carry(const ksc_parameters *p);           /* around each IRP */
 void ksc_made_back(ksc_request *request, BOOLEAN accepted);
-/* ---- counters.c, heap.c: COUNTERS ------------------------------------------------------- */
+
+/* ---- counters.c, heap.c, left.c: COUNTERS, and RELEASE_ALL with COUNT ---------------------- */
 
 void ksc_counters_step(ksc_call *call);
+BOOLEAN ksc_count_handles(uint32_t *count);
+BOOLEAN ksc_count_handles_fast(uint32_t *count);
+BOOLEAN ksc_count_references(PVOID object, uint64_t *count);
+BOOLEAN ksc_count_held(ksc_context *context, PFILE_OBJECT file, uint32_t op, kshs_held *held);
+void ksc_left_begin(ksc_context *context);              /* before an open */
+void ksc_left_opened(ksc_context *context, const ksc_object *object);
+void ksc_left_gone(const ksc_object *object);
+void ksc_left_closed(ksc_object *object);               /* with its handle; its file object is taken over */
+void ksc_left_count(ksc_context *context, kshs_left *told);     /* and closes everything */
+void ksc_left_forget(ksc_context *context);
 /* Wine: blocks and bytes of the heap that is the pool.  FALSE: it cannot be walked. */
 BOOLEAN ksc_heap_count(uint32_t *blocks, uint64_t *bytes);
 

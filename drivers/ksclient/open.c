@@ -63,6 +63,11 @@ static void deliver(ksc_call *call, ksc_object *object, NTSTATUS status)
     ksc_context *context = call->context;
     uint32_t slot = call->step.slot;
 
+    if (NT_SUCCESS(status)) {
+        object->context = context;
+        object->slot = slot;
+        ksc_left_opened(context, object);
+    }
     if (!NT_SUCCESS(status)) {
         ksc_slot_fill(context, slot, NULL);
         ksc_object_release(object);
@@ -92,6 +97,7 @@ void ksc_open_device(ksc_call *call)
         ksc_call_refuse(call, STATUS_INSUFFICIENT_RESOURCES);
         return;
     }
+    ksc_left_begin(call->context);
     name.Buffer = object->path;
     name.Length = name.MaximumLength = (USHORT)object->path_bytes;
     status = open_by_name(object, NULL, &name, &call->record);
@@ -205,6 +211,8 @@ static void open_pin(ksc_call *call, ksc_object *filter, ksc_object *connected)
         !(call->step.flags & KSHS_STEP_NO_FALLBACK))
         status = make_pin(call, filter, object, &name);
     ExFreePoolWithTag(buffer, KSC_TAG);
+    object->keeps[0] = filter->file;
+    object->keeps[1] = connected ? connected->file : NULL;
     deliver(call, object, status);
 }
 
@@ -251,6 +259,10 @@ static NTSTATUS take_to_close(ksc_call *call, ksc_object **object)
     if (!kept) {
         status = open->handle ? STATUS_INSUFFICIENT_RESOURCES : STATUS_INVALID_HANDLE;
     } else if (ksc_slot_replace(context, slot, open, kept)) {
+        kept->context = context;        /* what is left is seen when it goes */
+        kept->slot = slot;
+        ksc_left_gone(open);
+        open->context = NULL;
         *object = open;
         status = STATUS_SUCCESS;
     } else {
@@ -280,13 +292,20 @@ void ksc_close(ksc_call *call)
 void ksc_release_all(ksc_call *call)
 {
     kshs_record *record = &call->record;
+    kshs_left left;
 
     record->begin_ns = kshs_now_ns();
     record->thread = (uint64_t)(ULONG_PTR)PsGetCurrentThreadId();
     record->returned = KSHS_STATUS_U32(STATUS_SUCCESS);
     ksc_made_give_back(call->context);
-    ksc_slots_close(call->context);
+    if (call->step.flags & KSHS_STEP_COUNT) {
+        ksc_left_count(call->context, &left);
+        record->data_length = sizeof left;
+    } else {
+        ksc_slots_close(call->context);
+        ksc_left_forget(call->context);
+    }
     ksc_made_forget(call->context);
     record->duration_ns = kshs_now_ns() - record->begin_ns;
-    ksc_call_answer(call, record, NULL);
+    ksc_call_answer(call, record, record->data_length ? &left : NULL);
 }

@@ -30,6 +30,12 @@ NTSTATUS ksc_property_parameters(const kshs_step *step, const uint8_t *data, ksc
     p->out_kind = KSHS_BUFFER_NORMAL;
     p->in_length = in_length;
     p->out_length = step->out_length ? step->out_length : value_length;
+    if (step->flags & KSHS_STEP_FLIP) {
+        p->flips = TRUE;
+        p->first_bit = (uint32_t)sizeof(KSPROPERTY) * 8 + step->slot2;
+        p->repeat = step->repeat;
+        p->reports = TRUE;
+    }
     p->keep = step->flags & KSHS_STEP_ASYNC ? KSHS_KEEP_BYTES : KSHS_BUFFER_SIZE;   /* a WAIT has room for no more */
     p->keep_information = TRUE;
     p->in_data = property;

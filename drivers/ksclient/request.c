@@ -453,12 +453,24 @@ static void describe(ksc_request *request, kshs_record *record)
     record->data_length = length;
 }
 
+/* Of what a call that was told of has given; of one that ended in an error nobody says which, nor what it left. */
+static uint64_t report_sum(const kshs_pin_handshake *report)
+{
+    const kshs_handshake *answer = &report->answer;
+
+    if (NT_ERROR(report->returned))
+        return 0;
+    return 1 + ((uint64_t)report->returned << 1) + (answer->argument1 ^ answer->argument2 * 3);
+}
+
 /* Of the output that the record keeps, by FNV-1a: a stale or missing answer changes nothing else. */
 static uint64_t output_sum(const ksc_request *request, const kshs_record *record)
 {
     uint64_t sum = 0xCBF29CE484222325;
     uint32_t i;
 
+    if (request->p.reports && record->data_length == sizeof(kshs_pin_handshake))
+        return report_sum((const kshs_pin_handshake *)request->result->pointer);
     for (i = 0; i < record->data_length; i++)
         sum = (sum ^ request->result->pointer[i]) * 0x100000001B3;
     return sum;
@@ -504,6 +516,8 @@ static BOOLEAN differ(const ksc_parameters *p, const kshs_record *a, const kshs_
         return TRUE;
     if (varies(p) && both_refused)
         return FALSE;
+    if (p->reports)
+        return a->information != b->information || sums_differ;
     return a->information != b->information ||
            (!takes && (sums_differ || a->changed_first != b->changed_first || a->changed_last != b->changed_last));
 }

@@ -47,6 +47,8 @@ NTSTATUS ksc_share(ksc_context *context, PIRP irp, uint32_t slot)
     ksc_record_init(&record, KSHS_OP_SHARE);
     if (object && object->handle)
         status = share(object, &record);
+    if (object && NT_SUCCESS(status))
+        object->shared = TRUE;
     if (object)
         ksc_object_release(object);
     record.returned = KSHS_STATUS_U32(status);

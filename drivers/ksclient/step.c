@@ -125,6 +125,11 @@ static NTSTATUS check_property(const kshs_step *step)
     if (step->in_length > step->data_length || step->in_length > KSHS_BUFFER_SIZE - sizeof(KSPROPERTY) ||
         step->out_length > KSHS_BUFFER_SIZE)
         return STATUS_INVALID_BUFFER_SIZE;
+    if (step->flags & KSHS_STEP_FLIP) {
+        if ((step->flags & KSHS_STEP_ASYNC) || !step->repeat ||
+            (uint64_t)step->slot2 + step->repeat > (uint64_t)step->in_length * 8)
+            return STATUS_INVALID_PARAMETER;
+    }
     value_length = step->data_length - step->in_length;
     if (value_length > KSHS_BUFFER_SIZE || (step->out_length && value_length > step->out_length))
         return STATUS_INVALID_BUFFER_SIZE;
@@ -156,9 +161,11 @@ static uint32_t flags_of(uint32_t op)
     case KSHS_OP_REQUEST:
         return KSHS_STEP_ASYNC | KSHS_STEP_ARGUMENTS | KSHS_STEP_TAKE | KSHS_STEP_FLIP | KSHS_STEP_ERRORS_ALIKE;
     case KSHS_OP_PROPERTY:
-        return KSHS_STEP_ASYNC;
+        return KSHS_STEP_ASYNC | KSHS_STEP_FLIP;
     case KSHS_OP_CLOSE:
         return KSHS_STEP_KEEP;
+    case KSHS_OP_RELEASE_ALL:
+        return KSHS_STEP_COUNT;
     default:
         return 0;
     }
@@ -196,8 +203,11 @@ NTSTATUS ksc_step_check(const kshs_step *step, uint32_t data_bytes)
     case KSHS_OP_WAIT:
     case KSHS_OP_CANCEL:
         return is_token(step->token) && !data_bytes ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
-    case KSHS_OP_NOP:
     case KSHS_OP_RELEASE_ALL:
+        if ((step->flags & KSHS_STEP_COUNT) && step->out_length != sizeof(kshs_left))
+            return STATUS_INVALID_BUFFER_SIZE;
+        return data_bytes ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+    case KSHS_OP_NOP:
         return data_bytes ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
     default:
         return STATUS_INVALID_DEVICE_REQUEST;       /* the agent's, or nobody's */
@@ -217,6 +227,8 @@ uint32_t ksc_step_answer_bytes(const kshs_step *step)
         return KSHS_KEEP_BYTES;
     case KSHS_OP_WAIT_INSIDE:
         return sizeof(kshs_seen);
+    case KSHS_OP_RELEASE_ALL:
+        return step->flags & KSHS_STEP_COUNT ? sizeof(kshs_left) : 0;
     case KSHS_OP_COUNTERS:
         return step->out_length;
     case KSHS_OP_PROPERTY:

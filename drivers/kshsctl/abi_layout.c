@@ -73,6 +73,7 @@ static const layout_member seen_members[] = {
     M(kshs_seen, after_close), M(kshs_seen, irql), M(kshs_seen, device_state), M(kshs_seen, returned),
     M(kshs_seen, thread), M(kshs_seen, in_pointer), M(kshs_seen, out_pointer), M(kshs_seen, request),
     M(kshs_seen, opened), M(kshs_seen, closed), M(kshs_seen, changes_begun), M(kshs_seen, changes_ended),
+    M(kshs_seen, shared), M(kshs_seen, reserved),
 };
 static const layout_member pin_handshake_members[] = {
     M(kshs_pin_handshake, returned), M(kshs_pin_handshake, out_written), M(kshs_pin_handshake, duration_ns),
@@ -89,6 +90,15 @@ static const layout_member counters_members[] = {
 };
 static const layout_member pool_use_members[] = {
     M(kshs_pool_use, tag), M(kshs_pool_use, blocks), M(kshs_pool_use, bytes),
+};
+static const layout_member held_now_members[] = {
+    M(kshs_held_now, counted), M(kshs_held_now, handles), M(kshs_held_now, pool_blocks), M(kshs_held_now, reserved),
+    M(kshs_held_now, pool_bytes), M(kshs_held_now, device_references), M(kshs_held_now, base_references),
+    M(kshs_held_now, held),
+};
+static const layout_member left_members[] = {
+    M(kshs_left, looked), M(kshs_left, unseen), M(kshs_left, kept), M(kshs_left, first), M(kshs_left, references),
+    M(kshs_left, before), M(kshs_left, after),
 };
 
 static const layout_member make_members[] = {
@@ -128,6 +138,8 @@ static const struct {
     S(kshs_held, held_members),
     S(kshs_counters, counters_members),
     S(kshs_pool_use, pool_use_members),
+    S(kshs_held_now, held_now_members),
+    S(kshs_left, left_members),
 };
 
 #define LAYOUT_TEXT_SIZE 4096

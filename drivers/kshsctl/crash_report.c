@@ -3,22 +3,11 @@
  * crash_report.c - from a debug event to one line of JSON.
  */
 #include "crash.h"
-#include <tlhelp32.h>
+#include "modules.h"
 
-#define MAX_MODULES 256
 #define MAX_LINE 60000              /* one line fits into the answer to KSHS_OP_CRASHES */
 #define STACK_WORDS 512
 #define MAX_FRAMES 24
-
-typedef struct module {
-    ULONG_PTR base, size;
-    wchar_t name[64];
-} module;
-
-typedef struct module_list {
-    unsigned count;
-    module items[MAX_MODULES];
-} module_list;
 
 bool crash_file(wchar_t *out, size_t count)
 {
@@ -125,59 +114,6 @@ void crash_append_simple(DWORD pid, const wchar_t *process, const char *kind, DW
     crash_append(&j);
 }
 
-static void read_modules(DWORD pid, module_list *list, wchar_t *process, size_t count)
-{
-    MODULEENTRY32W entry;
-    HANDLE snapshot = CreateToolhelp32Snapshot(TH32CS_SNAPMODULE, pid);
-
-    list->count = 0;
-    *process = 0;
-    if (snapshot == INVALID_HANDLE_VALUE)
-        return;
-    memset(&entry, 0, sizeof(entry));
-    entry.dwSize = sizeof(entry);
-    if (Module32FirstW(snapshot, &entry)) {
-        format_text(process, count, L"%ls", entry.szModule);        /* the executable comes first */
-        do {
-            module *m = &list->items[list->count++];
-
-            m->base = (ULONG_PTR)entry.modBaseAddr;
-            m->size = entry.modBaseSize;
-            format_text(m->name, ARRAY_COUNT(m->name), L"%ls", entry.szModule);
-        } while (list->count < MAX_MODULES && Module32NextW(snapshot, &entry));
-    }
-    CloseHandle(snapshot);
-}
-
-static const module *module_of(const module_list *list, ULONG_PTR address)
-{
-    unsigned i;
-
-    for (i = 0; i < list->count; i++)
-        if (address >= list->items[i].base && address - list->items[i].base < list->items[i].size)
-            return &list->items[i];
-    return NULL;
-}
-
-static bool is_driver(const module *m)
-{
-    size_t length = m ? wcslen(m->name) : 0;
-
-    return length > 4 && !_wcsicmp(m->name + length - 4, L".sys");
-}
-
-static void json_place(json *j, const module *m, ULONG_PTR address)
-{
-    json_hex(j, "address", address);
-    if (m) {
-        json_text(j, "module", m->name);
-        json_hex(j, "offset", address - m->base);
-    } else {
-        json_null(j, "module");
-        json_null(j, "offset");
-    }
-}
-
 /*
  * There is no unwinder here: words on the stack that point into a driver are
  * return addresses in all likelihood, and name the driver whose call into the
@@ -200,12 +136,12 @@ static const module *write_stack(json *j, HANDLE process, ULONG_PTR stack, const
         got += part;
     }
     for (i = 0; i < got / sizeof(words[0]) && frames < MAX_FRAMES; i++) {
-        const module *m = module_of(modules, words[i]);
+        const module *m = modules_find(modules, words[i]);
 
-        if (!is_driver(m))
+        if (!module_is_driver(m))
             continue;
         json_object(j, NULL);
-        json_place(j, m, words[i]);
+        module_place(j, m, words[i]);
         json_end(j);
         frames++;
         if (!first)
@@ -291,21 +227,6 @@ static void write_exception(json *j, const EXCEPTION_RECORD *exception)
     json_end(j);
 }
 
-static void write_modules(json *j, const module_list *list)
-{
-    unsigned i;
-
-    json_array(j, "modules");
-    for (i = 0; i < list->count; i++) {
-        json_object(j, NULL);
-        json_text(j, "name", list->items[i].name);
-        json_hex(j, "base", list->items[i].base);
-        json_hex(j, "size", list->items[i].size);
-        json_end(j);
-    }
-    json_end(j);
-}
-
 bool crash_write(const crash_report *crash)
 {
     static module_list modules;     /* too large for a stack */
@@ -314,8 +235,8 @@ bool crash_write(const crash_report *crash)
     wchar_t process[64];
     json j;
 
-    read_modules(crash->pid, &modules, process, ARRAY_COUNT(process));
-    at = module_of(&modules, address);
+    modules_read(crash->pid, &modules, process, ARRAY_COUNT(process));
+    at = modules_find(&modules, address);
     json_start(&j, MAX_LINE);
     json_object(&j, NULL);
     json_time(&j);
@@ -325,15 +246,15 @@ bool crash_write(const crash_report *crash)
     json_text(&j, "process", process);
     write_exception(&j, crash->exception);
     json_bool(&j, "first_chance", crash->first_chance);
-    json_place(&j, at, address);
+    module_place(&j, at, address);
     stack = write_registers(&j, crash->thread);
     driver = write_stack(&j, crash->process, stack, &modules);
-    if (is_driver(at))
+    if (module_is_driver(at))
         driver = at;
     if (driver)
         json_text(&j, "driver", driver->name);
     else
         json_null(&j, "driver");
-    write_modules(&j, &modules);
+    modules_write(&j, &modules);
     return crash_append(&j);
 }

@@ -130,6 +130,7 @@ int verb_stage_inf(int count, wchar_t **arguments);
 int verb_uninstall_device(int count, wchar_t **arguments);
 int verb_install_crash_recorder(int count, wchar_t **arguments);
 int verb_crash(int count, wchar_t **arguments);
+int verb_threads(int count, wchar_t **arguments);
 int verb_milestone(int count, wchar_t **arguments);
 int verb_supervise(int count, wchar_t **arguments);
 int verb_check_files(int count, wchar_t **arguments);

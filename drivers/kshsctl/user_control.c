@@ -128,6 +128,10 @@ void property_step(step_context *context)
                     L"a property's data is in_length bytes, then at most out_length bytes of property data");
         return;
     }
+    if (step->flags & ~(uint32_t)KSHS_STEP_ASYNC) {
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"the user side sends a property once, as it is");
+        return;
+    }
     if (!closed_usable(context, slot))
         return;
     if (step->flags & KSHS_STEP_ASYNC) {

@@ -26,6 +26,8 @@ CONNECTION_STATE = 0
 PROPERTY_GET = 1
 PROPERTY_SET = 2
 
+#: sizeof(KSHANDSHAKE) where it is least.
+_LEAST_HANDSHAKE = 24
 #: KSPRIORITY_NORMAL of ks.h.
 _PRIORITY_NORMAL = 0x40000000
 
@@ -183,9 +185,10 @@ class Encoder:
         answer: dict[str, int | str] = {
             field.name: int(getattr(seen, field.name))
             for field in cs.kshs_seen.__fields__
-            if field.name != "request"
+            if field.name not in ("request", "shared", "reserved")
         }
-        answer["aliased"] = int(seen.count > 0 and seen.in_pointer == seen.out_pointer)
+        overlap = abs(int(seen.in_pointer) - int(seen.out_pointer)) < _LEAST_HANDSHAKE
+        answer["aliased"] = int((seen.count > 0 and overlap) or seen.shared > 0)
         answer.update(self._handshake(seen.request))
         return answer
 
@@ -217,6 +220,35 @@ class Encoder:
             }
         tagged = bool(head.counted & self.constant("COUNTED_TAGS"))
         return Counters(values, {int(use.tag): int(use.blocks) for use in uses} if tagged else None)
+
+    def read_left(self, data: bytes) -> dict[str, Any] | None:
+        """`kshs_left` as plain values, `before` and `after` of what could be counted; None: it is none."""
+        cs: Any = self.abi.cs
+        if len(data) < len(cs.kshs_left):
+            return None
+        left = cs.kshs_left(data)
+        values: dict[str, Any] = {
+            name: int(getattr(left, name)) for name in ("looked", "unseen", "kept", "first", "references")
+        }
+        return values | {"before": self._held_now(left.before), "after": self._held_now(left.after)}
+
+    def _held_now(self, now: Any) -> dict[str, int]:
+        """`kshs_held_now`: what of it was counted."""
+        parts = {
+            "POOL": ("pool_blocks", "pool_bytes"),
+            "HANDLES": ("handles",),
+            "DEVICE": ("device_references", "base_references"),
+        }
+        values = {
+            name: int(getattr(now, name))
+            for part, names in parts.items()
+            if now.counted & self.constant(f"COUNTED_{part}")
+            for name in names
+        }
+        if now.counted & self.constant("COUNTED_CLASS"):
+            fields = self.abi.cs.kshs_held.__fields__
+            values |= {f"class_{item.name}": int(getattr(now.held, item.name)) for item in fields}
+        return values
 
     def read_pin_handshake(self, data: bytes) -> dict[str, int | str] | None:
         """`kshs_pin_handshake` as plain values, None where the bytes are too few for one."""

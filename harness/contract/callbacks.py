@@ -98,11 +98,11 @@ class PinBehaviours:
                 return _returns(behaviour.status, ntstatus.SUCCESS, request)
             case "pending":
                 return Callback(CallbackKind.OTHER, ntstatus.PENDING)
-            case "fault" | "hang" | "bugcheck" | "corrupt_pool":
+            case "fault" | "hang" | "loop" | "bugcheck" | "corrupt_pool":
                 return Callback(CallbackKind.OTHER)
             case _:
-                # slow, block and slow_state answer by default in the end; no_callback changes new
-                # instances alone.
+                # slow, block, slow_state and state_status answer by default in the end; no_callback
+                # changes new instances alone.
                 return self._by_default(pin, request, pointer_size)
 
     def _by_default(self, pin: Pin, request: HandshakeData, pointer_size: int) -> Callback:

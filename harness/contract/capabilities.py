@@ -244,7 +244,11 @@ def _returns_no_end(step: Behaviour) -> bool:
 
 def _takes_long(step: Behaviour) -> bool:
     """Whether the callback stays for long, or for as long as nobody releases it."""
-    return step.delay_ms >= _SLOW_MS or step.kind == "hang" or (step.kind == "block" and step.delay_ms == 0)
+    return (
+        step.delay_ms >= _SLOW_MS
+        or step.kind in ("hang", "loop")
+        or (step.kind == "block" and step.delay_ms == 0)
+    )
 
 
 def _is_bad_from_kernel_mode(step: Handshake) -> bool:

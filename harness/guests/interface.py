@@ -41,10 +41,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class DriverFiles:
-    """What was deployed: images by their names in the guest, and files and directories with their PDBs."""
+    """What was deployed: images by their names in the guest, and files and directories with their PDBs.
+
+    `targets` are the drivers under test among the images, in lower case.
+    """
 
     images: Mapping[str, Path] = field(default_factory=dict)
     symbols: tuple[Path, ...] = ()
+    targets: frozenset[str] = frozenset()
 
 
 class Guest(Protocol):
@@ -84,6 +88,52 @@ class GuestProvider(Protocol):
 
     def close(self) -> None:
         """Gives back what the provider holds; leases are closed before."""
+
+
+class EvidenceSink(Protocol):
+    """Takes pieces of evidence; their names are the harness's own, and what they may hold is bounded."""
+
+    limit: int
+    room: int
+
+    def add(self, name: str, data: bytes, *, size: int | None = None) -> None:
+        """A text of which `data` is all, or the end of `size` bytes; never raises."""
+
+    def place(self, name: str) -> Path:
+        """Where a program of the host writes a piece itself; `took` afterwards."""
+
+    def took(self, name: str) -> None:
+        """A piece was written at its place; nothing where it was not."""
+
+    def lack(self, name: str, why: str) -> None:
+        """A piece that could not be had, and why."""
+
+
+@runtime_checkable
+class LeavesEvidence(Protocol):
+    """A guest of which more can be kept than what `Guest.evidence` says in words."""
+
+    def leave_evidence(
+        self, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
+    ) -> Mapping[str, Any]:
+        """Everything that is to be kept of it before it is thrown away; bounded in time, never raises.
+
+        Args:
+            into: takes the pieces.
+            hung: a driver hangs: where its threads stand is worth asking for.
+            memory_dump: the machine's memory, too, where its drivers live in its kernel.
+
+        Returns:
+            What the hypervisor says: `event`, `events`, `state`, `standstill`.
+        """
+
+
+@runtime_checkable
+class TellsWhatDriversSay(Protocol):
+    """A guest that keeps what its drivers print."""
+
+    def session_log(self, limit: int) -> str:
+        """The end of it, at most so many bytes; empty where it cannot be had.  Never raises."""
 
 
 @runtime_checkable

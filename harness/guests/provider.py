@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
 from harness.guest_info import CrashRecord
-from harness.guests import allowed_imports, deploy, hardware, package_files, support_library, verifier
+from harness.guest_text import one_line
+from harness.guests import (
+    allowed_imports,
+    deploy,
+    hardware,
+    incident_evidence,
+    package_files,
+    support_library,
+    verifier,
+)
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
-from harness.guests.interface import DriverFiles, Evidence, Guest, Say, SayProgress
+from harness.guests.interface import DriverFiles, Evidence, EvidenceSink, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
 from vm.family import family
 
@@ -31,11 +40,14 @@ if TYPE_CHECKING:
     from vm.hypervisor import Hypervisor
     from vm.image import Image
     from vm.lease import Lease
+    from vm.shell import Shell
     from vm.template import Layer, Template
     from vm.windows.profile import Way
 
 #: Seconds for a question to a guest of which it is not known whether it lives.
 _QUESTION = 15.0
+#: Seconds in which a machine that broke its connections may be heard to have ended.
+_NEWS = 2.0
 #: Seconds for closing, in which a guest that was begun ahead may still come and be thrown away.
 _CLOSING = 30.0
 #: Seconds that a fork may take beside the time in which its guest must answer: loading its devices.
@@ -82,7 +94,7 @@ class VmGuest:
             return Evidence(other=(f"the guest's Linux has crashed: {events.describe()}",), gone=True)
         if events.crashed:
             driver.append(f"the hypervisor reports: {events.describe()}")
-        elif events.stopped:
+        elif self._lease.ended(0.0 if self._lease.shell.alive else _NEWS):
             return Evidence(other=(f"the guest has stopped: {events.describe()}",), gone=True)
         standstill = self._lease.standstill()
         if standstill is not None:
@@ -95,10 +107,21 @@ class VmGuest:
                     driver += found.driver
                     other += found.other
                     records |= found.records
+                standstill = None if driver else _out_of_memory(shell, speech.out_of_memory)
             except Exception as error:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
         return Evidence(tuple(driver), tuple(other), standstill=standstill, records=records)
+
+    def session_log(self, limit: int) -> str:
+        """See `harness.guests.TellsWhatDriversSay`."""
+        return incident_evidence.session_log(self._lease, limit)
+
+    def leave_evidence(
+        self, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
+    ) -> Mapping[str, Any]:
+        """See `harness.guests.LeavesEvidence`."""
+        return incident_evidence.leave(self._lease, into, hung=hung, memory_dump=memory_dump)
 
     def close(self) -> None:
         """Ends the lease."""
@@ -301,7 +324,8 @@ class VmProvider:
         ours = (self._build.client, self._build.refks, self._build.wdmsup)
         images = {path.name: path for path in ours} | dict(self._package.files)
         beside = sorted(self._package.directory.glob("*.pdb"))
-        return DriverFiles(images, (*self._build.pdbs, *beside))
+        targets = frozenset(path.name.lower() for path in self._package.sys)
+        return DriverFiles(images, (*self._build.pdbs, *beside), targets)
 
     def close(self) -> None:
         """Closes the connection to the hypervisor; a guest that nobody came for is thrown away."""
@@ -311,6 +335,17 @@ class VmProvider:
         with contextlib.suppress(Exception):
             self._stack.close()
         self._hypervisor = self._template = None
+
+
+def _out_of_memory(shell: Shell, command: str | None) -> str | None:
+    """That Linux has ended a part of Wine for want of memory: what was lost with it is no driver's crash."""
+    if command is None:
+        return None
+    ended = one_line(" ".join(_text(shell.run(command, timeout=_QUESTION).stdout).split()), 200)
+    killed = [name for name in ended.split() if name.endswith(".exe") or name.startswith("wine")]
+    if not killed:
+        return None
+    return f"the guest ran out of memory, and its Linux ended {', '.join(dict.fromkeys(killed))}"
 
 
 def _text(raw: bytes | str) -> str:

@@ -19,6 +19,7 @@ from harness.config import (
     StoreConfig,
     SuiteConfig,
 )
+from harness.incident_settings import IncidentsConfig
 from vm.config import VmConfig
 from vm.windows.profile import WindowsProfile
 
@@ -33,6 +34,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "nights.NAME": NightConfig,
     "nights.NAME.suites.NAME": SuiteConfig,
     "vm": VmConfig,
+    "incidents": IncidentsConfig,
     "guests.NAME": WindowsProfile,
 }
 

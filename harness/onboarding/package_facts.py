@@ -151,8 +151,10 @@ def _description(inf: Inf, hardware_id: str) -> str | None:
 
 def _drivers(inf: Inf, hardware_id: str, directory: Path) -> Iterator[Path]:
     from drivers.files import find
+    from drivers.inf import copied_files
 
-    for name in inf.files(hardware_id):
+    # By the INF's LayoutFile one may be the system's, and is the package's all the same where it lies there.
+    for name in (copied.path for copied in copied_files(inf, hardware_id)):
         path = find(directory, name) if name.lower().endswith(".sys") else None
         if path is not None and path.is_file():
             yield path

@@ -323,6 +323,7 @@ class ArgumentPlanner(PlanBuilder):
                 f"more than {limit} blocks and interfaces in one scenario", f"scenario {self.scenario.id}"
             )
         thing = Made(len(self._all_made), claim, place, name)
+        thing.check_kernel(self.sizes.kernel)
         self._all_made.append(thing)
         if name is not None:
             self.made[name] = thing

@@ -6,14 +6,21 @@ Both are property requests: the pin's driver does the rest.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from harness import ntstatus
 from harness.agent import encode
 from harness.contract.callbacks import OpenObject
 from harness.contract.handshake_data import HandshakeData
 from harness.contract.prediction import predict_pin_handshake
+from harness.errors import UsageError
 from harness.language.model import PinHandshake, Rule, SetState, Side, State
 from harness.planning.expectations import from_prediction, override, success
 from harness.planning.planned import Answer, ExpectedField, no_behaviour
 from harness.planning.requests import Expected, InFlight, RequestPlanner
+
+#: Of a GUID.
+_BITS = 128
 
 
 class ConnectedPlanner(RequestPlanner):
@@ -24,6 +31,9 @@ class ConnectedPlanner(RequestPlanner):
         if not self.target.behaviour:
             raise no_behaviour(self.target)
         item = self.objects[step.on]
+        if step.vary is not None:
+            self._every_bit(step, item)
+            return
         requests = [self._question(step, item, number) for number in range(step.threads)]
         if step.start is None and step.threads == 1:
             expected = self._pin_expected(step, item, requests[0], None)
@@ -47,6 +57,30 @@ class ConnectedPlanner(RequestPlanner):
             self.fetch(flying)
         else:
             self.in_flight[step.start] = flying
+
+    def _every_bit(self, step: PinHandshake, item: OpenObject) -> None:
+        """One call for each bit of the protocol; a step for each row of them that is to be declined alike."""
+        if item.side is not Side.KERNEL:
+            raise UsageError(
+                "vary needs a pin of the kernel side",
+                f"scenario {self.scenario.id}",
+                "open the pin by a kernel route",
+            )
+        data = self._question(step, item, 0)
+        rows: list[tuple[int, Expected]] = []
+        for bit in range(_BITS):
+            expected = self._pin_expected(step, item, data.flipped(bit), None)
+            wanted = {f.field: f.values for f in expected.expected_fields}
+            accepted = ntstatus.SUCCESS in wanted.get("returned", ())
+            if accepted or not rows or rows[-1][1].expected_fields != expected.expected_fields:
+                rows.append((bit, expected))
+        for (first, expected), end in zip(rows, [bit for bit, _ in rows[1:]] + [_BITS], strict=True):
+            count = end - first
+            which = f"bit {first}" if count == 1 else f"each of bits {first} to {end - 1}"
+            what = f"KsPinHandshake from {step.on} with {which} of the protocol the other way"
+            fields = (ExpectedField("repeats", (count,), Rule(self.scenario.rule)), *expected.expected_fields)
+            vary = {"flags": self.encoder.constant("STEP_FLIP"), "slot2": first, "repeat": count}
+            self._send(step, item, data, what, replace(expected, expected_fields=fields), vary=vary)
 
     def _question(self, step: PinHandshake, item: OpenObject, number: int) -> HandshakeData:
         accepting = item.peer.pin if item.peer is not None else item.pin
@@ -88,6 +122,7 @@ class ConnectedPlanner(RequestPlanner):
         what: str,
         expected: Expected,
         token: int | None = None,
+        vary: dict[str, int] | None = None,
     ) -> None:
         wide = self.encoder.wide_handshake(data)
         self.add(
@@ -104,7 +139,7 @@ class ConnectedPlanner(RequestPlanner):
             value2=encode.PROPERTY_GET,
             in_length=len(wide),
             out_length=len(self.encoder.abi.cs.kshs_pin_handshake),
-            members=self._in_flight_members(token),
+            members=vary or self._in_flight_members(token),
         )
 
     def set_state(self, step: SetState) -> None:

@@ -15,7 +15,7 @@ from harness.language.model.arguments import (
     Interface,
     Pointer,
 )
-from harness.planning.planned import ExpectedField
+from harness.planning.planned import ExpectedField, NotApplicable
 
 #: What every interface of the client's must show at any time to be 0.
 _NEVER = ("excess", "stale", "strangers")
@@ -50,6 +50,19 @@ class Made:
     def may_be_gone(self) -> bool:
         """Whether a driver's interface is nobody's any more, as far as the client is concerned."""
         return not self.mine and (self.closed or getattr(self.claim, "reference", None) == "given")
+
+    def check_kernel(self, pointer_size: int) -> None:
+        """That the client can implement it on a kernel of these pointers (drivers/ksclient/made.c).
+
+        Raises:
+            NotApplicable: on x86 a function itself takes its parameters off the stack (__stdcall), and the
+                target file does not say how many its further functions have.
+        """
+        if pointer_size == 4 and isinstance(self.claim, Interface) and self.claim.returns:
+            raise NotApplicable(
+                f"{self.called} has further functions ({self.key}.functions), which a client on an x86 kernel"
+                " cannot implement: their parameters are not known; without them it can"
+            )
 
     @property
     def index(self) -> int:

@@ -72,7 +72,7 @@ _ZERO_AFTER_RESET = ("count", "finished", "overlapped", "after_close")
 #: Why a lease is spoilt by a device that may yet be enabled again.
 _DISABLED = "the device is disabled"
 #: Behaviours after which a guest cannot be trusted any more.
-_SPOILING = frozenset({"fault", "hang", "corrupt_pool", "bugcheck", "pending"})
+_SPOILING = frozenset({"fault", "hang", "corrupt_pool", "bugcheck", "pending", "loop"})
 
 
 def plan(scenario: Scenario, target: Target, sizes: Sizes | None = None) -> Plan:
@@ -199,13 +199,17 @@ class _Planner(CountingPlanner):
             # RESET also lets callbacks go that still block; without it RELEASE_ALL could wait for them.
             for pin in self._touched.values():
                 self._add_reset(pin, f"reset {pin.name} after the scenario")
-        for side in Side:
+        for side in (Side.USER, Side.KERNEL):  # the last of all counts what is left
             if self.next_slot[side]:
+                counts = side is Side.KERNEL
                 self.add(
                     f"close everything on the {side.value} side",
                     "RELEASE_ALL",
                     side=side,
+                    answer=Answer.LEFT if counts else Answer.PLAIN,
                     timeout_ms=_PLAIN_TIMEOUT_MS,
+                    flags=counts * self.encoder.constant("STEP_COUNT"),
+                    out_length=counts * len(self.encoder.abi.cs.kshs_left),
                 )
 
     def _close(self, step: Close) -> None:

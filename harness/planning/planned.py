@@ -60,6 +60,8 @@ class Answer(StrEnum):
     """`kshs_pin_handshake`: what KsPinHandshake gave."""
     MADE = "made"
     """`kshs_made`: what has become of a block or an interface."""
+    LEFT = "left"
+    """`kshs_left`: what the scenario leaves behind."""
     PLAIN = "plain"
     """Nothing to be judged but that it was done."""
 

@@ -14,8 +14,9 @@ import pytest
 from drivers.errors import BuildError
 from harness.agent.missing_calls import ask as ask_missing_calls
 from harness.errors import AbiMismatchError, DeployError, HarnessError, UsageError
+from harness.evidence.incidents import Incidents
 from harness.guest_text import one_line
-from harness.guests import GuestProvider
+from harness.guests import DriverFiles, GuestProvider, KnowsFiles
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
 from harness.guests.source import find_guest
@@ -53,12 +54,18 @@ class Guests:
         config: of pytest.
         options: of the plugin.
         folder: of the session.
+        run: its id.
+        worker: names this process.
     """
 
-    def __init__(self, config: pytest.Config, options: Options, folder: SessionFolder) -> None:
+    def __init__(
+        self, config: pytest.Config, options: Options, folder: SessionFolder, run: str, worker: str
+    ) -> None:
         self._config = config
         self._options = options
         self._folder = folder
+        self._run = run
+        self._worker = worker
         self._provider: GuestProvider | None = None
         self._runner: Runner | None = None
         self._environment_written = False
@@ -125,7 +132,12 @@ class Guests:
 
                 limits = Limits.of(self._options.settings.limits)
                 self._runner = Runner(
-                    self.provider, abi.load(), self._folder.journal, fits=missing, limits=limits
+                    self.provider,
+                    abi.load(),
+                    self._folder.journal,
+                    fits=missing,
+                    limits=limits,
+                    incidents=self._incidents(),
                 )
             self._make_ready(self._runner)
         except Exception as error:  # whatever a provider raises: no guest is no guest
@@ -133,6 +145,26 @@ class Guests:
             raise LatchedError(self._folder.latched or str(error)) from None
         self._write_environment(self._runner.info)
         return self._runner
+
+    def _incidents(self) -> Incidents | None:
+        """Beside the results; none where nothing is kept."""
+        if self._options.out is None:
+            return None
+        settings = self._options.settings.incidents
+        return Incidents(self._options.out, self._run, self._worker, settings, self._known, self._files)
+
+    def _files(self) -> DriverFiles:
+        return self.provider.driver_files() if isinstance(self.provider, KnowsFiles) else DriverFiles()
+
+    def _known(self) -> Mapping[str, Any]:
+        info = self._runner.known_info if self._runner is not None else None
+        return {
+            "guest": self._options.guest_name,
+            "target": self._options.target_name,
+            "info": info,
+            "host": dict(self.provider.host()),
+            "target_digest": self.provider.target_digest(),
+        }
 
     def _make_ready(self, runner: Runner) -> None:
         """A guest, asked for a bounded number of times; what would come out the same is asked for once."""

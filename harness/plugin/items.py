@@ -306,6 +306,8 @@ class ScenarioItem(pytest.Item):
                 self.add_report_section("call", "status blocks", text)
         if result.evidence:
             self.add_report_section("call", "evidence", "\n".join(result.evidence))
+        if result.said:
+            self.add_report_section("call", "what the drivers printed", "\n".join(result.said))
 
     def _tried(self) -> list[str]:
         """Each attempt in one line, where there were several."""

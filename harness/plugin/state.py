@@ -56,7 +56,7 @@ class PluginState:
         self.folder = SessionFolder(
             self.out, self.worker, shared, alone=not self.is_worker, session=session, run=self.run.id
         )
-        self.guests = Guests(config, self.options, self.folder)
+        self.guests = Guests(config, self.options, self.folder, self.run.id, self.worker)
         self._earlier: Earlier | None = None
         self.observer: Observer = config.pluginmanager.get_plugin(NAME) or Observer()
         self.selected = False

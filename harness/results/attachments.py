@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+#: Folders of incidents, each of which its scenario links.
+_INCIDENTS = "incidents"
 #: What a file is, by the end of its name; others are not linked.
 _KINDS = {
     "results.jsonl": "one record a step",
@@ -43,7 +45,14 @@ def attachments(folder: Path) -> list[Attachment]:
             relative = path.relative_to(folder)
             what = next((kind for end, kind in _KINDS.items() if path.name.endswith(end)), None)
             hidden = any(part.startswith(".") for part in relative.parts)
-            if what is None or hidden or len(relative.parts) > _MAX_DEPTH or not _is_own(folder, path):
+            incident = relative.parts[0] == _INCIDENTS
+            if (
+                what is None
+                or hidden
+                or incident
+                or len(relative.parts) > _MAX_DEPTH
+                or not _is_own(folder, path)
+            ):
                 continue
             found.append(
                 Attachment(relative.as_posix(), quote(relative.as_posix()), what, _size(path.stat().st_size))

@@ -74,9 +74,11 @@ class ScenarioResult:
     reason: str | None = None
     steps: tuple[StepResult, ...] = ()
     evidence: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     seconds: float = 0.0
     guest_seconds: float = 0.0
     lease: str | None = None
+    incident: str | None = None
     ended: str | None = None
     again: bool = False
     crash: Mapping[str, Any] | None = None

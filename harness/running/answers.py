@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from harness.agent.pending import Pending
 from harness.agent.status_block import StatusBlock
 from harness.errors import AgentError, LimitError, StepHungError, StepNotReachedError
-from harness.planning.planned import PlannedStep
+from harness.planning.planned import Answer, Plan, PlannedStep
 from harness.results.record import StepResult
+from harness.running import left
 from harness.running.attribution import Attribution
 from harness.running.ended import Ended
 from harness.running.flight import Flight, with_first
@@ -22,13 +23,15 @@ from harness.verdict import Verdict
 class Answers:
     """What came of the steps of a plan, in their order.
 
-    `ended` says what ended them before the last one; `unusable` why those that follow prove nothing.
+    `ended` says what ended them before the last one; `unusable` why those that follow prove nothing; `said`
+    what the drivers printed, where one of them failed.
     """
 
     steps: list[StepResult] = field(default_factory=list)
     blocks: list[StatusBlock | None] = field(default_factory=list)
     ended: Ended | None = None
     unusable: str | None = None
+    said: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> tuple[Verdict, str | None]:
@@ -44,23 +47,49 @@ def collect(flight: Flight, attribution: Attribution) -> Answers:
     return collecting.answers
 
 
-def tidy(flight: Flight, attribution: Attribution) -> tuple[bool, Ended | None]:
-    """Reads what cleaning up says: whether the lease is clean, and a crash or a hang that it showed."""
+def tidy(flight: Flight, attribution: Attribution, answers: Answers) -> tuple[bool, Ended | None]:
+    """Reads what cleaning up says: whether the lease is clean, and a crash or a hang that it showed.
+
+    What is left behind is put to `answers` as one more step; a lease is no worse for it.
+    """
     for step, pending in flight.tidying():
         try:
             record = flight.record(step, pending)
         except (StepHungError, AgentError, LimitError) as error:
             return False, _while_cleaning_up(step, attribution.of_error(step, error))
         flight.records.append(record)
-        result, _ = judge_step(0, step, record)
+        result, block = judge_step(0, step, record)
         if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
             ended = attribution.of_outcome(step, result, pending.seconds)
             return False, _while_cleaning_up(step, ended)
         if result.verdict is not Verdict.PASSED:
             # Not clean, but no evidence against anyone: only this lease is over.
             return False, None
+        if step.answer is Answer.LEFT and block is not None and answers.unusable is None:
+            answers.steps += _left(len(answers.steps), step, block, flight.planned)
     whole = len(flight.cleanup) == len(flight.planned.cleanup)
     return flight.planned.spoils is None and whole, None
+
+
+def _left(position: int, step: PlannedStep, block: StatusBlock, planned: Plan) -> list[StepResult]:
+    """What the scenario left behind as a step of it; nothing where the client has not counted."""
+    counts = left.read(block.output)
+    if counts is None:
+        return []
+    comparisons = tuple(left.judge(counts, planned))
+    wrong = next((c for c in comparisons if not c.ok and not c.characteristic), None)
+    verdict = Verdict.PASSED if wrong is None else Verdict.FAILED
+    reason = f"{wrong.rule}: {wrong.field} is {wrong.got}, expected {wrong.expected}" if wrong else None
+    return [
+        step_result(
+            position,
+            replace(step, what="what is left when everything is closed"),
+            verdict,
+            reason=reason,
+            block=replace(block, seen=counts, output=b"").as_dict(),
+            comparisons=comparisons,
+        )
+    ]
 
 
 def verdict_of(steps: Sequence[StepResult], ended: Ended | None) -> tuple[Verdict, str | None]:

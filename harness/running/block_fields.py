@@ -36,6 +36,7 @@ def block_fields(block: StatusBlock) -> dict[str, Any]:
         "status": block.status if block.status is not None else hidden,
         "information": block.information if block.information is not None else "untouched",
         "pending": block.pending,
+        "repeats": block.repeats,
         "completions": block.completions,
         "cancelled": block.cancelled,
         "changed_bytes": block.changed_bytes if block.out_visible else None,

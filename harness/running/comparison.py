@@ -63,7 +63,7 @@ def judge(planned: PlannedStep, block: StatusBlock) -> tuple[Comparison, ...]:
             return tuple(report(planned, block, _RECORDED_PIN_HANDSHAKE))
         case Answer.MADE:
             return tuple(made(planned, block))
-        case Answer.STARTED | Answer.PLAIN | Answer.COUNTERS:
+        case Answer.STARTED | Answer.PLAIN | Answer.COUNTERS | Answer.LEFT:
             return ()
 
 

@@ -21,7 +21,8 @@ class Ended:
     `crash` is what the guest says of a crash, `named` the same with symbols and its signature, where the
     crash recorder has it; `wedged` that the step hung and that this is not held against the driver.  `rule`
     names the row of `harness.running.verdict_rules` that decided, `again` says that another try on a fresh
-    lease may tell more.
+    lease may tell more.  `incident` is where its evidence is kept, from the directory of the results on, and
+    `said` what the drivers printed.
     """
 
     verdict: Verdict
@@ -33,6 +34,8 @@ class Ended:
     wedged: bool = False
     rule: str = ""
     again: bool = False
+    incident: str | None = None
+    said: tuple[str, ...] = ()
 
     @property
     def crash_fields(self) -> dict[str, Any]:

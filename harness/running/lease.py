@@ -17,6 +17,7 @@ from harness.planning.planned import Sizes
 from harness.running.attribution import Attribution
 from harness.running.ended import Ended
 from harness.running.formats import resolve
+from harness.running.incident import KeepsIncidents, kept_of_question
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
@@ -26,6 +27,8 @@ _LOG = logging.getLogger(__name__)
 
 #: Seconds for INFO: it computes digests of drivers.
 _INFO_TIMEOUT = 60.0
+#: What is asked of the driver before any scenario is planned.
+_QUESTION = "ask the pins what they accept"
 
 
 class LeaseInUse:
@@ -36,13 +39,22 @@ class LeaseInUse:
         abi: of this harness.
         journal: of what is about to be sent.
         margin: seconds beyond a step's own time after which it is overdue.
+        incidents: keeps the evidence of a driver that does not survive being asked.
     """
 
-    def __init__(self, provider: GuestProvider, abi: Abi, journal: Journal, margin: float) -> None:
+    def __init__(
+        self,
+        provider: GuestProvider,
+        abi: Abi,
+        journal: Journal,
+        margin: float,
+        incidents: KeepsIncidents | None = None,
+    ) -> None:
         self._provider = provider
         self._abi = abi
         self._journal = journal
         self._margin = margin
+        self._incidents = incidents
         self._encoder = Encoder(abi)
         self._guest: Guest | None = None
         self._session: AgentSession | None = None
@@ -154,7 +166,8 @@ class LeaseInUse:
         except (AgentError, StepHungError) as error:
             asked = [pin for pin in target.pin if target.asks(pin)]
             attribution = Attribution(self.held, session, self._encoder.step("CRASHES"))
-            self._fault = attribution.of_question("ask the pins what they accept", error)
+            fault = attribution.of_question(_QUESTION, error)
+            self._fault = kept_of_question(self._incidents, self.held, session, _QUESTION, fault)
             self._target = target.opened_with({}, {pin.name: self._fault.reason for pin in asked})
             return False
         return True

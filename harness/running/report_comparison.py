@@ -27,7 +27,7 @@ _RECORDED_MADE = ("held", "references", "dereferences", "calls", "excess", "stal
 #: Counts that explain another one.
 _COUNTS = {"held": ("references", "dereferences"), "excess": ("references", "dereferences")}
 #: What is said of the property request, and not of what the property holds.
-_OF_THE_REQUEST = frozenset({"answer", "completions"})
+_OF_THE_REQUEST = frozenset({"answer", "completions", "repeats"})
 
 
 def decoded(planned: PlannedStep, block: StatusBlock) -> Mapping[str, int | str | bool | None] | None:

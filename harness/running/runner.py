@@ -35,6 +35,7 @@ from harness.running.doubts import failed
 from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
+from harness.running.incident import KeepsIncidents, kept, said
 from harness.running.lease import LeaseInUse
 from harness.running.limits import Limits, Watchdog
 from harness.verdict import Verdict, worst
@@ -76,6 +77,7 @@ class Runner:
         fits: capabilities (`harness.contract.capabilities.missing`).
         margin: seconds beyond a step's own time after which it is overdue.
         limits: of the time that a step or a scenario has altogether.
+        incidents: keeps the evidence of crashes, hangs and lost guests; None: nobody does.
     """
 
     provider: GuestProvider
@@ -84,9 +86,10 @@ class Runner:
     fits: Fits = field(default=lambda scenario, info: None)
     margin: float = MARGIN
     limits: Limits = field(default_factory=Limits)
+    incidents: KeepsIncidents | None = None
 
     def __post_init__(self) -> None:
-        self._lease = LeaseInUse(self.provider, self.abi, self.journal, self.margin)
+        self._lease = LeaseInUse(self.provider, self.abi, self.journal, self.margin, self.incidents)
         self._crashes = Encoder(self.abi).step("CRASHES")
         self._hangs = Hangs()
         self._next: Flight | None = None
@@ -217,7 +220,13 @@ class Runner:
                 fault = self._fault_behind(error)
                 if fault is None:
                     return replace(result, verdict=Verdict.ERROR, reason=str(error))
-                return replace(result, verdict=fault.verdict, reason=fault.reason, evidence=fault.evidence)
+                return replace(
+                    result,
+                    verdict=fault.verdict,
+                    reason=fault.reason,
+                    evidence=fault.evidence,
+                    incident=fault.incident,
+                )
             flight = self._send(session, planned, file)
         lease = self.lease
         answers, ended = self._answers(flight, upcoming, upcoming_file)
@@ -232,6 +241,8 @@ class Runner:
             reason=reason,
             steps=tuple(answers.steps),
             evidence=ended.evidence if ended is not None else (),
+            said=ended.said if ended is not None else answers.said,
+            incident=ended.incident if ended is not None else None,
             seconds=round(time.monotonic() - began, 6),
             guest_seconds=round(flight.guest_seconds, 6),
             lease=lease,
@@ -255,13 +266,19 @@ class Runner:
             if ended is None:
                 if flight.planned.spoils is None and upcoming is not None:
                     self._send_ahead(flight.session, upcoming, upcoming_file)
-                clean, ended = tidy(flight, attribution)
+                clean, ended = tidy(flight, attribution, answers)
                 if ended is None and flight.planned.spoils is not None:
                     ended = attribution.afterwards()
             stood = ended is not None and (ended.verdict is Verdict.HUNG or ended.wedged)
             hung = ended.step if ended is not None and stood else None
             self._hangs.note(flight.planned, answers.steps, hung)
+            if ended is None and answers.verdict[0] is Verdict.FAILED:
+                answers.said = said(self._lease.held, answers.steps)
             if not clean:
+                if ended is not None:
+                    if upcoming is not None and isinstance(self.provider, LeasesAhead):
+                        self.provider.acquire_ahead()  # while the evidence is gathered
+                    ended = kept(self.incidents, self._lease.held, flight, answers, ended)
                 self.discard()
         except Exception:  # what a user or a CI interrupts stays in flight
             self.journal.end(scenario.id, BROKEN, flight.file)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness.agent.encode import Counters, Encoder
@@ -58,8 +60,9 @@ def test_nothing_grows_with_sound_requests(agent: Agent) -> None:
         before = counted(agent, 1).values
         agent.request(1, route=route, repeat=2000)
         after = counted(agent, 1).values
-        steady = EVERY - {"pool_blocks", "pool_bytes"}
+        steady = EVERY - {"pool_blocks", "pool_bytes", "handles"}
         assert {name: after[name] for name in steady} == {name: before[name] for name in steady}
+        assert abs(after["handles"] - before["handles"]) < 8, "a thread that ends may hold one still"
         assert abs(after["pool_bytes"] - before["pool_bytes"]) < 2000 * 16
 
 
@@ -95,3 +98,44 @@ def test_a_step_that_makes_no_sense_is_refused(agent: Agent) -> None:
 
 def test_an_empty_slot_counts_the_process_alone(agent: Agent) -> None:
     assert counted(agent, 77).values.keys() == {"pool_blocks", "pool_bytes", "handles"}
+
+
+def left(agent: Agent) -> dict[str, Any]:
+    size = len(ABI.cs.kshs_left)
+    record = agent.done("RELEASE_ALL", side=KERNEL, flags=C["KSHS_STEP_COUNT"], out_length=size)
+    counts = Encoder(ABI).read_left(record.data)
+    assert counts is not None, describe(record)
+    return counts
+
+
+def test_nothing_is_left_of_what_a_sound_driver_was_asked(agent: Agent) -> None:
+    """Whatever is closed in between, in whatever order, with or without a connection."""
+    agent.open_pin(1, 0)
+    for route in KERNEL_ROUTES.values():
+        agent.request(1, route=route, repeat=20)
+    agent.open_pin(2, 1)
+    agent.open_pin(3, 0, onto=2)
+    agent.close(2)
+    agent.close(0)
+    counts = left(agent)
+    assert (counts["kept"], counts["unseen"]) == (0, 0)
+    assert counts["looked"] >= 4
+    again = left(agent)
+    assert (again["looked"], again["kept"]) == (0, 0)
+    assert again["before"].keys() == {"pool_blocks", "pool_bytes", "handles"}
+
+
+def test_the_class_driver_is_asked_before_the_first_object_is_closed(agent: Agent) -> None:
+    left(agent)
+    agent.open_filter(0)
+    agent.open_pin(1, 0)
+    counts = left(agent)
+    for name in EVERY - {"pool_blocks", "pool_bytes", "handles", "file_references"}:
+        assert counts["after"][name] == counts["before"][name], name
+
+
+@pytest.mark.parametrize(("flags", "length"), [("COUNT", 0), ("COUNT", ROOM), ("KEEP", 0)])
+def test_a_malformed_release_is_refused(agent: Agent, flags: str, length: int) -> None:
+    record = agent.run("RELEASE_ALL", side=KERNEL, flags=C[f"KSHS_STEP_{flags}"], out_length=length)
+    assert record.outcome == C["KSHS_OUTCOME_REFUSED"], describe(record)
+    assert record.detail in (STATUS_INVALID_BUFFER_SIZE, STATUS_INVALID_PARAMETER)

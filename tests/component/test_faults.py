@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import drivers.build
+from harness.evidence.incident_stacks import concerned, threads, told
 from harness.evidence.wine_crash import DriverSymbols
 from harness.guest_info import CrashRecord
 from harness.guests import DriverFiles
@@ -108,6 +109,29 @@ def test_a_hang_is_told_and_the_agent_goes_on(
         assert record.outcome == C["KSHS_OUTCOME_HUNG"], describe(record)
         assert 0.6 <= time.monotonic() - begun < 10
         assert agent.run("NOP").outcome == C["KSHS_OUTCOME_DONE"]
+    assert_healed(broken_guest, build)
+
+
+@pytest.mark.parametrize(("kind", "function"), [("HANG", "NeverReturn"), ("LOOP", "NeverLetGo")])
+def test_the_stack_of_a_hung_driver_is_told(
+    broken_guest: WineGuest, build: drivers.build.Build, kind: str, function: str
+) -> None:
+    """By the unwind data of every image on the way: from the sample's callback to the client's thread."""
+    with agent_of(broken_guest) as agent:
+        agent.open_filter()
+        agent.behave(0, kind)
+        agent.open_pin(1, 0)
+        record = agent.request(1, route=C["KSHS_ROUTE_IRP"], timeout_ms=700)
+        assert record.outcome == C["KSHS_OUTCOME_HUNG"], describe(record)
+        found = threads(broken_guest.must("threads"))
+    (hung,) = concerned(found, frozenset({"avshs.sys"}))
+    modules = [module.lower() for module, _ in hung.frames]
+    place = modules.index("avshs.sys")
+    assert modules[place + 1 : place + 5] == ["ks.sys", "ks.sys", "ntoskrnl.exe", "ksclient.sys"], modules
+    assert modules[-1] == "ntdll.dll", "to the beginning of the thread"
+    files = {path.name: path for path in (build.client, build.refks, *build.avshs.sys)}
+    (line,) = told([hung], DriverFiles(files, tuple(build.pdbs)))
+    assert function in line and "AvshsPinHandshake (behaviour.c:" in line, line
     assert_healed(broken_guest, build)
 
 

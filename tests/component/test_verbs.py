@@ -33,6 +33,7 @@ VERBS = [
     "uninstall-device",
     "install-crash-recorder",
     "crash",
+    "threads",
     "device",
     "setupapi-log",
 ]

@@ -47,5 +47,6 @@ def test_a_driver_of_another_kind_is_told_with_the_line(
 
 def test_what_only_speaks_of_it_is_none(tmp_path: Path) -> None:
     source = tmp_path / "driver.c"
-    source.write_text(PLAIN)
+    declared = "NTSTATUS NTAPI PcInitializeAdapterDriver(PVOID, PVOID, PVOID);\n"
+    source.write_text(f"{PLAIN}{declared}NTSTATUS called = PcInitializeAdapterDriver(0, 0, 0);\n")
     require_minidriver([source])

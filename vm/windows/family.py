@@ -68,6 +68,16 @@ class Windows:
         return False
 
     @property
+    def session_logs(self) -> Sequence[str]:
+        """None: nothing shows what drivers print where no debugger is attached."""
+        return ()
+
+    @property
+    def out_of_memory(self) -> str | None:
+        """None: Windows ends no process for that."""
+        return None
+
+    @property
     def bugchecks(self) -> str | None:
         """None: they stop the machine, which the hypervisor tells."""
         return None

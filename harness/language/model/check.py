@@ -194,6 +194,9 @@ def _made(scenario: Scenario) -> Iterator[Problem]:
     for position, step in enumerate(scenario.steps):
         here: tuple[str | int, ...] = ("steps", position)
         used: list[tuple[str, tuple[str | int, ...]]] = []
+        if isinstance(step, PinHandshake) and step.vary and (step.threads > 1 or step.start is not None):
+            text = "vary goes with calls one after the other"
+            yield Problem((*here, "vary"), text, "leave threads and start out")
         if isinstance(step, Handshake):
             used = [(name, (*here, "hand", index)) for index, name in enumerate(step.hand)]
         elif isinstance(step, Inspect | Reference | Dereference | Vanish):

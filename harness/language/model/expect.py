@@ -92,7 +92,10 @@ class SeenExpect(Strict):
     closed: int | None = Field(None, ge=0, description="pin instances closed")
     changes_begun: int | None = Field(None, ge=0, description="changes of a pin's state begun")
     changes_ended: int | None = Field(None, ge=0, description="changes of a pin's state ended")
-    aliased: bool | None = Field(None, description="whether the last call got one buffer for both")
+    aliased: bool | None = Field(
+        None,
+        description="whether the last call got overlapping buffers, or any found its output in its input",
+    )
 
 
 class PinHandshakeExpect(Strict):

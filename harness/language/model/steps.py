@@ -225,6 +225,8 @@ BehaviourKind = Literal[
     "bugcheck",
     "status",
     "slow_state",
+    "loop",
+    "state_status",
 ]
 """What a callback can be told to do, in the order of the KSHS_BEHAVE_* numbers."""
 
@@ -312,6 +314,11 @@ class PinHandshake(StepBase):
     )
     start: Name | None = Field(
         None, description="only start it and go on; a wait step fetches the answer of the call so named"
+    )
+    vary: Literal["protocol"] | None = Field(
+        None,
+        description="protocol: a call for each of its 128 bits, with that bit the other way, from the lowest"
+        " of its first byte on",
     )
     expect: PinHandshakeExpectation = "contract"
 

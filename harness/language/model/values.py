@@ -25,8 +25,7 @@ Id = Annotated[str, StringConstraints(pattern=ID_PATTERN, max_length=120)]
 class Strict(BaseModel):
     """Base of everything that comes from a file: no unknown keys, nothing changed afterwards."""
 
-    # Bytes of a block need not be text; whoever writes a scenario down as JSON gets them all the same.
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="hex")
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="hex", val_json_bytes="hex")
 
 
 class Side(StrEnum):

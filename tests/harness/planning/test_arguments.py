@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.language import scenario_file, target
 from harness.language.model import Rule, Scenario, Target
 from harness.planning.plan import plan
-from harness.planning.planned import NotApplicable, Plan, PlannedStep
+from harness.planning.planned import NotApplicable, Plan, PlannedStep, Sizes
 
 ABI = load_abi()
 C = ABI.constants
@@ -260,3 +260,15 @@ def test_what_the_client_makes_is_not_taken_for_a_leak() -> None:
     with pytest.raises(NotApplicable, match="what the client makes for them between two counts"):
         planned(count, *many, count)
     assert planned(count, *many, count, of=AVSHS)
+
+
+def test_a_client_on_x86_cannot_implement_functions_whose_parameters_nobody_knows() -> None:
+    table = {"id": "x", "title": "abc", "rule": "arguments", "open": ["source"], "steps": [HANDSHAKE]}
+    claim = {"kind": "interface", "version": 1}
+    more = changed(argument1={**claim, "functions": [0, 1]})
+    with pytest.raises(NotApplicable, match=r"argument1\.functions.*x86.*without them it can"):
+        plan(Scenario.model_validate(table), more, Sizes(kernel=4, user=4))
+    assert plan(Scenario.model_validate(table), more, Sizes(kernel=8, user=4)).steps
+    none = changed(argument1={**claim, "functions": 0})
+    made = plan(Scenario.model_validate(table), none, Sizes(kernel=4, user=4))
+    assert of_kind(made, "MAKE")

@@ -142,8 +142,8 @@ def test_objects_go_to_the_side_and_handle_that_their_routes_need() -> None:
     assert [item.side for item in filters] == [0, 0, 1]
     assert pins[1].slot2 == filters[2].slot
     assert [item.what for item in made.cleanup][-2:] == [
-        "close everything on the kernel side",
         "close everything on the user side",
+        "close everything on the kernel side",
     ]
 
 

@@ -225,7 +225,7 @@ def test_a_shared_handle_of_a_pin_that_is_connected_later_is_connected() -> None
 
 def test_the_layouts_of_both_sides_have_the_new_words() -> None:
     assert C["KSHS_OP_SHARE"] not in {C["KSHS_OP_SLEEP"], C["KSHS_OP_DEVICE"]}
-    assert C["KSHS_BEHAVE_SLOW_STATE"] == C["KSHS_BEHAVE_LAST"]
+    assert C["KSHS_BEHAVE_STATE_STATUS"] == C["KSHS_BEHAVE_LAST"]
     flags = [C[f"KSHS_STEP_{name}"] for name in ("ASYNC", "FALLBACK", "NO_FALLBACK", "KEEP")]
     assert sum(flags) == flags[0] | flags[1] | flags[2] | flags[3]
     assert len(ABI.cs.kshs_pin_handshake) <= C["KSHS_KEEP_BYTES"], "a WAIT brings no more"

@@ -127,3 +127,28 @@ def test_the_last_length_that_a_buffer_has_is_allowed() -> None:
     fits = scenario({"do": "handshake", "on": "source", "in_length": 0, "in_stride": 4096, "repeat": 17})
     assert check(fits) == []
     assert plan(fits, AVSHS).steps
+
+
+def calls(on: str, opened: str, **values: Any) -> list[PlannedStep]:
+    made = planned({"do": "pin_handshake", "on": on, "vary": "protocol", **values}, opened=(opened,))
+    return [item for item in made.steps if item.index == 0]
+
+
+def test_each_bit_of_the_protocol_goes_to_the_connected_pin_in_one_step() -> None:
+    (only,) = calls("source", "source -> sink")
+    step = sent(only)
+    assert (step.slot2, step.repeat, step.flags) == (0, 128, FLIP)
+    assert expected(only)["repeats"] == 128
+    assert expected(only)["returned"] == "error"
+
+
+def test_a_bit_that_makes_another_supported_protocol_is_asked_by_itself() -> None:
+    made = calls("sink2", "source2 -> sink2")
+    assert [(int(sent(item).slot2), int(sent(item).repeat)) for item in made] == [(0, 1), (1, 127)]
+    assert [expected(item)["returned"] for item in made] == [0, "error"]
+
+
+def test_calls_that_differ_are_not_sent_at_once() -> None:
+    step = {"do": "pin_handshake", "on": "source", "vary": "protocol", "threads": 2}
+    (problem,) = check(scenario(step, opened=("source -> sink",)))
+    assert "one after the other" in problem.message

@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness.plugin.project import Project
-from tests.harness.plugin.test_plugin import WRONG_SIZE
+from tests.harness.plugin.test_plugin import ROOT, WRONG_SIZE
 
 #: Kills this process under the first request of a kind, once for each number in the file "kills".
 _KILLS = """
@@ -305,3 +310,51 @@ def test_a_host_that_was_mended_is_gone_on_with(project: Project) -> None:
     assert attempts(project, "h4.short") == ["error", "error", "passed"], "its second try never had a guest"
     assert left(project) == []
     shutil.rmtree(project.out)
+
+
+def test_killed_at_random_moments(project: Project) -> None:
+    """As `tests/e2e/test_killed_and_resumed.py` does it with guests; ``KSHS_TEST_KILLS`` moments."""
+    slow = "bend=lambda s, step, data: __import__('time').sleep(0.02)"
+    project.conftest(slow)
+    begun = time.monotonic()
+    kill_after(project, 120, "run", "scenarios", "--out", "o")
+    whole, expected = time.monotonic() - begun, outcome(project)
+    dice = random.Random(1)
+    for _ in range(int(os.environ.get("KSHS_TEST_KILLS", "2"))):
+        shutil.rmtree(project.out)
+        kill_after(project, dice.uniform(0, whole), "run", "scenarios", "--out", "o")
+        if list(project.out.glob(".parts-*/run.json")) and dice.random() < 0.5:
+            kill_after(project, dice.uniform(0, whole), "run", "--resume", "o")
+        begun_at_all = project.out.is_dir() and (
+            list(project.out.glob(".parts-*/run.json")) or (project.out / "results.jsonl").exists()
+        )
+        done = resume(project) if begun_at_all else project.run()
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert outcome(project) == expected
+        assert left(project) == []
+
+
+def outcome(project: Project) -> list[tuple[Any, ...]]:
+    """What must not depend on who disturbed the run; what was tried again was lost before."""
+    found = []
+    for record in project.records("scenario"):
+        assert all(attempt.get("lost") for attempt in record.get("attempts", [])[:-1]), record
+        steps = [step["name"] for step in project.records("step") if step["scenario"] == record["id"]]
+        found.append((record["order"], record["id"], record["verdict"], record["reason"], steps))
+    return [*found, sorted(project.junit().items())]
+
+
+def kill_after(project: Project, seconds: float, *words: str) -> None:
+    process = subprocess.Popen(
+        # No fork of the warm process: that would outlive the one that is killed here.
+        [sys.executable, "-m", "harness.cli", *words],
+        cwd=project.path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

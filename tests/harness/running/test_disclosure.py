@@ -120,7 +120,7 @@ def test_a_right_answer_discloses_nothing() -> None:
 # ---- whose buffers the callback gets -----------------------------------------------------------------------
 
 
-def seen(in_pointer: int, out_pointer: int, expect: Any = "record") -> StepResult:
+def seen(in_pointer: int, out_pointer: int, expect: Any = "record", shared: int = 0) -> StepResult:
     sent, asked = steps(
         {"do": "handshake", "on": "source", "route": "irp", "argument1": 0x41},
         {"do": "seen", "pin": "source", "expect": expect},
@@ -130,6 +130,7 @@ def seen(in_pointer: int, out_pointer: int, expect: Any = "record") -> StepResul
     values = {"in_pointer": 0x1000, "out_pointer": 0x2000, "information": 32}
     judge_step(0, sent, record(SUCCESS, output, **values), before)
     report = ABI.cs.kshs_seen(count=1, finished=1, in_pointer=in_pointer, out_pointer=out_pointer)
+    report.shared = shared
     return judge_step(1, asked, record(SUCCESS, bytes(report)), before)[0]
 
 
@@ -158,3 +159,10 @@ def test_one_buffer_for_both_is_wrong_where_the_scenario_asks() -> None:
     assert failed.verdict.value == "failed"
     assert failed.reason is not None
     assert failed.reason.startswith("H6: aliased is ")
+
+
+@pytest.mark.parametrize(
+    ("pointers", "shared"), [((0x1000, 0x1017), 0), ((0x1017, 0x1000), 0), ((0x1000, 0x2000), 1)]
+)
+def test_memory_that_both_have_is_wrong_wherever_they_point(pointers: tuple[int, int], shared: int) -> None:
+    assert seen(*pointers, {"aliased": False}, shared).verdict.value == "failed"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -40,19 +41,38 @@ def test_crashes_are_sorted_by_the_process() -> None:
     assert found.other == (SAID_OF_THE_AGENT,)
 
 
-def test_the_agents_own_crash_is_no_evidence_against_a_driver() -> None:
-    said = {"crashes.jsonl": json.dumps(AGENTS) + "\n"}
+def lease_that_prints(said: Mapping[str, str]) -> Any:
+    """A guest that answers commands by what is in them."""
     lease: Any = nullcontext()
     lease.family, lease.events, lease.standstill = "wine", GuestEvents(), lambda: None
+    lease.ended = lambda patience: False
     lease.shell = SimpleNamespace(
         alive=True,
         run=lambda command, timeout: SimpleNamespace(
             stdout="".join(text for name, text in said.items() if name in command)
         ),
     )
+    return lease
+
+
+def test_the_agents_own_crash_is_no_evidence_against_a_driver() -> None:
+    said = {"crashes.jsonl": json.dumps(AGENTS) + "\n"}
+    lease = lease_that_prints(said)
     assert VmGuest(lease).evidence() == Evidence(other=(SAID_OF_THE_AGENT,))
     said["crashes.jsonl"] += json.dumps(DRIVERS)
     assert VmGuest(lease).evidence().driver == (SAID_OF_THE_DRIVER,)
+
+
+def test_what_linux_ends_for_want_of_memory_is_no_crash(make_runner: MakeRunner) -> None:
+    said = {"Out of memory": "tail\nwinedevice.exe\nwinedevice.exe\n"}
+    evidence = VmGuest(lease_that_prints(said)).evidence()
+    assert evidence.standstill == "the guest ran out of memory, and its Linux ended winedevice.exe"
+    result = make_runner(FakeProvider(bend=telling(LOST), evidence=evidence)).run(scenario(), file="t.toml")
+    assert result.verdict is Verdict.ERROR and "ran out of memory" in str(result.reason)
+    # What it ends beside Wine is nothing to us, and a crash that is on record stays one.
+    assert VmGuest(lease_that_prints({"Out of memory": "tail\n"})).evidence() == Evidence()
+    both = {**said, "crashes.jsonl": json.dumps(DRIVERS)}
+    assert VmGuest(lease_that_prints(both)).evidence().driver == (SAID_OF_THE_DRIVER,)
 
 
 def test_an_agent_that_crashed_is_an_error(make_runner: MakeRunner) -> None:

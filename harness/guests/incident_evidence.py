@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that is kept of a leased guest after an incident, before it is thrown away.
+
+From outside come the hypervisor's events, the machine's state, its consoles, its screen and, of guests whose
+kernel the drivers live in, its memory.  From inside, where the guest still answers, come the crash
+recorder's records, what Wine's services and the drivers printed, the kernel's own messages, and the stacks of
+the threads that drivers run on.  A piece that cannot be had costs no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.agent import waiting_agent
+from harness.guests import deploy
+from harness.guests.interface import EvidenceSink
+from harness.guests.kshsctl import Kshsctl
+from vm.family import Family, family
+
+if TYPE_CHECKING:
+    from vm.lease import Lease
+    from vm.shell import Shell
+
+#: Consoles that the host writes, by their names in the lease's folder.
+CONSOLES = ("serial.log", "com1.log", "debugcon.log")
+SCREEN = "screenshot.png"
+MEMORY = "memory.dmp"
+THREADS = "threads.json"
+#: Seconds for one question to a guest, and for all of them.
+_QUESTION = 10.0
+_QUESTIONS = 25.0
+#: Seconds for the stacks: a program is started for them, beside a driver that may keep the processor busy.
+_STACKS = 60.0
+#: A driver that loops has the guest's one processor: its threads step back behind whoever asks.
+_STEP_BACK = (
+    "for p in $(pidof winedevice.exe); do for t in $(ls /proc/$p/task); do renice -n 19 -p $t; done; done"
+    " >/dev/null 2>&1"
+)
+#: Seconds that a Windows guest gets to stop after an NMI.
+_NMI = 30.0
+
+
+def leave(
+    lease: Lease, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
+) -> dict[str, Any]:
+    """See `harness.guests.LeavesEvidence`."""
+    speech = family(lease.family)
+    standstill = _tried(into, "state", lease.standstill)
+    reachable = not (lease.ended() or standstill)
+    if reachable and hung and not speech.runs_on_linux and not lease.events.crashed:
+        _stop_by_nmi(lease, into)
+    for name in CONSOLES:
+        _keep_file(lease.evidence_dir / name, into)
+    if reachable:
+        _screen(lease, into)
+        if memory_dump and not speech.runs_on_linux:
+            _memory(lease, into)
+        if not lease.events.crashed:
+            _inside(lease, speech, into, hung=hung)
+    return {
+        "event": lease.events.describe(),
+        "events": [
+            {"at": round(event.at, 3), "kind": event.kind, "detail": event.detail}
+            for event in lease.events.all[-50:]
+        ],
+        "state": lease.state(),
+        "standstill": standstill,
+    }
+
+
+def _stop_by_nmi(lease: Lease, into: EvidenceSink) -> None:
+    """A Windows guest that hangs becomes one that has stopped, whose memory says where.
+
+    Not seen: no Windows guest was at hand.  Windows 8 and later stop with NMI_HARDWARE_FAILURE (0x80) at an
+    NMI that nobody handles, older ones where NMICrashDump is set (Microsoft's page about CrashControl).
+    """
+    try:
+        lease.inject_nmi()
+    except Exception as error:
+        into.lack(MEMORY, f"no NMI could be sent: {error}")
+        return
+    if not lease.events.wait(lambda events: events.crashed or events.stopped, _NMI):
+        into.lack("nmi", f"the guest did not stop within {_NMI:.0f} s of an NMI")
+
+
+def _keep_file(path: Path, into: EvidenceSink) -> None:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - into.limit))
+            into.add(path.name, file.read(into.limit), size=size)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        into.lack(path.name, str(error))
+
+
+def _screen(lease: Lease, into: EvidenceSink) -> None:
+    try:
+        lease.screenshot(into.place(SCREEN))
+        into.took(SCREEN)
+    except Exception as error:
+        into.lack(SCREEN, str(error))
+
+
+def _memory(lease: Lease, into: EvidenceSink) -> None:
+    """Not seen of Windows; `tests/e2e/test_incidents.py` writes the memory of the embedded guest."""
+    size = int(getattr(lease.template, "memory_mib", 0)) << 20
+    if size > into.room:
+        into.lack(MEMORY, f"{size >> 20} MiB of memory do not fit in the budget (incidents.budget_mib)")
+        return
+    try:
+        lease.dump_memory(into.place(MEMORY))
+        into.took(MEMORY)
+    except Exception as error:
+        into.lack(MEMORY, str(error))
+
+
+def _inside(lease: Lease, speech: Family, into: EvidenceSink, *, hung: bool) -> None:
+    deadline = time.monotonic() + _QUESTIONS
+    try:
+        shell = lease.shell if lease.shell.alive else lease.new_shell()
+    except Exception as error:
+        into.lack("guest", f"does not answer: {error}")
+        return
+    questions: dict[str, Callable[[Shell], bytes]] = {}
+    if speech.runs_on_linux:
+        logs = {
+            "crashes.jsonl": [speech.sftp_path(deploy.CRASHES)],
+            "session.log": speech.session_logs,
+            "agent.log": [f"{waiting_agent.DIRECTORY}/err"],
+        }
+        for name, paths in logs.items():
+            questions[name] = _tail_of(paths, into.limit)
+        questions["kernel.log"] = _printed(f"dmesg | tail -c {into.limit}")
+        if hung:
+            questions[THREADS] = _printed(f"{_STEP_BACK}; {Kshsctl(shell).command('threads')}", _STACKS)
+    for name, question in questions.items():
+        if time.monotonic() > deadline:
+            into.lack(name, "the guest took too long over the questions before it")
+            continue
+        try:
+            into.add(name, question(shell))
+        except Exception as error:
+            into.lack(name, str(error))
+
+
+def session_log(lease: Lease, limit: int) -> str:
+    """See `harness.guests.TellsWhatDriversSay`."""
+    logs = family(lease.family).session_logs
+    if not logs or not lease.shell.alive:
+        return ""
+    with contextlib.suppress(Exception):  # it is a bonus
+        return _tail_of(logs, limit)(lease.shell).decode("utf-8", errors="replace")
+    return ""
+
+
+def _tail_of(paths: Any, limit: int) -> Callable[[Shell], bytes]:
+    """The end of several files, oldest first, of which some may not be there."""
+    files = " ".join(map(shlex.quote, paths))
+    return _printed(f"cat {files} 2>/dev/null | tail -c {limit}")
+
+
+def _printed(command: str, seconds: float = _QUESTION) -> Callable[[Shell], bytes]:
+    return lambda shell: shell.run(command, timeout=seconds).stdout
+
+
+def _tried(into: EvidenceSink, name: str, ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except Exception as error:
+        into.lack(name, str(error))
+        return None
