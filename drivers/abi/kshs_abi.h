@@ -284,6 +284,11 @@ typedef struct kshs_made {
 #define KSHS_CLIENT_DEVICE_TYPE 0x8000
 #define IOCTL_KSHS_STEP 0x80002000      /* in: kshs_step + data; out: kshs_record + data */
 #define IOCTL_KSHS_VERSION 0x80002004   /* out: kshs_client_version */
+#define IOCTL_KSHS_BLOCK 0x80002008     /* in: NT name of a section (UTF-16LE, no NUL), which the client maps: the block
+                                           of this open, once.  Events of the same name with "-bell" and "-done" belong
+                                           to it.  c00000bb: this kernel cannot (docs/client.md) */
+#define IOCTL_KSHS_BATCH 0x8000200C     /* batches of the block are carried out, one for each bell, until the open ends
+                                           or a step is HUNG; out: kshs_record of op BATCH */
 
 typedef struct kshs_client_version {
     uint32_t abi_version;
@@ -293,8 +298,48 @@ typedef struct kshs_client_version {
     uint32_t major;
     uint32_t minor;
     uint32_t is_wine;
-    uint32_t reserved;
+    uint32_t batches;               /* 1: IOCTL_KSHS_BLOCK and IOCTL_KSHS_BATCH are taken */
 } kshs_client_version;
+
+/* ---- steps that travel together: the agent and the client alone ------------- */
+/* The block: kshs_marks, from KSHS_BLOCK_QUESTION on a kshs_batch with its entries and steps, from KSHS_BLOCK_ANSWERS on
+ * the records.  The steps are carried out one after the other, as IOCTL_KSHS_STEP would each of them.  Before one begins
+ * and when it has ended the marks say so, and "-done" is set when no further one of the batch will begin.  A step that
+ * is HUNG is the last one. */
+#define KSHS_OP_BATCH 25
+#define KSHS_BATCH_STEPS 64         /* of one batch, at most */
+#define KSHS_BATCH_BYTES 131072     /* of one kshs_batch with all that belongs to it, at most */
+#define KSHS_BLOCK_QUESTION 64
+#define KSHS_BLOCK_ANSWERS 131136
+#define KSHS_BLOCK_BYTES 262208     /* of the block */
+#define KSHS_BATCH_MUST_EXIST 1     /* entry: OPEN_DEVICE by a path from a list: when nothing has it (c0000034) the batch is
+                                       over before this step, which has then begun and not ended */
+#define KSHS_BATCH_END 2            /* batch: there are no steps, and the control comes back */
+#define KSHS_BATCH_QUEUE 1          /* batch: begins behind all that user mode has sent before (Wine's queue of requests) */
+
+typedef struct kshs_marks {         /* the agent zeroes them before it rings; then they are the client's */
+    uint32_t begun;                 /* steps of the batch that have begun */
+    uint32_t ended;                 /* and ended: their records are in the block */
+    uint32_t refused;               /* NTSTATUS: what is wrong with the batch, of which nothing was done; 0: nothing */
+    uint32_t reserved;
+} kshs_marks;
+
+typedef struct kshs_batch_entry {
+    uint32_t step_offset;           /* of a kshs_step and its data, from the begin of kshs_batch; a multiple of 8 */
+    uint32_t step_bytes;
+    uint32_t answer_offset;         /* of its kshs_record and data, from the begin of the block; a multiple of 8, and
+                                       behind the answer of the entry before */
+    uint32_t answer_bytes;
+    uint32_t flags;                 /* KSHS_BATCH_MUST_EXIST */
+    uint32_t reserved;              /* 0 */
+} kshs_batch_entry;
+
+typedef struct kshs_batch {
+    uint32_t size;                  /* of all */
+    uint32_t count;                 /* of entries, which follow */
+    uint32_t flags;                 /* KSHS_BATCH_QUEUE, KSHS_BATCH_END */
+    uint32_t reserved;              /* 0 */
+} kshs_batch;
 
 /* ---- refks make-pin control (Wine only), METHOD_BUFFERED on a filter handle -- */
 #define IOCTL_KSHS_MAKE_PIN 0x2F3FE0    /* in: the native pin name's bytes; the file object becomes that pin */

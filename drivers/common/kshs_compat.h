@@ -28,6 +28,7 @@
 #ifdef __MINGW32__
 NTSYSAPI NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout);
 #endif
+NTSYSAPI NTSTATUS NTAPI ZwSetEvent(HANDLE EventHandle, PLONG PreviousState);
 
 /*
  * mingw-w64 declares the exported datum IoFileObjectType with one indirection

@@ -23,7 +23,7 @@ static struct {
 
 /* ---- life -------------------------------------------------------------------- */
 
-ksc_call *ksc_call_create(ksc_context *context, PIRP irp, const kshs_step *step)
+ksc_call *ksc_call_create(ksc_context *context, PIRP irp, const kshs_step *step, const void *data)
 {
     ksc_call *call = kshs_zalloc(sizeof *call + step->data_length, KSC_TAG);
 
@@ -32,7 +32,8 @@ ksc_call *ksc_call_create(ksc_context *context, PIRP irp, const kshs_step *step)
     call->references = 1;
     call->irp = irp;
     call->step = *step;
-    RtlCopyMemory(call->data, step + 1, step->data_length);
+    if (step->data_length)
+        RtlCopyMemory(call->data, data, step->data_length);
     ksc_record_init(&call->record, step->op);
     ksc_context_reference(context);
     call->context = context;
@@ -48,6 +49,8 @@ void ksc_call_release(ksc_call *call)
 {
     if (InterlockedDecrement(&call->references))
         return;
+    if (call->batch)
+        ksc_batch_release(call->batch);
     ksc_context_release(call->context);
     ExFreePoolWithTag(call, KSC_TAG);
 }
@@ -224,6 +227,12 @@ static VOID NTAPI cancel_routine(PDEVICE_OBJECT device, PIRP irp)
     ksc_call_release(call);
 }
 
+void ksc_call_time(ksc_call *call)
+{
+    if (call->step.timeout_ms && !(call->step.flags & KSHS_STEP_ASYNC))
+        deadline_set(call);
+}
+
 BOOLEAN ksc_call_pend(ksc_call *call)
 {
     PIRP irp = call->irp;
@@ -239,8 +248,7 @@ BOOLEAN ksc_call_pend(ksc_call *call)
         ksc_call_release(call);
         return FALSE;
     }
-    if (call->step.timeout_ms && !(call->step.flags & KSHS_STEP_ASYNC))
-        deadline_set(call);
+    ksc_call_time(call);
     return TRUE;
 }
 
@@ -252,6 +260,10 @@ BOOLEAN ksc_call_answer(ksc_call *call, const kshs_record *record, const void *d
     if (InterlockedExchange(&call->answered, 1))
         return FALSE;
     deadline_clear(call);
+    if (call->batch) {
+        ksc_batch_answer(call, record, data);
+        return TRUE;
+    }
     output = irp->AssociatedIrp.SystemBuffer;
     RtlCopyMemory(output, record, sizeof *record);
     if (record->data_length)

@@ -32,8 +32,10 @@ void ksc_context_reference(ksc_context *context)
 
 void ksc_context_release(ksc_context *context)
 {
-    if (!InterlockedDecrement(&context->references))
-        ExFreePoolWithTag(context, KSC_TAG);
+    if (InterlockedDecrement(&context->references))
+        return;
+    ksc_block_end(context);
+    ExFreePoolWithTag(context, KSC_TAG);
 }
 
 /* ---- objects -------------------------------------------------------------------- */
@@ -63,8 +65,10 @@ NTSTATUS ksc_object_release(ksc_object *object)
 
     if (InterlockedDecrement(&object->references))
         return STATUS_PENDING;
-    if (object->handle)
+    if (object->handle) {
         status = ZwClose(object->handle);
+        ksc_closed();
+    }
     if (object->file && object->context)
         ksc_left_closed(object);
     else if (object->file)
@@ -335,6 +339,7 @@ void ksc_context_shut(ksc_context *context)
     KeReleaseSpinLock(&context->lock, irql);
     if (before)
         return;
+    ksc_block_shut(context);
     ksc_context_reference(context);
     if (!NT_SUCCESS(ksc_threads_run(&context->teardown)))
         teardown(&context->teardown);               /* no thread to be had: better late than never */

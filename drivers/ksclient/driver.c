@@ -72,6 +72,7 @@ static NTSTATUS answer_version(PIRP irp, PIO_STACK_LOCATION stack)
     version.major = system.dwMajorVersion;
     version.minor = system.dwMinorVersion;
     version.is_wine = kshs_is_wine();
+    version.batches = ksc_block_possible();
     RtlCopyMemory(irp->AssociatedIrp.SystemBuffer, &version, sizeof version);
     return kshs_complete(irp, STATUS_SUCCESS, sizeof version);
 }
@@ -89,6 +90,13 @@ static NTSTATUS NTAPI dispatch_control(PDEVICE_OBJECT device, PIRP irp)
         if (!context)                           /* Wine lets refused opens through */
             return kshs_complete(irp, STATUS_INVALID_HANDLE, 0);
         return ksc_step(context, irp, stack);
+    case IOCTL_KSHS_BLOCK:
+    case IOCTL_KSHS_BATCH:
+        if (!context)
+            return kshs_complete(irp, STATUS_INVALID_HANDLE, 0);
+        return stack->Parameters.DeviceIoControl.IoControlCode == IOCTL_KSHS_BLOCK
+                   ? ksc_block(context, irp, stack)
+                   : ksc_batch_start(context, irp, stack);
     default:
         return kshs_complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     }

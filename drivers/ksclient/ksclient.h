@@ -2,7 +2,8 @@
  *
  * ksclient.h - the kernel-mode client: who owns what.
  *
- *   call      one IOCTL_KSHS_STEP that has not been answered yet
+ *   call      one IOCTL_KSHS_STEP, IOCTL_KSHS_BATCH or step of a batch that has not been answered yet
+ *   batch     the steps that one IOCTL_KSHS_BATCH brings
  *   context   one open of \Device\KsHsClient: its slots, tokens and requests
  *   object    an open filter, pin or other device in a slot
  *   request   one I/O control on its way, or done and waiting for WAIT
@@ -29,6 +30,7 @@
 typedef struct ksc_context ksc_context;
 typedef struct ksc_request ksc_request;
 typedef struct ksc_made ksc_made;
+typedef struct ksc_batch ksc_batch;
 
 /* ---- threads.c: system threads for whatever may block -------------------- */
 
@@ -51,7 +53,9 @@ typedef struct ksc_call {
     volatile LONG references;
     volatile LONG answered;         /* 1: somebody has the right to answer, and will */
     volatile LONG rendezvous;       /* of answer and cancel routine, see call.c */
-    PIRP irp;
+    PIRP irp;                       /* NULL: a step of a batch */
+    ksc_batch *batch;               /* counted; that this is a step of, or NULL */
+    uint32_t number;                /* in it */
     ksc_context *context;
     ksc_request *request;           /* counted; whose end this call waits for; under context->lock */
     ksc_job job;
@@ -61,17 +65,18 @@ typedef struct ksc_call {
     BOOLEAN timed;
     kshs_record record;             /* the job builds its answer here */
     kshs_step step;
-    uint8_t data[1];                /* step.data_length bytes */
+    DECLSPEC_ALIGN(8) uint8_t data[1];          /* step.data_length bytes */
 } ksc_call;
 
 NTSTATUS ksc_calls_init(void);
 void ksc_calls_stop(void);
-ksc_call *ksc_call_create(ksc_context *context, PIRP irp, const kshs_step *step);    /* and the data behind it */
+ksc_call *ksc_call_create(ksc_context *context, PIRP irp, const kshs_step *step, const void *data);
 void ksc_call_reference(ksc_call *call);
 void ksc_call_release(ksc_call *call);
 /* Marks the IRP pending, makes it cancellable, starts timeout_ms.  The dispatch
  * routine must return STATUS_PENDING after this.  FALSE: it is cancelled already. */
 BOOLEAN ksc_call_pend(ksc_call *call);
+void ksc_call_time(ksc_call *call);                 /* starts timeout_ms, of a step of a batch */
 /* Answers unless somebody else has; TRUE: the caller of the control gets this answer. */
 BOOLEAN ksc_call_answer(ksc_call *call, const kshs_record *record, const void *data);
 BOOLEAN ksc_call_refuse(ksc_call *call, NTSTATUS detail);
@@ -139,6 +144,13 @@ typedef struct ksc_slot {
     BOOLEAN reserved;               /* an open is under way */
 } ksc_slot;
 
+typedef struct ksc_shared {         /* with the opener */
+    uint8_t *block;                 /* KSHS_BLOCK_BYTES */
+    HANDLE bell;                    /* events of his */
+    HANDLE done;
+    HANDLE self;                    /* the client itself, to send something through Wine's queue */
+} ksc_shared;
+
 typedef struct ksc_left {           /* left.c: what RELEASE_ALL tells; steps come one after the other */
     BOOLEAN begun;                  /* something is or was open since the last of them */
     BOOLEAN asked;                  /* of its device */
@@ -160,6 +172,8 @@ struct ksc_context {
     KEVENT changed;                 /* a request has left the list */
     LIST_ENTRY requests;
     ksc_job teardown;
+    ksc_shared *shared;             /* NULL: each step comes alone */
+    volatile LONG serving;          /* 1: an IOCTL_KSHS_BATCH is under way */
     ksc_slot slots[KSHS_MAX_SLOTS];
     ksc_request *tokens[KSHS_MAX_TOKENS];   /* each counts for one reference */
     ksc_made *made[KSHS_MAX_MADE];          /* so does each of these */
@@ -336,6 +350,25 @@ NTSTATUS ksc_property_parameters(const kshs_step *step, const uint8_t *data, ksc
 
 /* IOCTL_KSHS_STEP: completes the IRP or returns STATUS_PENDING. */
 NTSTATUS ksc_step(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack);
+/* What makes no sense about a step with so many bytes of data behind it, or STATUS_SUCCESS. */
+NTSTATUS ksc_step_check(const kshs_step *step, uint32_t data_bytes);
+uint32_t ksc_step_answer_bytes(const kshs_step *step);  /* after the record, of a step that makes sense */
+void ksc_step_run(ksc_job *job);                        /* of a call, whose reference it takes */
+
+/* ---- block.c, batch.c: IOCTL_KSHS_BLOCK and IOCTL_KSHS_BATCH ----------------------------- */
+
+BOOLEAN ksc_block_possible(void);
+NTSTATUS ksc_block(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack);   /* completes the IRP */
+void ksc_block_shut(const ksc_context *context);
+void ksc_block_end(ksc_context *context);
+void ksc_closed(void);                                  /* a handle to a driver was closed */
+LONG ksc_closes(void);                                  /* so many were */
+void ksc_closes_delivered(LONG count);                  /* the drivers have seen so many closes */
+/* Until they have seen all of them, or `all` that came before; the context has a block. */
+void ksc_closes_await(const ksc_context *context, BOOLEAN all);
+NTSTATUS ksc_batch_start(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack);     /* as ksc_step */
+void ksc_batch_answer(ksc_call *call, const kshs_record *record, const void *data);     /* of a step of it */
+void ksc_batch_release(ksc_batch *batch);
 
 void ksc_record_init(kshs_record *record, uint32_t op);
 void ksc_record_iosb(kshs_record *record, NTSTATUS status, uint64_t information);

@@ -18,9 +18,11 @@ static NTSTATUS reference_file(ksc_object *object)
     if (kshs_is_wine()) {
         /* Wine runs IRP_MJ_CREATE after the open has returned, and until then the file
          * object has no device.  A control is queued behind it; its answer is of no interest. */
+        LONG closes = ksc_closes();
         IO_STATUS_BLOCK unused;
 
         ZwDeviceIoControlFile(object->handle, NULL, NULL, NULL, &unused, UNKNOWN_CONTROL, NULL, 0, NULL, 0);
+        ksc_closes_delivered(closes);       /* they came through the same queue */
     }
     status = ObReferenceObjectByHandle(object->handle, 0, KSHS_IO_FILE_OBJECT_TYPE, KernelMode, (PVOID *)&file, NULL);
     if (!NT_SUCCESS(status))

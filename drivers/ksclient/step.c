@@ -171,7 +171,7 @@ static uint32_t flags_of(uint32_t op)
     }
 }
 
-static NTSTATUS check(const kshs_step *step, uint32_t data_bytes)
+NTSTATUS ksc_step_check(const kshs_step *step, uint32_t data_bytes)
 {
     if (step->size != sizeof *step)
         return STATUS_REVISION_MISMATCH;
@@ -215,7 +215,7 @@ static NTSTATUS check(const kshs_step *step, uint32_t data_bytes)
 }
 
 /* Bytes after the record that a well-formed step may be answered with. */
-static uint32_t answer_bytes(const kshs_step *step)
+uint32_t ksc_step_answer_bytes(const kshs_step *step)
 {
     if (step->flags & KSHS_STEP_ASYNC)
         return 0;
@@ -240,7 +240,7 @@ static uint32_t answer_bytes(const kshs_step *step)
 
 /* ---- what is done --------------------------------------------------------------------------- */
 
-static void run(ksc_job *job)
+void ksc_step_run(ksc_job *job)
 {
     ksc_call *call = CONTAINING_RECORD(job, ksc_call, job);
 
@@ -308,20 +308,20 @@ NTSTATUS ksc_step(ksc_context *context, PIRP irp, PIO_STACK_LOCATION stack)
     if (out_bytes < sizeof(kshs_record))
         return kshs_complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
     op = step->op;
-    status = check(step, in_bytes - (ULONG)sizeof *step);
+    status = ksc_step_check(step, in_bytes - (ULONG)sizeof *step);
     if (!NT_SUCCESS(status))
         return complete_with(irp, op, KSHS_OUTCOME_REFUSED, status);
-    if (out_bytes - sizeof(kshs_record) < answer_bytes(step))
+    if (out_bytes - sizeof(kshs_record) < ksc_step_answer_bytes(step))
         return kshs_complete(irp, STATUS_BUFFER_TOO_SMALL, 0);
     if (op == KSHS_OP_NOP)
         return complete_with(irp, op, KSHS_OUTCOME_DONE, STATUS_SUCCESS);
     if (op == KSHS_OP_SHARE)        /* at once: the handle is to be the caller's, whose process this is */
         return ksc_share(context, irp, step->slot);
 
-    call = ksc_call_create(context, irp, step);
+    call = ksc_call_create(context, irp, step, step + 1);
     if (!call)
         return complete_with(irp, op, KSHS_OUTCOME_REFUSED, STATUS_INSUFFICIENT_RESOURCES);
-    call->job.run = run;
+    call->job.run = ksc_step_run;
     if (!ksc_call_pend(call)) {
         ksc_call_release(call);
     } else if (op == KSHS_OP_WAIT) {

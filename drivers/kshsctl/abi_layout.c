@@ -49,7 +49,17 @@ static const layout_member record_members[] = {
 static const layout_member client_version_members[] = {
     M(kshs_client_version, abi_version), M(kshs_client_version, pointer_size),
     M(kshs_client_version, handshake_size), M(kshs_client_version, build_number), M(kshs_client_version, major),
-    M(kshs_client_version, minor), M(kshs_client_version, is_wine), M(kshs_client_version, reserved),
+    M(kshs_client_version, minor), M(kshs_client_version, is_wine), M(kshs_client_version, batches),
+};
+static const layout_member marks_members[] = {
+    M(kshs_marks, begun), M(kshs_marks, ended), M(kshs_marks, refused), M(kshs_marks, reserved),
+};
+static const layout_member batch_entry_members[] = {
+    M(kshs_batch_entry, step_offset), M(kshs_batch_entry, step_bytes), M(kshs_batch_entry, answer_offset),
+    M(kshs_batch_entry, answer_bytes), M(kshs_batch_entry, flags), M(kshs_batch_entry, reserved),
+};
+static const layout_member batch_members[] = {
+    M(kshs_batch, size), M(kshs_batch, count), M(kshs_batch, flags), M(kshs_batch, reserved),
 };
 static const layout_member behaviour_members[] = {
     M(kshs_behaviour, pin_id), M(kshs_behaviour, kind), M(kshs_behaviour, status), M(kshs_behaviour, delay_ms),
@@ -118,6 +128,9 @@ static const struct {
     S(kshs_make, make_members),
     S(kshs_made, made_members),
     S(kshs_client_version, client_version_members),
+    S(kshs_marks, marks_members),
+    S(kshs_batch_entry, batch_entry_members),
+    S(kshs_batch, batch_members),
     S(kshs_behaviour, behaviour_members),
     S(kshs_handshake, handshake_members),
     S(kshs_seen, seen_members),

@@ -35,11 +35,39 @@ static bool hardware_id(const step_context *context, wchar_t *id)
     return true;
 }
 
+static json gathered;               /* what INFO would have answered when the agent began to wait */
+static bool is_gathered;            /* and still would: nothing was carried out since */
+
+/*
+ * For an agent that waits in a template: in every fork the first question is answered with what the guest was when it
+ * was saved, which is what it is when nothing has been done to it since.
+ */
+void agent_warm_up(void)
+{
+    json_start(&gathered, KSHS_MAX_DATA);
+    is_gathered = info_write(&gathered, 0, NULL);
+    if (!is_gathered)
+        json_free(&gathered);
+}
+
+void agent_changed(void)
+{
+    if (is_gathered)
+        json_free(&gathered);
+    is_gathered = false;
+}
+
 static void info(step_context *context)
 {
     wchar_t id[HARDWARE_ID_CHARS];
     json j;
 
+    if (is_gathered && context->step->value == KSHS_INFO_ALL) {
+        is_gathered = false;
+        reply_json(context, &gathered);
+        return;
+    }
+    agent_changed();
     json_start(&j, KSHS_MAX_DATA);
     switch (context->step->value) {
     case KSHS_INFO_ALL:

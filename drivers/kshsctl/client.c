@@ -62,6 +62,7 @@ static void json_version(json *j, const kshs_client_version *version)
     json_unsigned(j, "minor", version->minor);
     json_unsigned(j, "build", version->build_number);
     json_bool(j, "wine", version->is_wine != 0);
+    json_bool(j, "batches", version->batches != 0);
 }
 
 void json_client(json *j, const char *key)

@@ -172,6 +172,15 @@ static DWORD WINAPI watchdog_main(void *unused)
 
 /* ---- executor ---------------------------------------------------------------- */
 
+bool step_is_whole(const queued_frame *frame)
+{
+    const kshs_step *step = (const kshs_step *)frame->payload;
+
+    return frame->header.type == KSHS_FRAME_STEP && frame->header.length >= sizeof(*step) &&
+           step->size == sizeof(*step) && step->data_length <= KSHS_MAX_DATA &&
+           step->data_length == frame->header.length - sizeof(*step);
+}
+
 static bool well_formed(step_context *context, const queued_frame *frame)
 {
     const kshs_step *step = (const kshs_step *)frame->payload;
@@ -204,6 +213,10 @@ static void carry_out(step_context *context)
 {
     const kshs_step *step = context->step;
 
+    if (step->side != KSHS_SIDE_KERNEL || step->op == KSHS_OP_DEVICE)
+        kernel_other_side();
+    if (step->op != KSHS_OP_INFO)
+        agent_changed();
     switch (step->op) {
     case KSHS_OP_NOP:
     case KSHS_OP_INFO:
@@ -222,11 +235,11 @@ static void carry_out(step_context *context)
         agent_step(context);
         break;
     default:
-        output_flush();             /* this step's BEGIN, with the record before: see output.c */
         if (step->side == KSHS_SIDE_KERNEL) {       /* the client watches each repeat by itself */
             watch(context, with_margin(kshs_step_time_ms(step), KERNEL_MARGIN_MS));
-            kernel_step(context);
+            kernel_step(context);   /* it flushes when it has to: kernel.h */
         } else {
+            output_flush();         /* this step's BEGIN, with the record before: see output.c */
             watch(context, with_margin(step->timeout_ms, USER_MARGIN_MS));
             user_step(context);
         }

@@ -10,7 +10,7 @@
 #define GUID_CHARS 38               /* {00000000-0000-0000-0000-000000000000} */
 #define MAX_INTERFACES 4096         /* of one category: whatever a broken registry says, this ends */
 
-DWORD interface_path(const kshs_guid *category, uint32_t index, wchar_t *out, size_t count)
+DWORD interface_look_up(const kshs_guid *category, uint32_t index, wchar_t *out, size_t count)
 {
     union {
         SP_DEVICE_INTERFACE_DETAIL_DATA_W data;

@@ -6,10 +6,8 @@
  * slots for it and releases them when it is closed.  After LOST or HUNG the
  * handle is given up and the next step opens a fresh one, with empty slots.
  */
-#include "serve.h"
+#include "kernel.h"
 #include "crash.h"
-
-#define WAIT_MARGIN_MS 2000         /* the client keeps the step's timeout itself */
 
 typedef struct exchange {
     IO_STATUS_BLOCK status;
@@ -22,18 +20,15 @@ typedef struct exchange {
     } answer;
 } exchange;
 
-static struct {
-    HANDLE handle;
-    bool was_open;                  /* once in this session */
-    bool busy;                      /* a step is with the client; still set at the next one: it never came back */
-    exchange *spare;                /* the buffers of the last step, free for the next */
-} kernel;
+kernel_client kernel;
+
+static exchange *spare;             /* the buffers of the last step, free for the next */
 
 static exchange *exchange_get(void)
 {
-    exchange *x = kernel.spare;
+    exchange *x = spare;
 
-    kernel.spare = NULL;
+    spare = NULL;
     if (x)
         return x;
     x = malloc(sizeof(*x));
@@ -49,15 +44,15 @@ static exchange *exchange_get(void)
 
 static void exchange_put(exchange *x)
 {
-    if (!kernel.spare) {
-        kernel.spare = x;
+    if (!spare) {
+        spare = x;
         return;
     }
     CloseHandle(x->event);
     free(x);
 }
 
-static void lost(step_context *context, uint32_t outcome, NTSTATUS detail)
+void kernel_lost(step_context *context, uint32_t outcome, NTSTATUS detail)
 {
     if (!step_claim(context))
         return;
@@ -66,8 +61,7 @@ static void lost(step_context *context, uint32_t outcome, NTSTATUS detail)
     context->record.data_length = 0;
 }
 
-/* The client refused the control itself; anything else means that it is gone. */
-static bool is_refusal(NTSTATUS status)
+bool kernel_is_refusal(NTSTATUS status)
 {
     switch (status) {
     case STATUS_INVALID_PARAMETER:
@@ -85,26 +79,30 @@ static bool is_refusal(NTSTATUS status)
     }
 }
 
-static bool open_client(step_context *context)
+bool kernel_open(step_context *context)
 {
     HANDLE handle;
     NTSTATUS status;
+    server *shared;
 
     if (kernel.handle)
         return true;
+    output_flush();
     status = client_open(&handle);
     if (NT_SUCCESS(status)) {
+        shared = server_connect(handle);
         if (context->state == STEP_ABANDONED) {
             CloseHandle(handle);
             return false;
         }
         kernel.handle = handle;
+        batch_use(shared);
         kernel.was_open = true;
         crash_watch_start();
         return true;
     }
     if (kernel.was_open) {
-        lost(context, KSHS_OUTCOME_LOST, status);
+        kernel_lost(context, KSHS_OUTCOME_LOST, status);
         return false;
     }
     /* It was never there: that is the set-up's fault, and no answer to the step. */
@@ -117,27 +115,25 @@ static bool open_client(step_context *context)
     return false;
 }
 
-static void take_answer(step_context *context, exchange *x, const kshs_step *asked)
+void kernel_take(step_context *context, const kshs_record *record, const uint8_t *data, uint64_t length,
+                 uint32_t room)
 {
-    const kshs_record *record = &x->answer.record;
-    ULONG_PTR length = x->status.Information;
-
-    if (length < sizeof(*record) || length > x->answer_size || record->size != sizeof(*record) ||
+    if (length < sizeof(*record) || length - sizeof(*record) > room || record->size != sizeof(*record) ||
         record->data_length != length - sizeof(*record)) {
         output_log(L"the client's record is malformed: length %lu, size %lu, data %lu", (unsigned long)length,
                    (unsigned long)record->size, (unsigned long)record->data_length);
-        lost(context, KSHS_OUTCOME_LOST, STATUS_DATA_ERROR);
+        kernel_lost(context, KSHS_OUTCOME_LOST, STATUS_DATA_ERROR);
         return;
     }
     if (!step_claim(context))
         return;
     context->record = *record;
-    if (record->op == asked->op)
-        context->record.op = context->step->op;     /* OPEN_FILTER was asked as OPEN_DEVICE */
-    memcpy(context->reply, x->answer.data, record->data_length);
+    if (record->op == KSHS_OP_OPEN_DEVICE && context->step->op == KSHS_OP_OPEN_FILTER)
+        context->record.op = context->step->op;     /* it was asked as OPEN_DEVICE */
+    memcpy(context->reply, data, record->data_length);
 }
 
-static uint32_t answer_size(const kshs_step *step)
+uint32_t kernel_answer_size(const kshs_step *step)
 {
     uint32_t data = KSHS_KEEP_BYTES;
 
@@ -148,20 +144,52 @@ static uint32_t answer_size(const kshs_step *step)
     return (uint32_t)sizeof(kshs_record) + (data > KSHS_MAX_DATA ? KSHS_MAX_DATA : data);
 }
 
+DWORD kernel_patience_ms(const kshs_step *step)
+{
+    uint64_t time_ms = kshs_step_time_ms(step);
+
+    return time_ms && time_ms < UINT32_MAX - 1 - KERNEL_WAIT_MARGIN_MS ? (DWORD)time_ms + KERNEL_WAIT_MARGIN_MS
+                                                                     : INFINITE;
+}
+
+void kernel_gone(step_context *context, NTSTATUS status)
+{
+    output_log(L"the client is gone (NTSTATUS 0x%08lx)", (unsigned long)status);
+    CloseHandle(kernel.handle);
+    kernel.handle = NULL;
+    batch_gone();
+    crash_watch_look();
+    kernel_lost(context, KSHS_OUTCOME_LOST, status);
+}
+
+/* False: no answer within this time.  A step that is not done at once has its BEGIN passed on meanwhile. */
+static bool await(const exchange *x, DWORD patience)
+{
+    if (!nt_is_wine())
+        return WaitForSingleObject(x->event, patience) == WAIT_OBJECT_0;
+    if (WaitForSingleObject(x->event, KERNEL_LOOK_MS) == WAIT_OBJECT_0)
+        return true;
+    output_flush();
+    return WaitForSingleObject(x->event, patience) == WAIT_OBJECT_0;
+}
+
+/* A handle on which a control never came back is given up, and all that belongs to it. */
+static bool ready(step_context *context)
+{
+    if (kernel.busy) {
+        kernel.busy = false;
+        kernel.handle = NULL;
+        batch_use(NULL);
+        output_log(L"a fresh handle to the client is used from now on, and every slot is empty");
+    }
+    return kernel_open(context);
+}
+
 static void send(step_context *context, const kshs_step *step, const void *data)
 {
     exchange *x;
     NTSTATUS status;
-    uint64_t time_ms = kshs_step_time_ms(step);
-    DWORD patience = INFINITE;
 
-    if (kernel.busy) {
-        kernel.busy = false;
-        kernel.handle = NULL;
-        output_log(L"a fresh handle to the client is used from now on, and every slot is empty");
-    }
-    if (!open_client(context))
-        return;
     x = exchange_get();
     if (!x) {
         step_refuse(context, STATUS_NO_MEMORY, L"no memory for its buffers");
@@ -170,17 +198,17 @@ static void send(step_context *context, const kshs_step *step, const void *data)
     memcpy(x->question, step, sizeof(*step));
     if (step->data_length)
         memcpy(x->question + sizeof(*step), data, step->data_length);
-    x->answer_size = answer_size(step);
-    if (time_ms && time_ms < UINT32_MAX - 1 - WAIT_MARGIN_MS)
-        patience = (DWORD)time_ms + WAIT_MARGIN_MS;
+    x->answer_size = kernel_answer_size(step);
+    if (!nt_is_wine())
+        output_flush();             /* this step's BEGIN, with the record before: see output.c */
 
     kernel.busy = true;
     status = NtDeviceIoControlFile(kernel.handle, x->event, NULL, NULL, &x->status, IOCTL_KSHS_STEP, x->question,
                                    (ULONG)sizeof(*step) + step->data_length, &x->answer, x->answer_size);
     if (status == STATUS_PENDING) {
-        if (WaitForSingleObject(x->event, patience) != WAIT_OBJECT_0) {
+        if (!await(x, kernel_patience_ms(step))) {
             /* The driver may still write to these buffers: they are given up, and so is the handle. */
-            lost(context, KSHS_OUTCOME_HUNG, STATUS_TIMEOUT);
+            kernel_lost(context, KSHS_OUTCOME_HUNG, STATUS_TIMEOUT);
             return;
         }
         status = x->status.Status;
@@ -192,39 +220,41 @@ static void send(step_context *context, const kshs_step *step, const void *data)
     }
     kernel.busy = false;
     if (status == STATUS_SUCCESS) {
-        take_answer(context, x, step);
-    } else if (is_refusal(status)) {
+        kernel_take(context, &x->answer.record, x->answer.data, x->status.Information,
+                    x->answer_size - (uint32_t)sizeof(kshs_record));
+    } else if (kernel_is_refusal(status)) {
         step_refuse(context, status, L"the client refused the control (NTSTATUS 0x%08lx)", (unsigned long)status);
     } else {
-        output_log(L"the client is gone (NTSTATUS 0x%08lx)", (unsigned long)status);
-        CloseHandle(kernel.handle);
-        kernel.handle = NULL;
-        crash_watch_look();
-        lost(context, KSHS_OUTCOME_LOST, status);
+        kernel_gone(context, status);
     }
     exchange_put(x);
+}
+
+bool kernel_open_filter(const kshs_step *asked, kshs_step *step, wchar_t *path, size_t count, DWORD *error)
+{
+    *error = interface_path(&asked->guid, asked->value, path, count);
+    if (*error)
+        return false;
+    *step = *asked;
+    step->op = KSHS_OP_OPEN_DEVICE;
+    step->data_length = (uint32_t)(wcslen(path) * sizeof(wchar_t));
+    return true;
 }
 
 /* OPEN_FILTER becomes OPEN_DEVICE: only user mode has the list of interfaces. */
 static void open_filter(step_context *context)
 {
-    kshs_step step = *context->step;
     wchar_t path[512];
+    kshs_step step;
     DWORD error;
 
-    if (step.data_length) {
+    if (context->step->data_length)
         step_refuse(context, STATUS_INVALID_PARAMETER, L"OPEN_FILTER takes no data");
-        return;
-    }
-    error = interface_path(&step.guid, step.value, path, ARRAY_COUNT(path));
-    if (error) {
+    else if (kernel_open_filter(context->step, &step, path, ARRAY_COUNT(path), &error))
+        send(context, &step, path);
+    else
         step_refuse(context, error == ERROR_NO_MORE_ITEMS ? STATUS_NO_SUCH_DEVICE : STATUS_UNSUCCESSFUL,
-                    L"the category has no instance %lu (Win32 error %lu)", (unsigned long)step.value, error);
-        return;
-    }
-    step.op = KSHS_OP_OPEN_DEVICE;
-    step.data_length = (uint32_t)(wcslen(path) * sizeof(wchar_t));
-    send(context, &step, path);
+                    L"the category has no instance %lu (Win32 error %lu)", (unsigned long)context->step->value, error);
 }
 
 void kernel_share(step_context *context, uint32_t slot)
@@ -235,21 +265,33 @@ void kernel_share(step_context *context, uint32_t slot)
     step.flags = 0;
     step.slot = slot;
     step.data_length = 0;
-    send(context, &step, NULL);
+    if (ready(context))
+        send(context, &step, NULL);
 }
 
 void kernel_step(step_context *context)
 {
+    if (batch_take(context))
+        return;
+    if (context->step->op == KSHS_OP_SHARE) {           /* the handle would be nobody's */
+        step_refuse(context, STATUS_INVALID_PARAMETER, L"only the user side can be given a handle");
+        return;
+    }
+    if (!ready(context))
+        return;
+    if (batch_send(context) && batch_take(context))
+        return;
+    if (context->state == STEP_ABANDONED)
+        return;
     if (context->step->op == KSHS_OP_OPEN_FILTER)
         open_filter(context);
-    else if (context->step->op == KSHS_OP_SHARE)        /* the handle would be nobody's */
-        step_refuse(context, STATUS_INVALID_PARAMETER, L"only the user side can be given a handle");
     else
         send(context, context->step, context->data);
 }
 
 void kernel_end(void)
 {
+    batch_end();
     if (kernel.handle)
         CloseHandle(kernel.handle);
     kernel.handle = NULL;

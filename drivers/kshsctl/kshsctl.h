@@ -155,9 +155,11 @@ typedef struct policy_facts {       /* 0 no, 1 yes, -1: this guest cannot say */
 
 void policy_read(policy_facts *facts);      /* as in force since the system started */
 
-/* ---- interfaces.c ------------------------------------------------------------ */
+/* ---- interfaces.c, interface_cache.c -------------------------------------------- */
 /* The NT path of instance INDEX of a device interface category.  Win32 code; ERROR_NO_MORE_ITEMS: no such instance. */
-DWORD interface_path(const kshs_guid *category, uint32_t index, wchar_t *out, size_t count);
+DWORD interface_look_up(const kshs_guid *category, uint32_t index, wchar_t *out, size_t count);
+DWORD interface_path(const kshs_guid *category, uint32_t index, wchar_t *out, size_t count);    /* or as it was found */
+void interface_forget(void);        /* the next path is looked up anew */
 
 /* ---- devices.c ---------------------------------------------------------------- */
 /* What KSHS_OP_DEVICE and uninstall-device do, to every device of a hardware id.  Win32 code. */

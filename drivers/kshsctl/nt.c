@@ -30,6 +30,9 @@ void nt_load(void)
     find(ntdll, "NtCancelIoFileEx", &nt.cancel_io_file_ex, true);
     find(ntdll, "NtCancelSynchronousIoFile", &nt.cancel_synchronous_io_file, true);
 
+    find(ntdll, "RtlWaitOnAddress", &nt.wait_on_address, false);
+    find(ntdll, "RtlWakeAddressSingle", &nt.wake_address, false);
+
     /* Before NT 6 setupapi.dll exports it, since then cfgmgr32.dll does. */
     configuration = LoadLibraryW(L"cfgmgr32.dll");
     find(configuration, "CM_Get_DevNode_Status", &nt.devnode_status, false);

@@ -20,6 +20,9 @@ typedef struct nt_api {
     NTSTATUS (NTAPI *cancel_io_file)(HANDLE file, IO_STATUS_BLOCK *status);             /* of the calling thread */
     NTSTATUS (NTAPI *cancel_io_file_ex)(HANDLE file, IO_STATUS_BLOCK *request, IO_STATUS_BLOCK *status);    /* NT 6 */
     NTSTATUS (NTAPI *cancel_synchronous_io_file)(HANDLE thread, IO_STATUS_BLOCK *request, IO_STATUS_BLOCK *status);
+    NTSTATUS (NTAPI *wait_on_address)(const void *address, const void *undesired, SIZE_T size,
+                                      const LARGE_INTEGER *timeout);        /* NT 6.2 */
+    void (NTAPI *wake_address)(const void *address);                        /* NT 6.2: one of those who wait */
     ULONG (WINAPI *devnode_status)(ULONG *status, ULONG *problem, DWORD node, ULONG flags);
     const char *missing[16];        /* names of those that a full guest would have */
     unsigned missing_count;

@@ -7,9 +7,16 @@
  */
 #include "serve.h"
 
+/* What one thread waits for.  Where threads can wait for a change of memory, that costs no way through Wine's server,
+ * as an event does. */
+typedef struct signal {
+    volatile LONG set;
+    HANDLE event;                   /* auto-reset; where there is no other way */
+} signal;
+
 static struct {
     CRITICAL_SECTION lock;
-    HANDLE may_put, may_take;       /* auto-reset; set only for a side that waits */
+    signal may_put, may_take;       /* set only for a side that waits */
     bool putter_waits, taker_waits, closed, abandoned;
     queued_frame *frames[QUEUE_MAX_FRAMES];
     unsigned first, count;
@@ -19,16 +26,37 @@ static struct {
 void queue_start(void)
 {
     InitializeCriticalSection(&queue.lock);
-    queue.may_put = CreateEventW(NULL, FALSE, FALSE, NULL);
-    queue.may_take = CreateEventW(NULL, FALSE, FALSE, NULL);
+    queue.may_put.event = CreateEventW(NULL, FALSE, FALSE, NULL);
+    queue.may_take.event = CreateEventW(NULL, FALSE, FALSE, NULL);
 }
 
-static void wake(bool *waits, HANDLE event)
+static bool by_address(void)
 {
-    if (*waits) {
-        *waits = false;
-        SetEvent(event);
+    return nt.wait_on_address && nt.wake_address;
+}
+
+static void await(signal *s)
+{
+    static const LONG not_set = 0;
+
+    if (!by_address())
+        WaitForSingleObject(s->event, INFINITE);
+    else
+        while (!InterlockedExchange(&s->set, 0))
+            nt.wait_on_address((const void *)&s->set, &not_set, sizeof(not_set), NULL);
+}
+
+static void wake(bool *waits, signal *s)
+{
+    if (!*waits)
+        return;
+    *waits = false;
+    if (!by_address()) {
+        SetEvent(s->event);
+        return;
     }
+    InterlockedExchange(&s->set, 1);
+    nt.wake_address((const void *)&s->set);
 }
 
 bool queue_put(queued_frame *frame)
@@ -40,7 +68,7 @@ bool queue_put(queued_frame *frame)
            (queue.count == QUEUE_MAX_FRAMES || (queue.count && queue.bytes + size > QUEUE_MAX_BYTES))) {
         queue.putter_waits = true;
         LeaveCriticalSection(&queue.lock);
-        WaitForSingleObject(queue.may_put, INFINITE);
+        await(&queue.may_put);
         EnterCriticalSection(&queue.lock);
     }
     if (queue.abandoned) {
@@ -49,7 +77,7 @@ bool queue_put(queued_frame *frame)
     }
     queue.frames[(queue.first + queue.count++) % QUEUE_MAX_FRAMES] = frame;
     queue.bytes += size;
-    wake(&queue.taker_waits, queue.may_take);
+    wake(&queue.taker_waits, &queue.may_take);
     LeaveCriticalSection(&queue.lock);
     return true;
 }
@@ -63,7 +91,7 @@ queued_frame *queue_take(void (*idle)(void))
         queue.taker_waits = true;
         LeaveCriticalSection(&queue.lock);
         idle();
-        WaitForSingleObject(queue.may_take, INFINITE);
+        await(&queue.may_take);
         EnterCriticalSection(&queue.lock);
     }
     if (!queue.count || queue.abandoned) {
@@ -74,7 +102,18 @@ queued_frame *queue_take(void (*idle)(void))
     queue.first = (queue.first + 1) % QUEUE_MAX_FRAMES;
     queue.count--;
     queue.bytes -= sizeof(kshs_frame) + frame->header.length;
-    wake(&queue.putter_waits, queue.may_put);
+    wake(&queue.putter_waits, &queue.may_put);
+    LeaveCriticalSection(&queue.lock);
+    return frame;
+}
+
+const queued_frame *queue_peek(unsigned position)
+{
+    const queued_frame *frame = NULL;
+
+    EnterCriticalSection(&queue.lock);
+    if (position < queue.count && !queue.abandoned)
+        frame = queue.frames[(queue.first + position) % QUEUE_MAX_FRAMES];
     LeaveCriticalSection(&queue.lock);
     return frame;
 }
@@ -83,7 +122,7 @@ void queue_close(void)
 {
     EnterCriticalSection(&queue.lock);
     queue.closed = true;
-    wake(&queue.taker_waits, queue.may_take);
+    wake(&queue.taker_waits, &queue.may_take);
     LeaveCriticalSection(&queue.lock);
 }
 
@@ -91,7 +130,7 @@ void queue_abandon(void)
 {
     EnterCriticalSection(&queue.lock);
     queue.abandoned = true;
-    wake(&queue.taker_waits, queue.may_take);
-    wake(&queue.putter_waits, queue.may_put);
+    wake(&queue.taker_waits, &queue.may_take);
+    wake(&queue.putter_waits, &queue.may_put);
     LeaveCriticalSection(&queue.lock);
 }

@@ -174,19 +174,6 @@ static void let_threads_end(HANDLE reader)
         WaitForSingleObject(reader, THREAD_GRACE_MS);
 }
 
-/*
- * For an agent that waits in a template: loads and connects now what the first
- * INFO would, so that it is in the memory of every fork.
- */
-static void warm_up(void)
-{
-    json j;
-
-    json_start(&j, KSHS_MAX_DATA);
-    info_write(&j, 0, NULL);
-    json_free(&j);
-}
-
 int verb_serve(int count, wchar_t **arguments)
 {
     HANDLE reader;
@@ -198,7 +185,7 @@ int verb_serve(int count, wchar_t **arguments)
         return EXIT_USAGE;
     }
     if (count)
-        warm_up();
+        agent_warm_up();
     serve.ending = CreateEventW(NULL, TRUE, FALSE, NULL);
     serve.done = CreateEventW(NULL, TRUE, FALSE, NULL);
     reader_done = CreateEventW(NULL, TRUE, FALSE, NULL);

@@ -29,6 +29,8 @@ typedef struct queued_frame {
 void queue_start(void);
 bool queue_put(queued_frame *frame);            /* waits while the queue is full; false: nobody takes any more */
 queued_frame *queue_take(void (*idle)(void));   /* calls idle before it waits; NULL: closed and empty */
+/* For the one who takes: the frame that he will take as the next but `position`, if it is there already. */
+const queued_frame *queue_peek(unsigned position);
 void queue_close(void);                         /* no more will be put; what is there is still taken */
 void queue_abandon(void);                       /* no more will be taken */
 
@@ -68,17 +70,22 @@ typedef struct step_context {
  * block claims the step before it changes any table, and leaves if it cannot.
  */
 bool step_claim(step_context *context);
+bool step_is_whole(const queued_frame *frame);      /* a STEP whose lengths are those of the frame */
 /* For the step itself: a repeat of its request begins, which has the time of the step anew. */
 void step_again(step_context *context);
 void step_refuse(step_context *context, NTSTATUS detail, const wchar_t *format, ...);   /* REFUSED, with a LOG line */
 void step_unsupported(step_context *context, NTSTATUS detail, const wchar_t *format, ...);
 
 /* ---- the sides ---------------------------------------------------------------- */
-void kernel_step(step_context *context);        /* kernel_steps.c */
+/* kernel_steps.c: steps behind this one may go with it, and are then answered from there when their turn comes. */
+void kernel_step(step_context *context);
+void kernel_other_side(void);       /* something else is carried out, which the next kernel step has to come behind */
 void kernel_share(step_context *context, uint32_t slot);    /* asks for a handle; the record is the client's */
 void kernel_end(void);                          /* closes the client's handle, which releases its slots */
 void user_step(step_context *context);          /* user_steps.c */
 void user_end(void);
 void agent_step(step_context *context);         /* agent_steps.c: what needs no driver handle */
+void agent_warm_up(void);                       /* answers the first INFO now, if nothing else comes before it */
+void agent_changed(void);                       /* something else is carried out */
 
 #endif

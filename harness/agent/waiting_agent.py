@@ -11,6 +11,8 @@ The order of things matters:
   goes.  So a *holder* process keeps both FIFOs open in both directions until the relay has them.
 - The agent's HELLO is taken out of its FIFO and kept, and the relay gives it first: so what is known to be
   ready is the agent itself, and no fork has to ask again.
+- The relay is no process of its own once it is connected: two `cat` stand between the connection and the
+  FIFOs, one each way, for each process more that a frame goes through costs a switch under emulation.
 - The relay's first line of input is the time, in seconds since 1970: a fork's clock stands where the
   template's stood, and a command of its own for it would cost a tenth of the lease.  Where the clock cannot
   be set, the agent's input ends and the reason stands in its stderr.
@@ -83,7 +85,8 @@ def ready_script(
             "  exit 1",
             "fi",
             "wait $reader",
-            f"setsid sh -c {shlex.quote(_relay(port, set_clock))} </dev/null >/dev/null 2>relay.err &",
+            f"printf '%s\\n' {shlex.quote(_attach(set_clock))} >attach; chmod 700 attach",
+            f"setsid sh -c {shlex.quote(_relay(port))} </dev/null >/dev/null 2>relay.err &",
             "echo $! >relay",
             "n=0",
             f"until {listening}; do",
@@ -99,16 +102,25 @@ def ready_script(
     )
 
 
-def _relay(port: int, set_clock: str) -> str:
+def _relay(port: int) -> str:
     """POSIX sh; each FIFO has exactly one process at this end, or nobody would see the other's end."""
-    give = "cat hello; exec nice -n 19 cat"
-    take = f"read -r now && {set_clock} 2>>err && exec cat"
-    # The outer shell opens both, so that listening means that both are open, and closes them for the rest.
-    return (
-        "exec 3>in 4<out; "
-        f"{{ {give}; }} <&4 3>&- 4<&- | nc.openbsd -l -N 127.0.0.1 {port} 3>&- 4<&- | "
-        f"{{ exec 4<&-; {take}; }} >&3 3>&- & "
-        "exec 3>&- 4<&-; wait"
+    # Listening means that both FIFOs are open.  Who connects is served by the script, in nc's place.
+    return f"exec 3>in 4<out; exec busybox nc -l -p {port} 127.0.0.1 -e ./attach"
+
+
+def _attach(set_clock: str) -> str:
+    """POSIX sh that has the connection as input and output, and leaves one process each way."""
+    return "\n".join(
+        [
+            "#!/bin/sh",
+            "cat hello",
+            # With the agent's end the connection ends, whatever still comes the other way.
+            '{ nice -n 19 cat <&4; kill "$$"; } 3>&- &',
+            "exec 4<&-",
+            # Through nice, so that it is not the shell's own cat: busybox's has the kernel move the bytes
+            # (sendfile), and from a socket to a FIFO these stay on the way until more of them come.
+            f"read -r now && {set_clock} 2>>err && exec nice -n 0 cat >&3 3>&-",
+        ]
     )
 
 

@@ -8,6 +8,7 @@ first.  It records its exact command line and ends as it is told.  docs/windows.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def build(work: Path) -> Path:
     return build_program(work, "standin")
 
 
-def build_program(work: Path, name: str) -> Path:
+def build_program(work: Path, name: str, libraries: Sequence[str] = _LIBRARIES) -> Path:
     """NAME.exe from NAME.c beside this file, by the flags of the agent; `work` is an empty folder."""
     source = drivers.components.ROOT
     for folder in ("abi", "common"):
@@ -48,7 +49,7 @@ def build_program(work: Path, name: str) -> Path:
     tools = toolchain.find()
     tools.compile(work, f"{name}.c", f"{name}.o", Options(False, ("abi", "common")))
     tools.compile(work, "common/chkstk.S", "chkstk.o", Options(False, ("abi", "common")))
-    tools.link_program(f"{name}.exe", [f"{name}.o", "chkstk.o"], _LIBRARIES, work)
+    tools.link_program(f"{name}.exe", [f"{name}.o", "chkstk.o"], libraries, work)
     return work / f"{name}.exe"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine that the host holds up in the midst of a request: no driver has hung."""
+"""A machine that the host holds up, or kills, in the midst of a request: no driver has hung."""
 
 from __future__ import annotations
 
@@ -99,5 +99,54 @@ def test_a_machine_that_is_held_up_is_no_hang(
         assert not Path(f"/proc/{pid}/exe").exists(), "the lease was thrown away"
         again = runner.run(SCENARIO, file="here")
         assert again.verdict is Verdict.PASSED, again
+    finally:
+        runner.discard()
+
+
+#: Two requests that take their time, behind each other in what is sent at once.
+TWO = Scenario.model_validate(
+    {
+        "id": "e2e.killed",
+        "title": "two requests that take their time",
+        "rule": "H9",
+        "open": ["source", "sink"],
+        "timeout_ms": 6000,
+        "steps": [
+            {"do": "behaviour", "pin": "source", "kind": "slow", "delay_ms": 1500},
+            {"do": "behaviour", "pin": "sink", "kind": "slow", "delay_ms": 1500},
+            {"do": "handshake", "on": "source"},
+            {"do": "handshake", "on": "sink"},
+        ],
+    }
+)
+
+
+def kill_during(session: AgentSession, pid: int, name: str) -> None:
+    """SIGKILL for QEMU as soon as the agent has said that the request on this pin has begun."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        pending = session.in_flight
+        if pending is not None and pending.begun_at is not None and pending.what.startswith(name):
+            os.kill(pid, signal.SIGKILL)
+            return
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("pin", ["source", "sink"])
+def test_a_machine_that_is_killed_names_the_request_in_flight(
+    provider: VmProvider, tmp_path: Path, pin: str
+) -> None:
+    runner = Runner(provider, abi.load(), Journal(tmp_path / "journal.jsonl"), margin=2)
+    try:
+        guest: Guest = runner.guest
+        assert isinstance(guest, VmGuest)
+        assert guest.lease.pid is not None
+        name = f"handshake {pin} "
+        killer = threading.Thread(target=kill_during, args=(runner.ready(), guest.lease.pid, name))
+        killer.start()
+        result = runner.run(TWO, file="here")
+        killer.join()
+        assert result.verdict is Verdict.ERROR, result
+        assert result.reason is not None and result.reason.startswith(name), result
     finally:
         runner.discard()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.language import scenario_file
 from harness.language.model import Handshake, Route
+from harness.language.model.values import Strict
 from harness.language.scenario_file import ScenarioError, load, load_all, load_located
 from harness.language.toml_file import TomlFile, TomlFileError
 
@@ -302,3 +303,10 @@ def test_no_scenario_of_the_catalogue_depends_on_how_long_a_step_takes() -> None
         if any(step.do == "sleep" for step in located.scenario.steps)
     ]
     assert sleeping == []
+
+
+def test_bytes_that_are_no_text_can_be_written_down() -> None:
+    class Block(Strict):
+        content: bytes
+
+    assert Block(content=b"\xd3\x00").model_dump(mode="json") == {"content": "d300"}
