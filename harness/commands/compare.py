@@ -33,7 +33,9 @@ def compare(
     store: StoreOption = None,
     config: ConfigOption = None,
 ) -> int:
-    """Says what is new in B against A, scenario by scenario and field by field.
+    """Says what is new in run B against run A.
+
+    Scenario by scenario and field by field.
 
     Ends with 1 where somebody has to look at something: a new failure, a changed characteristic, a known
     issue past its date; with 3 where less is known than before; else with 0.

@@ -27,7 +27,7 @@ def dump(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
-    """Says what crashed: stop code, faulting driver with function and line, drivers, signature.
+    """Says what a memory dump of Windows knows of a crash.
 
     A PDB is used only if it is proven to be the one of the very driver that was loaded; those of the
     drivers that kshs has built here are known without --symbols. Exit code 2: a file is no dump

@@ -51,7 +51,9 @@ def nightly(
     store: StoreOption = None,
     config: ConfigOption = None,
 ) -> int:
-    """Runs the cells of a night, keeps them in the store, and says what is new.
+    """Runs a matrix, keeps it, and says what is new.
+
+    Its cells are guests, targets and suites; [nights.NAME] of kshs.toml says which.
 
     Ends with 1 where something new speaks against a driver, with 3 where a cell broke or was not run.
     """

@@ -205,5 +205,8 @@ class LeaseInUse:
                 guest.close()
 
     def _ask_info(self, session: AgentSession) -> Mapping[str, Any]:
-        record = session.run(self._encoder.step("INFO"), what="info", timeout=_INFO_TIMEOUT)
+        try:
+            record = session.run(self._encoder.step("INFO"), what="info", timeout=_INFO_TIMEOUT)
+        except StepHungError as error:  # no request of anybody's: it speaks against no driver
+            raise HarnessError(f"the agent does not say what its guest is: {error}", where=self.name) from None
         return info_of(record)

@@ -161,6 +161,7 @@ def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attribution, "_RECORDER_TIME", 0.05)
     monkeypatch.setattr(attribution, "_RECORDER_POLL", 0.02)
     monkeypatch.setattr("harness.agent.pending.LOOK", 0.05)
+    monkeypatch.setattr("harness.running.lease._INFO_TIMEOUT", 0.2)
 
 
 @settings(max_examples=30, deadline=None)
@@ -206,7 +207,9 @@ def test_whatever_a_guest_sends_it_gets_a_verdict(provider: FakeProvider) -> Non
         page = report.render(kept)
         scripts, handlers = scripts_of(page)
         assert scripts <= PAGE_SCRIPTS and handlers == [] and "<script>alert" not in page
-        ET.fromstring(f"<failure message='x'>{bin_xml_escape(explain(result))}</failure>")
+        failure = ET.Element("failure")
+        failure.text = bin_xml_escape(explain(result))  # as pytest writes it
+        ET.fromstring(ET.tostring(failure))
 
 
 #: The one that unpacks, and the block that it unpacks.
@@ -257,5 +260,7 @@ def test_results_junit_and_terminal_stay_well_formed(tmp_path: Path) -> None:
     page = (project.out / "report.html").read_text()
     assert scripts_of(page)[1] == [] and "<script>alert" not in page
     names = {path.name for path in project.out.iterdir()}
-    assert names == {"junit.xml", "results.jsonl", "report.html", "kshs.log"}
+    assert names == {"junit.xml", "results.jsonl", "report.html", "kshs.log", "incidents"}
+    kept = [path.relative_to(project.out).as_posix() for path in (project.out / "incidents").rglob("*")]
+    assert kept and all(re.fullmatch(r"[\w./-]+", path) for path in kept), kept
     assert_harmless((project.out / "kshs.log").read_text().replace("\n", " ")[:15_000])
