@@ -208,5 +208,6 @@ class LeaseInUse:
         try:
             record = session.run(self._encoder.step("INFO"), what="info", timeout=_INFO_TIMEOUT)
         except StepHungError as error:  # no request of anybody's: it speaks against no driver
-            raise HarnessError(f"the agent does not say what its guest is: {error}", where=self.name) from None
+            what = f"the agent does not say what its guest is: {error}"
+            raise HarnessError(what, where=self.name) from None
         return info_of(record)
