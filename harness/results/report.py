@@ -263,7 +263,7 @@ def _scenarios(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _shown(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A step as the page has it: where a scenario left nothing behind, without the counts that judge nothing."""
+    """A step as the page has it: where nothing was left behind, without the counts that judge nothing."""
     block = step.get("status_block") or {}
     if step["verdict"] == "passed" and block.get("op") == "release_all":
         judged = [one for one in step["comparisons"] if not one["characteristic"]]
