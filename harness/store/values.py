@@ -26,6 +26,8 @@ OF_A_RACE = frozenset({"overlapped", "argument1", "argument2", "device_state"})
 OF_OUTPUT = frozenset(
     {"changed_bytes", "changed_first", "changed_last", "disclosed_bytes", "argument1", "argument2"}
 )
+#: Counters behind a scenario of which one more is a leak.
+LEFT = ("class_object_inside", "class_device_inside")
 _LEFT_OUT = (BY_NATURE, BY_NATURE | OF_A_RACE)
 #: The same names for steps that are no handshakes: what has no name is None.
 _WITHOUT_OUTPUT = tuple("" if name in OF_OUTPUT else name for name in NUMBERS)
@@ -70,11 +72,21 @@ def block_of(status_block: Mapping[str, Any], *, raced: bool = False) -> Block:
         kept = (*kept[:-1], kept[-1] & ~_CANCELLED)
     seen = status_block.get("seen")
     members: tuple[tuple[str, Any], ...] | None = None
-    if seen:
+    if seen and op == "release_all":
+        members = _left(seen)
+    elif seen:
         left_out = OF_THE_WHOLE if op == "counters" else _LEFT_OUT[raced]
         members = tuple((name, seen[name]) for name in sorted(seen) if name not in left_out) or None
     protocol = handshake["protocol"] if handshake else None
     return (status_block["outcome"], *kept, protocol, members)
+
+
+def _left(seen: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """What a scenario left behind, as far as it is exact: nothing else is the same each time."""
+    grown = {
+        f"{name}_grown": seen["after"][name] - seen["before"][name] for name in LEFT if name in seen["after"]
+    }
+    return tuple(sorted({"kept": seen["kept"], "references": seen["references"], **grown}.items()))
 
 
 def check(block: Block) -> None:

@@ -39,7 +39,7 @@ def build_program(work: Path, name: str) -> Path:
     (work / "kernel").symlink_to(HERE, target_is_directory=True)
     includes = (f"drivers/{folder}", "drivers/abi", "drivers/common", "kernel")
     # The kernel is in the program itself, so nothing is imported from one.
-    inside = Options(True, includes, ("_NTOSKRNL_", "_NTHAL_"))
+    inside = Options(True, includes, ("_NTOSKRNL_", "_NTHAL_", "_NTHALDLL_"))
     objects = []
     for source in (f"kernel/{name}.c", "kernel/kernel.c", *(f"drivers/{source}" for source in sources)):
         objects.append(f"{Path(source).stem}.o")

@@ -75,7 +75,7 @@ def test_a_silent_defect_is_said_as_a_changed_characteristic(
 ) -> None:
     code, found = compared(sound, run_of(defect, tmp_path / "run"))
     scenario, field = defect.characteristic
-    assert code == 1
+    assert code == 1, found
     assert found["alike"] and [one["what"] for one in found["differences"]] == ["ks.sys"]
     assert {one["kind"] for one in found["findings"]} == {"changed characteristic"}
     fields = {

@@ -138,6 +138,17 @@ PDEVICE_OBJECT NTAPI IoGetRelatedDeviceObject(PFILE_OBJECT file)
 
 /* ---- locks, events ------------------------------------------------------------------------ */
 
+/* Each asking is a tick of 100 ns. */
+LARGE_INTEGER NTAPI KeQueryPerformanceCounter(PLARGE_INTEGER frequency)
+{
+    static LARGE_INTEGER now;
+
+    if (frequency)
+        frequency->QuadPart = 10000000;
+    now.QuadPart++;
+    return now;
+}
+
 VOID NTAPI KeInitializeSpinLock(PKSPIN_LOCK lock)
 {
     *lock = 0;

@@ -389,7 +389,7 @@ typedef struct NEWER_DESCRIPTOR {
     ULONG Flags;
 } NEWER_DESCRIPTOR;
 
-C_ASSERT(FIELD_OFFSET(NEWER_DESCRIPTOR, Flags) == 28 && sizeof(NEWER_DESCRIPTOR) == sizeof(KSDEVICE_DESCRIPTOR));
+C_ASSERT(FIELD_OFFSET(NEWER_DESCRIPTOR, Flags) == 28);
 
 static const NEWER_DESCRIPTOR Device = {
     .Dispatch = &DeviceDispatch, .FilterDescriptorsCount = SIZEOF_ARRAY(Filters), .FilterDescriptors = Filters,
