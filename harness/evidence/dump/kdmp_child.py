@@ -2,8 +2,8 @@
 """Program: reads pages of one dump with kdmp-parser, with bounded memory and time, for `page_memory`.
 
 It stands alone, imports nothing of the project, and speaks binary on descriptors of its own, because
-kdmp-parser prints on standard output and may end the process: one byte when the dump is open; then for each request, a
-64-bit address of a page, one byte whether it is there and, where it is, its 4096 bytes.
+kdmp-parser prints on standard output and may end the process: one byte when the dump is open; then for each
+request, a 64-bit address of a page, one byte whether it is there and, where it is, its 4096 bytes.
 """
 
 from __future__ import annotations
