@@ -56,14 +56,6 @@ def tally(outcomes: Iterable[Outcome]) -> Counter[Outcome]:
     return found
 
 
-def interval(hits: int, runs: int) -> tuple[float, float]:
-    """Wilson's interval of a rate at 95%."""
-    from scipy.stats import binomtest
-
-    found = binomtest(hits, runs).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
-
-
 def _blocks(seen: Seen) -> list[tuple[str, Mapping[str, Any]]]:
     """Of each step of the scenario's own, its name and the numbers of its status block."""
     return [

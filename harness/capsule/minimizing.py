@@ -11,7 +11,7 @@ last one that does not (peers' reducers end at nothing, or at something rarer).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -21,7 +21,7 @@ from lithium.testcases import Testcase
 from harness.capsule.agreement import Outcome, outcome
 from harness.capsule.playing import NotPlayableError, Player
 from harness.capsule.seen import Seen
-from harness.capsule.smaller import Piece, build, pieces, shrunk
+from harness.capsule.smaller import build, pieces, shrunk
 from harness.errors import UsageError
 from harness.language.model.scenario import Scenario
 from harness.verdict import Verdict
@@ -125,7 +125,7 @@ class Minimizer:
         attempts = cast(ReductionIterator, Minimize().reduce(start))
         for attempt in attempts:
             kept = [all_pieces[int(part)] for part in attempt.parts]
-            attempts.feedback(self._try(build(scenario, _whole(kept))))
+            attempts.feedback(self._try(build(scenario, kept)))
 
     def _shrink(self) -> None:
         again = True
@@ -166,9 +166,3 @@ def _plays(rate: float) -> int:
     if rate >= 1:
         return 1
     return min(_MOST_PLAYS, max(1, math.ceil(math.log(_MISSED) / math.log(1 - rate))))
-
-
-def _whole(kept: Sequence[Piece]) -> list[Piece]:
-    """Without the keys of steps that are left out."""
-    steps = {index for kind, index, _ in kept if kind == "step"}
-    return [piece for piece in kept if piece[0] != "key" or piece[1] in steps]

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from harness import config as settings
-from harness.commands.inputs import check_file, check_output, make_directory
+from harness.commands.inputs import check_file, check_output, make_directory, unwritten
 from harness.commands.options import ConfigOption, TargetOption, console
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
 from harness.guest_text import one_line
 from harness.progress import Progress
 
@@ -60,7 +60,7 @@ def make(
     try:
         said = making.make(failure, wanted, loaded, package, file, key)
     except OSError as error:
-        raise HarnessError(f"cannot be written: {error.strerror}", str(file), "is the disk full?") from None
+        raise unwritten(file, error) from None
     say = console().print
     say(f"{file}: {len(said.files)} files, {file.stat().st_size:,} bytes{', signed' if key else ''}")
     for lack in said.lacks:
@@ -127,9 +127,7 @@ def import_(
         try:
             written = opened.unpack(out)
         except OSError as error:
-            raise HarnessError(
-                f"cannot be written: {error.strerror}", str(out), "is the disk full?"
-            ) from None
+            raise unwritten(out, error) from None
     say = console().print
     for path in written:
         say(str(path))

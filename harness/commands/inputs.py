@@ -7,7 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 
 
 def check_file(path: Path, option: str) -> None:
@@ -66,3 +66,8 @@ def make_directory(path: Path, option: str) -> Path:
             f"nothing can be written there: {error.strerror}", where=str(path), hint=f"check {option}"
         ) from None
     return path
+
+
+def unwritten(path: Path, error: OSError) -> HarnessError:
+    """What to raise where a file that could be written when it was looked at cannot be written now."""
+    return HarnessError(f"cannot be written: {error.strerror}", str(path), "is the disk full?")

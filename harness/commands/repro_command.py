@@ -12,13 +12,14 @@ import typer
 from harness.capsule.agreement import Difference, Outcome
 from harness.capsule.seen import Seen
 from harness.commands.exit_codes import DONE, DRIVER
-from harness.commands.inputs import check_output
+from harness.commands.inputs import check_output, unwritten
 from harness.commands.options import ConfigOption, GuestOption, console
 from harness.commands.replay_inputs import Asked, Unpacked
-from harness.errors import HarnessError, UsageError
+from harness.errors import UsageError
 from harness.guest_text import one_line
 from harness.language.model.scenario import Scenario
 from harness.progress import Progress
+from harness.results import rates
 
 _MOST_DIFFERENCES = 12
 _MOST_ID, _MOST_TITLE = 120, 200
@@ -112,7 +113,7 @@ def minimize(
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise HarnessError(f"cannot be written: {error.strerror}", str(out), "is the disk full?") from None
+        raise unwritten(out, error) from None
     steps = f"{len(found.scenario.steps)} of {len(unpacked.scenario.steps)} steps"
     rate = f"fails in {found.after.hits} of {found.after.runs} runs"
     console().print(f"{out}: {steps} are left after {found.candidates} candidates; {rate}")
@@ -128,7 +129,7 @@ def _table(unpacked: Unpacked, played: list[Seen], outcomes: list[Outcome]) -> d
     from harness.capsule import agreement
 
     counts = agreement.tally(outcomes)
-    low, high = agreement.interval(counts[Outcome.REPRODUCED], len(outcomes))
+    low, high = rates.wilson(counts[Outcome.REPRODUCED], len(outcomes))
     verdict = next(each for each in Outcome if counts[each])
     shown = played[outcomes.index(verdict)]
     differences: list[Difference] = list(agreement.differences(unpacked.then, shown))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.results import rates
 from harness.verdict import Verdict
 
 #: Below this a difference is claimed.
@@ -61,12 +62,7 @@ NO_COUNTS = Counts()
 
 def wilson(counts: Counts, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of the rate of failures; 0 to 1 where there is nothing to go by."""
-    if counts.n == 0:
-        return 0.0, 1.0
-    from scipy.stats import binomtest
-
-    found = binomtest(counts.failed, counts.n).proportion_ci(confidence_level=confidence, method="wilson")
-    return float(found.low), float(found.high)
+    return rates.wilson(counts.failed, counts.n, confidence)
 
 
 def fisher(before: Counts, now: Counts) -> float:
