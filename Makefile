@@ -31,6 +31,8 @@ bench: setup
 test: PYTEST_ARGS += --leave-out-unchanged
 # At how many moments runs are killed and gone on with
 test-all: export KSHS_TEST_KILLS ?= 20
+# How many hostile capsules are opened
+test-all: export KSHS_TEST_CAPSULES ?= 1000
 test test-all:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint

@@ -16,13 +16,14 @@ from typing import Any, ClassVar
 import libvirt
 import libvirt_qemu
 
-from vm import accel, reaper, slots
+from vm import accel, keeper, reaper, slots
 from vm.commands import require, run
 from vm.config import VmConfig
 from vm.domain import Domain
 from vm.errors import VmError
 from vm.events import GuestEvents
 from vm.files import write_whole
+from vm.keeper import KeptGuest
 
 EMBEDDED = "qemu:///embed"
 
@@ -196,6 +197,17 @@ class Hypervisor:
         with self._guard:
             self._domains.pop(domain.uuid, None)
             self._guests.pop(domain.uuid, None)
+
+    def keep(self, domain: Domain, how: KeptGuest) -> None:
+        """The domain outlives this process: a keeper has it from now on.
+
+        Raises:
+            VmError: its QEMU is not on this host, or has ended.
+        """
+        if domain.pid is None or domain.process_ended:
+            raise VmError("cannot be kept: its QEMU does not run on this host", domain.name)
+        keeper.start(self.slot, domain.pid, how)
+        self.forget(domain)
 
     def _close(self) -> None:
         """Ends every guest of this process and gives the slot back."""

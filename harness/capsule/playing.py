@@ -82,6 +82,11 @@ class Player:
             f"{_TRIES} tries ended with an error of the harness; the last: {reasons[-1]}", scenario.id
         )
 
+    def leave(self) -> None:
+        """Gives the present guest back; the next scenario gets a fresh one."""
+        if self._runner is not None:
+            self._runner.discard()
+
     def _ready(self) -> Runner:
         if self._runner is None:
             from drivers import abi

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,13 +14,16 @@ from harness.capsule.agreement import Difference, Outcome
 from harness.capsule.seen import Seen
 from harness.commands.exit_codes import DONE, DRIVER
 from harness.commands.inputs import check_output, unwritten
-from harness.commands.options import ConfigOption, GuestOption, console
+from harness.commands.options import ConfigOption, console
 from harness.commands.replay_inputs import Asked, Unpacked
 from harness.errors import UsageError
 from harness.guest_text import one_line
 from harness.language.model.scenario import Scenario
 from harness.progress import Progress
 from harness.results import rates
+
+if TYPE_CHECKING:
+    from vm.keeper import KeptGuest
 
 _MOST_DIFFERENCES = 12
 _MOST_ID, _MOST_TITLE = 120, 200
@@ -33,6 +37,10 @@ DriversOption = Annotated[
     Path | None,
     typer.Option("--drivers", metavar="DIR", help="C sources to build instead of the installed ones."),
 ]
+NearestGuest = Annotated[
+    str | None,
+    typer.Option("--guest", metavar="NAME", help="Another one.", show_default="nearest to the capsule's"),
+]
 RunsOption = Annotated[
     int, typer.Option("--runs", min=1, max=1000, metavar="N", help="How often, each on a fresh lease.")
 ]
@@ -41,9 +49,15 @@ RunsOption = Annotated[
 def repro(
     capsule: CapsuleArgument,
     runs: RunsOption = 5,
-    guest: GuestOption = None,
+    guest: NearestGuest = None,
     target: OtherTarget = None,
     drivers: DriversOption = None,
+    verifier: Annotated[
+        bool, typer.Option("--verifier", help="On a guest with Driver Verifier (Windows; Wine has none).")
+    ] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the last guest running, and say how to get at it.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -54,7 +68,9 @@ def repro(
     from harness.capsule import agreement
     from harness.capsule.playing import NotPlayableError
 
-    with Unpacked(Asked(capsule, guest, target, drivers, config)) as unpacked, Progress() as progress:
+    asked = Asked(capsule, guest, target, drivers, config, verifier=verifier, keep=keep)
+    kept: KeptGuest | None = None
+    with Unpacked(asked) as unpacked, Progress() as progress:
         played: list[Seen] = []
         with unpacked.player(progress.say) as player:
             for number in range(runs):
@@ -67,12 +83,19 @@ def repro(
                         str(capsule),
                         "choose another --guest",
                     ) from None
+            if keep:
+                player.leave()
+                kept = unpacked.keep()
     outcomes = [agreement.outcome(unpacked.then, now) for now in played]
     table = _table(unpacked, played, outcomes)
+    if kept is not None:
+        table["kept"] = {name: str(value) for name, value in dataclasses.asdict(kept).items()}
     if as_json:
         console().print(json.dumps(table, indent=1))
     else:
         _print(table)
+        for line in kept.lines() if kept is not None else ():
+            console().print(line)
     fails = any(each is not Outcome.NOT_REPRODUCED for each in outcomes)
     raise typer.Exit(DRIVER if fails else DONE)
 
@@ -85,7 +108,7 @@ def minimize(
         float,
         typer.Option("--bound", min=0.1, max=1.0, help="Of the failure's rate, the least that may be left."),
     ] = 0.8,
-    guest: GuestOption = None,
+    guest: NearestGuest = None,
     target: OtherTarget = None,
     drivers: DriversOption = None,
     config: ConfigOption = None,
@@ -136,6 +159,7 @@ def _table(unpacked: Unpacked, played: list[Seen], outcomes: list[Outcome]) -> d
     return {
         "scenario": unpacked.scenario.id,
         "guest": unpacked.guest,
+        "chosen": unpacked.choice.why,
         "then": {"verdict": unpacked.manifest.verdict.value, "reason": unpacked.manifest.reason},
         "now": {"verdict": shown.scenario["verdict"], "reason": shown.scenario.get("reason")},
         "outcome": verdict.value,
@@ -154,7 +178,7 @@ def _print(table: dict[str, Any]) -> None:
     hits = table["counts"][Outcome.REPRODUCED.value]
     low, high = table["interval"]
     rate = f"{hits} of {table['runs']} runs ({low:.0%} to {high:.0%})"
-    say(f"{table['outcome']}: {rate} on guest {table['guest']}")
+    say(f"{table['outcome']}: {rate} on guest {table['guest']} ({one_line(table['chosen'])})")
     for when in ("then", "now"):
         said = table[when]
         say(f"  {when + ':':<6} {said['verdict']}: {one_line(str(said['reason'] or '-'))}")

@@ -262,7 +262,10 @@ class VmProvider:
         if self._guests is None or self._hypervisor is None or self._template is None:
             raise HarnessError("the guest's template was not made")
         # Whoever attaches to the waiting agent sets the clock with it.
-        return VmGuest(self._guests.lease(self._hypervisor, self._template, set_clock=False))
+        return self._guest_of(self._guests.lease(self._hypervisor, self._template, set_clock=False))
+
+    def _guest_of(self, lease: Lease) -> VmGuest:
+        return VmGuest(lease)
 
     def host(self) -> Mapping[str, Any]:
         """Versions of everything below the guest, digests of everything inside it."""
