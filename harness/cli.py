@@ -21,6 +21,7 @@ from harness.commands.build import build
 from harness.commands.capsule_command import capsule_app
 from harness.commands.clean import clean
 from harness.commands.compare import compare
+from harness.commands.diff_command import diff
 from harness.commands.doctor import doctor
 from harness.commands.dump import dump
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
@@ -69,6 +70,7 @@ for _name, _command in (
     ("report", report),
     ("dump", dump),
     ("compare", compare),
+    ("diff", diff),
     ("nightly", nightly),
     ("build", build),
     ("doctor", doctor),

@@ -373,3 +373,12 @@ def passed_between(
         query = query.where(Run.started < before)
     found = connection.execute(query).one_or_none()
     return None if found is None or found[1] is None else (found[0], found[1])
+
+
+def rules(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """By the id of a scenario the rules that it is about."""
+    found: dict[int, tuple[str, ...]] = {}
+    for some in chunks(sorted(numbers)):
+        query = select(Scenario.id, Scenario.rules).where(Scenario.id.in_(some))
+        found |= {number: tuple(said.split()) for number, said in connection.execute(query)}
+    return found
