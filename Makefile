@@ -33,6 +33,8 @@ test: PYTEST_ARGS += --leave-out-unchanged
 test-all: export KSHS_TEST_KILLS ?= 20
 # How many hostile capsules are opened
 test-all: export KSHS_TEST_CAPSULES ?= 1000
+# How often a recorded failure is replayed; 0 leaves that out
+test-all: export KSHS_TEST_REPLAYS ?= 20
 test test-all:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint

@@ -29,6 +29,7 @@ from harness.commands.guests import guests
 from harness.commands.listing import list_scenarios
 from harness.commands.nightly_command import nightly
 from harness.commands.provision import provision
+from harness.commands.replay_command import replay
 from harness.commands.report import report
 from harness.commands.repro_command import minimize, repro
 from harness.commands.run_command import run
@@ -82,6 +83,7 @@ for _name, _command in (
     ("selftest", selftest),
     ("repro", repro),
     ("minimize", minimize),
+    ("replay", replay),
     ("version", show_version),
 ):
     app.command(_name)(_command)

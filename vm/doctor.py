@@ -57,6 +57,7 @@ def checks(config: VmConfig) -> list[Check]:
         _attempt("accelerator", lambda: trials.accelerator(config), as_root(f"apt-get install -y {_QEMU}")),
         _attempt("hypervisor", lambda: trials.hypervisor(config), as_root(f"apt-get install -y {_LIBVIRT}")),
         _attempt("image", lambda: _image(config), "kshs clean"),
+        _attempt("exact replay", lambda: trials.replay(config), as_root(f"apt-get install -y {_QEMU}")),
     ]
 
 

@@ -78,6 +78,9 @@ def clean(config: VmConfig) -> list[str]:
             gone.append(f"template {path.name}")
     for path in config.images_dir.glob("*.failed"):
         remove_tree(path)
+    for path in sorted((config.cache_dir / "qemu").glob("*-*")):
+        if path.is_dir():
+            gone += _remove_unlocked(path, "QEMU")
     for path in sorted(config.images_dir.glob("*-*")):
         if path.is_dir() and str(path) not in busy_images:
             gone += _remove_unlocked(path, "image")

@@ -40,6 +40,8 @@ class Player:
         self._say = say
         self._folder = tempfile.TemporaryDirectory(prefix="kshs-play-")
         self._runner: Runner | None = None
+        self.before: Callable[[], None] | None = None
+        """Called when the guest is ready, right before each attempt."""
 
     def __enter__(self) -> Player:
         return self
@@ -70,6 +72,9 @@ class Player:
             runner = self._ready()
             if fresh:
                 runner.discard()
+            if self.before is not None:
+                runner.ready()
+                self.before()
             result = runner.run(scenario, file="capsule")
             if result.verdict is Verdict.SKIPPED:
                 raise NotPlayableError(result.reason or "the guest cannot show it")

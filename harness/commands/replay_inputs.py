@@ -28,6 +28,7 @@ from harness.language.scenario_file import load
 from harness.results import parts
 
 if TYPE_CHECKING:
+    from harness.replay.provider import RecordingProvider
     from vm.keeper import KeptGuest
 
 
@@ -134,6 +135,29 @@ class Unpacked:
         )
         self._provider = provider
         return Player(provider, say)
+
+    @property
+    def capsule(self) -> Path:
+        """Its file."""
+        return self._asked.capsule
+
+    def recording_provider(self, takes: Path) -> RecordingProvider:
+        """Of guests that are recorded into a folder.
+
+        Raises:
+            UsageError: there is no such guest, or the target cannot run on it.
+        """
+        from harness.replay.provider import RecordingProvider
+
+        find_guest(self.config.vm, self.guest)
+        provider = RecordingProvider(
+            self.config.vm,
+            self.target,
+            self.guest,
+            source=self._asked.drivers or self.config.run.drivers,
+        )
+        provider.takes = takes
+        return provider
 
     def keep(self) -> KeptGuest:
         """Leaves the last guest of the player running; to be called before the player is left.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,9 +21,6 @@ from harness.guest_text import one_line
 from harness.language.model.scenario import Scenario
 from harness.progress import Progress
 from harness.results import rates
-
-if TYPE_CHECKING:
-    from vm.keeper import KeptGuest
 
 _MOST_DIFFERENCES = 12
 _MOST_ID, _MOST_TITLE = 120, 200
@@ -48,7 +45,17 @@ RunsOption = Annotated[
 
 def repro(
     capsule: CapsuleArgument,
-    runs: RunsOption = 5,
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            "--runs",
+            min=1,
+            max=100_000,
+            metavar="N",
+            help="How often, each on a fresh lease.",
+            show_default="5; 1000 with --until-failure",
+        ),
+    ] = None,
     guest: NearestGuest = None,
     target: OtherTarget = None,
     drivers: DriversOption = None,
@@ -58,6 +65,16 @@ def repro(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the last guest running, and say how to get at it.")
     ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Record each run, and keep the first failure's for kshs replay.")
+    ] = False,
+    until_failure: Annotated[
+        bool, typer.Option("--until-failure", help="Record runs, at most --runs, until one fails.")
+    ] = False,
+    recording: Annotated[
+        Path | None,
+        typer.Option("--recording", metavar="DIR", help="For it.", show_default="out/recordings/SCENARIO"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -66,28 +83,26 @@ def repro(
     Exit code 1: it fails here, as it did or otherwise; 0: it passed each time.
     """
     from harness.capsule import agreement
-    from harness.capsule.playing import NotPlayableError
+    from harness.commands.repro_plays import plain, recorded
 
     asked = Asked(capsule, guest, target, drivers, config, verifier=verifier, keep=keep)
-    kept: KeptGuest | None = None
+    runs = runs or (1000 if until_failure else 5)
+    records = record or until_failure
+    if keep and records:
+        hint = "leave out --keep"
+        raise UsageError("a recorded guest cannot be kept: its recording ends with it", hint=hint)
+    if recording is not None and not records:
+        raise UsageError("nothing is recorded", "--recording", "add --record or --until-failure")
     with Unpacked(asked) as unpacked, Progress() as progress:
-        played: list[Seen] = []
-        with unpacked.player(progress.say) as player:
-            for number in range(runs):
-                progress.say(f"run {number + 1} of {runs}")
-                try:
-                    played.append(player.play(unpacked.scenario, fresh=True))
-                except NotPlayableError as why:
-                    raise UsageError(
-                        f"guest {unpacked.guest} cannot show it: {why}",
-                        str(capsule),
-                        "choose another --guest",
-                    ) from None
-            if keep:
-                player.leave()
-                kept = unpacked.keep()
+        if records:
+            done = recorded(unpacked, runs, recording, progress.say, until_failure=until_failure)
+        else:
+            done = plain(unpacked, runs, progress.say, keep=keep)
+    played, kept = done.seen, done.kept
     outcomes = [agreement.outcome(unpacked.then, now) for now in played]
     table = _table(unpacked, played, outcomes)
+    if done.recording is not None:
+        table["recording"] = str(done.recording)
     if kept is not None:
         table["kept"] = {name: str(value) for name, value in dataclasses.asdict(kept).items()}
     if as_json:
@@ -96,6 +111,8 @@ def repro(
         _print(table)
         for line in kept.lines() if kept is not None else ():
             console().print(line)
+        if done.recording is not None:
+            console().print(f"recorded in {done.recording}: kshs replay {done.recording}")
     fails = any(each is not Outcome.NOT_REPRODUCED for each in outcomes)
     raise typer.Exit(DRIVER if fails else DONE)
 

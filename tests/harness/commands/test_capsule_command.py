@@ -180,3 +180,24 @@ def test_repro_that_keeps_the_guest(
     assert "ssh -F /x guest" in out and "target remote /g.sock" in out
     code, out, _ = kshs(capsys, "repro", path, "--runs", 1, "--keep", "--json")
     assert json.loads(out[out.index("{") :])["kept"]["gdb"] == "/g.sock"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--record", "--keep"), "a recorded guest cannot be kept"),
+        (("--recording", "x"), "--recording: nothing is recorded"),
+        (("--record", "--recording", "."), "is there already, and nothing is replaced"),
+    ],
+)
+def test_repro_recordings_that_cannot_be(
+    words: tuple[str, ...], says: str, played: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = kshs(capsys, "repro", played(asks_unknown), *words)
+    assert code == 2 and says in err and err.count("\n") == 1
+
+
+def test_replay_of_what_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in (tmp_path, tmp_path / "none"):
+        code, _, err = kshs(capsys, "replay", place)
+        assert code == 2 and "there is no recording.json: this is no recording" in err
