@@ -79,7 +79,7 @@ def clean(config: VmConfig) -> list[str]:
     for path in config.images_dir.glob("*.failed"):
         remove_tree(path)
     for path in sorted((config.cache_dir / "qemu").glob("*-*")):
-        if path.is_dir():
+        if path.is_dir() and not any(slots.machines(path)):
             gone += _remove_unlocked(path, "QEMU")
     for path in sorted(config.images_dir.glob("*-*")):
         if path.is_dir() and str(path) not in busy_images:

@@ -182,7 +182,7 @@ def driver_modules(shell: Shell) -> Mapping[str, Any]:
     """Of a prepared guest the drivers in its memory, and where they lie; none where it does not say."""
     done = shell.run(Kshsctl(shell).command("threads"), timeout=_MODULES)
     found: dict[str, dict[str, Any]] = {}
-    with contextlib.suppress(GuestJsonError, TypeError, ValueError, AttributeError):
+    with contextlib.suppress(GuestJsonError, LookupError, TypeError, ValueError, AttributeError):
         for process in load_object(done.stdout)["processes"]:
             for module in process.get("modules", ()):
                 name = str(module.get("name", ""))

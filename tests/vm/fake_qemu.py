@@ -59,7 +59,8 @@ for request in requests():
     name, arguments = request["execute"], request.get("arguments") or {}
     answer = {}
     if name == "query-replay":
-        answer = {"mode": "play", "icount": steps.pop(0) if len(steps) > 1 else steps[0]}
+        last = len(steps) == 1
+        answer = {"mode": "play", "icount": steps[0] if last else steps.pop(0)}
     elif name == "query-status":
         answer = {"status": "running", "running": True}
     elif name == "human-monitor-command":
@@ -67,7 +68,7 @@ for request in requests():
     say({"return": answer} | {key: request[key] for key in ("id",) if key in request})
     if name == "quit":
         sys.exit(0)
-    if name == "query-replay" and len(steps) == 1 and plan["exit"] is not None:
+    if name == "query-replay" and last and plan["exit"] is not None:
         time.sleep(0.01)
         print(plan.get("last", ""), file=sys.stderr)
         sys.exit(plan["exit"])

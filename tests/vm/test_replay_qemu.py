@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vm import replay_qemu, slots
+from vm import reaper, replay_qemu, slots
 from vm.config import VmConfig
 from vm.errors import VmError
 from vm.files import write_json
@@ -62,6 +62,7 @@ def test_the_one_of_the_cache_else(tmp_path: Path) -> None:
     write_json(place / "manifest.json", {"version": "10.0.13"})
     found = replay_qemu.ensure(config)
     assert found == ReplayQemu(place / "root/usr/bin/qemu-system-x86_64", "10.0.13", place / "root")
+    assert f"QEMU {place.name}" in reaper.clean(config) and replay_qemu.unpacked(config) is None
 
 
 def test_no_program_at_all(tmp_path: Path) -> None:
