@@ -181,6 +181,7 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
                 name: package / name
                 for name in ("avshs.cat", "avshs.inf", "avshs.sys", "kshs-root.cer", "kshs-signing.cer")
             },
+            digests=inside,
         ),
         digest=digest_files(
             {name: digest for name, digest in files.items() if not name.startswith("symbols/")}

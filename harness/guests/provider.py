@@ -182,6 +182,10 @@ class VmProvider:
         """Of its package."""
         return self.build(lambda text: None)[1].digest
 
+    def package_files(self) -> Mapping[str, str]:
+        """The SHA-256 of its package's files by name."""
+        return dict(self.build(lambda text: None)[1].digests)
+
     def prepare(self, say: Say) -> None:
         """Build, image, template; each only where it is not there yet."""
         if self._template is not None:
@@ -283,6 +287,7 @@ class VmProvider:
                 facts["uri"] = self._config.uri
         if self._image is not None:
             facts["image"] = str(self._image.digest)
+            facts |= {key: value for key, value in _dates(self._image).items() if value is not None}
         if self._guests is not None:
             facts |= self._guests.facts(self._template)
         if self._build is not None:
@@ -350,6 +355,12 @@ def _out_of_memory(shell: Shell, command: str | None) -> str | None:
 
 def _text(raw: bytes | str) -> str:
     return raw if isinstance(raw, str) else raw.decode("utf-8", errors="replace")
+
+
+def _dates(image: Image) -> dict[str, str | None]:
+    """When an image was made, and when it may not be used any more, as ISO 8601 has it."""
+    expires = image.expires
+    return {"image_made": image.made, "image_expires": None if expires is None else expires.isoformat()}
 
 
 def _version(number: int) -> str:
