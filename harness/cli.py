@@ -24,6 +24,7 @@ from harness.commands.compare import compare
 from harness.commands.doctor import doctor
 from harness.commands.dump import dump
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
+from harness.commands.gate_command import gate_app
 from harness.commands.guests import guests
 from harness.commands.listing import list_scenarios
 from harness.commands.nightly_command import nightly
@@ -36,6 +37,7 @@ from harness.commands.shell_command import shell
 from harness.commands.store_command import store_app
 from harness.commands.target_command import target_app
 from harness.commands.version import show_version, version_option
+from harness.commands.waiver_command import waiver_app
 from harness.errors import HarnessError, UsageError
 from vm.errors import InputError, VmError
 
@@ -87,9 +89,11 @@ app.add_typer(target_app)
 app.add_typer(capsule_app)
 app.add_typer(store_app)
 app.add_typer(baseline_app)
+app.add_typer(gate_app)
+app.add_typer(waiver_app)
 
 #: Commands that have commands of their own: alone they say which.
-_GROUPS = (["target"], ["capsule"], ["store"], ["baseline"])
+_GROUPS = (["target"], ["capsule"], ["store"], ["baseline"], ["gate"], ["waiver"])
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -52,6 +52,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from harness.errors import UsageError
+from harness.gate_settings import GateConfig
 from harness.incident_settings import IncidentsConfig
 from harness.text_file import SAVE_AS, NotTextError, decode
 from vm.config import VARIABLES, VmConfig
@@ -182,6 +183,7 @@ class Config(BaseModel):
     run: RunConfig = Field(default_factory=RunConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
+    gate: GateConfig = Field(default_factory=GateConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
     incidents: IncidentsConfig = Field(default_factory=IncidentsConfig)
@@ -328,6 +330,7 @@ def _anchored(config: Config, path: Path) -> Config:
         store = store.model_copy(update={"url": str(_anchor(base, store.url))})
     keys = [_anchor(base, key) for key in config.capsule.keys]
     anchored = {
+        "gate": config.gate.beside(lambda value: _anchor(base, value)),
         "run": run.model_copy(update=update),
         "targets": targets,
         "guests": guests,

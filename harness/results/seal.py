@@ -91,7 +91,7 @@ def parse(data: bytes) -> Seal:
         SealError: it is none.
     """
     try:
-        said = json.loads(data) if len(data) <= _MOST_BYTES else None
+        said = json.loads(data if len(data) <= _MOST_BYTES else b"null")
         files = said["files"]
         if said["schema"] != _SCHEMA or not isinstance(said["run"], str) or RESULTS not in files:
             raise ValueError
