@@ -15,6 +15,7 @@ from harness.gate.policy import Require
 from harness.gate.rules_of_driver import Looked, look
 from harness.gate.statement import results_name
 from harness.gate.verdict import GateVerdict, NotCovered, RuleResult, RunUsed
+from harness.language.scenario_file import CATALOGUE
 from harness.results.seal import SEAL, sha256
 from harness.store.queries import RunInfo
 from harness.store.selftests import SELFTEST
@@ -135,7 +136,8 @@ def _todo(facts: Facts) -> Iterator[list[str]]:
 
 def _run(facts: Facts, require: Require, target: str) -> list[str]:
     suite = require.suite
-    words = ["run", *(str(facts.loaded.path(path)) for path in suite.paths)]
+    # By name, too, where the policy names none: without paths `kshs run` goes by its own settings.
+    words = ["run", *(str(facts.loaded.path(path)) for path in suite.paths or [CATALOGUE])]
     for option, values in (("rule", suite.rule), ("tag", suite.tag), ("id", suite.id)):
         for value in values:
             words += [f"--{option}", str(value)]

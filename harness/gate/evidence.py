@@ -8,16 +8,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
 from harness.results.seal import RESULTS, SEAL, Seal, SealError, broken
 from harness.results.seal import read as read_seal
-from harness.store.proofs import AttemptInfo, Proof
 from harness.verdict import Verdict
 
+if TYPE_CHECKING:  # a statement is verified without a store
+    from harness.store.proofs import AttemptInfo, Proof
+
 _KIND = re.compile(rb'^\s*\{"kind": ?"(\w+)"')
+#: How nearly all lines begin.
+_STEP = b'{"kind":"step"'
 _SHOWN = 3
 _LONG = 8000
 
@@ -109,6 +113,8 @@ def scan(data: bytes) -> Scanned:
     found = Scanned()
     seen: list[tuple[str, str, str, str | None]] = []
     for number, line in enumerate(data.splitlines(), start=1):
+        if line.startswith(_STEP):
+            continue
         kind = _KIND.match(line)
         if kind is not None and kind[1] == b"step":
             continue

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.language.model.scenario import Scenario
 from harness.language.scenario_file import CATALOGUE, load, with_request_time
 from harness.language.toml_file import TomlFile, is_toml
 
+_TABLE = re.compile(rb"^\s*\[\[\s*scenario\s*\]\]", re.MULTILINE)
 #: The name of the file, the id, and the digest of what is sent and expected.
 Wanted = tuple[str, str, str]
 
@@ -57,9 +59,19 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in dict.fromkeys(paths):
         if path.is_dir():
             found = (one for one in sorted(path.rglob("*")) if is_toml(one) and one.is_file())
-            yield from (one for one in found if "scenario" in TomlFile(one).data)
+            yield from (one for one in found if _has_scenarios(one))
         else:
             yield path
+
+
+def _has_scenarios(path: Path) -> bool:
+    """Target files and the like may lie beside them."""
+    try:
+        if _TABLE.search(path.read_bytes()):
+            return True
+    except OSError:
+        return True  # what cannot be read is told when it is loaded
+    return "scenario" in TomlFile(path).data
 
 
 def _takes(suite: Suite, scenario: Scenario) -> bool:

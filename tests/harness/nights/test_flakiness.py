@@ -61,3 +61,12 @@ def test_the_interval_is_wilson_s() -> None:
     assert wilson(Counts(0, 10)) == pytest.approx((0.0, 0.2775), abs=1e-4)
     assert wilson(Counts(5, 10)) == pytest.approx((0.2366, 0.7634), abs=1e-4)
     assert wilson(Counts()) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 50, 12_345])
+def test_the_interval_is_scipy_s(n: int) -> None:
+    from scipy.stats import binomtest
+
+    for failed in {0, 1, n // 3, n // 2, n - 1, n}:
+        found = binomtest(failed, n).proportion_ci(confidence_level=0.95, method="wilson")
+        assert wilson(Counts(failed, n)) == pytest.approx((found.low, found.high), abs=1e-12)
