@@ -11,7 +11,7 @@ import uuid
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import libvirt
 import libvirt_qemu
@@ -20,11 +20,18 @@ from vm import accel, reaper, slots
 from vm.commands import require, run
 from vm.config import VmConfig
 from vm.domain import Domain
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.events import GuestEvents
 from vm.files import write_whole
+from vm.progress import Progress
+
+if TYPE_CHECKING:
+    from vm.plugin.block_map import BlockMap
+    from vm.plugin.build import Plugin
 
 EMBEDDED = "qemu:///embed"
+COUNTERS = "coverage.map"
+"""The file of a guest's counters, in its own directory."""
 
 _QEMU_CONF = """\
 # Written by kshs: no service manager, no other daemon, nothing shared with the host's libvirt.
@@ -110,6 +117,8 @@ class Hypervisor:
         self._domains: dict[str, Domain] = {}
         self._guard = threading.Lock()
         self._counter = 0
+        self.plugin: Plugin | None = None
+        """With which guests are started from now on; see `count_blocks`."""
 
     def __enter__(self) -> Hypervisor:
         if not Hypervisor._open_here.acquire(blocking=False):
@@ -160,6 +169,50 @@ class Hypervisor:
         if match is None:
             raise VmError("does not say its version", self.emulator)
         return match[1].strip()
+
+    def count_blocks(self, progress: Progress | None = None) -> None:
+        """From now on every guest of this process is started with the plugin that counts what it executes.
+
+        Raises:
+            InputError: it cannot be done with guests of this kind, with the reason.
+            VmError: the plugin cannot be built, or this QEMU does not take it.
+        """
+        if self.accelerator.kind != "tcg":
+            raise InputError(
+                "guests run on KVM, where the processor itself executes their code and nobody can count it",
+                "coverage",
+                'set accelerator = "tcg" in [vm] of kshs.toml, which is slower',
+            )
+        if not self._embedded and not self.config.uri.endswith((":///system", ":///session")):
+            raise InputError(
+                "guests run on another host, whose memory this one does not share",
+                self.config.uri,
+                "run kshs there",
+            )
+        from vm.plugin import build
+
+        self.plugin = build.ensure(self.config, self.emulator, self.qemu_version, progress)
+
+    def counters(self, directory: Path, *, everything: bool = False) -> tuple[BlockMap | None, str | None]:
+        """The counters for a guest to be, in a directory of its own, and QEMU's argument for them.
+
+        Args:
+            directory: gets the file.
+            everything: all that the guest executes is counted from its first instruction on; else nothing is
+                until ranges are set.
+
+        Returns:
+            None twice where nobody counts.
+        """
+        if self.plugin is None:
+            return None, None
+        from vm.plugin import block_map
+
+        ranges, room = (
+            (block_map.EVERYTHING, block_map.WIDE_CAPACITY) if everything else ((), block_map.CAPACITY)
+        )
+        file = directory / COUNTERS
+        return block_map.BlockMap.create(file, ranges, room), self.plugin.argument(file)
 
     def new_identity(self) -> tuple[str, str]:
         """Name and UUID for the next guest; unique among all runs of this host."""
