@@ -31,6 +31,7 @@ from harness.commands.provision import provision
 from harness.commands.report import report
 from harness.commands.repro_command import minimize, repro
 from harness.commands.run_command import run
+from harness.commands.select_command import select
 from harness.commands.selftest import selftest
 from harness.commands.shell_command import shell
 from harness.commands.store_command import store_app
@@ -66,6 +67,7 @@ def kshs(
 for _name, _command in (
     ("run", run),
     ("list", list_scenarios),
+    ("select", select),
     ("report", report),
     ("dump", dump),
     ("compare", compare),

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 import uuid
 from functools import cached_property
@@ -17,7 +16,7 @@ import libvirt
 import libvirt_qemu
 
 from vm import accel, reaper, slots
-from vm.commands import require, run
+from vm.commands import qemu_version, require
 from vm.config import VmConfig
 from vm.domain import Domain
 from vm.errors import InputError, VmError
@@ -164,11 +163,7 @@ class Hypervisor:
     @cached_property
     def qemu_version(self) -> str:
         """As QEMU says it, with the distribution's revision."""
-        text = run([self.emulator, "--version"], what="asking QEMU for its version").decode()
-        match = re.search(r"version (.+)", text)
-        if match is None:
-            raise VmError("does not say its version", self.emulator)
-        return match[1].strip()
+        return qemu_version(self.emulator)
 
     def count_blocks(self, progress: Progress | None = None) -> None:
         """From now on every guest of this process is started with the plugin that counts what it executes.

@@ -147,7 +147,7 @@ class CountsBlocks(Protocol):
 
     @property
     def addresses_stay(self) -> bool:
-        """Whether every guest of this kind has its drivers at the same addresses: it is a fork of one memory."""
+        """Whether all such guests have drivers at the same addresses, being forks of one memory."""
 
     def fetch(self, path: str, into: Path) -> None:
         """Copies a file out of the guest.
