@@ -209,7 +209,7 @@ class Sources:
         """The file; None where there is none."""
         parts = path.replace("\\", "/").split("/")
         own = f"{OURS}{_DRIVERS}/"
-        if path.startswith(own):
+        if path.startswith(own) and ".." not in parts:
             found = self._ours / path.removeprefix(own)
             if found.is_file():
                 return found
