@@ -21,6 +21,7 @@ from harness.commands.build import build
 from harness.commands.capsule_command import capsule_app
 from harness.commands.clean import clean
 from harness.commands.compare import compare
+from harness.commands.coverage_command import coverage
 from harness.commands.doctor import doctor
 from harness.commands.dump import dump
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
@@ -68,6 +69,7 @@ for _name, _command in (
     ("run", run),
     ("list", list_scenarios),
     ("select", select),
+    ("coverage", coverage),
     ("report", report),
     ("dump", dump),
     ("compare", compare),

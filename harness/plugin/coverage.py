@@ -12,12 +12,9 @@ from typing import Any
 from harness.guests import KnowsFiles
 from harness.plugin.guests import COVERAGE_PARTS
 from harness.plugin.state import PluginState
-from vm.files import write_whole
 
-_JSON, _HTML, _LCOV, _COBERTURA = "coverage.json", "coverage.html", "coverage.info", "coverage.xml"
-#: Everything that coverage leaves in the directory of a run.
-FILES = (_JSON, _HTML, _LCOV, _COBERTURA)
-_MODE = 0o644
+#: Everything that coverage leaves in the directory of a run (`harness.coverage.outputs`).
+_FILES = ("coverage.json", "coverage.html", "coverage.info", "coverage.xml")
 
 
 def write(state: PluginState, records: Sequence[Mapping[str, Any]]) -> None:
@@ -32,26 +29,20 @@ def write(state: PluginState, records: Sequence[Mapping[str, Any]]) -> None:
         _remove(state.out)
         return
     # Libraries that a run without coverage does without.
-    import harness
+    from harness.coverage import outputs
     from harness.coverage.figures import figures, summary
     from harness.coverage.gathering import Sources, gather
-    from harness.coverage.interchange import cobertura, lcov
-    from harness.coverage.page import render
 
     run = next(record for record in records if record["kind"] == "run")
     symbols, sources = _places(state)
     found = gather(_parts(state), symbols, Sources(_ours(state), sources), _about(run))
     every = [figures(found, module) for module in found.modules]
     state.coverage = [*summary(every), *found.notes]
-    write_whole(state.out / _JSON, found.as_json(), _MODE)
-    write_whole(state.out / _HTML, render(found, every).encode("utf-8", "replace"), _MODE)
-    write_whole(state.out / _LCOV, lcov(every).encode("utf-8", "replace"), _MODE)
-    report = cobertura(every, version=harness.version(), timestamp=int(time.time() * 1000))
-    write_whole(state.out / _COBERTURA, report, _MODE)
+    outputs.write(found, every, state.out, timestamp=int(time.time() * 1000))
 
 
 def _remove(out: Path) -> None:
-    for name in FILES:
+    for name in _FILES:
         with contextlib.suppress(OSError):
             (out / name).unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ from lxml import etree
 
 from harness.coverage.figures import ModuleFigures, figures, ranges, summary
 from harness.coverage.interchange import cobertura, lcov
+from harness.coverage.merging import merge
 from harness.coverage.model import RunCoverage, members, read
 from harness.coverage.page import render
 from harness.errors import UsageError
@@ -145,3 +146,34 @@ def test_a_damaged_file_is_refused_in_one_line(
 def test_small_parts() -> None:
     assert ranges([1, 2, 3, 5, 7, 8]) == "1-3, 5, 7-8"
     assert list(members(0b10110)) == [1, 2, 4]
+
+
+# ---- several runs -------------------------------------------------------------------
+
+
+def test_runs_are_joined_by_what_is_the_same_in_them(coverage: RunCoverage, tmp_path: Path) -> None:
+    module = coverage.modules[0]
+    # The other run met the blocks in another order, and only some of them.
+    other = coverage.model_copy(
+        update={
+            "run": {"target": "other", "guest": "wine"},
+            "modules": (module.model_copy(update={"blocks": (module.blocks[5], module.blocks[2])}),),
+            "ran": (coverage.ran[1].model_copy(update={"blocks": {"m.sys": 0b11}}),),
+        }
+    )
+    both = merge([coverage, other])
+    assert both.run["target"] == "sample, other"
+    assert [len(one.blocks) for one in both.modules] == [len(module.blocks)]
+    assert {one.id: one.blocks.get("m.sys", 0) for one in both.scenarios} == {
+        "one": 0b101111,
+        "two": 0b0111,
+        "test_x.py::test_y": 0,
+    }
+    assert figures(both, both.modules[0]).unreached() == {0: [12]}
+
+
+def test_other_builds_are_not_joined(coverage: RunCoverage) -> None:
+    for update, words in (({"sha256": "1" * 64}, "two builds"), ({"lines": ()}, "has lines")):
+        changed = coverage.modules[0].model_copy(update=update)
+        with pytest.raises(UsageError, match=words):
+            merge([coverage, coverage.model_copy(update={"modules": (changed,)})])
