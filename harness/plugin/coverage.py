@@ -15,6 +15,8 @@ from harness.plugin.state import PluginState
 
 #: Everything that coverage leaves in the directory of a run (`harness.coverage.outputs`).
 _FILES = ("coverage.json", "coverage.html", "coverage.info", "coverage.xml")
+#: How the first of them begins.
+_BEGIN = b'{"schema":1,"run":{'
 
 
 def write(state: PluginState, records: Sequence[Mapping[str, Any]]) -> None:
@@ -42,6 +44,14 @@ def write(state: PluginState, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _remove(out: Path) -> None:
+    """Of an earlier run of ours alone: other tools call their files so, too."""
+    try:
+        with (out / _FILES[0]).open("rb") as file:
+            ours = file.read(len(_BEGIN)) == _BEGIN
+    except OSError:
+        return
+    if not ours:
+        return
     for name in _FILES:
         with contextlib.suppress(OSError):
             (out / name).unlink(missing_ok=True)

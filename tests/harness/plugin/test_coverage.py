@@ -68,6 +68,9 @@ def test_a_run_without_it_leaves_none_of_an_earlier_one(project: Project) -> Non
     assert (project.out / "coverage.json").exists()
     project.run()
     assert not list(project.out.glob("coverage*"))
+    (project.out / "coverage.xml").write_text("another tool's")
+    project.run()
+    assert (project.out / "coverage.xml").read_text() == "another tool's"
 
 
 def test_guests_that_nobody_counts_say_so(tmp_path: Path) -> None:
