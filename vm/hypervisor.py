@@ -21,6 +21,7 @@ from vm.config import VmConfig
 from vm.domain import Domain
 from vm.errors import InputError, VmError
 from vm.events import GuestEvents
+from vm.family import family
 from vm.files import write_whole
 from vm.progress import Progress
 
@@ -188,13 +189,15 @@ class Hypervisor:
 
         self.plugin = build.ensure(self.config, self.emulator, self.qemu_version, progress)
 
-    def counters(self, directory: Path, *, everything: bool = False) -> tuple[BlockMap | None, str | None]:
+    def counters(
+        self, directory: Path, *, drivers_of: str | None = None
+    ) -> tuple[BlockMap | None, str | None]:
         """The counters for a guest to be, in a directory of its own, and QEMU's argument for them.
 
         Args:
             directory: gets the file.
-            everything: all that the guest executes is counted from its first instruction on; else nothing is
-                until ranges are set.
+            drivers_of: counts from the first instruction on wherever drivers of this family of guests may
+                lie; else nothing is counted until ranges are set.
 
         Returns:
             None twice where nobody counts.
@@ -203,11 +206,13 @@ class Hypervisor:
             return None, None
         from vm.plugin import block_map
 
-        ranges, room = (
-            (block_map.EVERYTHING, block_map.WIDE_CAPACITY) if everything else ((), block_map.CAPACITY)
-        )
         file = directory / COUNTERS
-        return block_map.BlockMap.create(file, ranges, room), self.plugin.argument(file)
+        argument = self.plugin.argument(file)
+        if drivers_of is None:
+            return block_map.BlockMap.create(file), argument
+        on_linux = family(drivers_of).runs_on_linux
+        half = block_map.USER_HALF if on_linux else block_map.KERNEL_HALF
+        return block_map.BlockMap.create(file, half, block_map.WIDE_CAPACITY), argument
 
     def new_identity(self) -> tuple[str, str]:
         """Name and UUID for the next guest; unique among all runs of this host."""

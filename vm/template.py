@@ -213,7 +213,7 @@ def _make(
             ["cp", "--sparse=always", "--reflink=auto", str(parent.ram), str(part / "ram")],
             what="copying the warm guest's memory",
         )
-    _, plugin = hv.counters(part, everything=True) if layer is not None else (None, None)
+    _, plugin = hv.counters(part, drivers_of=image.family) if layer is not None else (None, None)
     with _running(hv, image, part, incoming=parent is not None, plugin=plugin) as (domain, port):
         if parent is not None:
             domain.load_devices(parent.state)

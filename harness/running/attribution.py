@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 #: Seconds that a crash record may come after the crash: the recorder is a process of its own.
 _RECORDER_TIME = 6.0
 _RECORDER_POLL = 0.5
+#: Of that the share that it has at least, also behind a step that had been waited for long.
+_LAST_SHARE = 0.25
 #: Characters that are shown of a record that cannot be read.
 _SHOWN = 200
 #: Kinds of steps that the agent carries out without any driver: their hanging is no driver's.
@@ -85,8 +87,10 @@ class Attribution:
         return self.of_outcome(step, StepResult(0, what, step.kind, verdict, reason=str(error)), 0.0)
 
     def _of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
-        told = self._ask_crashes()
         hung = result.verdict is Verdict.HUNG
+        # One that hung had its whole limit in which a crash would have shown, but for one of the last moment.
+        time_left = max(_RECORDER_TIME - seconds, _RECORDER_TIME * _LAST_SHARE) if hung else _RECORDER_TIME
+        told = self._ask_crashes(time_left)
         # A driver that crashed while the agent waited looks hung from where the agent stands.
         known = Evidence(driver=told.driver, other=told.other, records=told.records)
         evidence = known if told.driver else self._evidence(wait=not hung)
@@ -131,9 +135,9 @@ class Attribution:
         rule = decide(_seen(evidence, signal=Signal.BEHIND))
         return weigh(self._crashed(rule, what, evidence, shown, None), self.doubts)
 
-    def _ask_crashes(self) -> Crashes:
-        """The crash recorder's records, through the agent; empty when there are none in its time."""
-        deadline = time.monotonic() + _RECORDER_TIME
+    def _ask_crashes(self, seconds: float) -> Crashes:
+        """The crash recorder's records, through the agent; empty when there are none in that time."""
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 record = self.session.run(self.crashes, what="crashes", timeout=10.0)

@@ -14,7 +14,7 @@ from tests.harness.coverage.code import BASE, CODE, TEXT, image
 from tests.harness.fake_agent import Answer
 from tests.harness.fake_guest import OPS, C, FakeGuest, FakeProvider, Simulation
 from tests.vm.plugin.plugin_double import PluginDouble
-from vm.plugin.block_map import EVERYTHING, BlockMap
+from vm.plugin.block_map import USER_HALF, BlockMap
 
 #: By the kind of a step, where its block begins in the code of the image, and its bytes.
 BLOCKS = {"PROPERTY": (0, 2), "REQUEST": (16, 3)}
@@ -71,6 +71,6 @@ class CountedProvider(FakeProvider):
 
     def deployment_counters(self) -> BlockMap:
         path = self.folder / "deployed"
-        counters = BlockMap.create(path, EVERYTHING, 8)
+        counters = BlockMap.create(path, USER_HALF, 8)
         PluginDouble(path).runs(BASE + CODE + 2, TEXT[2:4])
         return counters

@@ -24,7 +24,7 @@ MAX_RANGES = 64
 CAPACITY = 1 << 16
 """Blocks of the drivers that a lease is about; some twenty times what ours have."""
 WIDE_CAPACITY = 1 << 20
-"""Blocks of everything that runs while a template is made: Wine and Linux have some 300,000."""
+"""Blocks of everything that runs while a template is made: the processes of a Wine guest have some 80,000."""
 
 _HEADER = np.dtype(
     [
@@ -43,8 +43,8 @@ _HEADER = np.dtype(
 _BLOCK = np.dtype([("address", "<u8"), ("digest", "<u8"), ("size", "<u4"), ("first", "<u4")])
 _COUNTERS = np.dtype([("begun", "<u4"), ("ended", "<u4")])
 
-EVERYTHING = ((0, (1 << 64) - 1),)
-"""All addresses, as ranges."""
+USER_HALF, KERNEL_HALF = ((0, 1 << 47),), ((1 << 63, (1 << 64) - 1),)
+"""All addresses of processes, and all of the kernel (canonical addresses of x64), as ranges."""
 
 
 @dataclass(frozen=True, slots=True)

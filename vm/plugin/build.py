@@ -19,7 +19,7 @@ from vm.config import VmConfig
 from vm.domain import option_value
 from vm.errors import CommandFailed, VmError
 from vm.files import digest_of, locked, private_directory, read_json, write_json
-from vm.plugin.block_map import EVERYTHING, BlockMap
+from vm.plugin.block_map import USER_HALF, BlockMap
 from vm.progress import Progress, Silent
 
 SOURCE = Path(__file__).with_name("coverage.c")
@@ -118,7 +118,7 @@ def _trial(plugin: Plugin, rom: Path, emulator: str) -> str | None:
     """Why the trial guest was not counted; None where it was."""
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "counters"
-        counters = BlockMap.create(file, EVERYTHING, 4096)
+        counters = BlockMap.create(file, USER_HALF, 4096)
         argv = [emulator, "-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg"]
         argv += ["-machine", "pc", "-m", "16", "-bios", str(rom)]
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-plugin", plugin.argument(file)]

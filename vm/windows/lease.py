@@ -198,7 +198,7 @@ def _make(
     hardware = _hardware(image, part, image.disk, image.path)
     ram = part / "ram" if way is Way.FORK else None
     progress.step(f"template: booting {image.name}", 0.1)
-    _, plugin = hv.counters(part, everything=True) if layer is not None else (None, None)
+    _, plugin = hv.counters(part, drivers_of=image.family) if layer is not None else (None, None)
     with Machine(hv, hardware, part, ram=ram, ram_shared=True, plugin=plugin) as machine:
         machine.resume()
         shell = _shell(hv, image, machine, booting=True)

@@ -14,7 +14,7 @@ from harness.coverage.map import CoverageMap, Executed, places
 from harness.errors import UsageError
 from tests.harness.coverage.code import BASE, CODE, TEXT, image
 from tests.vm.plugin.plugin_double import PluginDouble
-from vm.plugin.block_map import EVERYTHING, BlockMap
+from vm.plugin.block_map import KERNEL_HALF, USER_HALF, BlockMap
 
 NAMES = ("m.sys",)
 
@@ -31,7 +31,7 @@ def code(tmp_path: Path) -> CodeImage:
 
 def begun(tmp_path: Path, code: CodeImage, *bases: int) -> tuple[CoverageMap, PluginDouble]:
     images = {"m.sys": code}
-    counters = BlockMap.create(tmp_path / "counters", EVERYTHING, 64)
+    counters = BlockMap.create(tmp_path / "counters", USER_HALF + KERNEL_HALF, 64)
     loaded = places([process(*bases)], images, NAMES)
     return CoverageMap(counters, NAMES, images, loaded), PluginDouble(tmp_path / "counters")
 

@@ -38,7 +38,7 @@ def test_a_block_is_found_with_what_was_executed_of_it(file: Path) -> None:
 
 
 def test_zeroing_forgets_what_ran_and_keeps_what_is_known(file: Path) -> None:
-    counters = BlockMap.create(file, block_map.EVERYTHING, 16)
+    counters = BlockMap.create(file, block_map.USER_HALF, 16)
     plugin = PluginDouble(file)
     plugin.runs(0x1000, b"\xc3")
     counters.zero()
@@ -48,7 +48,7 @@ def test_zeroing_forgets_what_ran_and_keeps_what_is_known(file: Path) -> None:
 
 
 def test_other_code_at_the_same_address_is_another_block(file: Path) -> None:
-    counters = BlockMap.create(file, block_map.EVERYTHING, 16)
+    counters = BlockMap.create(file, block_map.USER_HALF, 16)
     plugin = PluginDouble(file)
     plugin.runs(0x1000, b"\xc3")
     plugin.runs(0x1000, b"\xcc")
@@ -74,7 +74,7 @@ def test_ranges_apply_when_the_plugin_has_taken_them(file: Path) -> None:
 
 
 def test_what_finds_no_room_is_said(file: Path) -> None:
-    counters = BlockMap.create(file, block_map.EVERYTHING, 1)
+    counters = BlockMap.create(file, block_map.USER_HALF, 1)
     plugin = PluginDouble(file)
     plugin.runs(0x1000, b"\xc3")
     plugin.runs(0x2000, b"\xc3")
@@ -82,7 +82,7 @@ def test_what_finds_no_room_is_said(file: Path) -> None:
 
 
 def test_the_mapping_outlives_its_file(file: Path) -> None:
-    counters = BlockMap.create(file, block_map.EVERYTHING, 16)
+    counters = BlockMap.create(file, block_map.USER_HALF, 16)
     PluginDouble(file).runs(0x1000, b"\xc3")
     file.unlink()
     assert counters.touched().tolist() == [0]

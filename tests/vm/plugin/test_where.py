@@ -11,7 +11,7 @@ from vm.accel import Accelerator
 from vm.config import VmConfig
 from vm.errors import InputError
 from vm.hypervisor import Hypervisor
-from vm.plugin.block_map import EVERYTHING, BlockMap
+from vm.plugin.block_map import KERNEL_HALF, USER_HALF, BlockMap
 from vm.plugin.build import Plugin
 
 
@@ -36,11 +36,15 @@ def test_nobody_counts_unless_asked(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("everything", [False, True])
-def test_each_guest_has_counters_of_its_own(tmp_path: Path, everything: bool) -> None:
+@pytest.mark.parametrize(
+    ("drivers_of", "wanted"), [(None, ()), ("wine", USER_HALF), ("windows", KERNEL_HALF)], ids=str
+)
+def test_each_guest_has_counters_of_its_own(
+    tmp_path: Path, drivers_of: str | None, wanted: tuple[tuple[int, int], ...]
+) -> None:
     made = hypervisor(tmp_path, "tcg")
     made.plugin = Plugin(tmp_path / "coverage.so", 4)
-    counters, argument = made.counters(tmp_path, everything=everything)
+    counters, argument = made.counters(tmp_path, drivers_of=drivers_of)
     assert isinstance(counters, BlockMap) and argument == made.plugin.argument(tmp_path / "coverage.map")
     ranges = counters._header["ranges"][0][: int(counters._header["range_count"][0])].tolist()
-    assert ranges == ([list(EVERYTHING[0])] if everything else [])
+    assert ranges == [list(one) for one in wanted]
