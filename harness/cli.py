@@ -33,6 +33,7 @@ from harness.commands.repro_command import minimize, repro
 from harness.commands.run_command import run
 from harness.commands.selftest import selftest
 from harness.commands.shell_command import shell
+from harness.commands.site_command import site_app
 from harness.commands.store_command import store_app
 from harness.commands.target_command import target_app
 from harness.commands.version import show_version, version_option
@@ -86,10 +87,11 @@ for _name, _command in (
 app.add_typer(target_app)
 app.add_typer(capsule_app)
 app.add_typer(store_app)
+app.add_typer(site_app)
 app.add_typer(baseline_app)
 
 #: Commands that have commands of their own: alone they say which.
-_GROUPS = (["target"], ["capsule"], ["store"], ["baseline"])
+_GROUPS = (["target"], ["capsule"], ["store"], ["site"], ["baseline"])
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:

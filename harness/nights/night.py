@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from functools import partial
 
 from sqlalchemy import Connection
 
 from harness.errors import UsageError
-from harness.nights.comparison import Told, compare
+from harness.nights.comparison import Told, VaryingFields, compare
 from harness.nights.conditions import common, differences
 from harness.nights.findings import Night, Side
 from harness.nights.known import Knowledge, apply
@@ -23,6 +24,9 @@ from harness.verdict import Verdict
 
 #: Words for runs that need not be named.
 LAST, LAST_GOOD = "last", "last-good"
+
+#: Outcomes of runs, by their ids.
+Read = Callable[[Collection[int]], list[queries.Outcome]]
 
 
 def choose(connection: Connection, words: str, beside: Sequence[RunInfo] = ()) -> list[RunInfo]:
@@ -64,7 +68,9 @@ def _last_good(connection: Connection, beside: Sequence[RunInfo]) -> RunInfo:
     return found
 
 
-def last_good(connection: Connection, first: RunInfo, *, same: bool = False) -> RunInfo | None:
+def last_good(
+    connection: Connection, first: RunInfo, *, same: bool = False, among: Sequence[RunInfo] | None = None
+) -> RunInfo | None:
     """The last run before one, on the same inputs but for the package, in which nothing failed.
 
     Args:
@@ -72,15 +78,21 @@ def last_good(connection: Connection, first: RunInfo, *, same: bool = False) -> 
         first: the run.
         same: whether it must have been asked for the same; else such a one comes before one that was asked
             for more, or by other paths.
+        among: the runs that are looked at, the oldest first; by default all of the store.
     """
-    before = [run for run in queries.runs(connection) if _when(run) < _when(first) and not run.problem]
+    every = queries.runs(connection) if among is None else among
+    before = [run for run in every if _when(run) < _when(first) and not run.problem]
     before = [run for run in reversed(before) if _is_alike(run, first)]
     asked_alike = [run for run in before if asked(run.command) == asked(first.command)]
     for run in asked_alike if same else [*asked_alike, *before]:
-        verdicts = queries.verdict_counts(connection, [run.id]).get(run.id, {})
-        if verdicts and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}:
+        if is_good(run, queries.verdict_counts(connection, [run.id]).get(run.id, {})):
             return run
     return None
+
+
+def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
+    """Whether nothing failed in a run: what others may be compared with."""
+    return not run.problem and bool(verdicts) and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}
 
 
 def _is_alike(run: RunInfo, first: RunInfo) -> bool:
@@ -109,6 +121,9 @@ def compare_runs(
     now: Sequence[RunInfo],
     known: Iterable[KnownFile] = (),
     today: date | None = None,
+    *,
+    read: Read | None = None,
+    varying: VaryingFields | None = None,
 ) -> Night:
     """Compares two sides, and tells what is known as such.
 
@@ -118,6 +133,8 @@ def compare_runs(
         now: those of the other.
         known: known issues and quarantines.
         today: on which day expiries are looked at; by default that of the last run.
+        read: outcomes of runs, and `varying` the fields that vary, where many comparisons share them; by
+            default the store is asked.
 
     Raises:
         UsageError: the runs of a side cannot stand together.
@@ -125,14 +142,17 @@ def compare_runs(
     later = Side(tuple(now), common(now))
     sides = Side(tuple(before), common(before) if before else later.conditions), later
     outcomes = tuple(
-        _in_order(side, queries.outcomes(connection, [run.id for run in side.runs])) for side in sides
+        _in_order(side, (read or partial(queries.outcomes, connection))([run.id for run in side.runs]))
+        for side in sides
     )
 
     def load(numbers: Collection[int]) -> Mapping[int, Listed]:
         return load_lists(connection, numbers)
 
     told = Told(
-        load, queries.varying(connection), queries.first_seen_varying(connection, [run.id for run in now])
+        load,
+        queries.varying(connection) if varying is None else varying,
+        queries.first_seen_varying(connection, [run.id for run in now]),
     )
     night = compare(*sides, (outcomes[0], outcomes[1]), told)
     night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))
