@@ -140,7 +140,7 @@ class _Keeper:
             return {"run": None}
         with self._store.reading() as connection:
             run = queries.find_run(connection, imported.run)
-            base = nights.last_good(connection, run, same=True)
+            base = nights.base_of(connection, run)
             found = nights.compare_runs(connection, [base] if base else [], [run], self._known)
         broken = f"broken: {done.said}; " if done.code not in (0, 1) else ""
         say(f"{cell.name}: {broken}{words.summary(found)}")

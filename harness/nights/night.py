@@ -84,10 +84,36 @@ def last_good(
     before = [run for run in every if _when(run) < _when(first) and not run.problem]
     before = [run for run in reversed(before) if _is_alike(run, first)]
     asked_alike = [run for run in before if asked(run.command) == asked(first.command)]
-    for run in asked_alike if same else [*asked_alike, *before]:
-        if is_good(run, queries.verdict_counts(connection, [run.id]).get(run.id, {})):
-            return run
-    return None
+    return _first_good(connection, asked_alike if same else [*asked_alike, *before])
+
+
+def base_of(connection: Connection, first: RunInfo, among: Sequence[RunInfo] | None = None) -> RunInfo | None:
+    """What a run of a night is held against.
+
+    That is the last good run that was asked for the same on the same inputs but for the package.  Where there
+    is none, the last good one on another kernel, ks.sys or Verifier setting of that guest: what differs then
+    is told as such, and not as so many new scenarios that fail.
+    """
+    found = last_good(connection, first, same=True, among=among)
+    if found is not None:
+        return found
+    every = queries.runs(connection) if among is None else among
+    before = [run for run in every if _when(run) < _when(first) and not run.problem]
+    return _first_good(connection, [run for run in reversed(before) if _is_of_its_guest(run, first)])
+
+
+def _first_good(connection: Connection, runs: Iterable[RunInfo]) -> RunInfo | None:
+    verdicts = ((run, queries.verdict_counts(connection, [run.id]).get(run.id, {})) for run in runs)
+    return next((run for run, counts in verdicts if is_good(run, counts)), None)
+
+
+def _is_of_its_guest(run: RunInfo, first: RunInfo) -> bool:
+    """Whether it was asked for the same with such a guest and target, whatever was in that guest."""
+    alike = all(
+        getattr(run.conditions, name) == getattr(first.conditions, name)
+        for name in ("recipe", "family", "target")
+    )
+    return alike and asked(run.command) == asked(first.command) and _covers(run, first)
 
 
 def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
@@ -98,7 +124,11 @@ def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
 def _is_alike(run: RunInfo, first: RunInfo) -> bool:
     """Whether it is of the same inputs but for the package, and no narrower."""
     alike = not any(d.matters for d in differences(run.conditions, first.conditions))
-    return alike and (run.selection is None or run.selection == first.selection)
+    return alike and _covers(run, first)
+
+
+def _covers(run: RunInfo, first: RunInfo) -> bool:
+    return run.selection is None or run.selection == first.selection
 
 
 def asked(command: str | None) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from harness.errors import HarnessError, UsageError
+from harness.nights.findings import Kind
 from harness.nights.known_file import KnownFile
 from harness.site import history, views
 from harness.site import memory as memories
@@ -183,10 +184,14 @@ class _Builder:
             mark.unknowns = sum(cell.unknowns for cell in cells)
             scenarios = {outcome.scenario for cell in cells for outcome in cell.outcomes}
             history.add(memory, night, cells, titles(connection, scenarios), self._limit)
-            older = memory.window[-2] if len(memory.window) > 1 else None
-            self._write(f"night/{night}.html", pages.night("../", night, mark, cells, memory, older))
+            mended = history.mended(memory, cells)
+            if mended:
+                mark.kinds[Kind.FIXED] = mark.kinds.get(Kind.FIXED, 0) + sum(
+                    len(numbers) for _, numbers in mended.values()
+                )
+            self._write(f"night/{night}.html", pages.night("../", night, cells, memory, mended))
             if night == fresh[-1]:
-                self._write(INDEX, pages.night("", night, mark, cells, memory, older))
+                self._write(INDEX, pages.night("", night, cells, memory, mended))
 
     def _count(
         self,

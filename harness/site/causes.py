@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness import guest_text
 from harness.nights.findings import UNKNOWN, Finding, Kind
+from harness.site import history
 from harness.site.history import changes_of, why
 from harness.site.judging import Cell
+from harness.site.memory import Memory
 from harness.store.queries import Outcome
 from harness.verdict import Verdict
 
@@ -38,6 +40,7 @@ class Member:
     words: str
     cells: list[int]
     p: float | None = None
+    since: str = ""
 
 
 @dataclass
@@ -51,6 +54,11 @@ class Group:
     issue: str | None
     changes: list[list[str]]
     members: dict[str, Member] = field(default_factory=dict)
+
+    @property
+    def since(self) -> str:
+        """The night since which it is so, of that scenario which came last."""
+        return max((member.since for member in self.members.values()), default="")
 
     @property
     def cells(self) -> list[int]:
@@ -71,21 +79,42 @@ def section_of(finding: Finding, verdict: str | None) -> str:
     return "unknown" if finding.kind in UNKNOWN else "better"
 
 
-def groups(cells: Sequence[Cell]) -> dict[str, list[Group]]:
-    """By section, in the order of what kinds there are, those of most scenarios first."""
+def groups(
+    cells: Sequence[Cell], memory: Memory, mended: Mapping[str, tuple[str, list[int]]]
+) -> dict[str, list[Group]]:
+    """By section: what came last night comes first, then by kind, those of most scenarios first.
+
+    Args:
+        cells: of the last night.
+        memory: with this night as its last one.
+        mended: as `harness.site.history.mended` has found it.
+    """
     found: dict[tuple[object, ...], Group] = {}
     for cell in cells:
         outcomes = {outcome.key: outcome for outcome in cell.outcomes}
         for finding in cell.night.findings:
             if cell.tells(finding):
-                _take(found, cell, finding, outcomes.get(finding.key))
+                _take(found, cell, finding, outcomes.get(finding.key), memory)
+    for key, (night, numbers) in mended.items():
+        words = f"passes again; it failed on {night}"
+        group = found.setdefault(
+            (Kind.FIXED, words), Group("better", Kind.FIXED.value, None, words, None, [])
+        )
+        group.members[key] = Member(key, "", sorted(numbers))
     ranks = {kind.value: rank for rank, kind in enumerate(Kind)}
-    ordered = sorted(found.values(), key=lambda group: (ranks[group.kind], -len(group.members)))
+    tonight = memory.window[-1]
+    ordered = sorted(
+        found.values(), key=lambda one: (one.since < tonight, ranks[one.kind], -len(one.members))
+    )
     return {name: [one for one in ordered if one.section == name] for name, *_ in SECTIONS}
 
 
 def _take(
-    found: dict[tuple[object, ...], Group], cell: Cell, finding: Finding, outcome: Outcome | None
+    found: dict[tuple[object, ...], Group],
+    cell: Cell,
+    finding: Finding,
+    outcome: Outcome | None,
+    memory: Memory,
 ) -> None:
     ran = outcome.verdict if outcome is not None else None
     section = section_of(finding, ran)
@@ -109,6 +138,7 @@ def _take(
         # What all of one cause have in common stands above them.
         said = guest_text.one_line(finding.words, _LONG).removesuffix(group.words).rstrip(": ")
         member = group.members[finding.key] = Member(finding.key, said, [], finding.p)
+        member.since = history.since(memory, finding.key, history.event_of(finding, outcome))
     if cell.number not in member.cells:
         member.cells.append(cell.number)
 

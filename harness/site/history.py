@@ -15,7 +15,7 @@ from harness.nights.findings import Finding
 from harness.nights.statistics import all_tries
 from harness.site.judging import Cell
 from harness.site.memory import Crash, Event, Memory, Row, Scenario
-from harness.site.strips import LETTERS, MIXED, NOT_RUN, worst
+from harness.site.strips import BAD, LETTERS, MIXED, NOT_RUN, SILENT, worst
 from harness.store.lists import Change
 from harness.store.queries import Outcome
 from harness.verdict import Verdict
@@ -125,9 +125,7 @@ def _say(memory: Memory, night: str, cell: Cell) -> None:
         scenario = memory.scenarios.get(finding.key)
         if scenario is None or not cell.tells(finding):
             continue
-        words = guest_text.one_line(why(finding, reasons.get(finding.key)), _LONG)
-        issue = guest_text.one_line(finding.issue, _SHORT) if finding.issue else None
-        fresh = Event(finding.kind.value, words, issue, finding.alarm, changes_of(finding.changes), {})
+        fresh = event_of(finding, reasons.get(finding.key))
         event = next((one for one in scenario.events if _same(one, fresh)), None)
         if event is None:
             scenario.events.append(event := fresh)
@@ -135,6 +133,46 @@ def _say(memory: Memory, night: str, cell: Cell) -> None:
         if row not in event.nights[night]:
             event.nights[night].append(row)
         scenario.events = scenario.events[-_EVENTS:]
+
+
+def event_of(finding: Finding, outcome: Outcome | None) -> Event:
+    """What a finding says, without when and where."""
+    words = guest_text.one_line(why(finding, outcome), _LONG)
+    issue = guest_text.one_line(finding.issue, _SHORT) if finding.issue else None
+    return Event(finding.kind.value, words, issue, finding.alarm, changes_of(finding.changes), {})
+
+
+def since(memory: Memory, key: str, said: Event) -> str:
+    """The first of the nights, up to the last one and without a pause, in which the same was said of it."""
+    scenario = memory.scenarios.get(key)
+    nights = {
+        night for one in (scenario.events if scenario else ()) if _same(one, said) for night in one.nights
+    }
+    first = memory.window[-1]
+    for night in reversed(memory.window):
+        if night not in nights:
+            break
+        first = night
+    return first
+
+
+def mended(memory: Memory, cells: Sequence[Cell]) -> dict[str, tuple[str, list[int]]]:
+    """Scenarios that pass where they failed when they were last run: the night of that, and the cells.
+
+    What was held against a good run cannot have been fixed since then; this is against the night before.
+    """
+    numbers: dict[str, list[int]] = {}
+    for cell in cells:
+        numbers.setdefault(row_key(cell), []).append(cell.number)
+    found: dict[str, tuple[str, list[int]]] = {}
+    for key, scenario in memory.scenarios.items():
+        for name, row in scenario.rows.items():
+            earlier = row.verdicts[:-1].rstrip(SILENT)
+            if name in numbers and row.verdicts[-1] == "p" and earlier and earlier[-1] in BAD:
+                night, known = found.get(key, ("", []))
+                last = memory.window[len(earlier) - 1]
+                found[key] = max(night, last), [*known, *numbers[name]]
+    return found
 
 
 def why(finding: Finding, outcome: Outcome | None) -> str:

@@ -20,7 +20,7 @@ from harness.errors import UsageError
 from harness.nights.comparison import VaryingFields
 from harness.nights.findings import Finding, Kind, Night
 from harness.nights.known_file import KnownFile
-from harness.nights.night import asked, compare_runs, is_good, last_good
+from harness.nights.night import asked, base_of, compare_runs, is_good
 from harness.site.memory import Memory
 from harness.store import queries
 from harness.store.marks import durations
@@ -134,7 +134,8 @@ class Judge:
                 base, told = None, self._compared(None, run)
             cell = Cell(number, run, base, told, self._outcomes([run.id]), took.get(run.id))
             if is_good(run, cell.verdicts):
-                self._memory.keep_good(_key(run), [night, _time(run), run.name, run.selection or ""])
+                for key in _keys(run):
+                    self._memory.keep_good(key, _entry(night, run))
             cells.append(cell)
         return cells
 
@@ -156,26 +157,28 @@ class Judge:
         return [outcome for number in run_ids for outcome in self._read[number]]
 
     def _base(self, run: RunInfo) -> RunInfo | None:
-        """The last good run that was asked for the same on such a guest, as `kshs nightly` takes it."""
-        key = _key(run)
-        if key not in self._memory.good:
-            found = last_good(self._connection, run, same=True, among=self._every)
-            self._memory.good[key] = []
-            if found is not None:
-                self._memory.keep_good(key, ["", _time(found), found.name, found.selection or ""])
-            return found
-        at = _time(run)
-        fitting = [
-            (time, name)
-            for _, time, name, selection in self._memory.good[key]
-            if time < at and name != run.name and selection in ("", run.selection or "")
-        ]
-        if not fitting:
-            return None
-        try:
-            return queries.find_run(self._connection, max(fitting)[1])
-        except UsageError:  # pruned
-            return last_good(self._connection, run, same=True, among=self._every)
+        """What it is held against, as `kshs nightly` takes it (`harness.nights.night.base_of`)."""
+        for key in _keys(run):
+            if key not in self._memory.good:
+                # Nothing of the kind is in memory: the store knows of what was before.
+                found = base_of(self._connection, run, self._every)
+                for one in _keys(run):
+                    runs = self._memory.good.setdefault(one, [])
+                    if found is not None and not runs and one in _keys(found):
+                        runs.append(_entry("", found))
+                return found
+            at = _time(run)
+            fitting = [
+                (time, name)
+                for _, time, name, selection in self._memory.good[key]
+                if time < at and selection in ("", run.selection or "")
+            ]
+            if fitting:
+                try:
+                    return queries.find_run(self._connection, max(fitting)[1])
+                except UsageError:  # pruned
+                    return base_of(self._connection, run, self._every)
+        return None
 
 
 def _time(run: RunInfo) -> str:
@@ -183,12 +186,17 @@ def _time(run: RunInfo) -> str:
     return f"{(run.started or datetime.min).isoformat()} {run.id:012d}"
 
 
-def _key(run: RunInfo) -> str:
-    """Equal for runs of which one may be held against the other, as `harness.nights.night.last_good` does."""
+def _entry(night: str, run: RunInfo) -> list[str]:
+    return [night, _time(run), run.name, run.selection or ""]
+
+
+def _keys(run: RunInfo) -> tuple[str, str]:
+    """Equal for runs of which one may be held against the other: on the same inputs, and on such a guest."""
     on = run.conditions
-    ks = "reference" if on.ks_ours else on.ks_digest
-    said = [on.recipe, on.kernel, ks, on.verifier, on.target, *asked(run.command)]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:24]
+    guest = [on.recipe, on.family, on.target, *asked(run.command)]
+    inputs = [on.kernel, "reference" if on.ks_ours else on.ks_digest, on.verifier]
+    exact, wide = (json.dumps(said).encode() for said in ([inputs, guest], guest))
+    return hashlib.sha256(exact).hexdigest()[:24], hashlib.sha256(wide).hexdigest()[:24]
 
 
 def alarms(cells: Iterable[Cell]) -> int:

@@ -78,19 +78,24 @@ class Pages:
         return self._environment.get_template(template).render(root=root, here=here, **said)
 
     def night(
-        self, root: str, night: str, mark: NightMark, cells: Sequence[Cell], memory: Memory, older: str | None
+        self,
+        root: str,
+        night: str,
+        cells: Sequence[Cell],
+        memory: Memory,
+        mended: Mapping[str, tuple[str, list[int]]],
     ) -> str:
         """A night: what is new first, then what is known, flaky and unknown, then its cells.
 
         Args:
             root: of the site, from the page.
             night: as `harness.site.calendar.night_of` calls it.
-            mark: of it.
             cells: of it.
             memory: with this night as its last one.
-            older: the night before it, if any.
+            mended: scenarios that pass again.
         """
-        groups = causes.groups(cells)
+        mark = memory.nights[night]
+        groups = causes.groups(cells, memory, mended)
         return self._render(
             "night.html.j2",
             root,
@@ -100,7 +105,7 @@ class Pages:
             tone=tone(mark),
             night=night,
             mark=mark,
-            older=older,
+            older=memory.window[-2] if len(memory.window) > 1 else None,
             latest=root == "",
             cells=cells,
             matrix=matrix(cells),
