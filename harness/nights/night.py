@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
-from functools import partial
+from functools import lru_cache, partial
 
 from sqlalchemy import Connection
 
@@ -131,6 +131,7 @@ def _covers(run: RunInfo, first: RunInfo) -> bool:
     return run.selection is None or run.selection == first.selection
 
 
+@lru_cache(maxsize=4096)
 def asked(command: str | None) -> tuple[str, ...]:
     """What a run was asked for, by its command line: without where its results went and how many it used."""
     try:
@@ -154,6 +155,7 @@ def compare_runs(
     *,
     read: Read | None = None,
     varying: VaryingFields | None = None,
+    first: Sequence[tuple[str, int, str, str]] | None = None,
 ) -> Night:
     """Compares two sides, and tells what is known as such.
 
@@ -163,8 +165,8 @@ def compare_runs(
         now: those of the other.
         known: known issues and quarantines.
         today: on which day expiries are looked at; by default that of the last run.
-        read: outcomes of runs, and `varying` the fields that vary, where many comparisons share them; by
-            default the store is asked.
+        read: outcomes of runs, `varying` the fields that vary, and `first` those that were first seen to
+            in the runs of `now`, where many comparisons share the asking; by default the store is asked.
 
     Raises:
         UsageError: the runs of a side cannot stand together.
@@ -182,7 +184,7 @@ def compare_runs(
     told = Told(
         load,
         queries.varying(connection) if varying is None else varying,
-        queries.first_seen_varying(connection, [run.id for run in now]),
+        queries.first_seen_varying(connection, [run.id for run in now]) if first is None else first,
     )
     night = compare(*sides, (outcomes[0], outcomes[1]), told)
     night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))

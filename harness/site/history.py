@@ -45,6 +45,8 @@ class _Place:
 
     def letter(self) -> str:
         """The worst of it; `MIXED` where both came on identical inputs."""
+        if len(self.outcomes) == 1 and len(self.outcomes[0][1].tries) == 1:
+            return LETTERS[Verdict(self.outcomes[0][1].verdict)]
         alike: dict[tuple[int, int, int], list[tuple[str, ...]]] = {}
         for cell, outcome in self.outcomes:
             on = cell.run.conditions

@@ -23,7 +23,7 @@ from harness.nights.known_file import KnownFile
 from harness.nights.night import asked, base_of, compare_runs, is_good
 from harness.site.memory import Memory
 from harness.store import queries
-from harness.store.marks import durations
+from harness.store.marks import durations, first_to_vary
 from harness.store.queries import Outcome, RunInfo
 from harness.verdict import Verdict
 
@@ -112,6 +112,7 @@ class Judge:
         self._known = known
         self._memory = memory
         self._read: dict[int, list[Outcome]] = {}
+        self._first: dict[int, list[tuple[str, int, str, str]]] = {}
 
     @cached_property
     def _varying(self) -> VaryingFields:
@@ -125,6 +126,7 @@ class Judge:
         """The cells of a night, in the order of time."""
         took = durations(self._connection, run_ids)
         self._read = {}
+        self._first = first_to_vary(self._connection, run_ids)
         cells = []
         for number, run in enumerate(queries.runs(self._connection, run_ids), start=1):
             base = self._base(run)
@@ -147,6 +149,7 @@ class Judge:
             self._known,
             read=self._outcomes,
             varying=self._varying,
+            first=self._first.get(run.id, ()),
         )
 
     def _outcomes(self, run_ids: Collection[int]) -> list[Outcome]:

@@ -73,6 +73,7 @@ class Pages:
             verdicts=[verdict.value for verdict in Verdict],
         )
         self._environment = environment
+        self._trend: tuple[object, list[plots.Plot]] = (None, [])
 
     def _render(self, template: str, root: str, here: str = "", **said: Any) -> str:
         return self._environment.get_template(template).render(root=root, here=here, **said)
@@ -119,10 +120,17 @@ class Pages:
             summary=summary,
             label=cell_label,
             loud=loud,
-            plots=self._trends(memory),
+            plots=[] if root else self._trends(memory),
         )
 
     def _trends(self, memory: Memory) -> list[plots.Plot]:
+        """Drawn once for all pages that show them."""
+        drawn = list(memory.window)
+        if self._trend[0] != drawn:
+            self._trend = drawn, self._draw(memory)
+        return self._trend[1]
+
+    def _draw(self, memory: Memory) -> list[plots.Plot]:
         nights = memory.window
         marks = [memory.nights[night] for night in nights if night in memory.nights]
         if len(nights) < 2 or len(marks) != len(nights):

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from harness.store.interning import chunks
-from harness.store.models import Attempt, Run, Scenario, Signature
+from harness.store.models import Run, Scenario, Varying
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,19 @@ def titles(connection: Connection, scenario_ids: Collection[int]) -> dict[int, t
     return found
 
 
-def first_seen(connection: Connection, signatures: Collection[str]) -> dict[str, tuple[datetime, int]]:
-    """Of signatures, by their text, when they were first seen, and how often until now."""
-    found: dict[str, tuple[datetime, int]] = {}
-    for some in chunks(sorted(signatures)):
+def first_to_vary(
+    connection: Connection, run_ids: Collection[int]
+) -> dict[int, list[tuple[str, int, str, str]]]:
+    """By run what `harness.store.queries.first_seen_varying` says of each."""
+    found: dict[int, list[tuple[str, int, str, str]]] = {}
+    for some in chunks(sorted(run_ids)):
         query = (
-            select(Signature.text, func.min(func.coalesce(Run.started, Run.imported)), func.count())
-            .join(Attempt, Attempt.signature_id == Signature.id)
-            .join(Run, Attempt.run_id == Run.id)
-            .where(Signature.text.in_(some), Attempt.stands)
-            .group_by(Signature.text)
+            select(Varying.run_id, Scenario.key, Varying.position, Varying.field, Varying.seen)
+            .join(Scenario, Varying.scenario_id == Scenario.id)
+            .where(Varying.run_id.in_(some))
+            .order_by(Scenario.key, Varying.position, Varying.field)
         )
-        found |= {text: (at, count) for text, at, count in connection.execute(query)}
+        for run, key, position, field, seen in connection.execute(query):
+            if run is not None:
+                found.setdefault(run, []).append((key, position, field, seen))
     return found
