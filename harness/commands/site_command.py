@@ -82,7 +82,7 @@ def make_site(
     from harness.store.marks import marks
 
     with store.reading() as connection:
-        told = broken.read(folders, marks(connection)) if folders else {}
+        told = broken.read(folders, marks(connection)) if folders else None
     pages = [*gates, *gate_pages.found(store.path)]
     with Progress() as progress:
         return build.build(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from harness.nights.findings import Kind
 from harness.nights.known_file import KnownFile
 from harness.site import history, views
 from harness.site import memory as memories
-from harness.site.broken import Broken
+from harness.site.broken import Broken, merged
 from harness.site.calendar import nights_of
 from harness.site.gates import take as take_gates
 from harness.site.judging import Judge, alarms, kinds
@@ -60,7 +61,7 @@ def build(
     out: Path,
     known: Sequence[KnownFile] = (),
     *,
-    broken: Mapping[str, Broken] | None = None,
+    broken: Broken | None = None,
     gates: Sequence[Path] = (),
     limit: int = NIGHTS,
     say: Say = lambda text: None,
@@ -71,7 +72,7 @@ def build(
         store: opened.
         out: the site's folder; it is made.
         known: known issues and quarantines, by which nights are told that were not yet.
-        broken: by night the cells of which the store knows nothing.
+        broken: cells of nights of which the store knows nothing.
         gates: pages of gates' verdicts, to be kept and linked.
         limit: nights that pages show.
         say: told what begins.
@@ -80,7 +81,7 @@ def build(
         UsageError: there is another site in the folder, or nothing can be written there.
     """
     try:
-        return _Builder(store, out, known, limit, say).build(broken or {}, gates)
+        return _Builder(store, out, known, limit, say).build(broken or Broken(), gates)
     except OSError as error:
         raise HarnessError(f"cannot be written: {error.strerror}", str(error.filename or out)) from None
 
@@ -96,7 +97,7 @@ class _Builder:
         self._told = hashlib.sha256("".join(one.model_dump_json() for one in known).encode()).hexdigest()
         self._pages = 0
 
-    def build(self, broken: Mapping[str, Broken], gates: Sequence[Path]) -> Built:
+    def build(self, broken: Broken, gates: Sequence[Path]) -> Built:
         old = memories.load(self._out)
         if old is None and (self._out / INDEX).exists() and not (self._out / memories.FILE).exists():
             raise UsageError("there is a site of somebody else", where=str(self._out), hint="see --out")
@@ -118,12 +119,10 @@ class _Builder:
     # ---- what is to be done -----------------------------------------------------------------------------
 
     def _plan(
-        self, old: Memory | None, nights: Mapping[str, list[RunMark]], broken: Mapping[str, Broken]
+        self, old: Memory | None, nights: Mapping[str, list[RunMark]], broken: Broken
     ) -> tuple[Memory, list[str]]:
         """A memory, and the nights that are to be put into it, in their order."""
-        told = {night: mark.broken for night, mark in old.nights.items() if mark.broken} if old else {}
-        for night, cells in broken.items():
-            told[night] = [[name, said] for name, said in cells]
+        told = merged(old.nights if old else {}, broken)
         wanted = sorted({*nights, *told})
         fresh = None if old is None else self._fresh(old, nights, told)
         if old is None or fresh is None:
@@ -244,7 +243,7 @@ class _Builder:
 
     def _write(self, name: str, text: str) -> None:
         path = self._out / name
-        fresh = path.with_name(f".{path.name}.new")
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
         # Half of a surrogate pair cannot be written; all else can.
         fresh.write_text(text, encoding="utf-8", errors="replace")
         fresh.replace(path)

@@ -68,7 +68,7 @@ class Scenario:
 class NightMark:
     """One night in the list of all; what was judged is None where it lies before the window.
 
-    `runs` are names and digests; `broken` cells that left no run, with what they said.
+    `runs` are names and digests; `broken` cells that left no run, what they said, and which folder said so.
     """
 
     runs: list[list[str]]

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import base64
+import glob
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from harness import guest_text
 from harness.nights.conditions import described
 from harness.nights.findings import Kind
 from harness.nights.words import summary
@@ -62,6 +65,10 @@ class Pages:
         environment.filters["seconds"] = seconds
         environment.filters["night"] = calendar.in_words
         environment.filters["counted"] = lambda number, noun: counted(number, noun)
+        environment.filters["line"] = guest_text.one_line
+        # What people copy into a shell, whatever somebody has called his scenarios and runs.
+        environment.filters["quote"] = lambda text: shlex.quote(guest_text.one_line(text))
+        environment.filters["pattern"] = lambda text: shlex.quote(glob.escape(guest_text.one_line(text)))
         environment.filters["page"] = lambda key: f"scenario/{digest(key)}.html"
         style, script = asset("site.css"), asset("site.js")
         environment.globals.update(
@@ -162,7 +169,7 @@ class Pages:
         return self._render(
             "scenario.html.j2",
             "../",
-            title=name,
+            title=guest_text.one_line(name),
             name=name,
             file=file,
             key=key,

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -209,19 +211,31 @@ def test_cells_that_broke_are_told(site: Site, tmp_path: Path) -> None:
     (tmp_path / "night.json").write_text(json.dumps({"schema": 1, "cells": rows}))
     with site.store.reading() as connection:
         told = broken.read([tmp_path], marks(connection))
-    assert list(told) == ["2026-01-02"]
+    assert list(told.cells) == ["2026-01-02"]
     site.build(broken=told)
     page = site.page()
     assert text(page.xpath("//h1")[0]) == "Nothing new, but less known"
     assert "1 cell, 1 more broken or not run" in text(page) and f"no room {EVIL}" in text(page)
     assert site.build().nights == 0 and site.build(limit=9).nights == 2
     assert "1 more broken" in text(site.page()), "it is remembered, for the store does not know it"
-    rows[0]["more"] = {"run": None}
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "night.json").write_text(json.dumps({"cells": [{"cell": "x", "more": {}}, rows[0]]}))
+    with site.store.reading() as connection:
+        site.build(broken=broken.read([other], marks(connection)), limit=9)
+    assert "2 more broken" in text(site.page()), "that of another folder stays"
+    rows[1]["more"] = {"run": "night01"}
+    (tmp_path / "night.json").write_text(json.dumps({"schema": 1, "cells": rows}))
+    with site.store.reading() as connection:
+        site.build(broken=broken.read([tmp_path], marks(connection)), limit=9)
+    assert "1 more broken" in text(site.page()), "the night went on, and the cell was run"
+    for row in rows:
+        row["more"] = {"run": None}
     (tmp_path / "night.json").write_text(json.dumps({"schema": 1, "cells": rows}))
     os.utime(tmp_path / "night.json", (1768000000, 1768000000))
-    (alone,) = broken.read([tmp_path], []).items()
-    assert alone[0] == "2026-01-10" and len(alone[1]) == 2
-    site.build(broken=dict([alone]), limit=9)
+    alone = broken.read([tmp_path], [])
+    assert [(night, len(cells)) for night, cells in alone.cells.items()] == [("2026-01-10", 2)]
+    site.build(broken=alone, limit=9)
     assert text(site.page().xpath("//h1")[0]) == "Nothing is known"
     with pytest.raises(UsageError, match=r"there is no night\.json of a night"):
         broken.read([tmp_path / "none"], [])
@@ -248,6 +262,17 @@ def test_hostile_text_stays_text_and_names_no_file(site: Site, tmp_path: Path) -
         ids = parsed.xpath("//@id")
         assert len(ids) == len(set(ids)), f"{name}: ids are there once"
     assert EVIL in text(site.page())
+
+
+def test_commands_that_people_copy_are_of_one_piece(site: Site) -> None:
+    name = "$(reboot)'; `x`[1]"
+    site.take(run(0, [Case(name)], id="a; reboot #"), run(1, [Case(name)], id="b; reboot #"))
+    site.build()
+    (command,) = [text(code) for code in site.page().xpath("//code") if text(code).startswith("kshs compare")]
+    assert shlex.split(command) == ["kshs", "compare", "a; reboot #", "b; reboot #"]
+    page = site.scenario(f"basic.toml::{name}")
+    told = [shlex.split(text(code)) for code in page.xpath("//code") if text(code).startswith("kshs")]
+    assert [words[-1] for words in told] == [glob.escape(name)] * 2
 
 
 def test_every_link_leads_to_something(site: Site) -> None:
