@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from harness.errors import UsageError
 from harness.nights.comparison import VaryingFields
 from harness.nights.findings import Finding, Kind, Night
 from harness.nights.known_file import KnownFile
-from harness.nights.night import asked, base_of, compare_runs, is_good
+from harness.nights.night import asked, base_of, compare_runs, is_good, option_of
 from harness.site.memory import Memory
 from harness.store import queries
 from harness.store.marks import durations, first_to_vary
@@ -73,7 +72,7 @@ class Cell:
     def target(self) -> str:
         """The target by its name, and by that under which it was asked for where that is another."""
         name = guest_text.one_line(self.run.conditions.target, _LONG)
-        word = PurePath(_after(self.run.command, "--target") or name).stem
+        word = PurePath(option_of(self.run.command, "--target") or name).stem
         shown = guest_text.one_line(word, _LONG)
         return name if shown in (name, "") else f"{name} ({shown})"
 
@@ -86,16 +85,6 @@ class Cell:
                 words.append(word if word.startswith("-") else PurePath(word).name or word)
             skip = not skip and word in ("--guest", "--target", "--config")
         return guest_text.one_line(" ".join(words), _LONG)
-
-
-def _after(command: str | None, option: str) -> str | None:
-    """The value of an option in a command line."""
-    try:
-        words = shlex.split(command or "")
-    except ValueError:
-        return None
-    place = words.index(option) if option in words else len(words)
-    return words[place + 1] if place + 1 < len(words) else None
 
 
 class Judge:

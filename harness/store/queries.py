@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -355,10 +355,10 @@ def accepted(connection: Connection, acceptance_ids: Collection[int]) -> list[Ac
 
 def passed_between(
     connection: Connection, key: str, like: Conditions, after: datetime, before: datetime | None
-) -> tuple[str, datetime] | None:
-    """The first run after a time in which a scenario passed, on such a guest, with such a target."""
+) -> Iterator[tuple[str, datetime, str | None]]:
+    """Runs behind a time in which a scenario passed, on such a guest with such a target; their commands."""
     query = (
-        select(Run.name, Run.started)
+        select(Run.name, Run.started, Run.command)
         .join(Attempt, Attempt.run_id == Run.id)
         .join(Scenario, Attempt.scenario_id == Scenario.id)
         .join(Guest, Run.guest_id == Guest.id)
@@ -373,9 +373,9 @@ def passed_between(
             Run.started > after,
         )
         .order_by(Run.started)
-        .limit(1)
     )
     if before is not None:
         query = query.where(Run.started < before)
-    found = connection.execute(query).one_or_none()
-    return None if found is None or found[1] is None else (found[0], found[1])
+    for name, started, command in connection.execute(query):
+        if started is not None:
+            yield name, started, command
