@@ -46,6 +46,7 @@ _PLACES = {
     "target": "target_command:target_app",
     "capsule": "capsule_command:capsule_app",
     "store": "store_command:store_app",
+    "site": "site_command:site_app",
     "baseline": "baseline_command:baseline_app",
     "gate": "gate_command:gate_app",
     "waiver": "waiver_command:waiver_app",

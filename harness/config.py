@@ -161,6 +161,9 @@ class NightConfig(BaseModel):
         default=None, gt=0, description="After so many minutes no further cell is begun."
     )
     workers: int = Field(default=1, ge=1, le=32, description="Guests at the same time in each cell.")
+    site: Path | None = Field(
+        default=None, description="Folder of the site that is brought up to date behind each night (site.md)."
+    )
 
     @field_validator("suites")
     @classmethod
@@ -357,6 +360,8 @@ def _anchored_night(base: Path, config: Config, night: NightConfig) -> NightConf
             name: suite.model_copy(update={"paths": [_anchor(base, path) for path in suite.paths]})
             for name, suite in night.suites.items()
         }
+    if night.site is not None:
+        update["site"] = _anchor(base, night.site)
     return night.model_copy(update=update)
 
 

@@ -19,7 +19,7 @@ from harness.commands.exit_codes import DONE, DRIVER, INFRASTRUCTURE
 from harness.commands.known_option import KnownIssuesOption, QuarantineOption, known_files
 from harness.commands.options import ConfigOption, say
 from harness.commands.store_option import StoreOption, open_store
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from vm.words import counted
 
 if TYPE_CHECKING:
@@ -79,7 +79,10 @@ def nightly(
         else:
             _make(folder)
         done = work.run(keeper.in_order(cells, given))
-    return _finish(name, folder, done, notify)
+        code = _finish(name, folder, done, notify)
+        if night.site is not None:
+            code = _show(opened, night.site, folder, known) or code
+    return code
 
 
 def _make(folder: Path) -> None:
@@ -137,7 +140,7 @@ class _Keeper:
             return {"run": None}
         with self._store.reading() as connection:
             run = queries.find_run(connection, imported.run)
-            base = nights.last_good(connection, run, same=True)
+            base = nights.base_of(connection, run)
             found = nights.compare_runs(connection, [base] if base else [], [run], self._known)
         broken = f"broken: {done.said}; " if done.code not in (0, 1) else ""
         say(f"{cell.name}: {broken}{words.summary(found)}")
@@ -171,6 +174,18 @@ def _finish(name: str, folder: Path, done: Sequence[Done], notify: str | None) -
     if notify is not None and not _notify(notify, {"night": name, "exit_code": code, "cells": rows}):
         return code or INFRASTRUCTURE
     return code
+
+
+def _show(store: Store, site: Path, folder: Path, known: Sequence[KnownFile]) -> int:
+    """Brings the site up to date; what was found in the night stays said, whatever comes of that."""
+    from harness.commands.site_command import make_site
+
+    try:
+        say(str(make_site(store, site, known, [folder])))
+    except HarnessError as error:
+        say(f"the site: {error}")
+        return INFRASTRUCTURE
+    return DONE
 
 
 def _notify(command: str, said: dict[str, Any]) -> bool:
