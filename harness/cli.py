@@ -25,17 +25,20 @@ from harness.commands.doctor import doctor
 from harness.commands.dump import dump
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
 from harness.commands.guests import guests
+from harness.commands.hosts_command import hosts_app
 from harness.commands.listing import list_scenarios
 from harness.commands.nightly_command import nightly
 from harness.commands.provision import provision
 from harness.commands.report import report
 from harness.commands.repro_command import minimize, repro
 from harness.commands.run_command import run
+from harness.commands.scheduler_command import scheduler
 from harness.commands.selftest import selftest
 from harness.commands.shell_command import shell
 from harness.commands.store_command import store_app
 from harness.commands.target_command import target_app
 from harness.commands.version import show_version, version_option
+from harness.commands.worker_command import worker_app
 from harness.errors import HarnessError, UsageError
 from vm.errors import InputError, VmError
 
@@ -80,6 +83,7 @@ for _name, _command in (
     ("selftest", selftest),
     ("repro", repro),
     ("minimize", minimize),
+    ("scheduler", scheduler),
     ("version", show_version),
 ):
     app.command(_name)(_command)
@@ -87,6 +91,8 @@ app.add_typer(target_app)
 app.add_typer(capsule_app)
 app.add_typer(store_app)
 app.add_typer(baseline_app)
+app.add_typer(worker_app)
+app.add_typer(hosts_app)
 
 #: Commands that have commands of their own: alone they say which.
 _GROUPS = (["target"], ["capsule"], ["store"], ["baseline"])
