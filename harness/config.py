@@ -187,7 +187,6 @@ class Config(BaseModel):
     run: RunConfig = Field(default_factory=RunConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
-    hosts: HostsConfig = Field(default_factory=HostsConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
     incidents: IncidentsConfig = Field(default_factory=IncidentsConfig)
@@ -200,6 +199,7 @@ class Config(BaseModel):
     nights: dict[str, NightConfig] = Field(
         default_factory=dict, description="What kshs nightly runs, by name."
     )
+    hosts: HostsConfig = Field(default_factory=HostsConfig)
 
     #: The file it came from; None for defaults.
     file: Path | None = Field(default=None, exclude=True)

@@ -17,7 +17,7 @@ class HostsConfig(BaseModel):
         default=None,
         description="Folder with ca.pem, NAME.pem and NAME-key.pem, as `kshs hosts keys` makes them.",
     )
-    name: str | None = Field(
+    this: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$",
         description="What this host is called, and whose certificate it shows; default: its host name.",

@@ -30,8 +30,8 @@ _UNFIT = re.compile(r"[^a-z0-9.-]+")
 
 def host_name(config: Config) -> str:
     """What this host is called."""
-    if config.hosts.name is not None:
-        return config.hosts.name
+    if config.hosts.this is not None:
+        return config.hosts.this
     return _UNFIT.sub("-", socket.gethostname().split(".")[0].lower()).strip("-.") or "host"
 
 

@@ -72,7 +72,7 @@ def test_what_came_before_a_cut_is_not_asked_for_again_and_what_was_damaged_is(
 
 
 def test_a_piece_that_is_another_one_is_not_written(tree: Path, tmp_path: Path) -> None:
-    box, sent = inbox(tree, tmp_path / "there")
+    box, _ = inbox(tree, tmp_path / "there")
     index, number = box.missing()[0]
     for data in (b"no zlib", zlib.compress(b"another"), zlib.compress(bytes(100 * PIECE))):
         with pytest.raises(ContentError):
