@@ -241,7 +241,8 @@ class Coordinator:
                 self._tell(f"{shard.id}: {outcome.refused}")
                 work.why_not = work.why_not or outcome.refused
             self._again(work, shard, outcome)
-            await self._sentence(host)
+            for name in list(self._facts):
+                await self._sentence(name)
             if work.shards and work.ended >= work.shards:
                 self._finish(work)
 
@@ -320,8 +321,7 @@ class Coordinator:
                 events = left.get(one.held.id)
                 if events is None:
                     continue
-                if len(events) > len(one.events):
-                    one.events = list(events)
+                one.late = list(events)
                 self.ledger.late(one.held.id, f"{counted(len(events), 'event')} of it")
                 with contextlib.suppress(LostError, HarnessError):
                     await self._links.call(host, calls.drop, one.held.id)

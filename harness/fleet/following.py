@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,14 +149,16 @@ class Following:
         ended = judge(lease.result, out, cell.expects)
         if not ended.taken:
             remove_tree(out.parent)
-            outcome = self._given_up(lease, ended.failed or ended.refused or "it came to nothing")
+            why = ended.failed or ended.refused or "it came to nothing"
+            outcome = self._given_up(lease, why, trusted=not ended.foreign)
             if ended.refused is not None:
                 return Outcome(outcome.came_back, refused=ended.refused)
             return outcome
         keys = Keys(cell)
-        found = [keys.key(name, file) for name, file in ended.again or ()]
-        tests = [keys.of_test(name) for name, _ in ended.again or ()]
-        again = {key for key in found if key} | {item.key for item in tests if item is not None}
+        again = _ours(keys, ended.again or ())
+        lacking = set(shard.keys) - _ours(keys, ended.there)
+        failed = ended.failed or (f"its results lack {len(lacking)} of its items" if lacking else None)
+        again |= lacking
         try:
             self._ledger.end(lease.held.id, f"exit code {lease.result.get('code')}")
         except FencedError:
@@ -165,14 +167,9 @@ class Following:
         with contextlib.suppress(LostError, HarnessError):
             await self._links.call(lease.host, calls.drop, lease.held.id)
         back = CameBack(lease.held, out=out)
-        if ended.failed is not None and again != set(shard.keys):
-            # A part of it worked: so the host does, and what failed is tried elsewhere.
-            return Outcome(
-                back, worked=True, failed=ended.failed, again=frozenset(again), incident=lease.held.id
-            )
-        if ended.failed is not None:
-            return Outcome(back, failed=ended.failed, again=frozenset(again), incident=lease.held.id)
-        return Outcome(back, worked=True)
+        # Where a part of it worked, the host does, and what failed is tried elsewhere.
+        worked = failed is None or again != set(shard.keys)
+        return Outcome(back, worked=worked, failed=failed, again=frozenset(again), incident=lease.held.id)
 
     def _lost(self, lease: Lease | None, host: str, facts: HostFacts, why: str) -> Outcome:
         """The host is silent: one cut is one failure, whatever it has cost."""
@@ -182,9 +179,9 @@ class Following:
         outcome = self._given_up(lease, why)
         return Outcome(outcome.came_back, failed=why, again=None, incident=incident, silent=True)
 
-    def _given_up(self, lease: Lease, why: str) -> Outcome:
+    def _given_up(self, lease: Lease, why: str, *, trusted: bool = True) -> Outcome:
         self._ledger.give_up(lease.held.id, why)
-        back = CameBack(lease.held, why=why, events=list(lease.events))
+        back = CameBack(lease.held, why=why, events=list(lease.events), trusted=trusted)
         return Outcome(back, failed=why, again=None, incident=lease.held.id)
 
     async def listen(self) -> None:
@@ -226,3 +223,10 @@ class Following:
                 self._ledger.give_up(lease.held.id, "the night was ended")
             with contextlib.suppress(LostError, HarnessError):
                 await self._links.call(lease.host, calls.drop, lease.held.id)
+
+
+def _ours(keys: Keys, names: Collection[tuple[str, str]]) -> set[str]:
+    """Node ids here of what a host names by ids and files; of tests in Python the id is the whole."""
+    found = {keys.key(name, file) for name, file in names}
+    tests = (keys.of_test(name) for name, _ in names)
+    return {key for key in found if key is not None} | {item.key for item in tests if item is not None}

@@ -22,15 +22,17 @@ class Ended:
     """What became of a lease.
 
     `failed` says what of the host's infrastructure failed, None where nothing did; `refused` what was wrong
-    with what the lease was asked to do; `again` are the items that came to
-    nothing, by their ids and files there.
-    `taken`: whether its results may count.
+    with what the lease was asked to do.  `there` are the items of which there is a record, by their ids and
+    files there, and `again` those that came to nothing.  `taken`: whether its results may count; `foreign`: it
+    ran something else than it was given.
     """
 
     taken: bool
+    foreign: bool = False
     failed: str | None = None
     refused: str | None = None
     again: frozenset[tuple[str, str]] | None = None
+    there: frozenset[tuple[str, str]] = frozenset()
 
 
 def judge(result: Mapping[str, Any], out: Path, expects: Mapping[str, str]) -> Ended:
@@ -55,19 +57,23 @@ def judge(result: Mapping[str, Any], out: Path, expects: Mapping[str, str]) -> E
         return Ended(taken=False, failed=f"the run's results are damaged: {error}")
     wrong = _wrong(records, expects)
     if wrong is not None:
-        return Ended(taken=False, failed=wrong)
-    errors = frozenset(
-        (str(record["id"]), str(record.get("file", "")))
+        return Ended(taken=False, foreign=True, failed=wrong)
+    there = {
+        (str(record["id"]), str(record.get("file", ""))): record
         for record in records
-        if record.get("verdict") == Verdict.ERROR.value
+        if record["kind"] in ("scenario", "test")
+    }
+    errors = frozenset(key for key, record in there.items() if record.get("verdict") == Verdict.ERROR.value)
+    run = next(
+        (record for record in records if record["kind"] == "run"), {"problem": "there is no record of it"}
     )
-    problem = next(
-        (record.get("problem") for record in records if record["kind"] == "run"), "no record of it"
-    )
+    problem = run.get("problem")
     if errors or problem:
-        first = next((r.get("reason") for r in records if r.get("verdict") == Verdict.ERROR.value), None)
-        return Ended(taken=True, failed=str(problem or first or said)[:500], again=errors)
-    return Ended(taken=True)
+        first = next((there[key].get("reason") for key in errors), None)
+        return Ended(
+            taken=True, failed=str(problem or first or said)[:500], again=errors, there=frozenset(there)
+        )
+    return Ended(taken=True, there=frozenset(there))
 
 
 def _wrong(records: list[dict[str, Any]], expects: Mapping[str, str]) -> str | None:

@@ -23,7 +23,7 @@ from harness.fleet.ledger import Held
 from harness.results import parts as part_files
 from harness.results import report
 from harness.results.parts import Gathered, gather, join, line_of, stream
-from harness.results.record import BEGUN, result_of_begun
+from harness.results.record import result_of_begun
 from harness.verdict import Verdict
 from vm.words import counted
 
@@ -32,14 +32,18 @@ NOT_RUN = "not run: "
 
 @dataclass
 class CameBack:
-    """What came of one lease: its folder, where it ended and counts; else why it was given up, and its
-    events.
+    """What came of one lease: its folder, where it ended and counts; else why it was given up.
+
+    `events` are what was heard of it until then, `late` what its host said when it was back.  `trusted`:
+    whether it ran what it was given.
     """
 
     held: Held
     out: Path | None = None
     why: str | None = None
     events: list[Mapping[str, Any]] = field(default_factory=list)
+    late: list[Mapping[str, Any]] = field(default_factory=list)
+    trusted: bool = True
 
 
 class Keys:
@@ -92,18 +96,25 @@ def merge(cell: SentCell, leases: Sequence[CameBack], seconds: float, why_not: s
     """
     keys = Keys(cell)
     sessions, tests = [], dict[str, dict[str, Any]]()
+    held: list[set[str]] = []
     for lease in sorted(leases, key=lambda one: one.held.number):
         if lease.out is not None:
             gathered = gather([_rewritten(cell, lease, keys)])
+            held.append({entry.key for entry in gathered.entries})
             _take_tests(gathered.tests, tests)
             _take_incidents(lease.out, cell.folder)
         else:
             gathered = _given_up(lease, keys)
         sessions.append(gathered)
     whole = join(sessions)
-    done = {entry.key for entry in whole.entries}
-    missing = [item for item in cell.items if item.key not in done and item.key not in tests]
+    there = {entry.key for entry in whole.entries}
+    ended = {key for session in held for key in session} | {
+        entry.key for entry in whole.entries if Verdict(entry.scenario[0]["verdict"]).is_driver_fault
+    }
+    missing = [item for item in cell.items if item.key not in ended and item.key not in tests]
     for item in missing:
+        if item.key in there:
+            continue  # what was tried of it says why
         reason = f"{NOT_RUN}{why_not or 'no lease has run it'}"
         if item.scenario:
             result = result_of_begun(item.begun, Verdict.ERROR, reason, None)
@@ -115,7 +126,7 @@ def merge(cell: SentCell, leases: Sequence[CameBack], seconds: float, why_not: s
                 "verdict": Verdict.ERROR.value,
                 "reason": reason,
             }
-    problem = f"{counted(len(missing), 'item')} not run: {why_not}" if missing else None
+    problem = f"{counted(len(missing), 'item')} not run: {why_not or 'no lease ended'}" if missing else None
     hosts = Counter(lease.held.host for lease in leases)
     environment: Mapping[str, Any] = next(iter(whole.environments.values()), {})
     head = {
@@ -186,31 +197,51 @@ def _take_incidents(out: Path, folder: Path) -> None:
 def _given_up(lease: CameBack, keys: Keys) -> Gathered:
     """What a lease that was given up is known to have begun: attempts that were lost."""
     gathered = Gathered()
-    ended: dict[str, Mapping[str, Any]] = {}
-    begun: dict[str, CellItem] = {}
-    for event in lease.events:
-        item = keys.find(str(event.get("id")), str(event.get("file", "")))
-        if item is None:
-            continue
-        begun.setdefault(item.key, item)
-        if event.get("kind") == "scenario":
-            ended[item.key] = event
-        elif event.get("kind") == BEGUN:
-            ended.pop(item.key, None)
-    for key, item in begun.items():
-        verdict, reason = _said(ended.get(key), lease.why or "")
-        result = result_of_begun(item.begun, verdict, reason, (ended.get(key) or {}).get("lease"))
+    heard, late = _last(lease.events, keys), _last(lease.late, keys)
+    for item in {
+        **{key: one[0] for key, one in late.items()},
+        **{k: one[0] for k, one in heard.items()},
+    }.values():
+        verdict, reason = _said(lease, heard.get(item.key), late.get(item.key))
+        result = result_of_begun(item.begun, verdict, reason, None)
         gathered.add(result, order=int(item.begun["order"]), worker=lease.held.host, lost=True)
     return gathered
 
 
-def _said(event: Mapping[str, Any] | None, why: str) -> tuple[Verdict, str]:
-    if event is None:
-        return Verdict.ERROR, f"given up: {why}, while this scenario was in flight"
+_Event = tuple[CellItem, Mapping[str, Any] | None]
+
+
+def _last(events: Sequence[Mapping[str, Any]], keys: Keys) -> dict[str, _Event]:
+    """By node id: each item that has begun, with the record of its end, where that was heard of."""
+    found: dict[str, _Event] = {}
+    for event in events:
+        item = keys.find(str(event.get("id")), str(event.get("file", "")))
+        if item is not None:
+            ended = event if event.get("kind") == "scenario" else None
+            found[item.key] = (item, ended)
+    return found
+
+
+def _said(lease: CameBack, heard: _Event | None, late: _Event | None) -> tuple[Verdict, str]:
+    """What stands of an attempt that was lost: a driver's fault that was heard of in time, else nothing."""
+    why = lease.why or "nobody waited for it"
+    ended = heard[1] if heard is not None else None
+    verdict = _verdict(ended)
+    if ended is not None and verdict.is_driver_fault and lease.trusted:
+        return verdict, f"{ended.get('reason')} (then the lease was given up: {why})"
+    if ended is not None:
+        return Verdict.ERROR, f"given up: {why}; it had {verdict.value} there, which does not count"
+    if late is not None and late[1] is not None:
+        after = _verdict(late[1]).value
+        return (
+            Verdict.ERROR,
+            f"given up: {why}; later it was heard that it {after} there, which does not count",
+        )
+    return Verdict.ERROR, f"given up: {why}, while this scenario was in flight"
+
+
+def _verdict(event: Mapping[str, Any] | None) -> Verdict:
     try:
-        verdict = Verdict(str(event.get("verdict")))
+        return Verdict(str((event or {}).get("verdict")))
     except ValueError:
-        verdict = Verdict.ERROR
-    if verdict.is_driver_fault:
-        return verdict, f"{event.get('reason')} (then the lease was given up: {why})"
-    return Verdict.ERROR, f"given up: {why}; it had {verdict.value} there, which does not count"
+        return Verdict.ERROR

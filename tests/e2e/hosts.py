@@ -209,7 +209,7 @@ class Net:
         subprocess.run(["rm", "-rf", str(self._short)], check=True)
 
 
-def until(what: Callable[[], Any], patience: float = 120.0) -> Any:
+def until(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
     """What it gives as soon as that is anything."""
     end = time.monotonic() + patience
     while time.monotonic() < end:

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces and users of their own need root"),
 ]
 
-SILENCE = 6
+SILENCE = 10
 
 CONFTEST = f"""
 import sys, time
