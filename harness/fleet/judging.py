@@ -23,8 +23,8 @@ class Ended:
 
     `failed` says what of the host's infrastructure failed, None where nothing did; `refused` what was wrong
     with what the lease was asked to do.  `there` are the items of which there is a record, by their ids and
-    files there, and `again` those that came to nothing.  `taken`: whether its results may count; `foreign`: it
-    ran something else than it was given.
+    files there, and `again` those that came to nothing.  `taken`: whether its results may count; `foreign`:
+    it ran something else than it was given.
     """
 
     taken: bool
