@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.fleet.content import PIECE, verify
+from harness.fleet.content import PIECE
 from harness.fleet.host_state import HostState
 from harness.fleet.lease_files import LeaseOrder, command, settings_text
 from harness.fleet.trees import Trees
@@ -135,12 +135,8 @@ class Carrier:
     def _run(self, one: _Carried) -> int:
         order, folder = one.order, one.folder
         work = folder / "work"
-        verify(self.trees.place(order.inputs), order.inputs)
-        shutil.copytree(self.trees.place(order.inputs), work, symlinks=True)
-        build = None
-        if order.build is not None:
-            build = self.trees.place(order.build)
-            verify(build, order.build)
+        shutil.copytree(self.trees.check(order.inputs), work, symlinks=True)
+        build = self.trees.check(order.build) if order.build is not None else None
         if order.image is not None:
             self.trees.check_image(order.image)
         settings = folder / "kshs.toml"

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -260,11 +260,13 @@ class Inbox:
         with (self._part / file.name).open("r+b") as opened:
             os.pwrite(opened.fileno(), piece, number * PIECE)
 
-    def finish(self) -> None:
+    def finish(self, check: Callable[[Path], None] | None = None) -> None:
         """Puts the tree in its place, once all of it is there; what was there before goes.
 
+        ``check``: looks at it before.
+
         Raises:
-            ContentError: a piece is missing.
+            ContentError: a piece is missing; whatever `check` raises.
         """
         left = self.missing()
         if left:
@@ -275,6 +277,8 @@ class Inbox:
                 path.unlink()
         for file in self._listing.files:
             (self._part / file.name).chmod(file.mode)
+        if check is not None:
+            check(self._part)
         private_directory(self._target.parent)
         remove_tree(self._target)
         self._part.rename(self._target)

@@ -57,7 +57,8 @@ class Sender:
                     continue
                 if tree.image is None or tree.image["digest"] not in images:
                     await self._bring(host, tree)
-                self._there.add(mark)
+                if tree.image is not None:  # others are asked for anew: a host removes what is damaged
+                    self._there.add(mark)
 
     async def _bring(self, host: str, tree: Tree) -> None:
         since = time.monotonic()

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.fleet.content import ContentError, Inbox, Listing, listing
+from harness.fleet.content import ContentError, Inbox, Listing, listing, verify
 from harness.fleet.host_state import HostState
 from vm.config import VmConfig
 from vm.errors import VmError
@@ -105,15 +106,36 @@ class Trees:
         Raises:
             ContentError: it is not, or the image is none of its digest.
         """
-        self._inbox(digest).finish()
-        del self._inboxes[digest]
         if image is None:
-            return
-        path = self._image_place(image)
-        if (read_json(path / "manifest.json") or {}).get("digest") != image["digest"]:
-            remove_tree(path)
-            raise ContentError("what came is no image of that digest", where=image["digest"][:16])
-        write_json(self._marks / f"{image['digest'][:16]}.json", {"tree": digest})
+            self._inbox(digest).finish()
+        else:
+            wanted = image["digest"]
+
+            def check(part: Path) -> None:
+                if (read_json(part / "manifest.json") or {}).get("digest") != wanted:
+                    remove_tree(part)
+                    raise ContentError("what came is no image of that digest", where=wanted[:16])
+
+            self._inbox(digest).finish(check)
+            write_json(self._marks / f"{wanted[:16]}.json", {"tree": digest})
+        del self._inboxes[digest]
+
+    def check(self, digest: str) -> Path:
+        """A tree, after a look at every byte of it; one that is damaged goes, and can be sent again.
+
+        Raises:
+            ContentError: it is not here, or not what its digest names.
+        """
+        place = self.place(digest)
+        if not place.is_dir():
+            raise ContentError("there is no tree of this digest here", where=digest[:16])
+        try:
+            verify(place, digest)
+        except ContentError:
+            remove_tree(place)
+            raise
+        os.utime(place)  # it is in use: see `tidy`
+        return place
 
     def tidy(self) -> None:
         """Removes trees that nobody has asked for in two weeks, and parts of as long ago."""
