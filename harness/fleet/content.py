@@ -9,6 +9,7 @@ damaged are asked for again.  Pieces of zeros, of which disks have many, are hol
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -166,25 +167,25 @@ def _listed(tree: Path, path: Path) -> Listed:
     return Listed(path.relative_to(tree).as_posix(), status.st_mode & 0o777, status.st_size, pieces)
 
 
-def _pieces(path: Path, size: int) -> Iterator[bytes]:
+def _pieces(path: Path, size: int) -> Iterator[bytes | None]:
     with path.open("rb") as file:
         for offset in range(0, size, PIECE):
             yield _read(file.fileno(), offset, min(PIECE, size - offset))
 
 
-def _read(descriptor: int, offset: int, size: int) -> bytes:
-    """A piece; of a hole nothing is read."""
+def _read(descriptor: int, offset: int, size: int) -> bytes | None:
+    """A piece; None for one that is all hole, of which nothing is read."""
     try:
         data = os.lseek(descriptor, offset, os.SEEK_DATA)
     except OSError:  # nothing but a hole is left
-        return bytes(size)
-    if data >= offset + size:
-        return bytes(size)
-    return os.pread(descriptor, size, offset)
+        return None
+    return None if data >= offset + size else os.pread(descriptor, size, offset)
 
 
-def _digest(piece: bytes) -> str:
-    return ZERO if not piece.strip(b"\0") else hashlib.sha256(piece).hexdigest()
+def _digest(piece: bytes | None) -> str:
+    if piece is None or piece.count(0) == len(piece):
+        return ZERO
+    return hashlib.sha256(piece).hexdigest()
 
 
 def pack(tree: Path, file: Listed, number: int) -> bytes:
@@ -195,7 +196,7 @@ def pack(tree: Path, file: Listed, number: int) -> bytes:
     """
     with (tree / file.name).open("rb") as opened:
         data = _read(opened.fileno(), number * PIECE, min(PIECE, file.size - number * PIECE))
-    if _digest(data) != file.pieces[number]:
+    if data is None or _digest(data) != file.pieces[number]:
         raise ContentError("has changed while it was sent", where=str(tree / file.name))
     return zlib.compress(data, 1)
 
@@ -240,13 +241,15 @@ class Inbox:
             there = path.stat().st_size if path.is_file() else -1
             if there != file.size:
                 self._make(path, file.size)
-            pieces = _pieces(path, file.size) if there == file.size else (b"" for _ in file.pieces)
+            whole = there == file.size
+            pieces = _pieces(path, file.size) if whole else itertools.repeat(None, len(file.pieces))
             for number, (wanted, piece) in enumerate(zip(file.pieces, pieces, strict=True)):
-                if wanted != ZERO and (not piece or _digest(piece) != wanted):
-                    found.append((index, number))
-                elif wanted == ZERO and piece.strip(b"\0"):
+                if _digest(piece) == wanted:
+                    continue
+                if wanted == ZERO:  # something lies where nothing is
                     self._make(path, file.size)
                     return self.missing()
+                found.append((index, number))
         return found
 
     def put(self, index: int, number: int, data: bytes) -> None:

@@ -28,6 +28,8 @@ from harness.fleet.shards import Needs
 _FRESH = 2.0
 #: Errors of a function on a host that are told as they are; all others are the engine's.
 _TOLD = (HarnessError,)
+#: What reads or hashes gigabytes has as many times the patience.
+_SLOW, _LONGER = (calls.expect, calls.finish), 20.0
 
 
 class DaskLinks:
@@ -105,10 +107,9 @@ class DaskLinks:
         return await self._run(where, function, *arguments)
 
     async def _run(self, where: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        patience = self._silence / 3 * (_LONGER if function in _SLOW else 1.0)
         try:
-            answer = await asyncio.wait_for(
-                self._client.run(function, *arguments, workers=[where]), self._silence / 3
-            )
+            answer = await asyncio.wait_for(self._client.run(function, *arguments, workers=[where]), patience)
             return answer[where]
         except _TOLD:
             raise
