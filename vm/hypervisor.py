@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import libvirt
 import libvirt_qemu
 
-from vm import accel, reaper, slots
+from vm import accel, reaper, remote, slots
 from vm.commands import require, run
 from vm.config import VmConfig
 from vm.domain import Domain
@@ -112,6 +112,7 @@ class Hypervisor:
         self._counter = 0
 
     def __enter__(self) -> Hypervisor:
+        remote.check(self.config.uri)
         if not Hypervisor._open_here.acquire(blocking=False):
             raise VmError("a process has one hypervisor, and this one has it open", hint="share it")
         try:
