@@ -26,6 +26,7 @@ class Absent:
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Absent())
 import harness.cli
+harness.cli.application()
 from harness.commands import run_command, nightly_command, worker_command, hosts_command, scheduler_command
 loaded = [name for name in sys.modules if name.startswith("harness.fleet")]
 assert loaded == [], loaded
