@@ -15,7 +15,7 @@ class HostsConfig(BaseModel):
 
     keys: Path | None = Field(
         default=None,
-        description="Folder with ca.pem, NAME.pem and NAME-key.pem, as `kshs hosts keys DIR NAME` makes them.",
+        description="Folder with ca.pem, NAME.pem and NAME-key.pem, made by `kshs hosts keys DIR NAME`.",
     )
     this: str | None = Field(
         default=None,

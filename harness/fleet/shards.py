@@ -13,6 +13,8 @@ BESIDE_MIB = 400
 GUESTS = 2
 #: Shards for each lease that can be at work at the same time: the last ones even the hosts out.
 _ROUNDS = 4
+#: Seconds of work for which an idle guest is worth a journey, however long shards are to be.
+_WORTH = 10.0
 #: Scenarios of one shard: they are named one by one on a command line.
 MOST_ITEMS = 400
 
@@ -74,6 +76,8 @@ def split(
     beside = max(1, min(at_once, most or at_once))
     whole = sum(seconds for _, seconds in items)
     wanted = max(least, whole / (beside * _ROUNDS)) if beside > 1 else float("inf")
+    if whole / beside >= _WORTH:  # no guest is idle that could have so much
+        wanted = min(wanted, whole / beside)
     found: list[list[tuple[str, float]]] = []
     length = 0.0
     for item in items:
