@@ -46,4 +46,4 @@ quiet = asyncio.run(shown({"distributed.worker.http.routes": [], "distributed.sc
 print(f"the same without routes: {quiet[1]}")
 sys.exit(not (plain == ("tls", (200, "ok")) and quiet[1][0] == 404))
 PY
-"$work/venv/bin/python" show.py
+"$work/venv/bin/python" -W ignore show.py

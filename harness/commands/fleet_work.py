@@ -63,6 +63,8 @@ def night_on_hosts(
 
     address(url)
     with Progress() as progress:
+        for name in (_STAGE, _LEASES):  # of a night that was killed
+            remove_tree(folder / name)
         staging = Staging(folder / _STAGE, config, progress.say)
         sent = []
         for cell in cells:

@@ -81,7 +81,7 @@ class Carrier:
         gone = []
         limit = time.time() - _KEPT_DAYS * 86400
         for folder in self._spool.iterdir():
-            if folder.stat().st_mtime < limit:
+            if folder.stat().st_mtime < limit and self.has_ended(folder.name):
                 remove_tree(folder)
                 gone.append(f"results of lease {folder.name[:8]}")
         return gone
@@ -98,6 +98,7 @@ class Carrier:
             LeaseError: it was carried before: a lease is carried once, whoever asks.
         """
         order = LeaseOrder.model_validate(dict(said))
+        self.tidy()
         folder = self._spool / order.id
         try:
             folder.mkdir(mode=0o700)

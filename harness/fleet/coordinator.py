@@ -25,6 +25,8 @@ from harness.fleet.shards import Shard, split
 from vm.words import counted
 
 _TICK = 0.5
+#: Seconds between two questions to a host for what it had at work when it was given up.
+_ASK_EACH = 2.0
 #: Shards of a cell that have failed everywhere, after which the rest of a cell that has worked nowhere is
 #: left.
 _BROKEN = 2
@@ -86,7 +88,8 @@ class Coordinator:
         self._facts: dict[str, HostFacts] = {}
         self._heard: dict[str, float] = {}
         self._sentenced: dict[str, str] = {}
-        self._told: set[str] = set()
+        self._reconciled: set[str] = set()
+        self._asked: dict[str, float] = {}
 
     async def run(self, cells: Sequence[SentCell], deadline: float | None = None) -> None:
         """All of them; no shard is begun behind the deadline (`time.monotonic`).
@@ -305,23 +308,29 @@ class Coordinator:
 
     async def _reconcile(self, *, last: bool = False) -> None:
         """Leases that were given up and whose hosts are here again: what they did is put on record."""
-        for host, facts in self._facts.items():
-            mark = f"{host} {facts.session}"
-            lost = [one for work in self._work.values() for one in work.came_back if one.why is not None]
-            if not any(one.held.host == host for one in lost) or (mark in self._told and not last):
+        now = time.monotonic()
+        lost = [
+            one
+            for work in self._work.values()
+            for one in work.came_back
+            if one.why is not None and one.held.id not in self._reconciled
+        ]
+        for host in {one.held.host for one in lost} & set(self._facts):
+            if not last and now - self._asked.get(host, 0.0) < _ASK_EACH:
                 continue
+            self._asked[host] = now
             try:
                 left: Mapping[str, list[Mapping[str, object]]] = await self._links.call(
                     host, calls.leftovers, self._night
                 )
             except (LostError, HarnessError):
                 continue
-            self._told.add(mark)
             for one in lost:
-                events = left.get(one.held.id)
+                events = left.get(one.held.id) if one.held.host == host else None
                 if events is None:
-                    continue
+                    continue  # it never came there, or is not at its end
                 one.late = list(events)
+                self._reconciled.add(one.held.id)
                 self.ledger.late(one.held.id, f"{counted(len(events), 'event')} of it")
                 with contextlib.suppress(LostError, HarnessError):
                     await self._links.call(host, calls.drop, one.held.id)

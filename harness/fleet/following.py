@@ -144,7 +144,7 @@ class Following:
             return self._lost(
                 lease, lease.host, facts, f"host {lease.host} fell silent with its results: {error}"
             )
-        except (HarnessError, OSError, TypeError, ValueError) as error:
+        except (HarnessError, OSError, KeyError, TypeError, ValueError) as error:
             return self._given_up(lease, f"its results could not be fetched: {error}")
         ended = judge(lease.result, out, cell.expects)
         if not ended.taken:

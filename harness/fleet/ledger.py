@@ -7,6 +7,7 @@ it was given up.  What comes of one that was given up is never taken for a resul
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -52,6 +53,7 @@ class Ledger:
         self._held: dict[str, Held] = {}
         self._over: dict[str, Held] = {}
         self._number = 0
+        self._close_books(folder)
 
     def grant(self, shard: Shard, host: str) -> Held:
         """A new lease of a shard on a host, durably."""
@@ -97,6 +99,19 @@ class Ledger:
             os.close(self._fd)
             self._fd = -1
 
+    def _close_books(self, folder: Path) -> None:
+        """Of a night that was killed and is gone on with: what was at work then is given up."""
+        if (size := os.fstat(self._fd).st_size) and (folder / FILE).read_bytes()[size - 1 :] != b"\n":
+            os.write(self._fd, b"\n")  # the end tore a line
+        rows = read(folder)
+        self._number = max((int(row["number"]) for row in rows), default=0)
+        over = {row["id"] for row in rows if row["event"] != "granted"}
+        for row in rows:
+            if row["event"] == "granted" and row["id"] not in over:
+                known = {key: row[key] for key in ("id", "number", "shard", "cell", "host", "granted")}
+                held = Held(**known, keys=tuple(row["keys"]))
+                self._write("given up", held, said="the night was killed")
+
     def _over_with(self, lease: str, what: str, said: str) -> Held:
         held = self._held.get(lease)
         if held is None:
@@ -116,11 +131,9 @@ class Ledger:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The events of a night, for people and tests; a torn last line is passed over."""
+    """The events of a night; a line that its end has torn is passed over."""
     found = []
     for line in (folder / FILE).read_text(encoding="utf-8").splitlines():
-        try:
+        with contextlib.suppress(ValueError):
             found.append(json.loads(line))
-        except ValueError:
-            break
     return found

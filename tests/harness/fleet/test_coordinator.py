@@ -304,3 +304,15 @@ def test_the_ledger_takes_nothing_of_a_lease_that_is_over(tmp_path: Path) -> Non
             over(second.id, "again")
     ledger.close()
     assert [row["event"] for row in read(tmp_path)] == ["granted", "granted", "given up", "ended"]
+
+
+def test_a_night_that_was_killed_leaves_no_lease_open(tmp_path: Path) -> None:
+    shard = Shard("c/1", "c", Needs("wine", "i", 1), ("k",), 1.0)
+    killed = Ledger(tmp_path)
+    ended, open_ = killed.grant(shard, "a"), killed.grant(shard, "b")
+    killed.end(ended.id, "exit code 0")
+    with (tmp_path / "leases.jsonl").open("a") as torn:
+        torn.write('{"event":"gran')
+    again = Ledger(tmp_path)
+    assert again.grant(shard, "a").number == 3 and not again.holds(open_.id)
+    assert [row["event"] for row in read(tmp_path)] == ["granted", "granted", "ended", "given up", "granted"]
