@@ -42,6 +42,7 @@ _PLACES = {
     "selftest": "selftest:selftest",
     "repro": "repro_command:repro",
     "minimize": "repro_command:minimize",
+    "scheduler": "scheduler_command:scheduler",
     "version": "version:show_version",
     "target": "target_command:target_app",
     "capsule": "capsule_command:capsule_app",
@@ -50,6 +51,8 @@ _PLACES = {
     "baseline": "baseline_command:baseline_app",
     "gate": "gate_command:gate_app",
     "waiver": "waiver_command:waiver_app",
+    "worker": "worker_command:worker_app",
+    "hosts": "hosts_command:hosts_app",
 }
 
 

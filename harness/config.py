@@ -53,6 +53,7 @@ from pydantic_core import ErrorDetails
 
 from harness.errors import UsageError
 from harness.gate_settings import GateConfig
+from harness.hosts_settings import HostsConfig
 from harness.incident_settings import IncidentsConfig
 from harness.text_file import SAVE_AS, NotTextError, decode
 from vm.config import VARIABLES, VmConfig
@@ -77,6 +78,10 @@ class RunConfig(BaseModel):
     drivers: Path | None = Field(
         default=None,
         description="Tree of C sources to build instead of the installed ones: an altered refks, say.",
+    )
+    build: Path | None = Field(
+        default=None,
+        description="A finished build that is used as it is, where drivers is not said.",
     )
     out: Path = Field(
         default=Path("out/run"), description="Where junit.xml, results.jsonl and report.html go."
@@ -199,6 +204,7 @@ class Config(BaseModel):
     nights: dict[str, NightConfig] = Field(
         default_factory=dict, description="What kshs nightly runs, by name."
     )
+    hosts: HostsConfig = Field(default_factory=HostsConfig)
 
     #: The file it came from; None for defaults.
     file: Path | None = Field(default=None, exclude=True)
@@ -315,6 +321,7 @@ def _anchored(config: Config, path: Path) -> Config:
     update: dict[str, Any] = {
         "out": _anchor(base, run.out),
         "drivers": _anchor(base, run.drivers),
+        "build": _anchor(base, run.build),
         "scenarios": run.scenarios and [_anchor(base, scenario) for scenario in run.scenarios],
     }
     target = _anchored_target(base, config, run.target)
@@ -332,8 +339,10 @@ def _anchored(config: Config, path: Path) -> Config:
     if store.url is not None and "://" not in store.url:
         store = store.model_copy(update={"url": str(_anchor(base, store.url))})
     keys = [_anchor(base, key) for key in config.capsule.keys]
+    hosts = config.hosts.model_copy(update={"keys": _anchor(base, config.hosts.keys)})
     anchored = {
         "gate": config.gate.beside(lambda value: _anchor(base, value)),
+        "hosts": hosts,
         "run": run.model_copy(update=update),
         "targets": targets,
         "guests": guests,

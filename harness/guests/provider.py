@@ -164,6 +164,7 @@ class VmProvider:
         target: what is deployed.
         recipe: of the image.
         source: tree of C sources to build instead of the installed ones.
+        ready: a finished build that is used as it is, where there is no such tree.
         way: how guests of a Windows image are leased; by default as the image says, or the first that works.
         devices: of Windows guests, as their settings say them now.
         counted: what guests execute is counted, where that can be done.
@@ -179,6 +180,7 @@ class VmProvider:
         recipe: str = "wine",
         *,
         source: Path | None = None,
+        ready: Path | None = None,
         way: Way | None = None,
         devices: Sequence[str] = (),
         counted: bool = False,
@@ -191,6 +193,7 @@ class VmProvider:
         self._devices = tuple(devices)
         self._counted = counted
         self._source = source
+        self._ready = ready
         self._config = config
         self._target = target
         self._recipe = recipe
@@ -240,8 +243,11 @@ class VmProvider:
         if self._build is None or self._package is None:
             import drivers.build
 
-            say("building the drivers")
-            self._build = drivers.build.build(source=self._source, progress=say)
+            if self._ready is not None and self._source is None:
+                self._build = drivers.build.opened(self._ready)
+            else:
+                say("building the drivers")
+                self._build = drivers.build.build(source=self._source, progress=say)
             self._package = self._target.package(self._build)
         return self._build, self._package
 

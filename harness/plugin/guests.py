@@ -89,6 +89,7 @@ class Guests:
                 find_target(self._options.target_name, settings),
                 self._options.guest_name,
                 source=self._options.drivers(),
+                ready=settings.run.build,
                 way=settings.leases_of(self._options.guest_name),
                 devices=settings.devices_of(self._options.guest_name),
                 counted=self._options.coverage,
