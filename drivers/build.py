@@ -41,7 +41,7 @@ _refused: dict[str, BuildError] = {}
 
 @dataclass(frozen=True)
 class Build:
-    """A complete build: agent, client, class driver, support library, tracer, the sample target's package, PDBs.
+    """A complete build: agent, drivers, the sample target's package and PDBs.
 
     ``digest`` is that of all these files' contents: what a guest is given, not what it was made of.
     """
