@@ -74,8 +74,17 @@ bool zip_create(zip_file *zip, const wchar_t *path);     /* replaces nothing */
 bool zip_add(zip_file *zip, const char *name, const void *data, size_t length);
 bool zip_finish(zip_file *zip);
 
-/* ---- trace_verb.c: what is watched, as `trace start` has written it ------------------------------- */
+/* ---- trace_settings.c: what is watched, and how -------------------------------------------------- */
+typedef struct trace_settings {
+    DWORD records;                  /* 0: as the driver has it */
+    GUID sets[KSTRACE_MAX_SETS];
+    unsigned set_count;
+} trace_settings;
+
+bool trace_settings_parse(report *r, int count, wchar_t **arguments, trace_settings *s);
+DWORD trace_settings_write(const trace_settings *s);    /* Win32 codes */
 DWORD trace_devices(names *devices);
+DWORD trace_remember(const wchar_t *device, bool add, names *left);     /* LEFT: those that are watched then */
 
 /* ---- trace_save.c ---------------------------------------------------------------------------------- */
 void trace_save(report *r, int count, wchar_t **arguments);
