@@ -34,7 +34,7 @@ def connect(pin: int, *, major: uuid.UUID = MAJOR) -> str:
 
 
 class Recorder:
-    """Events one after the other, a microsecond apart, each of which takes half of one unless told otherwise."""
+    """Events one after the other, a microsecond apart; each takes half of one unless told otherwise."""
 
     def __init__(self, *, wine: bool = False) -> None:
         self.wine = wine
