@@ -78,7 +78,7 @@ typedef struct kstrace_record {
     uint32_t in_bytes;                  /* of `data` */
     uint32_t out_bytes;                 /* behind them */
     uint32_t whole;                     /* bytes of the whole name */
-    uint32_t reserved;
+    uint32_t irp_flags;                 /* IRP->Flags; 0 of fast I/O */
     uint8_t requestor;                  /* IRP->RequestorMode: 0 kernel, 1 user */
     uint8_t previous;                   /* previous mode of the thread */
     uint8_t irql;

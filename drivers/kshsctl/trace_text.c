@@ -298,6 +298,7 @@ static void write_caller(writer *w, const kstrace_record *record)
         json_utf8(&w->j, "previous", record->previous ? "user" : "kernel");
     if (record->flags & KSTRACE_BITS_KNOWN)
         json_unsigned(&w->j, "bits", record->flags & KSTRACE_BITS32 ? 32 : 64);
+    json_hex(&w->j, "irp_flags", record->irp_flags);
     json_unsigned(&w->j, "pid", record->process);
     json_unsigned(&w->j, "tid", record->thread);
     if (record->irql)

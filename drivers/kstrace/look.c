@@ -105,8 +105,10 @@ void kst_caller(kstrace_record *record, PIRP irp)
     record->process = (uint32_t)(ULONG_PTR)PsGetCurrentProcessId();
     record->thread = (uint32_t)(ULONG_PTR)PsGetCurrentThreadId();
     record->irql = kshs_current_irql();
-    if (irp)
+    if (irp) {
         record->requestor = (uint8_t)irp->RequestorMode;
+        record->irp_flags = irp->Flags;
+    }
     if (previous_mode) {
         record->previous = (uint8_t)previous_mode();
         record->flags |= KSTRACE_PREVIOUS_KNOWN;

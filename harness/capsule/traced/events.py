@@ -83,6 +83,7 @@ class Event(_Strict):
     requestor: Mode
     previous: Mode | None = None
     bits: Literal[32, 64] | None = None
+    irp_flags: Word = 0
     pid: Unsigned = 0
     tid: Unsigned = 0
     irql: Unsigned = 0

@@ -54,8 +54,6 @@ class Objects:
 
     def __init__(self, trace: Trace) -> None:
         self.wine = trace.head.wine
-        #: On Wine one thread of the drivers' process does what user mode asks for: opens among it.
-        self._dispatchers = {event.tid for event in trace.events if event.event == "open"}
         self.all: dict[str, Opened] = {}
         self.strangers: list[Event] = []
         for event in trace.events:
@@ -67,7 +65,8 @@ class Objects:
             return Side.KERNEL
         if event.previous is not None:
             return Side.USER if event.previous == "user" else Side.KERNEL
-        return Side.USER if event.tid in self._dispatchers or not self.wine else Side.KERNEL
+        # Wine has no previous mode; an IRP that a driver allocated has no flags, user mode's have some.
+        return Side.USER if event.irp_flags or not self.wine else Side.KERNEL
 
     def opener(self, item: Opened) -> Side:
         """By whom it is to be opened: kernel mode where anything of kernel mode is asked of it."""

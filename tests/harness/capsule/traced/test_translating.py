@@ -72,12 +72,12 @@ def test_who_sent_it_decides_the_route(keys: dict[str, Any], expected: dict[str,
     assert {key: last[key] for key in ("route", "mode") if key in last} == expected
 
 
-def test_on_wine_the_thread_that_opens_is_that_of_user_mode() -> None:
+def test_on_wine_an_irp_of_user_mode_has_flags() -> None:
     recorder = Recorder(wine=True)
     recorder.add("open", object="o1", requestor="user", tid=100, name="")
     recorder.pin("o1", made=True, tid=8)
-    recorder.handshake(requestor="user", tid=8, status=DECLINED)
-    recorder.handshake(requestor="user", tid=100, status=DECLINED)
+    recorder.handshake(requestor="user", status=DECLINED)
+    recorder.handshake(requestor="user", irp_flags="0x30", status=DECLINED)
     made = steps(recorder)
     assert [step["do"] for step in made] == ["open_pin", "handshake", "share", "handshake"]
     assert (made[1]["route"], made[1]["mode"]) == ("irp", "user")
