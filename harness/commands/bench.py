@@ -39,6 +39,9 @@ def bench(
         str | None,
         typer.Option("--beside", metavar="TARGET", help="Another target: what its scenarios cost, in turns."),
     ] = None,
+    traced: Annotated[
+        bool, typer.Option("--traced", help="Also what kstrace.sys costs in the agent's own loop.")
+    ] = False,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, metavar="N", help="Turns of each of the two.")
     ] = 3,
@@ -70,6 +73,12 @@ def bench(
         if beside is not None:
             figures["beside"] = turns.targets(beside, arguments, rounds, progress.say)
             figures["goals"].append(figures["beside"]["goal"])
+        if traced:
+            count = (work.QUICK if quick else work.Amounts()).pipelined
+            figures["traced"] = work.traced(
+                loaded, guest=guest, target=target, rounds=rounds, count=count, say=progress.say
+            )
+            figures["goals"].append(figures["traced"]["goal"])
     work.write(figures, out)
     if plot is not None:
         plot.write_text(bench_plot.svg(figures["series"]), encoding="utf-8")

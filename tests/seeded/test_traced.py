@@ -122,7 +122,9 @@ def told(defect: Defect, folder: Path) -> Told:
 def test_a_recorded_defect_becomes_a_scenario_of_a_few_steps(defect: Defect, tmp_path: Path) -> None:
     found = told(defect, tmp_path)
     steps = [step.model_dump(exclude_unset=True) for step in found.least.scenario.steps]
-    print(f"{defect.id}: {len(found.scenario.steps)} steps, then {steps}; {found.least.seen.scenario['reason']}")
+    print(
+        f"{defect.id}: {len(found.scenario.steps)} steps, then {steps}; {found.least.seen.scenario['reason']}"
+    )
     assert len(steps) <= MOST_STEPS, steps
     with Player(LocalProvider(), print) as player:
         sound = player.play(found.least.scenario, fresh=True)
