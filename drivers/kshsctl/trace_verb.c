@@ -136,7 +136,7 @@ static void start(report *r, int count, wchar_t **arguments)
     wchar_t target[MAX_PATH + 16];
     const wchar_t *device = arguments[0];
     trace_settings s;
-    names all;
+    names before, all;
     DWORD error;
 
     report_step(r, "check");
@@ -149,7 +149,9 @@ static void start(report *r, int count, wchar_t **arguments)
         return;
     if (!install_driver(r, target, ARRAY_COUNT(target)))
         return;
-    error = trace_settings_write(&s);
+    error = trace_devices(&before);
+    if (!error)
+        error = trace_settings_write(&s);
     if (!error)
         error = trace_remember(device, true, &all);
     if (error)
@@ -158,6 +160,8 @@ static void start(report *r, int count, wchar_t **arguments)
         start_on_wine(r, device, target);
     else
         start_on_nt(r, device);
+    if (r->failed && !names_drop(&before, device))
+        trace_remember(device, false, &all);
 }
 
 /* ---- stop ---------------------------------------------------------------------------------------- */

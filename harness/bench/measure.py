@@ -28,6 +28,7 @@ from harness.bench.figures import Figure, Point, Workers, document
 from harness.bench.floor import BareForks
 from harness.bench.guest import Bench
 from harness.config import Config
+from harness.errors import HarnessError
 from harness.guests.package import find_target
 from harness.guests.provider import VmGuest, VmProvider
 from vm.words import counted

@@ -38,7 +38,7 @@ def recorded(lease: Lease) -> int:
 
 
 def in_turns(plain: Loop, watched: Loop, rounds: int) -> tuple[list[float], list[float]]:
-    """Rates of both, each measured so often; who comes first changes, since machines warm up and slow down."""
+    """Rates of both, each measured so often; who comes first changes, since machines warm up."""
     rates: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds):
         for which in (0, 1) if number % 2 == 0 else (1, 0):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a customer's trace to the least scenario: each seeded defect, recorded, imported, played, minimised.
 
-The traffic is that of the scenario that catches the defect, recorded by kstrace.sys on a guest with the wrong
-driver.  What goes on is the capsule alone, as it would be sent.  `make test` plays few of them, `make test-all`
-every one (`KSHS_TEST_TRACED`).
+The traffic is that of the scenario that catches the defect, recorded by kstrace.sys on a guest with the
+wrong driver.  What goes on is the capsule alone, as it would be sent.  `make test` plays few of them, `make
+test-all` every one (`KSHS_TEST_TRACED`).
 """
 
 from __future__ import annotations
