@@ -87,6 +87,17 @@ typedef struct kstrace_record {
     uint8_t data[KSTRACE_DATA_BYTES];
 } kstrace_record;
 
+/* ---- what is found in the driver's data when nobody answers: Wine, where drivers live in a process ---- */
+#define KSTRACE_MAGIC "kshs trace ring"
+typedef struct kstrace_beacon {
+    uint8_t magic[16];                  /* KSTRACE_MAGIC with its NUL */
+    uint64_t records;                   /* their address; 0: there are none */
+    uint64_t next;                      /* as in kstrace_state */
+    uint64_t lost;
+    uint32_t count;
+    uint32_t version;                   /* KSTRACE_VERSION */
+} kstrace_beacon;
+
 /* ---- controls of \Device\KsHsTrace (METHOD_BUFFERED) ------------------------------------------- */
 #define KSTRACE_DEVICE_TYPE 0x8001
 #define IOCTL_KSTRACE_STATE 0x80012000  /* out: kstrace_state */

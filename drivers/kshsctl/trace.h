@@ -54,6 +54,12 @@ void bytes_add(bytes *b, const void *data, size_t length);
 void bytes_free(bytes *b);
 void trace_lines(bytes *out, const kstrace_state *state, const kstrace_record *records, size_t count);
 
+/* ---- trace_rescue.c: out of a process's memory, on Wine ------------------------------------------ */
+void trace_rescue_crashed(DWORD pid, HANDLE process);   /* the recorder: into a file beside this executable */
+bool trace_rescue_live(bytes *lines);                   /* from the process in which drivers live */
+bool trace_rescued(bytes *lines);                       /* what the recorder has written */
+void trace_rescue_forget(void);
+
 /* ---- zip.c: a zip file whose members are stored as they are ----------------------------------- */
 #define ZIP_MOST 512
 

@@ -249,25 +249,34 @@ static bool parse(report *r, int count, wchar_t **arguments, wishes *w)
     return true;
 }
 
+/* What is left of a tracer that does not answer: drivers that live in a process leave their memory behind. */
+static bool rescue(report *r, NTSTATUS status, bytes *lines)
+{
+    if (nt_is_wine() && (status == STATUS_IO_TIMEOUT ? trace_rescue_live(lines) : trace_rescued(lines))) {
+        json_bool(&r->body, "rescued", true);
+        return true;
+    }
+    return report_fail(r, RtlNtStatusToDosError(status),
+                       L"the tracer does not answer (NTSTATUS 0x%08lx); begin with: kshsctl trace start DEVICE",
+                       (unsigned long)status);
+}
+
 static bool fetch(report *r, bytes *lines)
 {
-    kstrace_record *records;
+    kstrace_record *records = NULL;
     kstrace_state state;
     HANDLE handle;
-    size_t count;
+    size_t count = 0;
     NTSTATUS status = trace_open(&handle);
 
     if (!NT_SUCCESS(status))
-        return report_fail(r, RtlNtStatusToDosError(status),
-                           L"the tracer cannot be opened (NTSTATUS 0x%08lx); begin with: kshsctl trace start DEVICE",
-                           (unsigned long)status);
+        return rescue(r, status, lines);
     status = trace_fetch(handle, &state, &records, &count);
     if (status != STATUS_IO_TIMEOUT)        /* closing could wait for what did not come back */
         CloseHandle(handle);
     if (!NT_SUCCESS(status)) {
         free(records);
-        return report_fail(r, RtlNtStatusToDosError(status), L"the records cannot be read (NTSTATUS 0x%08lx)",
-                           (unsigned long)status);
+        return rescue(r, status, lines);
     }
     trace_lines(lines, &state, records, count);
     free(records);

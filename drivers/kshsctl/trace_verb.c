@@ -149,6 +149,7 @@ static void start(report *r, int count, wchar_t **arguments)
         return;
     if (!install_driver(r, target, ARRAY_COUNT(target)))
         return;
+    trace_rescue_forget();
     error = trace_devices(&before);
     if (!error)
         error = trace_settings_write(&s);

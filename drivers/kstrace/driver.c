@@ -9,6 +9,7 @@
 #include "kshs_secure.h"
 
 _Static_assert(sizeof(kstrace_record) == KSTRACE_RECORD_BYTES, "kstrace_record");
+_Static_assert(sizeof(kstrace_beacon) == 48, "kstrace_beacon");
 _Static_assert(offsetof(kstrace_record, data) + KSTRACE_DATA_BYTES == KSTRACE_RECORD_BYTES, "kstrace_record.data");
 _Static_assert(KSTRACE_NAME_BYTES + KSTRACE_PROCESS_BYTES <= KSTRACE_DATA_BYTES, "names");
 _Static_assert(IOCTL_KSTRACE_STATE == CTL_CODE(KSTRACE_DEVICE_TYPE, 0x800, METHOD_BUFFERED, FILE_ANY_ACCESS), "state");

@@ -9,6 +9,9 @@
  */
 #include "kstrace.h"
 
+/* In the image, for who looks into the memory of a process in which drivers have died. */
+static volatile kstrace_beacon beacon = { KSTRACE_MAGIC, 0, 0, 0, 0, KSTRACE_VERSION };
+
 static struct {
     KSPIN_LOCK lock;
     kstrace_record *records;
@@ -35,6 +38,9 @@ NTSTATUS kst_ring_init(ULONG records)
         ring.records = kshs_zalloc((SIZE_T)records * sizeof *ring.records, KST_TAG);
         if (ring.records) {
             ring.count = records;
+            beacon.count = records;
+            beacon.next = ring.next;
+            beacon.records = (uint64_t)(ULONG_PTR)ring.records;
             return STATUS_SUCCESS;
         }
     }
@@ -43,6 +49,7 @@ NTSTATUS kst_ring_init(ULONG records)
 
 void kst_ring_free(void)
 {
+    beacon.records = 0;
     if (ring.records)
         ExFreePoolWithTag(ring.records, KST_TAG);
     ring.records = NULL;
@@ -58,6 +65,8 @@ void kst_ring_clear(void)
         RtlZeroMemory(ring.records, ring.count * sizeof *ring.records);
     ring.next = 1;
     ring.lost = 0;
+    beacon.next = 1;
+    beacon.lost = 0;
     ring.recording = TRUE;
     KeReleaseSpinLock(&ring.lock, irql);
 }
@@ -126,6 +135,7 @@ uint64_t kst_ring_add(kstrace_record *record, BOOLEAN fly, kst_flight **flight)
     KeAcquireSpinLock(&ring.lock, &irql);
     if (!ring.recording || !ring.records) {
         ring.lost += ring.recording;
+        beacon.lost = ring.lost;
         record->number = 0;
     } else {
         kstrace_record *place = &ring.records[(ring.next - 1) % ring.count];
@@ -141,6 +151,7 @@ uint64_t kst_ring_add(kstrace_record *record, BOOLEAN fly, kst_flight **flight)
             record->flags |= KSTRACE_UNWATCHED;
         }
         RtlCopyMemory(place, record, bytes);
+        beacon.next = ring.next;
     }
     KeReleaseSpinLock(&ring.lock, irql);
     return record->number;

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ class TracedGuest(PackageGuest):
         self, build: drivers.build.Build, package: Package, target: Target, number: int, *options: str
     ) -> None:
         super().__init__(build, package, target, number)
+        self.keep: Path | None = None
         self.hardware_id = target.hardware_id
         self._saved = 0
         try:
@@ -37,6 +40,14 @@ class TracedGuest(PackageGuest):
         """What the verb answers."""
         return self.wine.must("trace", *words)
 
+    def close(self) -> None:
+        """Ends the session; what was recorded is kept before, whatever has become of the driver."""
+        if self.keep is not None:
+            with contextlib.suppress(AssertionError):
+                shutil.copyfile(self.save(), self.keep)
+            self.keep = None
+        super().close()
+
     def save(self, *options: str) -> Path:
         """The capsule, on the host's side."""
         self._saved += 1
@@ -46,15 +57,20 @@ class TracedGuest(PackageGuest):
 
 
 class TracedProvider(LocalProvider):
-    """Gives such guests; `last` is the one that was given last."""
+    """Gives such guests; `last` is the one that was given last.
+
+    `keep`: where the capsule of the first one is put when it ends.
+    """
 
     last: TracedGuest | None = None
 
-    def __init__(self, source: Path | None = None, *options: str) -> None:
+    def __init__(self, source: Path | None = None, *options: str, keep: Path | None = None) -> None:
         super().__init__(source)
         self._options = options
+        self._keep = keep
 
     def acquire(self) -> TracedGuest:
         self._count += 1
         self.last = TracedGuest(self._build, self._build.avshs, self._target, self._count, *self._options)
+        self.last.keep, self._keep = self._keep, None
         return self.last

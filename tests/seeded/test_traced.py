@@ -70,12 +70,11 @@ def traced(defect: Defect, tree: Path, folder: Path) -> Path:
     named = catchers()[defect.id]
     (scenario,) = [each for each in catalogue() if each.id == named]
     impatient = scenario.model_copy(update={"timeout_ms": min(scenario.timeout_ms, SHORT_MS)})
-    provider = TracedProvider(tree, "records=16384")
     capsule = folder / "field.capsule"
+    provider = TracedProvider(tree, "records=16384", keep=capsule)
     for result in run(provider, [impatient], folder):
         assert result.verdict.value in defect.verdicts, result.reason
-        assert provider.last is not None
-        shutil.copyfile(provider.last.save(), capsule)
+    assert capsule.exists(), "nothing was left of the tracer"
     return capsule
 
 
