@@ -33,6 +33,8 @@ from harness.verdict import Verdict
 _SEEN = frozenset({"answer", "returned", "information", "answer is final", "IoMarkIrpPending"})
 _OF_OUTPUT = frozenset({"protocol", "argument1", "argument2"})
 _STEPS: TypeAdapter[Any] = TypeAdapter(AnyStep)
+#: Numbers of a status block that a trace has (`StatusBlock.numbers`); arguments only where it has an output.
+_NUMBERS = ("answer", "returned", "status", "information", "pending", "pending_returned")
 _NOWHERE = 0xFFFFFFFF
 _POISON = 0xDEADF00D
 
@@ -97,6 +99,10 @@ def _as_seen(result: StepResult, event: Event, step: PlannedStep) -> StepResult:
     if content is not None and content.protocol is not None:
         seen |= {"protocol"}
         seen |= {name for name in ("argument1", "argument2") if not isinstance(getattr(content, name), str)}
+    block = dict(result.status_block or {})
+    numbers = block.get("numbers") or {}
+    block["numbers"] = {name: numbers[name] for name in numbers if name in seen or name in _NUMBERS}
+    result = replace(result, status_block=block)
     shown = tuple(each for each in result.comparisons if each.field in seen)
     wrong = [each for each in shown if not each.ok and not each.characteristic]
     if not wrong:
@@ -110,7 +116,9 @@ def _record(step: PlannedStep, event: Event) -> Record:
     constants = abi.load().constants
     request = step.answer is Answer.REQUEST
     flags = RecordFlag.IOSB_VISIBLE | RecordFlag.GUARD_LOW | RecordFlag.GUARD_HIGH | RecordFlag.IN_INTACT
-    flags |= RecordFlag.OUT_VISIBLE | RecordFlag.SIGNALLED
+    flags |= RecordFlag.OUT_VISIBLE
+    if event.requestor == "user" and event.pending:
+        flags |= RecordFlag.SIGNALLED
     status = event.status if event.status is not None else _POISON
     flags |= RecordFlag.STATUS_WRITTEN * (event.status is not None)
     flags |= RecordFlag.INFO_WRITTEN * (event.information is not None)

@@ -72,6 +72,14 @@ def test_the_contract_says_which_answer_may_not_be() -> None:
     assert found.result.reason is not None and "H9: answer is STATUS_NOT_SUPPORTED" in found.result.reason
     (guilty,) = [step for step in found.result.steps if step.verdict is Verdict.FAILED]
     assert guilty.index == 2
+    assert guilty.status_block is not None and guilty.status_block["numbers"] == {
+        "answer": 0xC00000BB,
+        "returned": 0xC00000BB,
+        "status": 0xC00000BB,
+        "information": 0,
+        "pending": 0,
+        "pending_returned": 0,
+    }, "of what the trace does not have there is no number that could differ"
 
 
 @pytest.mark.parametrize(
