@@ -16,7 +16,7 @@ import libvirt
 import libvirt_qemu
 
 from vm import accel, reaper, remote, slots
-from vm.commands import qemu_version, require, run
+from vm.commands import qemu_version, require
 from vm.config import VmConfig
 from vm.domain import Domain
 from vm.errors import InputError, VmError

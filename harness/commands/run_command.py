@@ -148,7 +148,7 @@ def run(
 
 
 def _on_hosts(selection: Selection, url: str, resume: Path | None) -> int:
-    """Raises: UsageError: a run that was killed goes on where it was begun, and one host counts for itself."""
+    """Raises: UsageError: a run that was killed goes on where it was begun; coverage is of one host."""
     if resume is not None:
         raise UsageError("does not go with --scheduler", where="--resume")
     if selection.coverage:
