@@ -329,20 +329,17 @@ def _anchored(config: Config, path: Path) -> Config:
         update["target"] = target
     targets = {name: _anchor(base, target) for name, target in config.targets.items()}
     nights = {name: _anchored_night(base, config, night) for name, night in config.nights.items()}
-    guests = {
-        name: guest.model_copy(
-            update={"files": {key: _anchor(base, file) for key, file in guest.files.items()}}
-        )
-        for name, guest in config.guests.items()
-    }
+    guests = {}
+    for name, guest in config.guests.items():
+        files = {key: _anchor(base, file) for key, file in guest.files.items()}
+        guests[name] = guest.model_copy(update={"files": files})
     store = config.store
     if store.url is not None and "://" not in store.url:
         store = store.model_copy(update={"url": str(_anchor(base, store.url))})
     keys = [_anchor(base, key) for key in config.capsule.keys]
-    hosts = config.hosts.model_copy(update={"keys": _anchor(base, config.hosts.keys)})
     anchored = {
         "gate": config.gate.beside(lambda value: _anchor(base, value)),
-        "hosts": hosts,
+        "hosts": config.hosts.model_copy(update={"keys": _anchor(base, config.hosts.keys)}),
         "run": run.model_copy(update=update),
         "targets": targets,
         "guests": guests,
