@@ -217,6 +217,8 @@ def parse(words: list[str]) -> None:
         if not (hasattr(group, "resolve_command") and words):
             return
         name, group, rest = group.resolve_command(context, words)
+        if not rest:
+            return  # a sentence that names the command, and says nothing of its arguments
         context = group.make_context(name, list(rest), parent=context)
 
 
