@@ -36,6 +36,8 @@ test-all: export KSHS_TEST_KILLS ?= 20
 test-all: export KSHS_TEST_CAPSULES ?= 1000
 # How often a recorded failure is replayed; 0 leaves that out
 test-all: export KSHS_TEST_REPLAYS ?= 20
+# Of which seeded defects a trace is taken, played and minimised
+test-all: export KSHS_TEST_TRACED ?= all
 test test-all:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint

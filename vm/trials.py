@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from vm import accel, apt, replay_qemu
-from vm.commands import require
+from vm.commands import qemu_version, require
 from vm.config import VmConfig
 from vm.errors import VmError
 from vm.hypervisor import Hypervisor
@@ -50,3 +50,13 @@ def replay(config: VmConfig) -> str:
     if found is not None:
         return f"{need}: QEMU {found.version}, unpacked from Debian 13, records and replays"
     return f"{need}: that of Debian 13 will be unpacked at the first use, which takes a minute and 150 MB"
+
+
+def plugin(config: VmConfig) -> str:
+    """Builds the plugin of QEMU that counts what guests execute, and counts a guest of 64 KiB with it."""
+    from vm.plugin import build
+
+    emulator = require(config.qemu)
+    version = qemu_version(emulator)
+    found = build.ensure(config, emulator, version)
+    return f"QEMU {version} takes it by version {found.api} of its interface; for guests under TCG"
