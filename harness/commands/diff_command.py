@@ -140,7 +140,8 @@ def _run_both(cells: Sequence[Cell], folder: Path, config: Path | None, *, quiet
         UsageError: a side could not be run as it was asked for.
         HarnessError: a side has left no results.
     """
-    from harness.commands.nightly import LOG, Host, Nightly, kshs
+    from harness.commands.nightly import LOG, Nightly, kshs
+    from harness.host_room import HostRoom
     from harness.nights.two_sides import diff as compare_sides
     from harness.store import queries
     from harness.store.database import Store
@@ -151,7 +152,7 @@ def _run_both(cells: Sequence[Cell], folder: Path, config: Path | None, *, quiet
             say(f"side {cell.name}: guest {cell.guest}, target {cell.target}: {done.seconds:.0f} s")
         return {}
 
-    work = Nightly(folder, Host.measured(), lambda cell, place: kshs(cell, place, config), ended)
+    work = Nightly(folder, HostRoom.measured(), lambda cell, place: kshs(cell, place, config), ended)
     for cell, done in zip(cells, work.run(cells), strict=True):
         if done.code not in (DONE, DRIVER) and not (folder / cell.name / "results.jsonl").is_file():
             kind = UsageError if done.code == 2 else HarnessError
