@@ -22,7 +22,7 @@ from harness.fleet.carrier import Carrier, LeaseError
 from harness.fleet.content import ContentError, listing, pack
 from harness.fleet.host_state import HostState, code_digest
 from harness.fleet.lease_files import LeaseOrder, settings_text
-from harness.fleet.trees import Trees
+from harness.fleet.trees import Trees, forget
 from vm.config import VmConfig
 from vm.files import write_json
 
@@ -247,3 +247,18 @@ def test_the_state_of_a_host_outlives_its_worker(state: HostState) -> None:
 
 def test_the_digest_of_the_code_is_of_all_that_runs() -> None:
     assert len(code_digest()) == 64 and code_digest() == code_digest()
+
+
+def test_what_came_for_leases_can_be_removed_while_no_worker_is_at_work(
+    host: Carrier, order: Any, config: VmConfig, state: HostState
+) -> None:
+    digest = order()["inputs"]
+    lock = state.hold()
+    assert forget(config) == [] and host.trees.has(digest)
+    lock.release()
+    assert [line.partition(" /")[0] for line in forget(config)] == [
+        "received trees",
+        "received incoming",
+        "received images",
+    ]
+    assert not host.trees.has(digest) and forget(config) == []
