@@ -120,7 +120,9 @@ def test_a_lease_is_carried_once_and_leaves_what_is_fetched(host: Carrier, order
     for name in ("../order.json", "../../x", "/etc/passwd", "none"):
         with pytest.raises(LeaseError, match="no such file"):
             host.read("1" * 32, name, 0)
+    assert (host.busy, host.owed) == (0, 1), "a host that drains waits until it is fetched"
     host.drop("1" * 32)
+    assert host.owed == 0
     assert host.leftovers("2" * 12) == {} and not list((host._spool).iterdir())
 
 
@@ -262,3 +264,14 @@ def test_what_came_for_leases_can_be_removed_while_no_worker_is_at_work(
         "received images",
     ]
     assert not host.trees.has(digest) and forget(config) == []
+
+
+def test_a_lease_that_is_dropped_at_work_leaves_nothing(host: Carrier, order: Any) -> None:
+    host.begin(order(wait=True))
+    begun(host)
+    host.drop("1" * 32)
+    for _ in range(3000):
+        if not host.owed:
+            break
+        time.sleep(0.01)
+    assert host.owed == 0 and not list(host._spool.iterdir())
