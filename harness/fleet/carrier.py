@@ -228,9 +228,9 @@ class Carrier:
             one.dropped = True
             self.cancel(lease, "the lease was dropped")
             return
-        self._carried.pop(lease, None)
         if len(lease) == 32 and lease.isalnum():
             remove_tree(self._spool / lease)
+        self._carried.pop(lease, None)
 
     def read(self, lease: str, name: str, number: int) -> bytes:
         """A piece of a file that a lease has left.
