@@ -37,7 +37,7 @@ attribution._RECORDER_TIME = 0.1
 
 def slow(simulation, step, data):
     if OPS[int(step.op)] == "REQUEST":
-        time.sleep(0.4)
+        time.sleep(1.0)  # that something is in flight when a host is killed
         if int(step.in_length) == 7:  # the defect of this driver
             return simulation.request(step, data, status=SUCCESS)
 
@@ -138,12 +138,14 @@ def disturbed_night(net: Net, folder: Path, night: Path, code: int = 1) -> str:
         until(lambda name=name: "joined" in net.hosts[name].log.read_text())
     words = ("nightly", "lab", "--scheduler", net.url, "--out", night)
     process = net.start("boss", *words, log=folder / "night.log", cwd=folder / "project")
-    for name in "ab":
-        until(lambda name=name: (it := at_work(night, name)) and has_begun(net, name, it["id"]))
-    killed, cut = at_work(night, "a"), at_work(night, "b")
+
+    def both() -> list[dict[str, Any]] | None:
+        found = [it for name in "ab" if (it := at_work(night, name)) and has_begun(net, name, it["id"])]
+        return found if len(found) == 2 else None
+
+    killed, cut = until(both)
     net.hosts["a"].kill()
     net.cut("b")
-    assert killed is not None and cut is not None
     until(lambda: {killed["id"], cut["id"]} <= {r["id"] for r in leases(night) if r["event"] == "given up"})
     net.mend("b")
     net.hosts["a"].work(net.url)
