@@ -167,11 +167,12 @@ class Carrier:
                 stderr=log,
                 start_new_session=True,
             )
+        silence = order.silence_s or self.silence
         assert keeper.stdin is not None
         with keeper.stdin:
             while keeper.poll() is None:
-                if one.cancelled is None and time.monotonic() - one.renewed > self.silence:
-                    one.cancelled = f"nobody renewed the lease for {self.silence:g} s"
+                if one.cancelled is None and time.monotonic() - one.renewed > silence:
+                    one.cancelled = f"nobody renewed the lease for {silence:g} s"
                 if one.cancelled is not None:
                     break
                 with contextlib.suppress(subprocess.TimeoutExpired):

@@ -126,6 +126,7 @@ class Following:
             id=lease.held.id,
             night=self._night,
             shard=shard.id,
+            silence_s=self._silence,
             items=tuple(sent[key] for key in shard.keys),
         )
         with contextlib.suppress(LostError):  # then nobody hears of it, and it is given up

@@ -127,8 +127,7 @@ def test_a_lease_is_carried_once_and_leaves_what_is_fetched(host: Carrier, order
 
 
 def test_what_nobody_renews_is_ended(host: Carrier, order: Any) -> None:
-    host.silence = 0.3
-    host.begin(order(wait=True))
+    host.begin({**order(wait=True), "silence_s": 0.3})
     one = host._carried["1" * 32]
     for _ in range(3000):
         if one.result is not None:
