@@ -41,7 +41,7 @@ _refused: dict[str, BuildError] = {}
 
 @dataclass(frozen=True)
 class Build:
-    """A complete build: agent, client, class driver, support library, the sample target's package and PDBs.
+    """A complete build: agent, drivers, the sample target's package and PDBs.
 
     ``digest`` is that of all these files' contents: what a guest is given, not what it was made of.
     """
@@ -51,6 +51,7 @@ class Build:
     client: Path
     refks: Path
     wdmsup: Path
+    tracer: Path
     avshs: Package
     digest: str
     pdbs: list[Path]
@@ -181,6 +182,7 @@ def _complete(directory: Path, inputs: str | None, ks_module: str) -> Build | No
         client=directory / "ksclient.sys",
         refks=directory / ks_module,
         wdmsup=directory / WDMSUP.image,
+        tracer=directory / "kstrace.sys",
         avshs=Package(
             name=PACKAGE_NAME,
             directory=package,
@@ -193,6 +195,7 @@ def _complete(directory: Path, inputs: str | None, ks_module: str) -> Build | No
                 name: package / name
                 for name in ("avshs.cat", "avshs.inf", "avshs.sys", "kshs-root.cer", "kshs-signing.cer")
             },
+            digests=inside,
         ),
         digest=digest_files(
             {name: digest for name, digest in files.items() if not name.startswith("symbols/")}
@@ -226,6 +229,7 @@ def paths(made: Build) -> Iterator[tuple[str, Path]]:
     yield "client", made.client
     yield "reference class driver", made.refks
     yield "support library for Wine", made.wdmsup
+    yield "tracer", made.tracer
     yield "sample target", made.avshs.directory
     for pdb in made.pdbs:
         yield "symbols", pdb

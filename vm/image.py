@@ -43,6 +43,17 @@ class Image:
     manifest: Mapping[str, Any]
 
     @property
+    def made(self) -> str | None:
+        """When it was sealed or its system installed, as ISO 8601 has it; None where nothing says so."""
+        said = self.manifest.get("made") or self.manifest.get("installed")
+        return None if said is None else str(said)
+
+    @property
+    def expires(self) -> datetime | None:
+        """When it may not be used any more; None where no such day is known."""
+        return None
+
+    @property
     def family(self) -> str:
         """``wine`` or ``windows``."""
         return str(self.manifest["family"])

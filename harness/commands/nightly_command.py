@@ -20,7 +20,7 @@ from harness.commands.fleet_option import OnHostsOption
 from harness.commands.known_option import KnownIssuesOption, QuarantineOption, known_files
 from harness.commands.options import ConfigOption, say
 from harness.commands.store_option import StoreOption, open_store
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from vm.words import counted
 
 if TYPE_CHECKING:
@@ -86,7 +86,10 @@ def nightly(
             done = work.run(ordered)
         else:
             done = _on_hosts(work, ordered, loaded, scheduler, given, folder, deadline, opened)
-    return _finish(name, folder, done, notify)
+        code = _finish(name, folder, done, notify)
+        if night.site is not None:
+            code = _show(opened, night.site, folder, known) or code
+    return code
 
 
 def _on_hosts(
@@ -164,7 +167,7 @@ class _Keeper:
             return {"run": None}
         with self._store.reading() as connection:
             run = queries.find_run(connection, imported.run)
-            base = nights.last_good(connection, run, same=True)
+            base = nights.base_of(connection, run)
             found = nights.compare_runs(connection, [base] if base else [], [run], self._known)
         broken = f"broken: {done.said}; " if done.code not in (0, 1) else ""
         say(f"{cell.name}: {broken}{words.summary(found)}")
@@ -198,6 +201,18 @@ def _finish(name: str, folder: Path, done: Sequence[Done], notify: str | None) -
     if notify is not None and not _notify(notify, {"night": name, "exit_code": code, "cells": rows}):
         return code or INFRASTRUCTURE
     return code
+
+
+def _show(store: Store, site: Path, folder: Path, known: Sequence[KnownFile]) -> int:
+    """Brings the site up to date; what was found in the night stays said, whatever comes of that."""
+    from harness.commands.site_command import make_site
+
+    try:
+        say(str(make_site(store, site, known, [folder])))
+    except HarnessError as error:
+        say(f"the site: {error}")
+        return INFRASTRUCTURE
+    return DONE
 
 
 def _notify(command: str, said: dict[str, Any]) -> bool:

@@ -83,6 +83,28 @@ def run(
             show_default=False,
         ),
     ] = None,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="Count which lines of the drivers each scenario reaches (TCG only)."),
+    ] = False,
+    coverage_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--coverage-of",
+            metavar="MODULE",
+            help="With --coverage: also of this one, say ntoskrnl.exe. Repeatable.",
+        ),
+    ] = None,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sources", metavar="DIR", help="With --coverage: where the target's sources are. Repeatable."
+        ),
+    ] = None,
+    symbols: Annotated[
+        list[Path] | None,
+        typer.Option("--symbols", metavar="DIR", help="With --coverage: where more PDBs are. Repeatable."),
+    ] = None,
     scheduler: OnHostsOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -107,6 +129,10 @@ def run(
         drivers=drivers,
         out=out,
         config=config,
+        coverage=coverage,
+        coverage_of=tuple(coverage_of or ()),
+        sources=tuple(path.absolute() for path in sources or ()),
+        symbols=tuple(path.absolute() for path in symbols or ()),
         pytest_args=tuple(context.obj or ()),
     )
     try:
@@ -122,9 +148,11 @@ def run(
 
 
 def _on_hosts(selection: Selection, url: str, resume: Path | None) -> int:
-    """Raises: UsageError: a run that was killed goes on where it was begun."""
+    """Raises: UsageError: a run that was killed goes on where it was begun; coverage is of one host."""
     if resume is not None:
         raise UsageError("does not go with --scheduler", where="--resume")
+    if selection.coverage:
+        raise UsageError("does not go with --scheduler", where="--coverage", hint="count on one host")
     from harness import config as settings
     from harness.commands.fleet_work import run_on_hosts
     from harness.commands.store_option import open_store

@@ -213,6 +213,24 @@ def test_out_of_time_is_told_as_not_run(tmp_path: Path) -> None:
     assert done == Done("a", None, 0.0, "out of time before it was begun")
 
 
+def test_a_night_is_shown_with_its_broken_cells(place: Path, play: Callable[..., tuple[int, str]]) -> None:
+    (place / "kshs.toml").write_text(SETTINGS + 'site = "site"\n')
+    code, said = play(GOOD, "--out", "one")
+    assert code == 0 and f"{place}/site/index.html: 2 nights of 2 judged" in said
+    code, said = play({**GOOD, "short": None}, "--out", "two")
+    assert code == 3
+    page = (place / "site" / "index.html").read_text()
+    assert "<h1>Nothing new, but less known</h1>" in page
+    assert "2 more broken or not run" in page and "wine.avshs.short.1" in page and "no room" in page
+
+
+def test_a_site_that_cannot_be_made_is_said(place: Path, play: Callable[..., tuple[int, str]]) -> None:
+    (place / "kshs.toml").write_text(SETTINGS + 'site = "kshs.toml"\n')
+    code, said = play(GOOD, "--out", "one")
+    assert code == 3 and f"the site: {place}/kshs.toml" in said
+    assert "4 cells, 0 broken or not run; 0 new findings" in said
+
+
 def test_a_command_that_cannot_be_told_is_said(place: Path, play: Callable[..., tuple[int, str]]) -> None:
     code, said = play(GOOD, "--out", "one", "--notify", "no-such-program")
     assert code == 3 and "--notify: no-such-program: " in said
@@ -226,10 +244,11 @@ def test_a_cell_without_a_program_is_broken(tmp_path: Path) -> None:
 
 def test_settings_of_a_night_are_anchored(place: Path) -> None:
     (place / "kshs.toml").write_text(
-        "[nights.x]\ntargets = ['d/t.toml', 'avshs']\nsuites.a = { paths = ['s'] }\n"
+        "[nights.x]\ntargets = ['d/t.toml', 'avshs']\nsuites.a = { paths = ['s'] }\nsite = 'www'\n"
     )
     night = config.load().nights["x"]
     assert night.targets == [str(place / "d/t.toml"), "avshs"]
     assert (night.suites or {})["a"].paths == [place / "s"]
+    assert night.site == place / "www"
     with pytest.raises(UsageError):
         nightly.find_night("y", config.load())
