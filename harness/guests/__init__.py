@@ -3,12 +3,14 @@
 
 from harness.guests.interface import (
     ChecksGuests,
+    CountsBlocks,
     DriverFiles,
     Evidence,
     EvidenceSink,
     Guest,
     GuestProvider,
     KnowsCalls,
+    KnowsDeployment,
     KnowsFiles,
     KnowsPackage,
     LeasesAhead,
@@ -20,12 +22,14 @@ from harness.guests.interface import (
 
 __all__ = [
     "ChecksGuests",
+    "CountsBlocks",
     "DriverFiles",
     "Evidence",
     "EvidenceSink",
     "Guest",
     "GuestProvider",
     "KnowsCalls",
+    "KnowsDeployment",
     "KnowsFiles",
     "KnowsPackage",
     "LeasesAhead",

@@ -20,6 +20,7 @@ from harness.config import (
     SuiteConfig,
 )
 from harness.gate_settings import GateConfig
+from harness.hosts_settings import HostsConfig
 from harness.incident_settings import IncidentsConfig
 from vm.config import VmConfig
 from vm.windows.profile import WindowsProfile
@@ -33,6 +34,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "capsule": CapsuleConfig,
     "store": StoreConfig,
     "gate": GateConfig,
+    "hosts": HostsConfig,
     "nights.NAME": NightConfig,
     "nights.NAME.suites.NAME": SuiteConfig,
     "vm": VmConfig,

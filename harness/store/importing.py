@@ -309,13 +309,17 @@ def _attempts(
                 "verdict": verdict if verdict in set(Verdict) else Verdict.ERROR.value,
                 "reason": reason[:_LONG] if isinstance(reason, str) else None,
                 "seconds": read.seconds if stands else _seconds(one.get("seconds")),
-                "lease": (read.lease or "")[:200] or None,
-                "worker": (read.worker or "")[:100] or None,
+                "lease": _words(read.lease if stands else one.get("lease"), 200),
+                "worker": _words(read.worker if stands else one.get("worker"), 100),
                 "answers_id": answers[row.answers] if stands and row.answers else None,
                 "signature_id": signatures[row.signature] if stands and row.signature else None,
             }
         )
     return made
+
+
+def _words(value: Any, most: int) -> str | None:
+    return value[:most] or None if isinstance(value, str) else None
 
 
 def _seconds(value: Any) -> float | None:

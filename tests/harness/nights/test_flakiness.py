@@ -63,10 +63,13 @@ def test_the_interval_is_wilson_s() -> None:
     assert wilson(Counts()) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 50, 12_345])
-def test_the_interval_is_scipy_s(n: int) -> None:
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_the_closed_form_is_scipy_s(confidence: float) -> None:
     from scipy.stats import binomtest
 
-    for failed in {0, 1, n // 3, n // 2, n - 1, n}:
-        found = binomtest(failed, n).proportion_ci(confidence_level=0.95, method="wilson")
-        assert wilson(Counts(failed, n)) == pytest.approx((found.low, found.high), abs=1e-12)
+    for n in (1, 2, 3, 7, 30, 1000):
+        for failed in {0, 1, n // 3, n // 2, n - 1, n}:
+            theirs = binomtest(failed, n).proportion_ci(confidence_level=confidence, method="wilson")
+            assert wilson(Counts(failed, n), confidence) == pytest.approx(
+                (theirs.low, theirs.high), abs=1e-12
+            )
