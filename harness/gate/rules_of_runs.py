@@ -133,8 +133,8 @@ def _lost(one: SelfTestInfo) -> str | None:
 def selftest(facts: Facts) -> RuleResult:
     """Beside as many of the runs that count as are wanted, the self-test of the same kshs has passed.
 
-    For a run the nearest one says whether the harness could be relied on: one that passes a day later does not
-    make good what failed beside it.
+    For a run the nearest one says whether the harness could be relied on: one that passes a day later does
+    not make good what failed beside it.
     """
     rule = facts.loaded.policy.selftest
     if not rule.required:
