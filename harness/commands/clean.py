@@ -42,7 +42,9 @@ def clean(
     if kept:
         gone += vm.reaper.end_kept(vm_config)
     if everything:
-        gone += vm.reaper.clean(vm_config) + remove_builds() + remove_prefixes()
+        from harness.fleet.trees import forget
+
+        gone += vm.reaper.clean(vm_config) + remove_builds() + remove_prefixes() + forget(vm_config)
     else:
         gone += vm.reaper.reap(vm_config)
     say = console().print
