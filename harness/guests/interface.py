@@ -30,7 +30,8 @@ class Evidence:
     the hypervisor's panic event); `other` is for people; `gone` says that the machine itself
     ended, which is nobody's crash.  `standstill` says why the machine could not go on although it is
     there: what did not answer in it may have had no chance to, so that no hang can be told from it.
-    `records` are the crash recorder's records behind sentences of `driver`.
+    `records` are the crash recorder's records behind sentences of `driver`.  `recording` says whether the
+    crash recorder is at work, so that a crash is still to come; None where that cannot be known.
     """
 
     driver: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Evidence:
     gone: bool = False
     standstill: str | None = None
     records: Mapping[str, CrashRecord] = field(default_factory=dict)
+    recording: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,14 @@ class KnowsFiles(Protocol):
 
     def driver_files(self) -> DriverFiles:
         """Of the build and of the target's package; empty before guests were prepared."""
+
+
+@runtime_checkable
+class KnowsPackage(Protocol):
+    """A provider that knows the files of the target's package."""
+
+    def package_files(self) -> Mapping[str, str]:
+        """Their SHA-256 by name, with slashes; `GuestProvider.target_digest` is over them."""
 
 
 class SayProgress:

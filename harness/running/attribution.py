@@ -88,12 +88,12 @@ class Attribution:
 
     def _of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
         hung = result.verdict is Verdict.HUNG
-        # One that hung had its whole limit in which a crash would have shown, but for one of the last moment.
-        time_left = max(_RECORDER_TIME - seconds, _RECORDER_TIME * _LAST_SHARE) if hung else _RECORDER_TIME
-        told = self._ask_crashes(time_left)
-        # A driver that crashed while the agent waited looks hung from where the agent stands.
+        told = self._ask_crashes(0.0 if hung else _RECORDER_TIME)
         known = Evidence(driver=told.driver, other=told.other, records=told.records)
-        evidence = known if told.driver else self._evidence(wait=not hung)
+        # A driver that crashed while the agent waited looks hung from where the agent stands.
+        if not told.driver:
+            known = self._of_hang(seconds) if hung else self._evidence(wait=True)
+        evidence = known
         crowded = step.request is not None and step.crowded and seconds >= step.timeout
         rule = decide(_seen(evidence, signal=Signal.SAYS_HUNG if hung else Signal.SAYS_LOST, crowded=crowded))
         shown = (*evidence.driver, *evidence.other)
@@ -156,6 +156,22 @@ class Attribution:
             # Not what crashed beside the drivers: theirs may still come.
             known = evidence.driver or evidence.gone or evidence.standstill
             if known or time.monotonic() >= deadline:
+                return evidence
+            time.sleep(_RECORDER_POLL)
+
+    def _of_hang(self, seconds: float) -> Evidence:
+        """The guest's evidence of a step that hung for so long: a crash in it may still be written down.
+
+        It had its whole limit for that, but for a crash of the last moment.  A guest that says twice that no
+        recorder is at work need not be waited for.
+        """
+        deadline = time.monotonic() + max(_RECORDER_TIME - seconds, _RECORDER_TIME * _LAST_SHARE)
+        idle = 0
+        while True:
+            evidence = self._ask_guest()
+            idle = idle + 1 if evidence.recording is False else 0
+            known = evidence.driver or evidence.gone or evidence.standstill
+            if known or idle > 1 or time.monotonic() >= deadline:
                 return evidence
             time.sleep(_RECORDER_POLL)
 
