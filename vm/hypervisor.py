@@ -181,7 +181,7 @@ class Hypervisor:
                 "coverage",
                 'set accelerator = "tcg" in [vm] of kshs.toml, which is slower',
             )
-        if not self._embedded and not self.config.uri.endswith((":///system", ":///session")):
+        if remote.other_host(self.config.uri) is not None:
             raise InputError(
                 "guests run on another host, whose memory this one does not share",
                 self.config.uri,
