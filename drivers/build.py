@@ -110,6 +110,18 @@ def build(
     return found
 
 
+def opened(directory: Path, ks_module: str = "ks.sys") -> Build:
+    """A complete build that stands in a directory, wherever it was made; every byte of it is checked.
+
+    Raises:
+        BuildError: there is none, or it is not what its manifest says.
+    """
+    found = _complete(directory.absolute(), None, ks_module)
+    if found is None:
+        raise BuildError("holds no complete build", str(directory), "run: kshs build --out DIR")
+    return found
+
+
 def _check_module(name: str) -> None:
     stem, dot, suffix = name.partition(".")
     if not (stem.isascii() and stem.isalnum() and len(stem) <= 32 and dot and suffix == "sys"):
@@ -146,12 +158,12 @@ def _install(result: Path, directory: Path, inputs: str) -> None:
     write_atomically(manifest, content.encode())
 
 
-def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
-    """The build in a directory if it is of these inputs and every byte of it is there."""
+def _complete(directory: Path, inputs: str | None, ks_module: str) -> Build | None:
+    """The build in a directory if it is of these inputs, or of any, and every byte of it is there."""
     manifest = directory / MANIFEST
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
-        if content["inputs"] != inputs:
+        if inputs is not None and content["inputs"] != inputs:
             return None
         files: dict[str, str] = content["files"]
         for name, digest in files.items():
@@ -183,6 +195,7 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
                 name: package / name
                 for name in ("avshs.cat", "avshs.inf", "avshs.sys", "kshs-root.cer", "kshs-signing.cer")
             },
+            digests=inside,
         ),
         digest=digest_files(
             {name: digest for name, digest in files.items() if not name.startswith("symbols/")}

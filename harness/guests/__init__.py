@@ -3,13 +3,16 @@
 
 from harness.guests.interface import (
     ChecksGuests,
+    CountsBlocks,
     DriverFiles,
     Evidence,
     EvidenceSink,
     Guest,
     GuestProvider,
     KnowsCalls,
+    KnowsDeployment,
     KnowsFiles,
+    KnowsPackage,
     LeasesAhead,
     LeavesEvidence,
     Say,
@@ -19,13 +22,16 @@ from harness.guests.interface import (
 
 __all__ = [
     "ChecksGuests",
+    "CountsBlocks",
     "DriverFiles",
     "Evidence",
     "EvidenceSink",
     "Guest",
     "GuestProvider",
     "KnowsCalls",
+    "KnowsDeployment",
     "KnowsFiles",
+    "KnowsPackage",
     "LeasesAhead",
     "LeavesEvidence",
     "Say",
