@@ -122,7 +122,8 @@ void kst_caller(kstrace_record *record, PIRP irp)
     }
     if (is_32bit) {
         record->flags |= KSTRACE_BITS_KNOWN;
-        if (is_32bit(irp))
+        /* Of an IRP without a thread it is the caller that counts, who runs now. */
+        if (is_32bit(irp && irp->Tail.Overlay.Thread ? irp : NULL))
             record->flags |= KSTRACE_BITS32;
     }
 }

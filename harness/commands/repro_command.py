@@ -143,7 +143,8 @@ def minimize(
     text = render(
         [named(found.scenario)],
         [
-            f"Minimised from {origin.scenario} of run {origin.run}, {origin.started}: {_verdict(unpacked)}",
+            f"Minimised from {origin.scenario} of {_where(origin.run)}, {origin.started}:"
+            f" {_verdict(unpacked)}",
             one_line(str(found.seen.scenario.get("reason") or "")),
             f"fails in {found.after.hits} of {found.after.runs} runs; before: {found.before.hits} of"
             f" {found.before.runs}, {len(unpacked.scenario.steps)} steps",
@@ -156,6 +157,10 @@ def minimize(
     steps = f"{len(found.scenario.steps)} of {len(unpacked.scenario.steps)} steps"
     rate = f"fails in {found.after.hits} of {found.after.runs} runs"
     console().print(f"{out}: {steps} are left after {found.candidates} candidates; {rate}")
+
+
+def _where(run: str | None) -> str:
+    return f"run {run}" if run is not None else "a trace"
 
 
 def _verdict(unpacked: Unpacked) -> str:
