@@ -17,6 +17,7 @@ import typer
 from drivers.errors import BuildError
 from harness.commands.baseline_command import baseline_app
 from harness.commands.bench import bench
+from harness.commands.bisect_command import bisect
 from harness.commands.build import build
 from harness.commands.capsule_command import capsule_app
 from harness.commands.clean import clean
@@ -70,6 +71,7 @@ for _name, _command in (
     ("dump", dump),
     ("compare", compare),
     ("nightly", nightly),
+    ("bisect", bisect),
     ("build", build),
     ("doctor", doctor),
     ("guests", guests),

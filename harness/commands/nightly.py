@@ -117,6 +117,8 @@ def cells_of(night: NightConfig, config: Config) -> list[Cell]:
 
 
 def _memory(guest: str, config: Config) -> int:
+    if guest in config.vm.legs:
+        return config.vm.of_leg(guest).memory_mib
     profile = config.guests.get(guest) or BUILTIN.get(guest)
     return profile.memory_mib if profile is not None else config.vm.memory_mib
 

@@ -154,9 +154,9 @@ class VmProvider:
         way: Way | None = None,
         devices: Sequence[str] = (),
     ) -> None:
-        from vm.image import RECIPES
+        from vm.guests import is_embedded
 
-        if recipe in RECIPES:
+        if is_embedded(config, recipe):
             hardware.check_embedded(target)
         self._way = way
         self._devices = tuple(devices)
