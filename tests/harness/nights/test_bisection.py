@@ -24,7 +24,7 @@ def flaking(seed: int, first: int, before: float, after: float) -> Play:
 
 @pytest.mark.parametrize(
     ("count", "before", "after", "tries"),
-    [(16, 0.0, 1.0, 60), (64, 0.02, 0.9, 60), (16, 0.0, 0.5, 60), (16, 0.05, 0.5, 60), (12, 0.0, 0.2, 60)],
+    [(16, 0.0, 1.0, 40), (64, 0.02, 0.9, 40), (16, 0.0, 0.5, 40), (16, 0.05, 0.5, 40), (12, 0.0, 0.2, 40)],
 )
 def test_the_answer_is_wrong_as_rarely_as_it_says(
     count: int, before: float, after: float, tries: int
@@ -44,17 +44,17 @@ def test_the_answer_is_wrong_as_rarely_as_it_says(
     assert plays / tries < (60 if after == 1 else 300), "it is a search, and no list"
 
 
-def test_what_it_says_of_itself_is_what_it_is_worth() -> None:
-    """Where less is asked for, it is wrong more often, and says so."""
+def test_it_is_right_at_least_as_often_as_it_says() -> None:
+    """Also where less is asked for."""
     sure, right = 0.0, 0
-    for seed in range(120):
+    for seed in range(80):
         first = 1 + seed % 15
         answer = looked(16, flaking(seed, first, 0.05, 0.6), Limits(confidence=0.7))
         if answer.first is not None:
             sure += answer.confidence - (answer.first == first)
             right += 1
-    assert right > 100
-    assert abs(sure / right) < 0.12
+    assert right > 60
+    assert sure / right < 0.02
 
 
 @pytest.mark.parametrize(("rate", "seeds"), [(0.3, 40), (0.1, 20)])
