@@ -24,6 +24,8 @@ VARIABLES = {"cache_dir": "KSHS_CACHE_DIR", "runtime_dir": "KSHS_RUNTIME_DIR"}
 """Variables of the environment from which a setting's default comes."""
 
 
+OF_LEGS = "wine"
+"""The recipe of which legs are."""
 _LEG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -105,6 +107,8 @@ class VmConfig(BaseModel):
     def _named(cls, value: dict[str, LegConfig]) -> dict[str, LegConfig]:
         """A leg's name is asked for as a guest's."""
         for name in value:
+            if name == OF_LEGS:
+                raise ValueError(f"{name} is the guest itself: memory_mib and the like stand in vm")
             if not _LEG.fullmatch(name):
                 raise ValueError(f"{name} is no name of a guest: a to z, digits, dashes")
         return value

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vm.config import VmConfig
+from vm.config import OF_LEGS, VmConfig
 from vm.errors import InputError
 from vm.image import RECIPES, Image
 from vm.image import ensure as ensure_image
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from vm.template import Layer, Template
     from vm.windows.profile import Way
     from vm.windows.sealed import WindowsImage
-
-
-#: The recipe of which legs are.
-OF_LEGS = "wine"
 
 
 def is_embedded(config: VmConfig, name: str) -> bool:

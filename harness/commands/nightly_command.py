@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +24,10 @@ from harness.errors import UsageError
 from vm.words import counted
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from harness.commands.nightly import Cell, Done
+    from harness.nights.findings import Night
     from harness.nights.known_file import KnownFile
     from harness.store.database import Store
     from harness.store.importing import Importer
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "summary.md"
 _NOTIFY_SECONDS = 60
+#: Runs of a cell whose memory is looked at, and how much more the next one may take.
+_LAST = 3
+_MARGIN = 1.1
 
 
 def nightly(
@@ -78,7 +85,11 @@ def nightly(
             work.load()
         else:
             _make(folder)
-        done = work.run(keeper.in_order(cells, given))
+        cells = keeper.in_order(keeper.measured(cells, given), given)
+        done = work.run(cells)
+        if night.released is not None:
+            keeper.against_released(cells, done, night.released)
+            work.save(cells)
     return _finish(name, folder, done, notify)
 
 
@@ -105,24 +116,58 @@ class _Keeper:
         self._known = known
         self._importer: Importer = Importer(store)
 
+    def measured(self, cells: Sequence[Cell], config: Path | None) -> list[Cell]:
+        """With the memory that runs of the same cell took, where there are any, instead of what is set."""
+        from harness.nights.night import asked
+        from harness.store import queries, usage
+
+        with self._store.reading() as connection:
+            runs = queries.runs(connection)
+            took = usage.memory_of(connection, [run.id for run in runs])
+        by_call: dict[tuple[str, ...], list[int]] = {}
+        for run in runs:
+            if run.id in took and not run.problem:
+                by_call.setdefault(asked(run.command, workers=True), []).append(took[run.id])
+        found = []
+        for cell in cells:
+            call = asked(shlex.join(["kshs", *cell.arguments(config, None)]), workers=True)
+            last = by_call.get(call, [])[-_LAST:]
+            found.append(replace(cell, memory_mib=int(max(last) * _MARGIN)) if last else cell)
+        known = sum(one is not other for one, other in zip(found, cells, strict=True))
+        if known:
+            say(f"memory of {counted(known, 'cell')} as measured, of {len(cells) - known} as set")
+        return found
+
     def in_order(self, cells: Sequence[Cell], config: Path | None) -> list[Cell]:
-        """What failed when it was last run comes first, then what was never run."""
+        """What failed, or said something new, when it was last run comes first, then what was never run."""
         from harness.nights.night import asked
         from harness.store import queries
-        from harness.verdict import Verdict
 
         with self._store.reading() as connection:
             last: dict[tuple[str, ...], RunInfo] = {asked(r.command): r for r in queries.runs(connection)}
-            counts = queries.verdict_counts(connection, [run.id for run in last.values()])
+            ranks = {}
+            for cell in cells:
+                call = asked(shlex.join(cell.arguments(config, None)))
+                run = last.get(("kshs", *call))
+                if call not in ranks:
+                    ranks[call] = 1 if run is None else 0 if self._is_loud(connection, run) else 2
+        return sorted(cells, key=lambda cell: ranks[asked(shlex.join(cell.arguments(config, None)))])
 
-        def rank(cell: Cell) -> int:
-            run = last.get(("kshs", *asked(shlex.join(cell.arguments(config, None)))))
-            if run is None:
-                return 1
-            good = set(counts.get(run.id, {})) <= {Verdict.PASSED.value, Verdict.SKIPPED.value}
-            return 2 if good and not run.problem else 0
+    def _is_loud(self, connection: Connection, run: RunInfo) -> bool:
+        """Whether something failed in a run, or was new."""
+        from harness.nights import night as nights
+        from harness.nights.findings import Kind
+        from harness.store import queries
+        from harness.verdict import Verdict
 
-        return sorted(cells, key=rank)
+        verdicts = queries.verdict_counts(connection, [run.id]).get(run.id, {})
+        if run.problem or not set(verdicts) <= {Verdict.PASSED.value, Verdict.SKIPPED.value}:
+            return True
+        base = nights.last_good(connection, run, same=True)
+        if base is None:
+            return False
+        found = nights.compare_runs(connection, [base], [run])
+        return bool(found.alarms or found.counts.get(Kind.NEW_SCENARIO))
 
     def ended(self, cell: Cell, done: Done) -> dict[str, Any]:
         """What is new in a cell."""
@@ -142,7 +187,6 @@ class _Keeper:
         broken = f"broken: {done.said}; " if done.code not in (0, 1) else ""
         say(f"{cell.name}: {broken}{words.summary(found)}")
         said = words.as_json(found)
-        loud = [one for one in said["findings"] if one["alarm"]]
         return {
             "run": run.name,
             "against": base.name if base else None,
@@ -150,8 +194,40 @@ class _Keeper:
             "counts": {kind: count for kind, count in said["counts"].items() if count},
             "alarms": found.alarms,
             "unknowns": found.unknowns,
-            "new": [{key: one[key] for key in ("kind", "key", "words", "issue")} for one in loud],
+            "new": _loud(found),
         }
+
+    def against_released(self, cells: Sequence[Cell], done: Sequence[Done], released: str) -> None:
+        """Holds each cell against that of the released target on the same guest in the same night."""
+        from harness.nights import night as nights
+        from harness.nights import words
+        from harness.store import queries
+
+        ended = {one.cell: one for one in done if one.more.get("run")}
+        theirs = {cell.beside: ended.get(cell.name) for cell in cells if cell.target == released}
+        with self._store.reading() as connection:
+            for cell in cells:
+                own, other = ended.get(cell.name), theirs.get(cell.beside)
+                if cell.target == released or own is None or other is None:
+                    continue
+                before = queries.find_run(connection, other.more["run"])
+                now = queries.find_run(connection, own.more["run"])
+                found = nights.compare_runs(connection, [before], [now], self._known)
+                own.more["released"] = {
+                    "run": before.name,
+                    "target": released,
+                    "summary": words.summary(found),
+                    "new": _loud(found),
+                }
+                say(f"{cell.name}: against {released}: {words.summary(found)}")
+
+
+def _loud(found: Night) -> list[dict[str, Any]]:
+    """What somebody has to look at, as it is kept with a cell."""
+    from harness.nights import words
+
+    said = [one for one in words.as_json(found)["findings"] if one["alarm"]]
+    return [{key: one[key] for key in ("kind", "key", "words", "issue")} for one in said]
 
 
 def _finish(name: str, folder: Path, done: Sequence[Done], notify: str | None) -> int:

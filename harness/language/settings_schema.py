@@ -17,9 +17,9 @@ from harness.config import (
     NightConfig,
     RunConfig,
     StoreConfig,
-    SuiteConfig,
 )
 from harness.incident_settings import IncidentsConfig
+from harness.suite_settings import SuiteConfig
 from vm.config import LegConfig, VmConfig
 from vm.windows.profile import WindowsProfile
 

@@ -37,15 +37,25 @@ def _lines(name: str, cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f" | {_code(what)} |"
         )
     for cell in cells:
-        new = cell["more"].get("new") or []
-        if new:
-            yield ""
-            yield f"### {_code(cell['cell'])}"
-            yield ""
-            for finding in new[:_SHOWN]:
-                yield f"- **{finding['kind']}** {_code(finding['key'])}: {_code(finding['words'])}"
-            if len(new) > _SHOWN:
-                yield f"- and {len(new) - _SHOWN} more"
+        yield from _new(_code(cell["cell"]), cell["more"].get("new") or [])
+    for cell in cells:
+        released = cell["more"].get("released")
+        if released:
+            title = f"{_code(cell['cell'])} against {_code(released['target'])}: {_code(released['summary'])}"
+            yield from _new(title, released["new"]) if released["new"] else ("", title)
+
+
+def _new(title: str, findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What somebody has to look at."""
+    if not findings:
+        return
+    yield ""
+    yield f"### {title}"
+    yield ""
+    for finding in findings[:_SHOWN]:
+        yield f"- **{finding['kind']}** {_code(finding['key'])}: {_code(finding['words'])}"
+    if len(findings) > _SHOWN:
+        yield f"- and {len(findings) - _SHOWN} more"
 
 
 def _code(text: str) -> str:

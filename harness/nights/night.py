@@ -89,17 +89,23 @@ def _is_alike(run: RunInfo, first: RunInfo) -> bool:
     return alike and (run.selection is None or run.selection == first.selection)
 
 
-def asked(command: str | None) -> tuple[str, ...]:
-    """What a run was asked for, by its command line: without where its results went and how many it used."""
+def asked(command: str | None, *, workers: bool = False) -> tuple[str, ...]:
+    """What a run was asked for, by its command line: without where its results went.
+
+    Args:
+        command: the line.
+        workers: whether it counts how many guests were used at the same time.
+    """
     try:
         words = shlex.split(command or "")
     except ValueError:
         return (command or "",)
+    left_out = ("--out",) if workers else ("--out", "-n")
     kept, skip = [], False
     for word in words:
-        if not skip and word not in ("--out", "-n"):
+        if not skip and word not in left_out:
             kept.append(word)
-        skip = not skip and word in ("--out", "-n")
+        skip = not skip and word in left_out
     return tuple(kept)
 
 

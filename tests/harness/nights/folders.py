@@ -114,6 +114,7 @@ class Results:
     problem: str | None = None
     command: str = "kshs run"
     tests: Mapping[str, str] = field(default_factory=dict)
+    memory_mib: int | None = None
 
     @property
     def name(self) -> str:
@@ -144,6 +145,7 @@ class Results:
             "selection": None,
             "guest": self.recipe,
             "problem": self.problem,
+            "memory_mib": self.memory_mib,
             "target": {"name": self.target, "service": "relay", "digest": self.package},
             "host": host,
         }
