@@ -292,7 +292,7 @@ def _variable_of(error: ErrorDetails, data: dict[str, Any]) -> str | None:
     if not place or place[0] not in ("vm", *VARIABLES) or (isinstance(said, dict) and place[-1] in said):
         return None
     variable = VARIABLES.get(str(place[-1]))
-    return variable if variable in os.environ else None
+    return variable if variable is not None and variable in os.environ else None
 
 
 def _anchor(base: Path, value: Any) -> Any:

@@ -46,6 +46,11 @@ class Cell:
     repeat: int = 1
 
     @property
+    def group(self) -> str:
+        """Names it and its repeats, which are compared together."""
+        return self.name.rpartition(".")[0]
+
+    @property
     def beside(self) -> tuple[str, str, int]:
         """What it has in common with the cells of other targets."""
         return self.guest, self.suite, self.repeat

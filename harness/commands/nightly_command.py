@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,20 +23,10 @@ from harness.errors import UsageError
 from vm.words import counted
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from harness.commands.nightly import Cell, Done
-    from harness.nights.findings import Night
-    from harness.nights.known_file import KnownFile
-    from harness.store.database import Store
-    from harness.store.importing import Importer
-    from harness.store.queries import RunInfo
+    from harness.commands.nightly import Done
 
 SUMMARY = "summary.md"
 _NOTIFY_SECONDS = 60
-#: Runs of a cell whose memory is looked at, and how much more the next one may take.
-_LAST = 3
-_MARGIN = 1.1
 
 
 def nightly(
@@ -65,6 +54,7 @@ def nightly(
     Ends with 1 where something new speaks against a driver, with 3 where a cell broke or was not run.
     """
     from harness.commands.nightly import Host, Nightly, cells_of, find_night, kshs
+    from harness.commands.nightly_keeper import Keeper
 
     if out is not None and resume is not None:
         raise UsageError("--out is for a new night, --resume for one that is there", hint="give one of them")
@@ -77,15 +67,16 @@ def nightly(
     deadline = None if night.minutes is None else time.monotonic() + 60 * night.minutes
     given = config.absolute() if config is not None else None
     with open_store(store, config, make=True) as opened:
-        keeper = _Keeper(opened, folder, known)
+        keeper = Keeper(opened, folder, known, given)
         work = Nightly(
             folder, Host.measured(), lambda cell, place: kshs(cell, place, given), keeper.ended, deadline
         )
         if resume is not None:
             work.load()
+            keeper.again(cells, work.done)
         else:
             _make(folder)
-        cells = keeper.in_order(keeper.measured(cells, given), given)
+        cells = keeper.in_order(keeper.measured(cells))
         done = work.run(cells)
         if night.released is not None:
             keeper.against_released(cells, done, night.released)
@@ -105,138 +96,15 @@ def _make(folder: Path) -> None:
         raise UsageError("is not empty", where=str(folder), hint="--resume DIR goes on with a night")
 
 
-class _Keeper:
-    """Takes what cells leave into the store, and compares it."""
-
-    def __init__(self, store: Store, folder: Path, known: Sequence[KnownFile]) -> None:
-        from harness.store.importing import Importer
-
-        self._store = store
-        self._folder = folder
-        self._known = known
-        self._importer: Importer = Importer(store)
-
-    def measured(self, cells: Sequence[Cell], config: Path | None) -> list[Cell]:
-        """With the memory that runs of the same cell took, where there are any, instead of what is set."""
-        from harness.nights.night import asked
-        from harness.store import queries, usage
-
-        with self._store.reading() as connection:
-            runs = queries.runs(connection)
-            took = usage.memory_of(connection, [run.id for run in runs])
-        by_call: dict[tuple[str, ...], list[int]] = {}
-        for run in runs:
-            if run.id in took and not run.problem:
-                by_call.setdefault(asked(run.command, workers=True), []).append(took[run.id])
-        found = []
-        for cell in cells:
-            call = asked(shlex.join(["kshs", *cell.arguments(config, None)]), workers=True)
-            last = by_call.get(call, [])[-_LAST:]
-            found.append(replace(cell, memory_mib=int(max(last) * _MARGIN)) if last else cell)
-        known = sum(one is not other for one, other in zip(found, cells, strict=True))
-        if known:
-            say(f"memory of {counted(known, 'cell')} as measured, of {len(cells) - known} as set")
-        return found
-
-    def in_order(self, cells: Sequence[Cell], config: Path | None) -> list[Cell]:
-        """What failed, or said something new, when it was last run comes first, then what was never run."""
-        from harness.nights.night import asked
-        from harness.store import queries
-
-        with self._store.reading() as connection:
-            last: dict[tuple[str, ...], RunInfo] = {asked(r.command): r for r in queries.runs(connection)}
-            ranks = {}
-            for cell in cells:
-                call = asked(shlex.join(cell.arguments(config, None)))
-                run = last.get(("kshs", *call))
-                if call not in ranks:
-                    ranks[call] = 1 if run is None else 0 if self._is_loud(connection, run) else 2
-        return sorted(cells, key=lambda cell: ranks[asked(shlex.join(cell.arguments(config, None)))])
-
-    def _is_loud(self, connection: Connection, run: RunInfo) -> bool:
-        """Whether something failed in a run, or was new."""
-        from harness.nights import night as nights
-        from harness.nights.findings import Kind
-        from harness.store import queries
-        from harness.verdict import Verdict
-
-        verdicts = queries.verdict_counts(connection, [run.id]).get(run.id, {})
-        if run.problem or not set(verdicts) <= {Verdict.PASSED.value, Verdict.SKIPPED.value}:
-            return True
-        base = nights.last_good(connection, run, same=True)
-        if base is None:
-            return False
-        found = nights.compare_runs(connection, [base], [run])
-        return bool(found.alarms or found.counts.get(Kind.NEW_SCENARIO))
-
-    def ended(self, cell: Cell, done: Done) -> dict[str, Any]:
-        """What is new in a cell."""
-        from harness.nights import night as nights
-        from harness.nights import words
-        from harness.store import queries
-
-        try:
-            imported = self._importer.take(self._folder / cell.name)
-        except UsageError as error:
-            say(f"{cell.name}: broken: {done.said or error}")
-            return {"run": None}
-        with self._store.reading() as connection:
-            run = queries.find_run(connection, imported.run)
-            base = nights.last_good(connection, run, same=True)
-            found = nights.compare_runs(connection, [base] if base else [], [run], self._known)
-        broken = f"broken: {done.said}; " if done.code not in (0, 1) else ""
-        say(f"{cell.name}: {broken}{words.summary(found)}")
-        said = words.as_json(found)
-        return {
-            "run": run.name,
-            "against": base.name if base else None,
-            "summary": words.summary(found),
-            "counts": {kind: count for kind, count in said["counts"].items() if count},
-            "alarms": found.alarms,
-            "unknowns": found.unknowns,
-            "new": _loud(found),
-        }
-
-    def against_released(self, cells: Sequence[Cell], done: Sequence[Done], released: str) -> None:
-        """Holds each cell against that of the released target on the same guest in the same night."""
-        from harness.nights import night as nights
-        from harness.nights import words
-        from harness.store import queries
-
-        ended = {one.cell: one for one in done if one.more.get("run")}
-        theirs = {cell.beside: ended.get(cell.name) for cell in cells if cell.target == released}
-        with self._store.reading() as connection:
-            for cell in cells:
-                own, other = ended.get(cell.name), theirs.get(cell.beside)
-                if cell.target == released or own is None or other is None:
-                    continue
-                before = queries.find_run(connection, other.more["run"])
-                now = queries.find_run(connection, own.more["run"])
-                found = nights.compare_runs(connection, [before], [now], self._known)
-                own.more["released"] = {
-                    "run": before.name,
-                    "target": released,
-                    "summary": words.summary(found),
-                    "new": _loud(found),
-                }
-                say(f"{cell.name}: against {released}: {words.summary(found)}")
-
-
-def _loud(found: Night) -> list[dict[str, Any]]:
-    """What somebody has to look at, as it is kept with a cell."""
-    from harness.nights import words
-
-    said = [one for one in words.as_json(found)["findings"] if one["alarm"]]
-    return [{key: one[key] for key in ("kind", "key", "words", "issue")} for one in said]
-
-
 def _finish(name: str, folder: Path, done: Sequence[Done], notify: str | None) -> int:
     from harness.nights.markdown import summary
     from vm.files import write_whole
 
     rows = [vars(one) for one in done]
     write_whole(folder / SUMMARY, summary(name, rows))
-    alarms = sum(one.more.get("alarms", 0) for one in done)
+    # What is said of repeats is said of all of them together.
+    groups = {one.more.get("group", one.cell): one.more.get("alarms", 0) for one in done}
+    alarms = sum(groups.values())
     broken = [one for one in done if one.code not in (0, 1) or not one.more.get("run")]
     unknown = broken or any(one.more.get("unknowns") for one in done)
     for one in broken:

@@ -24,7 +24,9 @@ def summary(name: str, cells: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _lines(name: str, cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    alarms = sum(cell["more"].get("alarms", 0) for cell in cells)
+    # What is said of repeats is said of all of them together.
+    groups = {cell["more"].get("group", cell["cell"]): cell for cell in cells}
+    alarms = sum(cell["more"].get("alarms", 0) for cell in groups.values())
     yield f"## Night {_code(name)}: {alarms} new" if alarms else f"## Night {_code(name)}: nothing new"
     yield ""
     yield "| cell | run | against | what |"
@@ -36,8 +38,8 @@ def _lines(name: str, cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f"| {_code(cell['cell'])} | {_code(more.get('run') or '-')} | {_code(more.get('against') or '-')}"
             f" | {_code(what)} |"
         )
-    for cell in cells:
-        yield from _new(_code(cell["cell"]), cell["more"].get("new") or [])
+    for group, cell in groups.items():
+        yield from _new(_code(group), cell["more"].get("new") or [])
     for cell in cells:
         released = cell["more"].get("released")
         if released:

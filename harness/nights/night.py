@@ -64,7 +64,9 @@ def _last_good(connection: Connection, beside: Sequence[RunInfo]) -> RunInfo:
     return found
 
 
-def last_good(connection: Connection, first: RunInfo, *, same: bool = False) -> RunInfo | None:
+def last_good(
+    connection: Connection, first: RunInfo, *, same: bool = False, among: Sequence[RunInfo] | None = None
+) -> RunInfo | None:
     """The last run before one, on the same inputs but for the package, in which nothing failed.
 
     Args:
@@ -72,15 +74,21 @@ def last_good(connection: Connection, first: RunInfo, *, same: bool = False) -> 
         first: the run.
         same: whether it must have been asked for the same; else such a one comes before one that was asked
             for more, or by other paths.
+        among: the runs that are looked at, the oldest first; by default all of the store.
     """
-    before = [run for run in queries.runs(connection) if _when(run) < _when(first) and not run.problem]
+    every = queries.runs(connection) if among is None else among
+    before = [run for run in every if _when(run) < _when(first) and not run.problem]
     before = [run for run in reversed(before) if _is_alike(run, first)]
     asked_alike = [run for run in before if asked(run.command) == asked(first.command)]
     for run in asked_alike if same else [*asked_alike, *before]:
-        verdicts = queries.verdict_counts(connection, [run.id]).get(run.id, {})
-        if verdicts and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}:
+        if is_good(run, queries.verdict_counts(connection, [run.id]).get(run.id, {})):
             return run
     return None
+
+
+def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
+    """Whether nothing failed in a run: what others may be compared with."""
+    return not run.problem and bool(verdicts) and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}
 
 
 def _is_alike(run: RunInfo, first: RunInfo) -> bool:

@@ -14,7 +14,8 @@ import pytest
 from harness import cli, config
 from harness.commands import nightly
 from harness.commands.nightly import Cell, Done, Host, Nightly, cells_of
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
+from harness.store.importing import Importer
 from harness.suite_settings import SuiteConfig
 from tests.harness.nights.folders import Case, Results
 
@@ -57,13 +58,14 @@ def play(
         nights += 1
 
         def command(cell: Cell, folder: Path, given: Path | None) -> list[str]:
-            cases = night[
-                f"{cell.target}.{cell.suite}" if f"{cell.target}.{cell.suite}" in night else cell.suite
-            ]
+            names = (f"{cell.target}.{cell.suite}", f"{cell.suite}.{cell.repeat}", cell.suite)
+            cases = night[next(name for name in names if name in night)]
             if cases is None:
                 return ["sh", "-c", "echo 'kshs: no room'; exit 3"]
             number = nights * 10 + int(cell.name[-1])
-            run = Results(night=number, id=f"{cell.name}-{nights}", cases=cases, package=f"{nights:064x}")
+            run = Results(
+                night=number, id=f"{cell.name}-{nights}", cases=cases, package=f"{nights:x}{cell.target}"
+            )
             run = run.but(memory_mib=(memory or {}).get(cell.suite))
             made = run.but(command=shlex.join(["kshs", *cell.arguments(given, folder)])).write(place / "made")
             bad = any(case.verdict not in ("passed", "skipped") for case in cases)
@@ -190,6 +192,48 @@ def test_what_cells_took_is_what_the_next_night_plans_with(
     _, said = play(GOOD, "--out", "two", memory={"short": 500})
     assert seen["wine.avshs.short.1"] == 660 and seen["wine.avshs.whole.1"] == 2 * 448 + 400
     assert "memory of 2 cells as measured, of 2 as set" in said
+
+
+def test_repeats_are_one_side(place: Path, play: Callable[..., tuple[int, str]]) -> None:
+    """What fails in one and passes in the other, on the same inputs, is flaky; what fails in both is new."""
+    play(GOOD, "--out", "one")
+    flaking: Night = {**GOOD, "whole.2": [Case("a", "failed"), Case("b")]}
+    code, said = play(flaking, "--out", "two")
+    rows = {row["cell"]: row["more"] for row in record(place / "two")}
+    assert code == 0, said
+    for name in ("wine.avshs.whole.1", "wine.avshs.whole.2"):
+        assert (rows[name]["group"], rows[name]["counts"]) == ("wine.avshs.whole", {"flaky": 1})
+    assert rows["wine.avshs.whole.1"]["against"].startswith("wine.avshs.whole."), "of the night before"
+    assert rows["wine.avshs.whole.1"]["against"].endswith("-1")
+    code, said = play({**GOOD, "whole": [Case("a"), Case("b", "failed")]}, "--out", "three")
+    assert code == 1 and "4 cells, 0 broken or not run; 1 new finding:" in said, "it is one, and not two"
+    found = {row["cell"]: row["more"] for row in record(place / "three")}["wine.avshs.whole.1"]
+    assert found["new"][0]["words"] == "failed in 0 of 2 before, in 2 of 2 now: H6: answer is wrong"
+    text = (place / "three" / "summary.md").read_text()
+    assert text.startswith("## Night `lab`: 1 new\n") and text.count("- **new failure**") == 1
+    varied = [Case("a"), Case("b", requests=[{"information": 0}])]
+    code, _ = play({**GOOD, "whole.2": varied}, "--out", "four")
+    assert code == 0, "a field that differs between the two varies: it is no change"
+
+
+def test_a_store_that_is_away_breaks_its_cell_only_and_is_made_up_for(
+    place: Path, play: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Importer.take
+
+    def away(self: Importer, folder: Path) -> Any:
+        if folder.name == "wine.avshs.short.1":
+            raise HarnessError("does not answer", "postgresql://db/nights")
+        return take(self, folder)
+
+    monkeypatch.setattr(Importer, "take", away)
+    code, said = play(GOOD, "--out", "one")
+    assert code == 3 and "wine.avshs.short.1: broken: postgresql://db/nights: does not answer" in said
+    assert [row["code"] for row in record(place / "one")] == [0] * 4
+    monkeypatch.setattr(Importer, "take", take)
+    code, said = play(GOOD, "--resume", "one")
+    assert code == 0, said
+    assert {row["more"]["group"] for row in record(place / "one")} == {"wine.avshs.short", "wine.avshs.whole"}
 
 
 def test_what_was_new_when_it_last_ran_comes_first(place: Path, play: Callable[..., tuple[int, str]]) -> None:
