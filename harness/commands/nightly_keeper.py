@@ -15,6 +15,7 @@ from harness.errors import HarnessError, UsageError
 from harness.nights import night as nights
 from harness.nights import words
 from harness.nights.findings import Kind, Night
+from harness.nights.history import compare_night
 from harness.store import queries, usage
 from harness.store.importing import Importer
 from vm.words import counted
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 #: Runs of a cell whose memory is looked at, and how much more the next one may take.
 _LAST = 3
 _MARGIN = 1.1
-#: Earlier runs on the same inputs that a night is held against.
-_BACK = 20
 
 
 class Keeper:
@@ -139,21 +138,12 @@ class Keeper:
             own = every[imported.run]
             tonight = {one["run"] for rows in self._groups.values() for one in rows} | {own.name}
             earlier = [run for run in every.values() if run.name not in tonight]
-            base = nights.last_good(connection, own, same=True, among=earlier)
-            before = [] if base is None else _alike(base, earlier)
             now = [every[one["run"]] for one in group if one["run"] in every] + [own]
             try:
-                found = nights.compare_runs(connection, before, now, self._known)
+                found = compare_night(connection, now, earlier, self._known)
             except UsageError:  # the guest was made anew between two repeats
-                found = nights.compare_runs(connection, before, [own], self._known)
-        said = {
-            "against": base.name if base else None,
-            "summary": words.summary(found),
-            "counts": {kind.value: count for kind, count in found.counts.items() if count},
-            "alarms": found.alarms,
-            "unknowns": found.unknowns,
-            "new": _loud(found),
-        }
+                found = compare_night(connection, [own], earlier, self._known)
+        said = _said(found)
         group.append(more)
         for one in group:
             one |= said
@@ -185,18 +175,39 @@ class Keeper:
                 say(f"{cell.name}: against {released}: {words.summary(found)}")
 
 
-def _alike(base: RunInfo, runs: Sequence[RunInfo]) -> list[RunInfo]:
-    """A run and others on its very inputs, package and image among them, that were asked for the same."""
-
-    def inputs(run: RunInfo) -> tuple[object, ...]:
-        return run.conditions.guest_id, run.conditions.target_id, run.build, nights.asked(run.command)
-
-    same = [run for run in runs if not run.problem and inputs(run) == inputs(base)]
-    near = same[-_BACK:]
-    return near if base in near else [base, *near]
+def _said(found: Night) -> dict[str, Any]:
+    """What is kept of a comparison, and shown."""
+    changed = [str(one) for one in found.differences if one.matters]
+    loud = _loud(found)
+    return {
+        "against": found.before.runs[-1].name if found.before.runs else None,
+        "summary": "; ".join([*changed, words.summary(found)]),
+        "changed": changed,
+        "counts": {kind.value: count for kind, count in found.counts.items() if count},
+        "alarms": len(loud),
+        "unknowns": found.unknowns,
+        "new": loud,
+    }
 
 
 def _loud(found: Night) -> list[dict[str, Any]]:
-    """What somebody has to look at, as it is kept with a cell."""
-    said = [one for one in words.as_json(found)["findings"] if one["alarm"]]
-    return [{key: one[key] for key in ("kind", "key", "words", "issue")} for one in said]
+    """What somebody has to look at, as it is kept with a cell.
+
+    What differs since the guest or its kernel changed is one thing for each way in which it fails.
+    """
+    kept: list[dict[str, Any]] = []
+    groups: dict[str, dict[str, Any]] = {}
+    for one in words.as_json(found)["findings"]:
+        if not one["alarm"]:
+            continue
+        row = {key: one[key] for key in ("kind", "key", "words", "issue")}
+        if one["kind"] == Kind.ELSEWHERE:
+            first = groups.setdefault(one["signature"] or one["words"], row)
+            if first is not row:
+                first["alike"] = first.get("alike", 0) + 1
+                continue
+        kept.append(row)
+    for row in groups.values():
+        if "alike" in row:
+            row["words"] += f"; and {row['alike']} more alike"
+    return kept

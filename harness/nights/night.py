@@ -78,7 +78,7 @@ def last_good(
     """
     every = queries.runs(connection) if among is None else among
     before = [run for run in every if _when(run) < _when(first) and not run.problem]
-    before = [run for run in reversed(before) if _is_alike(run, first)]
+    before = [run for run in reversed(before) if is_alike(run, first)]
     asked_alike = [run for run in before if asked(run.command) == asked(first.command)]
     for run in asked_alike if same else [*asked_alike, *before]:
         if is_good(run, queries.verdict_counts(connection, [run.id]).get(run.id, {})):
@@ -91,7 +91,7 @@ def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
     return not run.problem and bool(verdicts) and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}
 
 
-def _is_alike(run: RunInfo, first: RunInfo) -> bool:
+def is_alike(run: RunInfo, first: RunInfo) -> bool:
     """Whether it is of the same inputs but for the package, and no narrower."""
     alike = not any(d.matters for d in differences(run.conditions, first.conditions))
     return alike and (run.selection is None or run.selection == first.selection)
@@ -150,20 +150,58 @@ def compare_runs(
     )
     night = compare(*sides, (outcomes[0], outcomes[1]), told)
     night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))
+    return with_known(connection, night, outcomes[1], known, today)
+
+
+def outcomes_of(connection: Connection, side: Side) -> list[queries.Outcome]:
+    """What the runs of a side say of scenarios, the oldest run first."""
+    return _in_order(side, queries.outcomes(connection, [run.id for run in side.runs]))
+
+
+def told(connection: Connection, now: Sequence[RunInfo]) -> Told:
+    """What the store knows beforehand of fields that vary."""
+    first = queries.first_seen_varying(connection, [run.id for run in now])
+    return Told(lambda numbers: load_lists(connection, numbers), queries.varying(connection), first)
+
+
+def with_notes(night: Night, before: Iterable[queries.Outcome], now: Iterable[queries.Outcome]) -> Night:
+    """With what makes the comparison weaker than it looks."""
+    return replace(night, notes=_notes(night.before, night.now, before, now))
+
+
+def with_known(
+    connection: Connection,
+    night: Night,
+    outcomes: Sequence[queries.Outcome],
+    known: Iterable[KnownFile],
+    today: date | None = None,
+) -> Night:
+    """What was found, with what is known told as such.
+
+    Args:
+        connection: of the store.
+        night: what was found.
+        outcomes: of the runs that are asked about.
+        known: known issues and quarantines.
+        today: on which day expiries are looked at; by default that of the last run.
+    """
     files = list(known)
     issues = [issue for file in files for issue in file.issue]
     quarantines = [quarantine for file in files for quarantine in file.quarantine]
     if not issues and not quarantines:
         return night
-    last = now[-1]
+    last = night.now.runs[-1]
+
+    def load(numbers: Collection[int]) -> Mapping[int, Listed]:
+        return load_lists(connection, numbers)
 
     def passed_since(key: str, day: date) -> str | None:
         after = datetime.combine(day, time.max)
-        found = queries.passed_between(connection, key, sides[1].conditions, after, last.started)
+        found = queries.passed_between(connection, key, night.now.conditions, after, last.started)
         return None if found is None else f"it passed in run {found[0]} of {found[1]:%Y-%m-%d}"
 
     day = today or (last.started.date() if last.started else datetime.now(UTC).date())
-    return apply(night, Knowledge(issues, quarantines, day, outcomes[1], load, passed_since))
+    return apply(night, Knowledge(issues, quarantines, day, outcomes, load, passed_since))
 
 
 def _in_order(side: Side, outcomes: list[queries.Outcome]) -> list[queries.Outcome]:
