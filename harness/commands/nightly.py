@@ -92,7 +92,7 @@ class Host:
     @classmethod
     def measured(cls) -> Host:
         """By what this process may use, and by what the kernel says is available."""
-        from harness.commands.host_measured import cores, memory_mib
+        from harness.host_measured import cores, memory_mib
 
         return cls(cores(), memory_mib())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.host_measured import cores, memory_mib
+from harness.host_measured import cores, memory_mib
 
 GIB = 1 << 30
 
