@@ -115,6 +115,7 @@ class Results:
     command: str = "kshs run"
     tests: Mapping[str, str] = field(default_factory=dict)
     memory_mib: int | None = None
+    began: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -125,9 +126,13 @@ class Results:
         """The same with changes."""
         return replace(self, **changes)
 
+    def at(self, began: datetime) -> Results:
+        """The same at another time."""
+        return self.but(began=began)
+
     def records(self) -> list[dict[str, Any]]:
         """All lines."""
-        began = BEGAN + timedelta(days=self.night)
+        began = self.began or BEGAN + timedelta(days=self.night)
         host = {
             "recipe": self.recipe,
             "image": self.image,
