@@ -23,6 +23,10 @@ _MEASURED = 3
 _LEAST = 5
 #: Below this a candidate speaks against a single change, divided by how many there are.
 _MISFIT = 0.01
+#: As long as one more play of a candidate says so much of what another would, it is not changed: that costs.
+_WORTH = 0.3
+#: Plays in a row that are to make sure.
+_IN_A_ROW = 3
 #: Plays that failed otherwise, after which a candidate is passed over.
 _MASKED = 3
 
@@ -175,7 +179,10 @@ class Bisection:
                 self._fits(first)
                 return first, found.likely[first]
             fewer = min((before, first), key=lambda one: self._tallies[one].counts.n)
-            self._one(fewer, "to be sure")
+            for _ in range(_IN_A_ROW):
+                self._one(fewer, "to be sure")
+                if self._differ(before, first):
+                    break
 
     def _most_telling(self, found: ChangePoint, repeats: int) -> None:
         """Plays the candidate that says most; again while it is worth more than to change to another."""
@@ -187,7 +194,7 @@ class Bisection:
                 return
             found = self._found()
             gains = self._gains(found)
-            if max(found.likely) >= self._limits.confidence or gains[number] < max(gains.values()) / 2:
+            if max(found.likely) >= self._limits.confidence or gains[number] < max(gains.values()) * _WORTH:
                 return
 
     def _gains(self, found: ChangePoint) -> dict[int, float]:
