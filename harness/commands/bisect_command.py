@@ -16,7 +16,7 @@ from harness.commands.bisect_candidates import Candidate, images, packages
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE
 from harness.commands.options import ConfigOption, GuestOption, TargetOption, say
 from harness.commands.repro_command import DriversOption
-from harness.errors import DeployError, UsageError
+from harness.errors import DeployError, HarnessError, UsageError
 from harness.progress import Progress
 from vm.words import counted
 
@@ -130,19 +130,24 @@ class Players:
 
         Raises:
             PassedOverError: it cannot be installed, or the scenario is skipped there.
-            HarnessError: our own infrastructure failed.
+            VmError: there are no guests.
         """
         from drivers.errors import BuildError
         from harness.capsule.playing import NotPlayableError
         from harness.nights.bisection import PassedOverError
         from harness.verdict import Verdict
+        from vm.errors import GuestLost, GuestTimeout
 
         try:
             seen = self._at(number).play(self._scenario, fresh=True)
         except (DeployError, UsageError, BuildError) as error:
             raise PassedOverError(f"it does not install: {error}") from None
+        except (GuestLost, GuestTimeout) as error:
+            raise PassedOverError(f"the guest was lost while it was installed: {error}") from None
         except NotPlayableError as why:
             raise PassedOverError(str(why)) from None
+        except HarnessError as error:  # tried several times already
+            raise PassedOverError(f"nothing is known of it: {error}") from None
         if seen.scenario["verdict"] == Verdict.PASSED:
             return False
         cause = seen.cause

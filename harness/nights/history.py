@@ -55,7 +55,10 @@ def compare_night(
     conditions = common(now)
     asked = [run for run in among if nights.asked(run.command) == nights.asked(now[-1].command)]
     asked = [run for run in asked if run.conditions.target == conditions.target]
-    alike = [run for run in asked if nights.is_alike(run, now[-1])] or asked[-1:]
+    alike = [run for run in asked if nights.is_alike(run, now[-1])]
+    if not alike and asked:
+        nearest = next((run for run in reversed(asked) if not run.problem), asked[-1])
+        alike = [run for run in asked if nights.is_alike(run, nearest)]
     alike = alike[-BACK:]
     outcomes = nights.outcomes_of(connection, Side(tuple(now), conditions))
     history = _History(alike, nights.outcomes_of(connection, Side(tuple(alike), conditions)))

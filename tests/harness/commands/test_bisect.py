@@ -13,10 +13,11 @@ import pytest
 
 from harness import cli, config
 from harness.commands import bisect_candidates
-from harness.errors import DeployError, UsageError
+from harness.errors import DeployError, HarnessError, UsageError
 from harness.guests.package import LoadedTarget
 from tests.harness.capsule.made import loaded_target
 from tests.harness.fake_guest import OPS, Answer, FakeProvider, Simulation
+from vm.errors import GuestLost
 
 SCENARIO = """
 schema = 1
@@ -153,6 +154,44 @@ def test_what_does_not_install_is_passed_over(
     assert "it may have begun with one that was passed over: relay-1.6, relay-1.7" in said or (
         "it may have begun with one that was passed over: relay-1.7" in said
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (
+            GuestLost("the connection broke"),
+            "the guest was lost while it was installed: the connection broke",
+        ),
+        (
+            HarnessError("the agent is of another build"),
+            "nothing is known of it: the agent is of another build",
+        ),
+    ],
+)
+def test_one_of_which_nothing_is_known_is_passed_over(
+    lab: Callable[[Behaviour], Lab],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    why: str,
+) -> None:
+    played = lab(lambda name: 0xC00000BB if number_of(name) >= 8 else None)
+
+    def lost(vm: Any, target: LoadedTarget, guest: str, **words: Any) -> FakeProvider:
+        provider = played(vm, target, guest, **words)
+
+        def prepare(say: Any) -> None:
+            raise error
+
+        if Path(target.target.package).name == "relay-1.7":
+            provider.prepare = prepare  # type: ignore[method-assign]
+        return provider
+
+    monkeypatch.setattr("harness.guests.provider.VmProvider", lost)
+    code, said, _ = kshs(capsys, *ENDS, "--rarest", "0.5")
+    assert code == 0 and f"passed over: relay-1.7: {why}" in said
+    assert "it may have begun with one that was passed over: relay-1.7" in said
 
 
 def test_another_failure_is_not_the_one_that_is_asked_for(
