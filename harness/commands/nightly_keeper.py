@@ -14,6 +14,7 @@ from harness.commands.options import say
 from harness.errors import HarnessError, UsageError
 from harness.nights import night as nights
 from harness.nights import words
+from harness.nights.conditions import NOT_KNOWN
 from harness.nights.findings import Kind, Night
 from harness.nights.history import compare_night
 from harness.store import queries, usage
@@ -177,7 +178,8 @@ class Keeper:
 
 def _said(found: Night) -> dict[str, Any]:
     """What is kept of a comparison, and shown."""
-    changed = [str(one) for one in found.differences if one.matters]
+    # A night without a guest has changed none.
+    changed = [str(one) for one in found.differences if one.matters and one.now != NOT_KNOWN]
     loud = _loud(found)
     return {
         "against": found.before.runs[-1].name if found.before.runs else None,
