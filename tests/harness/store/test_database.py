@@ -29,9 +29,10 @@ def make_older(path: Path) -> None:
     with Store(str(path), make=True) as store:
         Importer(store).take(RUN.write(path.parent))
     raw = sqlite3.connect(path)
-    for table in ("accepted", "acceptance", "varying"):
+    for table in ("accepted", "acceptance", "varying", "package_file", "selftest"):
         raw.execute(f"DROP TABLE {table}")
-    raw.execute("ALTER TABLE run DROP COLUMN memory_mib")
+    for column in ("folder", "results", "rows", "image_made", "image_expires", "memory_mib"):
+        raw.execute(f"ALTER TABLE run DROP COLUMN {column}")
     raw.execute("UPDATE alembic_version SET version_num = '0001'")
     raw.commit()
     raw.close()
