@@ -19,13 +19,17 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Strike:
-    """One failure of a host under a shard; `incident` is the same for all that one event has cost."""
+    """One failure of a host under a shard; `incident` is the same for all that one event has cost.
+
+    `held`: whether it speaks against the host: a guest that was lost under a scenario does not.
+    """
 
     host: str
     shard: str
     cell: str
     reason: str
     incident: str
+    held: bool = True
 
 
 @dataclass
@@ -35,9 +39,11 @@ class Blame:
     strikes: list[Strike] = field(default_factory=list)
     worked_cells: set[str] = field(default_factory=set)
 
-    def failed(self, host: str, shard: str, cell: str, reason: str, incident: str) -> None:
-        """A host's infrastructure has failed under a shard."""
-        self.strikes.append(Strike(host, shard, cell, reason, incident))
+    def failed(
+        self, host: str, shard: str, cell: str, reason: str, incident: str, *, held: bool = True
+    ) -> None:
+        """Something of ours has failed under a shard on a host."""
+        self.strikes.append(Strike(host, shard, cell, reason, incident, held))
 
     def worked(self, cell: str) -> None:
         """A shard of the cell has worked somewhere: what fails of it elsewhere speaks against that host."""
@@ -62,7 +68,7 @@ class Blame:
         """
         held: dict[tuple[str, str], Strike] = {}
         for strike in self.strikes:
-            if strike.host == host:
+            if strike.host == host and strike.held:
                 unproven = others and strike.cell not in self.worked_cells
                 held.setdefault((strike.cell, "") if unproven else ("", strike.incident), strike)
         if len(held) < STRIKES:

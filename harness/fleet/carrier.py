@@ -47,12 +47,16 @@ class LeaseError(HarnessError):
 
 @dataclass
 class _Carried:
-    """A lease at work: `renewed` by `time.monotonic`, `events` as told, `read` bytes of each part."""
+    """A lease at work: `renewed` and `over` by `time.monotonic`, `events` as told, `read` bytes of each
+    part.
+    """
 
     order: LeaseOrder
     folder: Path
     renewed: float
     ended: bool = False
+    over: float = 0.0
+    dropped: bool = False
     cancelled: str | None = None
     result: dict[str, Any] | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -91,6 +95,12 @@ class Carrier:
         """Leases at work."""
         return sum(not one.ended for one in list(self._carried.values()))
 
+    @property
+    def owed(self) -> int:
+        """Leases at work, and those that have ended a moment ago and were not fetched yet."""
+        now = time.monotonic()
+        return sum(not one.ended or now - one.over < self.silence for one in list(self._carried.values()))
+
     def begin(self, said: Mapping[str, Any]) -> None:
         """Begins a lease, in a thread of its own; `renew` tells how it ends.
 
@@ -122,7 +132,7 @@ class Carrier:
             error = str(failed)
         except Exception as failed:  # whatever it is, the lease is over, and whoever waits is told
             error = f"unexpected {type(failed).__name__}: {failed}"
-        one.ended = True
+        one.ended, one.over = True, time.monotonic()
         self._listen(one)
         one.result = {
             "code": code,
@@ -132,6 +142,8 @@ class Carrier:
             "files": self._files(one.folder / "out"),
             "said": _tail(one.folder / _OUTPUT),
         }
+        if one.dropped:
+            self.drop(one.order.id)
 
     def _run(self, one: _Carried) -> int:
         order, folder = one.order, one.folder
@@ -155,11 +167,12 @@ class Carrier:
                 stderr=log,
                 start_new_session=True,
             )
+        silence = order.silence_s or self.silence
         assert keeper.stdin is not None
         with keeper.stdin:
             while keeper.poll() is None:
-                if one.cancelled is None and time.monotonic() - one.renewed > self.silence:
-                    one.cancelled = f"nobody renewed the lease for {self.silence:g} s"
+                if one.cancelled is None and time.monotonic() - one.renewed > silence:
+                    one.cancelled = f"nobody renewed the lease for {silence:g} s"
                 if one.cancelled is not None:
                     break
                 with contextlib.suppress(subprocess.TimeoutExpired):
@@ -213,11 +226,12 @@ class Carrier:
         """Nobody needs what a lease has left; one at work is ended first."""
         one = self._carried.get(lease)
         if one is not None and not one.ended:
+            one.dropped = True
             self.cancel(lease, "the lease was dropped")
             return
-        self._carried.pop(lease, None)
         if len(lease) == 32 and lease.isalnum():
             remove_tree(self._spool / lease)
+        self._carried.pop(lease, None)
 
     def read(self, lease: str, name: str, number: int) -> bytes:
         """A piece of a file that a lease has left.

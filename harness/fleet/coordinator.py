@@ -239,7 +239,7 @@ class Coordinator:
             if outcome.failed is not None:
                 reason = f"{outcome.failed}"
                 self._tell(f"host {host}: {shard.id}: {reason}")
-                self.blame.failed(host, shard.id, shard.cell, reason, outcome.incident)
+                self.blame.failed(host, shard.id, shard.cell, reason, outcome.incident, held=outcome.held)
             if outcome.refused is not None:
                 self._tell(f"{shard.id}: {outcome.refused}")
                 work.why_not = work.why_not or outcome.refused

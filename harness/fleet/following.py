@@ -41,7 +41,7 @@ LEASES = ".leases"
 class Outcome:
     """What became of a shard's lease.
 
-    `worked`: whether its host did what it was asked to; `failed`, `refused` and `again` are those of
+    `worked`: whether its host did what it was asked to; `failed`, `refused`, `held` and `again` are those of
     `harness.fleet.judging.Ended`, with node ids of ours.  `silent`: the host fell silent.
     """
 
@@ -52,6 +52,7 @@ class Outcome:
     again: frozenset[str] | None = frozenset()
     incident: str = ""
     silent: bool = False
+    held: bool = True
 
 
 @dataclass
@@ -125,6 +126,7 @@ class Following:
             id=lease.held.id,
             night=self._night,
             shard=shard.id,
+            silence_s=self._silence,
             items=tuple(sent[key] for key in shard.keys),
         )
         with contextlib.suppress(LostError):  # then nobody hears of it, and it is given up
@@ -169,7 +171,11 @@ class Following:
         back = CameBack(lease.held, out=out)
         # Where a part of it worked, the host does, and what failed is tried elsewhere.
         worked = failed is None or again != set(shard.keys)
-        return Outcome(back, worked=worked, failed=failed, again=frozenset(again), incident=lease.held.id)
+        held = ended.held or bool(lacking)
+        incident = lease.held.id
+        return Outcome(
+            back, worked=worked, failed=failed, again=frozenset(again), incident=incident, held=held
+        )
 
     def _lost(self, lease: Lease | None, host: str, facts: HostFacts, why: str) -> Outcome:
         """The host is silent: one cut is one failure, whatever it has cost."""

@@ -25,10 +25,13 @@ class Ended:
     with what the lease was asked to do.  `there` are the items of which there is a record, by their ids and
     files there, and `again` those that came to nothing.  `taken`: whether its results may count; `foreign`:
     it ran something else than it was given.
+    `held`: whether what failed speaks against the host; a guest that was lost under a scenario does not: it
+    is the driver's surroundings, and the run had other guests.
     """
 
     taken: bool
     foreign: bool = False
+    held: bool = True
     failed: str | None = None
     refused: str | None = None
     again: frozenset[tuple[str, str]] | None = None
@@ -71,7 +74,11 @@ def judge(result: Mapping[str, Any], out: Path, expects: Mapping[str, str]) -> E
     if errors or problem:
         first = next((there[key].get("reason") for key in errors), None)
         return Ended(
-            taken=True, failed=str(problem or first or said)[:500], again=errors, there=frozenset(there)
+            taken=True,
+            failed=str(problem or first or said)[:500],
+            again=errors,
+            there=frozenset(there),
+            held=bool(problem),
         )
     return Ended(taken=True, there=frozenset(there))
 

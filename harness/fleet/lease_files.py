@@ -37,7 +37,8 @@ class LeaseOrder(BaseModel):
     `image` is the sealed image's, `image_tree`, `build` and `inputs` those of trees
     (`harness.fleet.content`); an image of None: the guests are not ours (`pytest_kshs_provider`).
     `directory` is where the run was called, and `target` the target's file, both below the inputs; a target
-    that is no path is a name.  `settings` are tables of kshs.toml.
+    that is no path is a name.  `settings` are tables of kshs.toml.  `silence_s`: when
+    who sent it gives it up, so that nobody runs it any more by then.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +56,7 @@ class LeaseOrder(BaseModel):
     target_is_file: bool
     items: tuple[Item, ...] = Field(min_length=1)
     settings: dict[str, Any]
+    silence_s: float | None = Field(default=None, gt=0)
 
 
 def settings_text(order: LeaseOrder, host: VmConfig, work: Path, build: Path | None) -> str:

@@ -18,6 +18,15 @@ from vm.errors import VmError
 from vm.files import private_directory, read_json, remove_tree, write_json
 
 _UNUSED_DAYS = 14
+_RECEIVED = ("trees", "incoming", "images")
+
+
+def forget(config: VmConfig) -> list[str]:
+    """Removes what came for leases, where no worker is at work; says what.  Images stay where images are."""
+    folder = config.cache_dir / "host"
+    if not folder.is_dir() or HostState(folder).is_held():
+        return []
+    return [f"received {name} {folder / name}" for name in _RECEIVED if remove_tree(folder / name)]
 
 
 class Trees:

@@ -121,7 +121,7 @@ async def _work(
         loop.add_signal_handler(number, ending.set)
     told: str | None = None
     with tempfile.TemporaryDirectory(prefix="kshs-worker-", ignore_cleanup_errors=True) as scratch:
-        while not ending.is_set() and not (host.state.draining and not host.carrier.busy):
+        while not ending.is_set() and not (host.state.draining and not host.carrier.owed):
             try:
                 why = await _joined(url, host, shown, say, listen, scratch, ending)
             except (OSError, TimeoutError, ValueError, RuntimeError, UsageError) as error:
@@ -169,7 +169,7 @@ async def _joined(
         while worker.status.name in ("running", "paused", "init"):
             if ending.is_set():
                 return None
-            if host.state.draining and not host.carrier.busy:
+            if host.state.draining and not host.carrier.owed:
                 return None
             await asyncio.sleep(_LOOK)
     # Who has lost its scheduler cannot be heard: what it has at work runs out with its leases.

@@ -51,8 +51,6 @@ def make(folder: Path, file: Path, statement: Statement) -> int:
     """
     sources = _sources(folder / SOURCES)
     members: dict[str, bytes | Path] = {STATEMENT: folder / STATEMENT}
-    if (folder / PAGE).is_file():
-        members[PAGE] = folder / PAGE
     for one in statement.predicate.evidence:
         path = sources.get(one.name)
         if path is None:
@@ -110,7 +108,7 @@ def wrong(path: Path, data: bytes, statement: Statement, trusted: Sequence[Trust
             yield f"{name} is missing"
         elif hashlib.sha256(kept[name]).hexdigest() != digest:
             yield f"{name} is not what the statement says"
-    extra = sorted(set(kept) - set(said) - {STATEMENT, PAGE})
+    extra = sorted(set(kept) - set(said) - {STATEMENT})
     if extra:
         yield f"it holds {counted(len(extra), 'file')} that the statement does not name: {extra[0]}"
     for run in statement.predicate.runs:

@@ -10,9 +10,11 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from harness.gate import rules_of_driver, rules_of_runs
+from harness.gate.cells import Cell
 from harness.gate.facts import Asked, Facts, gather
 from harness.gate.policy import Require
 from harness.gate.rules_of_driver import Looked, look
+from harness.gate.rules_of_runs import nearest_selftest
 from harness.gate.statement import results_name
 from harness.gate.verdict import GateVerdict, NotCovered, RuleResult, RunUsed
 from harness.language.scenario_file import CATALOGUE
@@ -124,7 +126,7 @@ def _todo(facts: Facts) -> Iterator[list[str]]:
     policy = facts.loaded.policy
     candidate = policy.target.run or policy.target.name
     for cell in facts.cells:
-        for _ in range(cell.missing):
+        for _ in range(cell.missing + _unsound(facts, cell)):
             yield _run(facts, cell.require, candidate)
         released = policy.released.run
         if not facts.previous.first and not cell.before and released is not None:
@@ -132,6 +134,14 @@ def _todo(facts: Facts) -> Iterator[list[str]]:
     tested = any(one.rule == "selftest" and not one.ok for one in [rules_of_runs.selftest(facts)])
     if policy.selftest.required and tested:
         yield ["selftest", *(["--short"] if policy.selftest.cases == "short" else [])]
+
+
+def _unsound(facts: Facts, cell: Cell) -> int:
+    """Runs that have to be made anew since the self-test beside them failed."""
+    if not facts.loaded.policy.selftest.required:
+        return 0
+    failed = [run for run in cell.counted if (one := nearest_selftest(facts, run)) is not None and one.wrong]
+    return max(0, min(cell.require.repeats, len(cell.counted)) - (len(cell.counted) - len(failed)))
 
 
 def _run(facts: Facts, require: Require, target: str) -> list[str]:

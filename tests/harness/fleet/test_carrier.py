@@ -22,7 +22,7 @@ from harness.fleet.carrier import Carrier, LeaseError
 from harness.fleet.content import ContentError, listing, pack
 from harness.fleet.host_state import HostState, code_digest
 from harness.fleet.lease_files import LeaseOrder, settings_text
-from harness.fleet.trees import Trees
+from harness.fleet.trees import Trees, forget
 from vm.config import VmConfig
 from vm.files import write_json
 
@@ -120,13 +120,14 @@ def test_a_lease_is_carried_once_and_leaves_what_is_fetched(host: Carrier, order
     for name in ("../order.json", "../../x", "/etc/passwd", "none"):
         with pytest.raises(LeaseError, match="no such file"):
             host.read("1" * 32, name, 0)
+    assert (host.busy, host.owed) == (0, 1), "a host that drains waits until it is fetched"
     host.drop("1" * 32)
+    assert host.owed == 0
     assert host.leftovers("2" * 12) == {} and not list((host._spool).iterdir())
 
 
 def test_what_nobody_renews_is_ended(host: Carrier, order: Any) -> None:
-    host.silence = 0.3
-    host.begin(order(wait=True))
+    host.begin({**order(wait=True), "silence_s": 0.3})
     one = host._carried["1" * 32]
     for _ in range(3000):
         if one.result is not None:
@@ -247,3 +248,29 @@ def test_the_state_of_a_host_outlives_its_worker(state: HostState) -> None:
 
 def test_the_digest_of_the_code_is_of_all_that_runs() -> None:
     assert len(code_digest()) == 64 and code_digest() == code_digest()
+
+
+def test_what_came_for_leases_can_be_removed_while_no_worker_is_at_work(
+    host: Carrier, order: Any, config: VmConfig, state: HostState
+) -> None:
+    digest = order()["inputs"]
+    lock = state.hold()
+    assert forget(config) == [] and host.trees.has(digest)
+    lock.release()
+    assert [line.partition(" /")[0] for line in forget(config)] == [
+        "received trees",
+        "received incoming",
+        "received images",
+    ]
+    assert not host.trees.has(digest) and forget(config) == []
+
+
+def test_a_lease_that_is_dropped_at_work_leaves_nothing(host: Carrier, order: Any) -> None:
+    host.begin(order(wait=True))
+    begun(host)
+    host.drop("1" * 32)
+    for _ in range(3000):
+        if not host.owed:
+            break
+        time.sleep(0.01)
+    assert host.owed == 0 and not list(host._spool.iterdir())

@@ -123,11 +123,12 @@ def test_what_a_silent_host_had_goes_elsewhere_and_what_it_says_later_does_not_c
 
     async def cut(played: Played) -> None:
         a = played.hosts["a"]
+        assert played.coordinator is not None
         while not a.leases:
             await asyncio.sleep(0.01)
         await heard(played, "a")
         a.silent = True
-        while "given up a" not in played.events():
+        while any(played.coordinator.ledger.holds(lease) for lease in a.leases):
             await asyncio.sleep(0.01)
         # It comes back, and has ended all of it with another verdict.
         for order, _ in list(a.leases.values()):
@@ -221,6 +222,20 @@ def test_an_error_is_tried_elsewhere_and_what_worked_beside_it_is_kept(night: An
     for record in tried:
         assert record["id"] == "s3", "only that one was run again"
         assert [one["verdict"] for one in record["attempts"]] == ["error", "passed"]
+
+
+def test_a_guest_that_is_lost_on_every_host_blames_none(night: Any) -> None:
+    def lost(order: Mapping[str, Any]) -> Said:
+        found = all_of(order, "passed")
+        return Said({name: "error" if name in ("s2", "s5") else "passed" for name in found}, code=3)
+
+    played = night(("a", said(lost))).run()
+    assert {name for name, verdict in played.verdicts().items() if verdict == "error"} == {"s2", "s5"}
+    assert played.hosts["a"].quarantined is None, "other guests of it work"
+    for record in played.records():
+        if record["verdict"] == "error":
+            assert [one["verdict"] for one in record["attempts"]] == ["error"] * 3
+    assert code_of(played.merged["c"]) == 3
 
 
 def test_a_lease_that_ran_on_something_else_than_its_digests_name_does_not_count(night: Any) -> None:

@@ -227,6 +227,7 @@ class Scene:
                 for name in ("one", "two")
             ],
         }
+        self.selftest_folder = "selftest"
         self.known: list[KnownFile] = []
         self.behind: dict[str, Callable[[Path], None]] = {}
         """What becomes of a run's folder before it is imported."""
@@ -284,7 +285,7 @@ class Scene:
             self.behind.get(name, lambda folder: None)(folder)
             importer.take(folder)
         if self.selftest is not None:
-            place = self.folder / "out" / "selftest"
+            place = self.folder / "out" / self.selftest_folder
             place.mkdir(parents=True)
             (place / "selftest.json").write_text(json.dumps(self.selftest))
             take_selftest(self.store, place)
