@@ -33,6 +33,7 @@ _PLACES = {
     "compare": "compare:compare",
     "diff": "diff_command:diff",
     "nightly": "nightly_command:nightly",
+    "bisect": "bisect_command:bisect",
     "build": "build:build",
     "doctor": "doctor:doctor",
     "guests": "guests:guests",

@@ -70,6 +70,7 @@ class Player:
         reasons: list[str] = []
         while len(reasons) < _TRIES:
             runner = self._ready()
+            runner.forget_hangs()
             if fresh:
                 runner.discard()
             if self.before is not None:

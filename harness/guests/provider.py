@@ -26,6 +26,7 @@ from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
 from harness.guests.guest_linux import QUESTION, out_of_memory, recording_in, text_of
 from harness.guests.interface import DriverFiles, Evidence, EvidenceSink, Guest, Say, SayProgress
+from harness.guests.memory_used import MemoryUsed, Resident
 from harness.guests.source import usable_guest
 from vm.family import family
 
@@ -59,11 +60,13 @@ _BOOT = 1800.0
 class VmGuest:
     """A lease of `vm` as a `Guest`."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, used: MemoryUsed | None = None) -> None:
         self._lease = lease
         self._agent_given = False
         self._stack = ExitStack()
         self._stack.enter_context(lease)
+        if used is not None:
+            self._stack.enter_context(used.of(lease.pid))
 
     @property
     def id(self) -> str:
@@ -179,9 +182,9 @@ class VmProvider:
         devices: Sequence[str] = (),
         counted: bool = False,
     ) -> None:
-        from vm.image import RECIPES
+        from vm.guests import is_embedded
 
-        if recipe in RECIPES:
+        if is_embedded(config, recipe):
             hardware.check_embedded(target)
         self._way = way
         self._devices = tuple(devices)
@@ -200,6 +203,7 @@ class VmProvider:
         self._template: Template | None = None
         self._ahead: GuestAhead[VmGuest] | None = None
         self._doubts: Sequence[Doubt] | None = None
+        self._used = MemoryUsed()
 
     def target(self) -> Target:
         """The target."""
@@ -309,7 +313,7 @@ class VmProvider:
         return self._guest_of(self._guests.lease(self._hypervisor, self._template, set_clock=False))
 
     def _guest_of(self, lease: Lease) -> VmGuest:
-        return VmGuest(lease)
+        return VmGuest(lease, self._used)
 
     def host(self) -> Mapping[str, Any]:
         """Versions of everything below the guest, digests of everything inside it."""
@@ -364,6 +368,10 @@ class VmProvider:
             on_wine = self._on_wine and wine is not None
             self._doubts = support_library.doubts(self._package.sys, wine or "") if on_wine else ()
         return self._doubts or ()
+
+    def memory_used(self) -> Resident:
+        """See `harness.guests.MeasuresMemory`."""
+        return self._used.kib
 
     def driver_files(self) -> DriverFiles:
         """The package's binaries and our own, with the PDBs of the build and those beside the package."""
