@@ -22,8 +22,9 @@ from harness.commands.options import (
     TagOption,
     say,
 )
-from harness.config import Config, NightConfig, SuiteConfig
+from harness.config import Config, NightConfig
 from harness.errors import HarnessError, UsageError
+from harness.suite_settings import SuiteConfig
 
 if TYPE_CHECKING:
     from harness.commands.nightly import Cell, Done
