@@ -24,6 +24,7 @@ from harness.commands.compare import compare
 from harness.commands.doctor import doctor
 from harness.commands.dump import dump
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
+from harness.commands.fuzz import fuzz
 from harness.commands.guests import guests
 from harness.commands.listing import list_scenarios
 from harness.commands.nightly_command import nightly
@@ -70,6 +71,7 @@ for _name, _command in (
     ("dump", dump),
     ("compare", compare),
     ("nightly", nightly),
+    ("fuzz", fuzz),
     ("build", build),
     ("doctor", doctor),
     ("guests", guests),

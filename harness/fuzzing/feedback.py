@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tells a sequence that is worth keeping from one that is not: something came that never came before.
+
+Two sources.  The answers themselves are always there: which kind of request under which circumstances was
+answered how.  Where a guest's hypervisor counts the blocks of code that drivers execute, these tell more; who
+counts them need only be a `Coverage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Protocol
+
+from harness.guests import Guest
+from harness.results.record import StepResult
+
+#: Fields of a status block that are kinds of answers; others are values.
+_FIELDS = ("answer", "returned", "status", "information", "pending", "completions", "cancelled")
+
+Feature = tuple[Any, ...]
+
+
+class Coverage(Protocol):
+    """Counts what drivers execute in one guest, from outside of it."""
+
+    def zero(self) -> None:
+        """Forgets what was executed up to now."""
+
+    def read(self) -> Collection[tuple[str, int]]:
+        """The blocks that were executed since: module, offset of the block in its image."""
+
+
+class CoverageSource(Protocol):
+    """Gives the coverage of guests, where they have one."""
+
+    def of(self, guest: Guest) -> Coverage | None:
+        """Of this guest; None where nobody counts in it."""
+
+
+def features(steps: Collection[StepResult]) -> frozenset[Feature]:
+    """What the answers to the steps of a sequence were like, as far as it can be the same another time."""
+    found: set[Feature] = set()
+    before = "-"
+    for step in steps:
+        answer = _answer(step)
+        asked = (step.do, step.route, step.mode, *_request(step.request))
+        found.add(("answer", *asked, answer))
+        found.add(("pair", before, step.do, answer))
+        before = f"{step.do}:{answer}"
+    return frozenset(found)
+
+
+def _request(request: Mapping[str, Any]) -> Iterator[Any]:
+    if not request:
+        return
+    for name in ("in_length", "out_length"):
+        yield _class_of_length(int(request[name]))
+    yield request["in_buffer"]
+    yield request["out_buffer"]
+
+
+def _class_of_length(value: int) -> str:
+    """Lengths that say the same of a driver are one: exact where it turns, by magnitude elsewhere."""
+    return str(value) if value in (0, 24, 32) else f"2^{value.bit_length()}"
+
+
+def _answer(step: StepResult) -> str:
+    block = step.status_block or {}
+    numbers = block.get("numbers") or {}
+    return ",".join([str(block.get("outcome")), *(str(numbers.get(name)) for name in _FIELDS)])

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole campaigns on simulated guests: what is found, what is not, and what is left on the disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.fuzzing.draft import Draft
+from harness.fuzzing.feedback import Coverage
+from harness.fuzzing.in_flight import InFlight, left
+from harness.fuzzing.keeping import CAMPAIGN, State, load_state
+from harness.fuzzing.mutating import Mutator
+from harness.fuzzing.setup import Asked, campaign
+from harness.guests import Evidence, Guest
+from harness.language.scenario_file import load
+from harness.running import attribution
+from tests.harness.fake_agent import Answer
+from tests.harness.fake_guest import ABI, SUCCESS, Bend, Simulation
+from tests.harness.fuzzing.simulated import Fuzzed
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No recorder of crashes is a process of its own here."""
+    monkeypatch.setattr(attribution, "_RECORDER_TIME", 0.0)
+
+
+def new(seed: int = 3) -> State:
+    return State(seed=seed, budget=60.0, target="sim", target_digest="ef", guest="fake")
+
+
+def fuzz(
+    folder: Path,
+    wrong: Bend | None = None,
+    state: State | None = None,
+    *,
+    coverage: Any = None,
+    provider: Fuzzed | None = None,
+    **asked: Any,
+) -> tuple[State, list[str]]:
+    """One campaign; what it is by then, and what it said."""
+    said: list[str] = []
+    state = state or new()
+    with campaign(
+        provider or Fuzzed(wrong), ABI, folder, state, said.append, Asked(**asked), coverage=coverage
+    ) as work:
+        work.run()
+    return state, said
+
+
+def accepts(length: int) -> Bend:
+    """A target that takes one wrong length of the input."""
+
+    def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        if int(step.in_length) == length and int(step.value) == 0 and int(step.flags) == 0:
+            return simulation.request(step, data, status=SUCCESS)
+        return None
+
+    return wrong
+
+
+def found(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("finds/*/find.json"))]
+
+
+def test_a_target_that_keeps_the_contract_gives_no_find(tmp_path: Path) -> None:
+    state, said = fuzz(tmp_path, sequences=300)
+    assert (found(tmp_path), state.unconfirmed, state.errors) == ([], 0, 0), said
+    assert state.sequences >= 300
+    kept = sorted(tmp_path.glob("corpus/*.toml"))
+    assert len(kept) > 10
+    for file in kept[:10]:
+        assert load(file)[0].id == f"fuzz.{file.stem}"
+
+
+def test_what_is_wrong_is_found_made_small_and_kept(tmp_path: Path) -> None:
+    state, _ = fuzz(tmp_path, accepts(0), finds=1)
+    record = found(tmp_path)[0]
+    assert (record["verdict"], record["hits"], record["runs"]) == ("failed", 2, 2)
+    scenario = load(tmp_path / "finds" / record["signature"] / "scenario.toml")[0]
+    requests = [step for step in scenario.steps if step.do == "handshake"]
+    assert len(scenario.steps) == 2
+    assert [step.in_length for step in requests if step.do == "handshake"] in ([0], ["0*size"])
+    assert state.again >= 0 and load_state(tmp_path) == state
+
+
+def test_a_failure_that_does_not_come_again_is_no_find(tmp_path: Path) -> None:
+    """The first guest alone answers wrongly, and only once."""
+    told: list[int] = []
+
+    def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        if int(step.in_length) == 32 and len(told) < 20:
+            told.append(1)
+            if len(told) == 20:
+                return simulation.request(step, data, status=0xC0000001)
+        return None
+
+    state, said = fuzz(tmp_path, wrong, sequences=120)
+    assert (found(tmp_path), state.unconfirmed) == ([], 1), said
+    assert len(list(tmp_path.glob("unconfirmed/*.toml"))) == 1
+
+
+def test_a_crash_throws_the_lease_away_and_the_campaign_goes_on(tmp_path: Path) -> None:
+    def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        return Answer(die=1) if int(step.in_length) == 0 else None
+
+    provider = Fuzzed(wrong)
+    provider.evidence = Evidence(driver=("sim.sys faulted at sim.sys+0x1234",))
+    state, said = fuzz(tmp_path, provider=provider, finds=1)
+    record = found(tmp_path)[0]
+    assert record["verdict"] == "crashed", said
+    assert state.leases >= 1
+    assert len(provider.guests) > 3
+    assert all(guest.closed for guest in provider.guests)
+
+
+def test_errors_of_the_harness_are_no_finds_and_end_it_when_they_go_on(tmp_path: Path) -> None:
+    def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        return Answer(die=1)
+
+    with pytest.raises(HarnessError, match="5 errors of the harness in a row"):
+        fuzz(tmp_path, wrong, sequences=50)
+    assert found(tmp_path) == []
+
+
+def test_a_campaign_that_was_killed_goes_on(tmp_path: Path) -> None:
+    first, _ = fuzz(tmp_path, accepts(1), finds=1, sequences=2_000)
+    signature = found(tmp_path)[0]["signature"]
+    flying: Draft = ({"do": "handshake", "on": "source", "argument1": 77},)
+    with InFlight(tmp_path) as journal:
+        journal.now([[flying]])
+    assert left(tmp_path) == [(flying,)]
+    again = load_state(tmp_path)
+    assert again == first
+    sent: list[int] = []
+
+    def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        sent.append(int.from_bytes(data[16:24], "little"))
+        return accepts(1)(simulation, step, data)
+
+    second, _ = fuzz(tmp_path, wrong, again, sequences=first.sequences + 60)
+    assert 77 in sent[:40]
+    assert second.sessions == 2 and second.sequences > first.sequences
+    assert [record["signature"] for record in found(tmp_path)] == [signature]
+
+
+def test_nothing_that_was_torn_is_believed(tmp_path: Path) -> None:
+    for text in ("[[[{", '{"a": 1}', "[[[1]]]", "null", "[1]"):
+        (tmp_path / "in-flight.json").write_text(text)
+        assert left(tmp_path) == []
+    assert load_state(tmp_path) is None
+    for text in ("{", "[]", '{"schema": 2}', '{"schema": 1, "other": 2}'):
+        (tmp_path / CAMPAIGN).write_text(text)
+        with pytest.raises(HarnessError, match="no campaign's state"):
+            load_state(tmp_path)
+
+
+def test_code_that_was_never_reached_makes_a_sequence_worth_keeping(tmp_path: Path) -> None:
+    """The answers are all the same to it; the map says that an argument reaches other code."""
+
+    class Counting:
+        def __init__(self) -> None:
+            self.reached: set[tuple[str, int]] = set()
+            self.zeroed = 0
+
+        def zero(self) -> None:
+            self.reached.clear()
+            self.zeroed += 1
+
+        def read(self) -> set[tuple[str, int]]:
+            return set(self.reached)
+
+        def of(self, guest: Guest) -> Coverage:
+            return self
+
+    counting = Counting()
+
+    def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        counting.reached.add(("sim.sys", 16 if int.from_bytes(data[16:24], "little") else 0))
+        return None
+
+    state, _ = fuzz(tmp_path, wrong, coverage=counting, sequences=150)
+    assert state.coverage_blocks == 2
+    assert counting.zeroed == state.trips
+
+
+@pytest.mark.parametrize("steered", [True, False])
+def test_what_is_kept_is_made_into_others_where_that_is_wanted(
+    tmp_path: Path, steered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Draft] = []
+    real: Callable[..., Draft] = Mutator.mutate
+
+    def mutate(self: Mutator, draft: Draft, others: Any) -> Draft:
+        made.append(draft)
+        return real(self, draft, others)
+
+    monkeypatch.setattr(Mutator, "mutate", mutate)
+    fuzz(tmp_path, sequences=200, steered=steered)
+    assert bool(made) is steered
