@@ -227,6 +227,11 @@ class Fitting:
         """Whether a callback may stay inside for as long as something else is done."""
         return "slow-callbacks" not in self.lacks
 
+    @property
+    def hands_pointers(self) -> bool:
+        """Whether any protocol is about more than numbers."""
+        return not all(protocol_of(entry).is_plain for entry in self.target.protocol_table.values())
+
     def plain(self, word: str, pin: Pin | None) -> str:
         """This protocol where it is about numbers alone, else one that nobody has."""
         chosen = self._protocol_word(word, pin)

@@ -26,8 +26,7 @@ class CountingPlanner(ConnectedPlanner):
             NotApplicable: the client has made so much since the last one that it would look like a leak.
         """
         before, self._made_before = self._made_before, self.made_so_far
-        # A count without events begins a series: nothing is held against what was before it.
-        if step.events and before is not None and self.made_so_far - before > _MOST_OWN:
+        if before is not None and self.made_so_far - before > _MOST_OWN:
             raise NotApplicable(
                 f"target {self.target.name} is handed pointers, and what the client makes for them between"
                 " two counts would be counted, too"
