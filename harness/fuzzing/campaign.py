@@ -23,6 +23,7 @@ from harness.fuzzing.keeping import Keeper, State
 from harness.fuzzing.mutating import Mutator
 from harness.fuzzing.strategies import Strategies
 from harness.fuzzing.trips import Landed, Trip, Trips
+from harness.language.model import Scenario
 from harness.planning.planned import NotApplicable
 from harness.results.cause import Cause
 from harness.rules import Rule
@@ -127,6 +128,11 @@ class Campaign:
             self.state.host_cpu_seconds += time.process_time() - cpu
             self._save()
         self.corpus.minimise()
+        self.corpus.write(self._alone)
+
+    def _alone(self, draft: Draft) -> Scenario | None:
+        composed = self.composer.compose([draft], "fuzz.kept", "A kept sequence")
+        return None if composed is None else composed.scenario
 
     def _begin(self) -> None:
         self.state.sessions += 1
@@ -247,9 +253,7 @@ class Campaign:
                 brings |= blocks
                 self._unattributed -= blocks
             if self.corpus.news(brings):
-                composed = self.composer.compose([draft], "fuzz.kept", "A kept sequence")
-                if composed is not None:
-                    self.corpus.add(draft, composed, brings)
+                self.corpus.add(draft, brings)
 
     # ---- failures ----------------------------------------------------------------------------------
 

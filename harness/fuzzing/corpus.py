@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sequences that brought something new, one scenario file each, for `kshs run` to replay.
+"""The sequences that brought something new: what others are made of, and what `kshs run` replays.
 
-A file's comment holds the sequence as it was drawn, for the fuzzer to go on from; what a run replays is the
-scenario below it.  At the end those are removed that bring nothing which others do not bring, too.
+While a campaign is at work they are lines of `drawn.jsonl`, which survive its end, however it comes.  At its
+end those are removed that bring nothing which the others do not, and each that is left becomes a scenario
+file.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.capsule.scenario_text import render
-from harness.fuzzing.composing import Composed
 from harness.fuzzing.draft import Draft, digest, dumped, loaded
 from harness.fuzzing.feedback import Feature
 from vm.files import write_whole
 
+if TYPE_CHECKING:
+    from harness.language.model import Scenario
+
 DIRECTORY = "corpus"
-_DRAWN = "# drawn: "
+DRAWN = "drawn.jsonl"
 
 
 @dataclass
@@ -45,21 +49,21 @@ class Corpus:
 
     def load(self) -> list[Draft]:
         """The sequences of an earlier time, to be sent anew: what they bring is not on record."""
-        drafts = []
-        for file in sorted((self.folder / DIRECTORY).glob("*.toml")):
-            for line in file.read_text(encoding="utf-8").splitlines():
-                if line.startswith(_DRAWN):
-                    try:
-                        drafts.append(loaded(line.removeprefix(_DRAWN)))
-                    except ValueError:
-                        continue  # somebody has edited it: it is replayed, and nothing is made of it
-        return drafts
+        drafts: dict[str, Draft] = {}
+        file = self.folder / DRAWN
+        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+            try:
+                draft = loaded(line)
+            except ValueError:
+                continue  # torn
+            drafts[digest(draft)] = draft
+        return list(drafts.values())
 
     def news(self, features: Iterable[Feature]) -> frozenset[Feature]:
         """Those that never came before."""
         return frozenset(features) - self.known
 
-    def add(self, draft: Draft, composed: Composed, brings: frozenset[Feature]) -> None:
+    def add(self, draft: Draft, brings: frozenset[Feature]) -> None:
         """One more, with all that it brings.
 
         Raises:
@@ -71,13 +75,8 @@ class Corpus:
             self.entries[name].brings |= brings
             return
         self.entries[name] = Entry(draft, brings)
-        directory = self.folder / DIRECTORY
-        directory.mkdir(parents=True, exist_ok=True)
-        scenario = composed.scenario.model_copy(
-            update={"id": f"fuzz.{name}", "title": "A sequence that brought an answer which none before had"}
-        )
-        text = render([scenario], [f"drawn: {dumped(draft)}"])
-        write_whole(directory / f"{name}.toml", text, mode=0o644)
+        with (self.folder / DRAWN).open("a", encoding="utf-8") as out:
+            out.write(f"{dumped(draft)}\n")
 
     def choose(self, source: random.Random) -> Draft | None:
         """One to make others from: those that were chosen seldom come sooner."""
@@ -89,16 +88,36 @@ class Corpus:
         entry.chosen += 1
         return entry.draft
 
-    def minimise(self) -> int:
-        """Removes those that bring nothing which the others do not; how many."""
+    def minimise(self) -> None:
+        """Leaves out those that bring nothing which the others do not."""
         covered: set[Feature] = set()
-        kept: set[str] = set()
+        kept: dict[str, Entry] = {}
         for name, entry in sorted(self.entries.items(), key=lambda item: (-len(item[1].brings), item[0])):
             if entry.brings - covered:
-                kept.add(name)
+                kept[name] = entry
                 covered |= entry.brings
-        gone = [name for name in self.entries if name not in kept]
-        for name in gone:
-            del self.entries[name]
-            (self.folder / DIRECTORY / f"{name}.toml").unlink(missing_ok=True)
-        return len(gone)
+        self.entries = kept
+
+    def write(self, compose: Callable[[Draft], Scenario | None]) -> None:
+        """A scenario file for each, in the place of those that were there; and the lines for another time.
+
+        Args:
+            compose: makes the scenario of a sequence; None where it comes to nothing on this target.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        directory = self.folder / DIRECTORY
+        directory.mkdir(parents=True, exist_ok=True)
+        title = "A sequence that brought an answer which none before it had"
+        for name, entry in self.entries.items():
+            scenario = compose(entry.draft)
+            file = directory / f"{name}.toml"
+            if scenario is not None and not file.exists():
+                named = scenario.model_copy(update={"id": f"fuzz.{name}", "title": title})
+                file.write_text(render([named]), encoding="utf-8")
+        for file in directory.glob("*.toml"):
+            if file.stem not in self.entries:
+                file.unlink()
+        lines = "".join(f"{dumped(entry.draft)}\n" for entry in self.entries.values())
+        write_whole(self.folder / DRAWN, lines, mode=0o644)

@@ -17,6 +17,10 @@ from harness.results.record import StepResult
 #: Fields of a status block that are kinds of answers; others are values.
 _FIELDS = ("answer", "returned", "status", "information", "pending", "completions", "cancelled")
 
+#: Lengths at which something may turn: none, sizeof(KSHANDSHAKE) on both kinds of kernels; and a buffer's.
+_TURNS = (0, 24, 32)
+_LONG = 65_536
+
 Feature = tuple[Any, ...]
 
 
@@ -42,11 +46,14 @@ def features(steps: Collection[StepResult]) -> frozenset[Feature]:
     found: set[Feature] = set()
     before = "-"
     for step in steps:
-        answer = _answer(step)
-        asked = (step.do, step.route, step.mode, *_request(step.request))
-        found.add(("answer", *asked, answer))
-        found.add(("pair", before, step.do, answer))
-        before = f"{step.do}:{answer}"
+        block = step.status_block or {}
+        numbers = block.get("numbers") or {}
+        outcome = block.get("outcome")
+        answer = (outcome, *(numbers.get(name) for name in _FIELDS))
+        found.add(("answer", step.do, step.route, step.mode, *_request(step.request), *answer))
+        after = f"{step.do}: {numbers.get('answer', outcome)}"
+        found.add(("after", before, after))
+        before = after
     return frozenset(found)
 
 
@@ -60,11 +67,7 @@ def _request(request: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _class_of_length(value: int) -> str:
-    """Lengths that say the same of a driver are one: exact where it turns, by magnitude elsewhere."""
-    return str(value) if value in (0, 24, 32) else f"2^{value.bit_length()}"
-
-
-def _answer(step: StepResult) -> str:
-    block = step.status_block or {}
-    numbers = block.get("numbers") or {}
-    return ",".join([str(block.get("outcome")), *(str(numbers.get(name)) for name in _FIELDS)])
+    """Lengths that say the same of a driver are one."""
+    if value in _TURNS:
+        return str(value)
+    return "short" if value < _TURNS[-1] else "long" if value <= _LONG else "huge"

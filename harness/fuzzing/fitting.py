@@ -37,6 +37,7 @@ _MOST_DELAY = {"slow": 1_500, "block": 60, "slow_state": 20}
 _SHORT_DELAY = 200
 _NO_END = (ntstatus.PENDING, 0xFFFFFFFF)
 _MOST_REPEATS = {Side.KERNEL: 100_000, Side.USER: 100}
+#: Bytes of a buffer.
 _MOST_LENGTH = 65_536
 _BITS = 128
 _BUFFERS = ("normal", "null", "alias", "misaligned", "readonly", "freed", "page_end")
@@ -86,21 +87,26 @@ class Fitting:
         control = step.get("control")
         if isinstance(control, int) and control != IOCTL_KS_HANDSHAKE:
             made["control"] = control
-        made |= {name: said for name in ("in_length", "out_length") if (said := self._length(step, name))}
+        made |= {
+            name: said
+            for name in ("in_length", "out_length")
+            if (said := self._length(step, name, user=user)) is not None
+        }
         made |= self._buffers(step, made, user=user)
         made |= self._many(step, place, made, behaviour)
         return made
 
-    def _length(self, step: Step, name: str) -> int | str | None:
+    def _length(self, step: Step, name: str, *, user: bool) -> int | str | None:
         """A length that is wrong; None for the right one, however it was said."""
         said = step.get(name, "size")
         size = handshake_size(self.pointer_size)
         try:
-            right = isinstance(said, bool) or length(said, size) == size
-        except (ValueError, AttributeError):
-            right = True
-        # 0 is a length, too: as text it is true.
-        return None if right else said if said else "0*size"
+            value = length(said, size) if isinstance(said, int | str) else size
+        except ValueError:
+            value = size
+        if user and "raw-user-buffers" in self.lacks and value > _MOST_LENGTH:
+            said = value = _MOST_LENGTH  # what stands between the caller and the driver copies as many bytes
+        return None if value == size else said
 
     def _buffers(self, step: Step, made: Mapping[str, Any], *, user: bool) -> dict[str, str]:
         """Buffers of another kind, where this guest survives the sending of them."""

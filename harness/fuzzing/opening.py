@@ -38,11 +38,12 @@ class OpenedObject:
 
 @dataclass(slots=True)
 class Begun:
-    """A request, or a change of state, that is under way."""
+    """A request, or a change of state, that is under way; whether its sender has what could be cancelled."""
 
     name: str
     place: Place
     changes: bool = False
+    cancellable: bool = False
 
 
 @dataclass
@@ -134,10 +135,10 @@ class Opening:
 
     # ---- what is under way -------------------------------------------------------------------
 
-    def begin(self, place: Place, *, changes: bool = False) -> str:
+    def begin(self, place: Place, route: str | None = None) -> str:
         """Puts down that something is under way there; the name by which it is waited for."""
         self.names += 1
-        started = Begun(f"r{self.names}", place, changes)
+        started = Begun(f"r{self.names}", place, route is None, route not in (None, "call", "sync"))
         self.started.append(started)
         return started.name
 

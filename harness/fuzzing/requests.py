@@ -43,7 +43,7 @@ class Requests(Opening):
             self.tokens += tokens
         self.expect_calls(table, item, threads * repeat, begins)
         if begins:
-            table["start"] = self.begin(item.place)
+            table["start"] = self.begin(item.place, str(table["route"]))
         self.add("handshake", on=item.place.name, **table)
 
     def expect_calls(self, table: Mapping[str, Any], item: OpenedObject, times: int, begins: bool) -> None:
@@ -96,7 +96,7 @@ class Requests(Opening):
             self.calls.doubt(end)
         self.calls.touch(place.pin)
         if begins:
-            table["start"] = self.begin(place)
+            table["start"] = self.begin(place, "irp")
         self.add("pin_handshake", on=name, **table)
 
     def _wait_or_cancel(self, step: Step) -> None:
@@ -105,7 +105,7 @@ class Requests(Opening):
         index = int(step.get("request") or 0) % len(self.started)
         started = self.started[index]
         if step["do"] == "cancel":
-            if not started.changes:
+            if started.cancellable:
                 self.add("cancel", request=started.name)
             return
         del self.started[index]
@@ -145,7 +145,7 @@ class Requests(Opening):
             keys["expect"] = "record"
         elif step.get("start") and item.place.side is Side.KERNEL and self.may_begin:
             self.tokens += 1
-            keys["start"] = self.begin(item.place, changes=True)
+            keys["start"] = self.begin(item.place)
         if "expect" in keys or "start" in keys:
             self.calls.doubt(pin)
         item.state = None if "expect" in keys else str(keys["to"])

@@ -25,7 +25,8 @@ _BUFFERS = ("null", "alias", "misaligned", "readonly", "freed", "page_end")
 _CONTROLS = (0x002F001C, 0x002F401F, 0x002F801F, 0x0022001F, 0x002F0FFF)
 _STATUSES = (0, 0xC0000010, 0xC00000BB, 0xC0000001, 0xC0000022, 0x103, 0x80000005, 0x40000000, 0xC000009A)
 _STATES = ("stop", "acquire", "pause", "run")
-_DELAYS = (1, 5, 5, 20, 60, 300, 1_200)
+#: Milliseconds, most of them few: they are paid with sequences that are not sent.
+_DELAYS = (*(1,) * 14, *(2,) * 10, *(5,) * 10, 20, 20, 60, 300, 1_200)
 _ARGUMENTS = (0, 1, 2, 0x7FFFFFFF, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, (1 << 64) - 1, 0xFFFF8000_00001000)
 #: Of the answers to "how often", how many are which: once, a few times, very often.
 _REPEATS = (2, 3, 10, 64, 100, 300, 1_000, 2_000)
@@ -180,7 +181,7 @@ class Strategies:
         elif shape < 88:
             step["repeat"] = 70_000 if draw(self._number) < 5 else 5_000
         elif draw(self._number) < 15:
-            step["repeat"] = draw(st.sampled_from((2, 10, 64, 100)))
+            step["repeat"] = draw(st.sampled_from((2, 2, 3, 3, 10, 64)))
         elif draw(self._number) < 25:
             self._wrong_length(draw, step)
         elif draw(self._number) < 20:

@@ -50,12 +50,11 @@ class Together(Requests):
         self.add("behaviour", pin=pin.name, kind="block", delay_ms=_NET_MS)
         asked = {"route": step.get("route", "irp"), "argument1": step.get("argument1", 0), "threads": count}
         if place.sink is None:
-            self.add(
-                "handshake", on=name, **self.composer.fitting.request(asked, place), start=self.begin(place)
-            )
+            table = self.composer.fitting.request(asked, place)
+            self.add("handshake", on=name, **table, start=self.begin(place, str(table["route"])))
         else:
             table = self.composer.fitting.pin_handshake(asked, pin)
-            self.add("pin_handshake", on=name, **table, start=self.begin(place))
+            self.add("pin_handshake", on=name, **table, start=self.begin(place, "irp"))
         self.add("wait_inside", pin=pin.name, count=count, within_ms=8_000)
         self._meanwhile(step.get("steps") or (), pin)
         for _ in range(count):

@@ -51,11 +51,13 @@ def plain(provider: LocalProvider, folder: Path) -> str | None:
     return None
 
 
-def fuzz(provider: LocalProvider, folder: Path, seconds: float, seed: int, *, blind: bool) -> dict[str, Any]:
+def fuzz(
+    provider: LocalProvider, folder: Path, seconds: float, seed: int, sequences: int | None, *, blind: bool
+) -> dict[str, Any]:
     """One campaign, up to its first find."""
     folder.mkdir()
     state = State(seed, seconds, "avshs", provider.target_digest(), "local")
-    asked = Asked(timeout_ms=5_000, finds=1, steered=not blind)
+    asked = Asked(timeout_ms=8_000, finds=1, sequences=sequences, steered=not blind)
     with campaign(provider, load_abi(), folder, state, lambda text: None, asked) as work:
         work.run()
     found = [json.loads(file.read_text()) for file in (folder / FINDS).glob("*/find.json")]
@@ -65,6 +67,7 @@ def fuzz(provider: LocalProvider, folder: Path, seconds: float, seed: int, *, bl
         "verdict": first.get("verdict"),
         "steps": first.get("steps"),
         "after_seconds": first.get("after_seconds"),
+        "after_sequences": first.get("after_sequences"),
         "sequences": state.sequences,
         "seconds": round(state.seconds, 1),
         "unconfirmed": state.unconfirmed,
@@ -73,7 +76,13 @@ def fuzz(provider: LocalProvider, folder: Path, seconds: float, seed: int, *, bl
 
 
 def records(
-    wanted: list[Defect], seconds: float, seed: int, known: dict[str, str | None], *, blind: bool
+    wanted: list[Defect],
+    seconds: float,
+    seed: int,
+    sequences: int | None,
+    known: dict[str, str | None],
+    *,
+    blind: bool,
 ) -> Iterator[dict[str, Any]]:
     """One a defect; the next one is built meanwhile."""
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(1) as pool:
@@ -85,7 +94,7 @@ def records(
             caught = known[defect.id] if defect.id in known else plain(provider, home)
             record: dict[str, Any] = {"defect": defect.id, "plain": caught}
             if caught is None:
-                record |= fuzz(provider, home / "out", seconds, seed, blind=blind)
+                record |= fuzz(provider, home / "out", seconds, seed, sequences, blind=blind)
             yield record
             shutil.rmtree(home, ignore_errors=True)
 
@@ -95,6 +104,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.seeded.fuzzed", description=__doc__)
     parser.add_argument("defects", nargs="*", metavar="DEFECT")
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--sequences", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--blind", action="store_true")
     parser.add_argument("--out", type=Path)
@@ -104,9 +114,10 @@ def main(arguments: list[str]) -> int:
     if given.known is not None:
         lines = map(json.loads, given.known.read_text().splitlines())
         known = {line["defect"]: line["plain"] for line in lines if "defect" in line}
-    wanted = [one for one in defects() if not given.defects or one.id in given.defects]
+    by_name = {one.id: one for one in defects()}
+    wanted = [by_name[name] for name in given.defects] or list(by_name.values())
     tried = hits = 0
-    for record in records(wanted, given.seconds, given.seed, known, blind=given.blind):
+    for record in records(wanted, given.seconds, given.seed, given.sequences, known, blind=given.blind):
         line = json.dumps(record)
         print(line, flush=True)
         if given.out is not None:

@@ -85,7 +85,7 @@ def test_what_is_wrong_is_found_made_small_and_kept(tmp_path: Path) -> None:
     assert (record["verdict"], record["hits"], record["runs"]) == ("failed", 2, 2)
     scenario = load(tmp_path / "finds" / record["signature"] / "scenario.toml")[0]
     requests = [step for step in scenario.steps if step.do == "handshake"]
-    assert len(scenario.steps) == 2
+    assert len(scenario.steps) <= 5 < record["steps_before"] + 4
     assert [step.in_length for step in requests if step.do == "handshake"] in ([0], ["0*size"])
     assert state.again >= 0 and load_state(tmp_path) == state
 
