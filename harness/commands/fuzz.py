@@ -18,6 +18,7 @@ from harness.commands.options import ConfigOption, GuestOption, TargetOption, sa
 from harness.errors import UsageError
 from harness.progress import Progress
 from harness.results.folder import claim, release
+from vm.errors import InputError
 from vm.words import counted
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ def fuzz(
     drivers: Annotated[
         Path | None,
         typer.Option("--drivers", metavar="DIR", help="C sources to build instead of the installed ones."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="GUEST|TARGET", help="Also finds what differs there, judged or not."
+        ),
     ] = None,
     finds: Annotated[
         int | None, typer.Option("--finds", min=1, metavar="N", help="So many finds are enough.")
@@ -86,7 +93,7 @@ def fuzz(
             hint = f"go on with it by --resume {folder}, or give another --out"
             raise UsageError("the directory is not empty", str(folder), hint)
         limit = loaded.limits.request_ms or 10_000
-        work = _Work(loaded, folder, Asked(limit, finds, steered=not blind), target, guest, drivers)
+        work = _Work(loaded, folder, Asked(limit, finds, steered=not blind), target, guest, drivers, against)
         state = work.run(before, seconds, seed)
     finally:
         release(folder)
@@ -103,6 +110,7 @@ class _Work:
     target: str | None
     guest: str | None
     drivers: Path | None
+    against: str | None
 
     def run(self, before: State | None, seconds: float | None, seed: int | None) -> State:
         """To its end; what it is by then."""
@@ -118,10 +126,15 @@ class _Work:
         guest = self.guest or (before.guest if before is not None else None) or self.config.run.guest
         with Progress() as progress:
             provider = self._provider(loaded, guest)
+            other = None
             try:
                 provider.prepare(progress.say)
                 state = before or _new(loaded, target, guest, seed)
                 state.target_digest = _same(state, provider.target_digest())
+                state.against = self.against or state.against
+                if state.against is not None:
+                    other = self._other(state.against, loaded, guest)
+                    other.prepare(progress.say)
                 state.budget = seconds if seconds is not None else state.budget
 
                 def capsule(trips: Trips) -> Capsule:
@@ -135,12 +148,32 @@ class _Work:
 
                 described = abi.load()
                 with campaign(
-                    provider, described, self.folder, state, progress.say, self.asked, capsule=capsule
+                    provider,
+                    described,
+                    self.folder,
+                    state,
+                    progress.say,
+                    self.asked,
+                    capsule=capsule,
+                    against=other,
                 ) as work:
                     work.run()
             finally:
+                if other is not None:
+                    other.close()
                 provider.close()
         return state
+
+    def _other(self, name: str, loaded: LoadedTarget, guest: str) -> VmProvider:
+        """What is compared with: this target on a guest of that name, or that target on this guest."""
+        from harness.guests.package import find_target
+        from harness.guests.source import find_guest
+
+        try:
+            find_guest(self.config.vm, name)
+        except (UsageError, InputError):
+            return self._provider(find_target(name, self.config), guest)
+        return self._provider(loaded, name)
 
     def _provider(self, loaded: LoadedTarget, guest: str) -> VmProvider:
         from harness.guests.provider import VmProvider

@@ -17,7 +17,7 @@ from harness.fuzzing.corpus import Corpus
 from harness.fuzzing.draft import Draft, Step, digest
 from harness.fuzzing.drawing import Drawing
 from harness.fuzzing.feedback import Feature, features
-from harness.fuzzing.finding import Investigator
+from harness.fuzzing.finding import Find, Investigator
 from harness.fuzzing.in_flight import left
 from harness.fuzzing.keeping import Keeper, State
 from harness.fuzzing.mutating import Mutator
@@ -41,6 +41,8 @@ _TRIES = 2
 #: Seconds for making one find smaller, and for that when the time is over.
 _SMALLER = 60.0
 _LATE = 20.0
+#: Of its time, what it holds kept sequences against another guest or driver for.
+_COMPARED = 0.3
 #: Seconds between two times at which the state is written.
 _SAVE = 5.0
 
@@ -62,6 +64,7 @@ class Campaign:
         finds: so many are enough; None: it goes on to the end of its time.
         sequences: so many are enough.
         steered: whether what was kept is made into others; else every sequence is a new one.
+        differences: looks into what differs from another guest or driver, where there is one.
     """
 
     trips: Trips
@@ -74,6 +77,9 @@ class Campaign:
     finds: int | None = None
     sequences: int | None = None
     steered: bool = True
+    differences: Investigator | None = None
+    _compare: deque[Draft] = field(default_factory=deque)
+    _comparing: float = 0.0
     _queue: deque[tuple[Draft, ...]] = field(default_factory=deque)
     _spare: deque[Draft] = field(default_factory=deque)
     _known: set[tuple[str, ...]] = field(default_factory=set)
@@ -115,6 +121,8 @@ class Campaign:
                 while not self._is_over and self.trips.has_room():
                     self._send()
                 self._land(self.trips.take())
+                self.state.seconds = before + time.monotonic() - began
+                self._hold_against()
                 now = time.monotonic()
                 self.state.seconds = before + now - began
                 self._tell()
@@ -254,6 +262,8 @@ class Campaign:
                 self._unattributed -= blocks
             if self.corpus.news(brings):
                 self.corpus.add(draft, brings)
+                if self.differences is not None and not landed.odd:
+                    self._compare.append(draft)
 
     # ---- failures ----------------------------------------------------------------------------------
 
@@ -282,14 +292,8 @@ class Campaign:
             self.keeper.unconfirmed(landed, cause)
             self.say(f"did not come again: {cause.words}")
         else:
-            self._known |= {cause.key, find.cause.key}
-            if find.signature not in self._signatures:
-                self._signatures.add(find.signature)
-                self._here += 1
-                self.keeper.find(find, self.state)
-                self.say(f"find {find.signature}: {find.cause.words}")
-            else:
-                self.state.again += 1
+            self._known.add(cause.key)
+            self._keep(find)
         for one in later:
             self._land(one)
 
@@ -312,6 +316,32 @@ class Campaign:
         ):
             self.composer.banned.add((do, name))
         self.say(f"{name} does not open, and is left out: {cause.words}")
+
+    def _hold_against(self) -> None:
+        """Kept sequences against the other guest or driver, for a part of the time."""
+        while self._compare and self.differences and self._comparing < _COMPARED * self.state.seconds:
+            began = time.monotonic()
+            draft = self._compare.popleft()
+            trip = self._trip((draft,))
+            find = None
+            if trip is not None:
+                try:
+                    find = self.differences.difference(trip, _LATE)
+                except HarnessError as error:
+                    self._error(str(error))
+            if find is not None:
+                self._keep(find)
+            self._comparing += time.monotonic() - began
+
+    def _keep(self, find: Find) -> None:
+        self._known.add(find.cause.key)
+        if find.signature in self._signatures:
+            self.state.again += 1
+            return
+        self._signatures.add(find.signature)
+        self._here += 1
+        self.keeper.find(find, self.state)
+        self.say(f"find {find.signature}: {find.cause.words}")
 
     # ---- words -------------------------------------------------------------------------------------
 

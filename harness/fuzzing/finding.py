@@ -98,6 +98,28 @@ class Investigator:
                 return self._least(scenario, seen, time.monotonic() + seconds)
         return None
 
+    def difference(self, trip: Trip, seconds: float) -> Find | None:
+        """What differs, made small; None where nothing does, or not each time.
+
+        Args:
+            trip: of one sequence.
+            seconds: for making it smaller.
+
+        Raises:
+            HarnessError: our own infrastructure failed.
+        """
+        scenario = trip.composed.scenario
+        try:
+            if self.player.play(scenario, fresh=False).scenario["verdict"] == Verdict.PASSED:
+                return None
+            again = self.player.play(scenario, fresh=True)
+        except NotPlayableError:
+            return None
+        if again.scenario["verdict"] == Verdict.PASSED:
+            return None
+        find = self._least(scenario, again, time.monotonic() + seconds)
+        return find if find.rate.hits == find.rate.runs else None
+
     def _suspects(self, trip: Trip, number: int | None) -> Iterator[Scenario]:
         """The sequence alone, then what had come before it, too; the whole trip at last."""
         name = trip.composed.scenario.id

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.capsule.scenario_text import render
 from harness.errors import HarnessError
+from harness.fuzzing.against import RULE
 from harness.results.record import scenario_records
 from vm.files import write_whole
 
@@ -88,7 +89,9 @@ class Keeper:
         )
         write_whole(folder / "scenario.toml", text, mode=0o644)
         lacks: list[str] = []
-        if self.capsule is not None:
+        if RULE in find.cause.key:
+            lacks.append(f"no capsule: it only differs from {state.against}, and alone it passes")
+        elif self.capsule is not None:
             try:
                 self.capsule(find, folder / f"{find.scenario.id}.capsule")
             except (HarnessError, OSError) as error:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.capsule.playing import Player
 from harness.contract import capabilities
+from harness.fuzzing.against import AgainstPlayer
 from harness.fuzzing.campaign import Campaign
 from harness.fuzzing.composing import Composer
 from harness.fuzzing.corpus import Corpus
@@ -58,6 +59,7 @@ def campaign(
     *,
     capsule: Callable[[Trips], Capsule] | None = None,
     coverage: CoverageSource | None = None,
+    against: GuestProvider | None = None,
 ) -> Iterator[Campaign]:
     """A campaign that can be run; its leases end with the context, the provider does not.
 
@@ -70,6 +72,7 @@ def campaign(
         asked: bounds.
         capsule: makes capsules of finds, from what the guest has said of itself.
         coverage: counts what drivers execute, where somebody does.
+        against: gives guests with what kept sequences are held against; prepared.
 
     Raises:
         HarnessError, VmError, BuildError: no guest can be provided.
@@ -88,17 +91,25 @@ def campaign(
                 yield Investigator(player, composer, say)
 
         keeper = Keeper(folder, capsule(trips) if capsule is not None else None)
-        yield Campaign(
-            trips,
-            composer,
-            investigators,
-            Corpus(folder),
-            keeper,
-            state,
-            say,
-            asked.finds,
-            asked.sequences,
-            asked.steered,
-        )
+        with ExitStack() as stack:
+            differences = None
+            if against is not None:
+                here = stack.enter_context(Player(provider, say, lent=True))
+                there = stack.enter_context(Player(against, say, lent=True))
+                both = AgainstPlayer(here, there, str(state.against))
+                differences = Investigator(both, composer, say)
+            yield Campaign(
+                trips,
+                composer,
+                investigators,
+                Corpus(folder),
+                keeper,
+                state,
+                say,
+                asked.finds,
+                asked.sequences,
+                asked.steered,
+                differences,
+            )
     finally:
         trips.close()

@@ -2,8 +2,8 @@
 """Which of the seeded defects `kshs fuzz` finds that are not in the contract's plain text, and how soon.
 
 ``python -m tests.seeded.fuzzed --seconds N [--blind] [--seed S] [--out FILE] [DEFECT...]``: a campaign for
-each defect, on Wine on this host; a line of JSON for each, and the sum at the end (docs/performance.md).  What
-tests/seeded/plain.toml catches is in the plain text, and is left out.
+each defect, on Wine on this host; a line of JSON for each, and the sum at the end (docs/performance.md).
+What tests/seeded/plain.toml catches is in the plain text, and is left out.
 """
 
 from __future__ import annotations
