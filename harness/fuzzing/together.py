@@ -55,7 +55,7 @@ class Together(Requests):
         else:
             table = self.composer.fitting.pin_handshake(asked, pin)
             self.add("pin_handshake", on=name, **table, start=self.begin(place, "irp"))
-        self.add("wait_inside", pin=pin.name, count=count, within_ms=8_000)
+        self.add("wait_inside", pin=pin.name, count=count)
         self._meanwhile(step.get("steps") or (), pin)
         for _ in range(count):
             self.add("unblock", pin=pin.name)

@@ -21,7 +21,7 @@ from harness.guests import Evidence, Guest
 from harness.language.scenario_file import load
 from harness.running import attribution
 from tests.harness.fake_agent import Answer
-from tests.harness.fake_guest import ABI, SUCCESS, Bend, Simulation
+from tests.harness.fake_guest import ABI, SUCCESS, Bend, C, Simulation
 from tests.harness.fuzzing.simulated import Fuzzed
 
 
@@ -42,13 +42,21 @@ def fuzz(
     *,
     coverage: Any = None,
     provider: Fuzzed | None = None,
+    against: Fuzzed | None = None,
     **asked: Any,
 ) -> tuple[State, list[str]]:
     """One campaign; what it is by then, and what it said."""
     said: list[str] = []
     state = state or new()
     with campaign(
-        provider or Fuzzed(wrong), ABI, folder, state, said.append, Asked(**asked), coverage=coverage
+        provider or Fuzzed(wrong),
+        ABI,
+        folder,
+        state,
+        said.append,
+        Asked(**asked),
+        coverage=coverage,
+        against=against,
     ) as work:
         work.run()
     return state, said
@@ -204,3 +212,35 @@ def test_what_is_kept_is_made_into_others_where_that_is_wanted(
     monkeypatch.setattr(Mutator, "mutate", mutate)
     fuzz(tmp_path, sequences=200, steered=steered)
     assert bool(made) is steered
+
+
+def breaks_both(status: int) -> Bend:
+    """A target that answers so where H4 and H5 are broken at once, of which the contract says nothing."""
+
+    def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        both = int(step.mode) == C["KSHS_MODE_USER"] and int(step.in_length) != 32
+        plain = int(step.repeat) == 1 and int(step.flags) == 0
+        return simulation.request(step, data, status=status) if both and plain else None
+
+    return wrong
+
+
+def test_what_the_contract_says_nothing_of_is_found_against_another_driver(tmp_path: Path) -> None:
+    state = new()
+    state.against = "the older one"
+    other = Fuzzed(breaks_both(0xC0000010))
+    _, said = fuzz(tmp_path, breaks_both(0xC0000206), state, against=other, finds=1)
+    record = found(tmp_path)[0]
+    assert record["cause"].startswith("against: answer is STATUS_INVALID_BUFFER_SIZE"), said
+    assert "STATUS_INVALID_DEVICE_REQUEST" in record["cause"] and "the older one" in record["cause"]
+    assert (record["hits"], record["runs"]) == (2, 2)
+    assert record["lacks"] == ["no capsule: it only differs from the older one, and alone it passes"]
+    scenario = load(tmp_path / "finds" / record["signature"] / "scenario.toml")[0]
+    assert len(scenario.steps) <= 3
+
+
+def test_two_drivers_that_answer_alike_give_no_find(tmp_path: Path) -> None:
+    state = new()
+    state.against = "itself"
+    fuzz(tmp_path, None, state, against=Fuzzed(), sequences=150)
+    assert found(tmp_path) == []
