@@ -246,7 +246,7 @@ class Campaign:
 
     def _learn(self, landed: Landed) -> None:
         executed = self.trips.executed()
-        blocks: frozenset[Feature] = frozenset(("block", *block) for block in executed or ())
+        blocks: frozenset[Feature] = frozenset(("block", block) for block in executed or ())
         alone = len(landed.trip.drafts) == 1
         if executed is not None:
             new = self.corpus.news(blocks) - self._unattributed

@@ -9,10 +9,13 @@ counts them need only be a `Coverage`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.guests import Guest
 from harness.results.record import StepResult
+
+if TYPE_CHECKING:
+    from harness.agent.session import AgentSession
 
 #: Fields of a status block that are kinds of answers; others are values.
 _FIELDS = ("answer", "returned", "status", "information", "pending", "completions", "cancelled")
@@ -30,15 +33,21 @@ class Coverage(Protocol):
     def zero(self) -> None:
         """Forgets what was executed up to now."""
 
-    def read(self) -> Collection[tuple[str, int]]:
-        """The blocks that were executed since: module, offset of the block in its image."""
+    def read(self) -> Collection[int]:
+        """The blocks that were executed since, each by a number that it has in every guest."""
 
 
 class CoverageSource(Protocol):
     """Gives the coverage of guests, where they have one."""
 
-    def of(self, guest: Guest) -> Coverage | None:
-        """Of this guest; None where nobody counts in it."""
+    def of(self, guest: Guest, session: AgentSession, info: Mapping[str, Any]) -> Coverage | None:
+        """Of a guest to which nothing was sent yet; None where nobody counts in it.
+
+        Args:
+            guest: of a fresh lease.
+            session: with its agent.
+            info: what it says of itself.
+        """
 
 
 def features(steps: Collection[StepResult]) -> frozenset[Feature]:

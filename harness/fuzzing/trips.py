@@ -169,7 +169,9 @@ class Trips:
         if session is not self._session:
             self._session = session
             self.leases += 1
-            self._counter = self.coverage.of(self.lease.held) if self.coverage is not None else None
+            self._counter = None
+            if self.coverage is not None:
+                self._counter = self.coverage.of(self.lease.held, session, self.lease.info)
         return session
 
     # ---- answers ---------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ class Trips:
             self._again()
         return Landed(way.trip, way.flight.planned, result, clean)
 
-    def executed(self) -> frozenset[tuple[str, int]] | None:
+    def executed(self) -> frozenset[int] | None:
         """The blocks that the trip executed which was taken last; None where nobody counts."""
         return None if self._counter is None else frozenset(self._counter.read())
 
