@@ -7,50 +7,48 @@ passed), 1 a driver failed, crashed or hung, 2 bad usage or configuration, 3 our
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from drivers.errors import BuildError
-from harness.commands.baseline_command import baseline_app
-from harness.commands.bench import bench
-from harness.commands.build import build
-from harness.commands.capsule_command import capsule_app
-from harness.commands.clean import clean
-from harness.commands.compare import compare
-from harness.commands.doctor import doctor
-from harness.commands.dump import dump
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE, USAGE
-from harness.commands.fuzz import fuzz
-from harness.commands.guests import guests
-from harness.commands.listing import list_scenarios
-from harness.commands.nightly_command import nightly
-from harness.commands.provision import provision
-from harness.commands.report import report
-from harness.commands.repro_command import minimize, repro
-from harness.commands.run_command import run
-from harness.commands.selftest import selftest
-from harness.commands.shell_command import shell
-from harness.commands.store_command import store_app
-from harness.commands.target_command import target_app
-from harness.commands.version import show_version, version_option
+from harness.commands.version import version_option
 from harness.errors import HarnessError, UsageError
 from vm.errors import InputError, VmError
 
-app = typer.Typer(
-    name="kshs",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    epilog="Exit codes: 0 done (run: all has passed), 1 a driver failed, crashed or hung, 2 bad usage or"
-    " configuration, 3 our own infrastructure failed. KSHS_DEBUG=1 shows where an error came from.",
-)
+#: Commands in the order of the help, each with its place: a function, or an application that has commands.
+_PLACES = {
+    "run": "run_command:run",
+    "list": "listing:list_scenarios",
+    "report": "report:report",
+    "dump": "dump:dump",
+    "compare": "compare:compare",
+    "nightly": "nightly_command:nightly",
+    "fuzz": "fuzz:fuzz",
+    "build": "build:build",
+    "doctor": "doctor:doctor",
+    "guests": "guests:guests",
+    "shell": "shell_command:shell",
+    "clean": "clean:clean",
+    "provision": "provision:provision",
+    "bench": "bench:bench",
+    "selftest": "selftest:selftest",
+    "repro": "repro_command:repro",
+    "minimize": "repro_command:minimize",
+    "version": "version:show_version",
+    "target": "target_command:target_app",
+    "capsule": "capsule_command:capsule_app",
+    "store": "store_command:store_app",
+    "baseline": "baseline_command:baseline_app",
+}
 
 
-@app.callback()
 def kshs(
     version: Annotated[
         bool,
@@ -64,34 +62,31 @@ def kshs(
     """
 
 
-for _name, _command in (
-    ("run", run),
-    ("list", list_scenarios),
-    ("report", report),
-    ("dump", dump),
-    ("compare", compare),
-    ("nightly", nightly),
-    ("fuzz", fuzz),
-    ("build", build),
-    ("doctor", doctor),
-    ("guests", guests),
-    ("shell", shell),
-    ("clean", clean),
-    ("provision", provision),
-    ("bench", bench),
-    ("selftest", selftest),
-    ("repro", repro),
-    ("minimize", minimize),
-    ("version", show_version),
-):
-    app.command(_name)(_command)
-app.add_typer(target_app)
-app.add_typer(capsule_app)
-app.add_typer(store_app)
-app.add_typer(baseline_app)
+def application(names: Iterable[str] = tuple(_PLACES)) -> typer.Typer:
+    """kshs with these commands; importing all of them takes half a second that a run need not wait."""
+    app = typer.Typer(
+        name="kshs",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        epilog="Exit codes: 0 done (run: all has passed), 1 a driver failed, crashed or hung, 2 bad usage or"
+        " configuration, 3 our own infrastructure failed. KSHS_DEBUG=1 shows where an error came from.",
+    )
+    app.callback()(kshs)
+    for name in names:
+        module, attribute = _PLACES[name].split(":")
+        found = getattr(importlib.import_module(f"harness.commands.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found)
+        else:
+            app.command(name)(found)
+    return app
 
-#: Commands that have commands of their own: alone they say which.
-_GROUPS = (["target"], ["capsule"], ["store"], ["baseline"])
+
+def _with_help(words: list[str], app: typer.Typer) -> list[str]:
+    """What has commands of its own says which, where it is given none."""
+    alone = len(words) == 1 and words[0] in _PLACES and app.registered_groups
+    return [*words, "--help"] if alone or not words else words
 
 
 def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -110,8 +105,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if theirs and ours[:1] != ["run"]:
             raise UsageError("only run takes arguments behind --", hint="kshs run [PATHS...] -- PYTEST_ARGS")
+        # Whoever asks for something else than a command wants to know which there are.
+        app = application(ours[:1] if ours[:1] and ours[0] in _PLACES else _PLACES)
         code = app(
-            args=[*ours, "--help"] if ours in ([], *_GROUPS) else ours,
+            args=_with_help(ours, app),
             prog_name="kshs",
             obj=theirs,
             standalone_mode=False,

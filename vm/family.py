@@ -66,6 +66,10 @@ class Family(Protocol):
     def bugchecks(self) -> str | None:
         """A command line that prints what bugchecks the guest had; None where one stops the machine."""
 
+    @property
+    def programs(self) -> str | None:
+        """A command line that prints how each running program was started; None: it cannot be asked."""
+
 
 @dataclass(frozen=True)
 class Wine:
@@ -166,6 +170,11 @@ class Wine:
         """The last ones in the session's log."""
         logs = " ".join(self.session_logs)
         return f"cat {logs} 2>/dev/null | grep KeBugCheckEx | sed 's/^ *[0-9]*\\.[0-9]*://' | tail -n 20"
+
+    @property
+    def programs(self) -> str | None:
+        """Of Linux; arguments are parted by NUL there, and may hold anything."""
+        return "cat /proc/[0-9]*/cmdline 2>/dev/null | tr -c '[:print:]' ' '"
 
 
 FAMILIES: Mapping[str, Family] = {"wine": Wine(), "windows": Windows()}

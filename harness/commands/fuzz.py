@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,6 +76,9 @@ def fuzz(
 
     Ends with 1 where something was found.
     """
+    if find_spec("hypothesis") is None:
+        hint = "pip install 'kshs[fuzz]', or hypothesis by itself"
+        raise UsageError("hypothesis is not installed, by which sequences are drawn", "kshs fuzz", hint)
     from harness.fuzzing.keeping import load_state
     from harness.fuzzing.setup import Asked
 

@@ -29,7 +29,8 @@ class Evidence:
     the hypervisor's panic event); `other` is for people; `gone` says that the machine itself
     ended, which is nobody's crash.  `standstill` says why the machine could not go on although it is
     there: what did not answer in it may have had no chance to, so that no hang can be told from it.
-    `records` are the crash recorder's records behind sentences of `driver`.
+    `records` are the crash recorder's records behind sentences of `driver`.  `recording` says whether the
+    crash recorder is at work, so that a crash is still to come; None where that cannot be known.
     """
 
     driver: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class Evidence:
     gone: bool = False
     standstill: str | None = None
     records: Mapping[str, CrashRecord] = field(default_factory=dict)
+    recording: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 _QUESTION = 15.0
 #: Seconds in which a machine that broke its connections may be heard to have ended.
 _NEWS = 2.0
+#: How the crash recorder was started, whatever its folder (drivers/kshsctl/crash.c).
+_RECORDER = re.compile(r'kshsctl\.exe"? +crash +[0-9]')
 #: Seconds for closing, in which a guest that was begun ahead may still come and be thrown away.
 _CLOSING = 30.0
 #: Seconds that a fork may take beside the time in which its guest must answer: loading its devices.
@@ -87,6 +90,7 @@ class VmGuest:
         driver: list[str] = []
         other: list[str] = []
         records: dict[str, CrashRecord] = {}
+        recording: bool | None = None
         events = self._lease.events
         speech = family(self._lease.family)
         if events.crashed and speech.runs_on_linux:
@@ -107,11 +111,15 @@ class VmGuest:
                     driver += found.driver
                     other += found.other
                     records |= found.records
-                standstill = None if driver else _out_of_memory(shell, speech.out_of_memory)
+                if not driver:
+                    standstill = _out_of_memory(shell, speech.out_of_memory)
+                    recording = _recording(shell, speech.programs)
             except Exception as error:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
-        return Evidence(tuple(driver), tuple(other), standstill=standstill, records=records)
+        return Evidence(
+            tuple(driver), tuple(other), standstill=standstill, records=records, recording=recording
+        )
 
     def session_log(self, limit: int) -> str:
         """See `harness.guests.TellsWhatDriversSay`."""
@@ -346,6 +354,13 @@ def _out_of_memory(shell: Shell, command: str | None) -> str | None:
     if not killed:
         return None
     return f"the guest ran out of memory, and its Linux ended {', '.join(dict.fromkeys(killed))}"
+
+
+def _recording(shell: Shell, command: str | None) -> bool | None:
+    """Whether the crash recorder is at work (`Evidence`)."""
+    if command is None:
+        return None
+    return _RECORDER.search(_text(shell.run(command, timeout=_QUESTION).stdout)) is not None
 
 
 def _text(raw: bytes | str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -43,6 +44,17 @@ def finish(session: pytest.Session) -> None:
     finally:
         closing.join(_CLOSING)
     _agree(session, state)
+
+
+def without_idle_hypothesis(config: pytest.Config) -> None:
+    """Takes Hypothesis's plugin out of the end of a session in which nothing has imported Hypothesis.
+
+    Its part of the summary would import all of it to find nothing to say, which takes longer than many a
+    scenario (findings/hypothesis-imported-at-end.sh).
+    """
+    plugin = config.pluginmanager.get_plugin("hypothesispytest")
+    if plugin is not None and "hypothesis" not in sys.modules:
+        config.pluginmanager.unregister(plugin)
 
 
 def tell_unrun(session: pytest.Session) -> None:

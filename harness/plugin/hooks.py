@@ -17,7 +17,7 @@ import pytest
 from harness.errors import UsageError
 from harness.plugin import hookspecs as plugin_hooks
 from harness.plugin import resuming
-from harness.plugin.finishing import finish, put_away, tell_unrun
+from harness.plugin.finishing import finish, put_away, tell_unrun, without_idle_hypothesis
 from harness.plugin.fixtures import agent, guest, handshake, kshs_runner, target, uses_guest
 from harness.plugin.items import ScenarioFile, ScenarioItem, is_scenario_file
 from harness.plugin.junit_file import JunitFile
@@ -250,6 +250,7 @@ def pytest_sessionfinish(
         yield
         state.close()
         return
+    without_idle_hypothesis(session.config)
     junit = JunitFile(session.config, state.out)
     junit.set_aside()
     try:

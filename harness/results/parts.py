@@ -14,6 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,9 @@ _Line = tuple[dict[str, Any], str]
 class PartWriter:
     """Appends records to the part of one worker.
 
-    A line is with the kernel when `write` returns, and so survives the end of this process; a scenario's
-    lines go out together and are on the disk when `write_scenario` returns.
+    A line is with the kernel when `write` returns, and so survives the end of this process.  A scenario's
+    lines go out together, and the disk is at work on them when `write_scenario` returns, so that the next
+    scenario can run meanwhile: it has them before the next one's are written, and when the part is closed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,6 +56,8 @@ class PartWriter:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         sync_directory(path.parent)
         self._held: list[str] | None = None
+        self._disk = ThreadPoolExecutor(1, "kshs-disk")
+        self._syncing: Future[None] | None = None
         #: Seconds spent on writing, waits for the disk included.
         self.seconds = 0.0
 
@@ -69,7 +73,12 @@ class PartWriter:
         self.write(begun_record(result, order=order, worker=worker))
 
     def write_scenario(self, result: ScenarioResult, *, order: int, worker: str) -> None:
-        """All lines of one scenario, durably."""
+        """All lines of one scenario, durably: see above.
+
+        Raises:
+            OSError: these lines, or those before them, cannot be written.
+        """
+        self._wait()
         self._held = []
         try:
             for record in scenario_records(result, order=order, worker=worker):
@@ -77,19 +86,34 @@ class PartWriter:
         finally:
             held, self._held = self._held, None
         self._put(held)
-        self.sync()
+        self._syncing = self._disk.submit(os.fdatasync, self._fd)
 
     def sync(self) -> None:
         """Returns when the disk has all that was written."""
+        self._wait()
         began = time.perf_counter()
         os.fdatasync(self._fd)
         self.seconds += time.perf_counter() - began
 
     def close(self) -> None:
-        """Closes the part; a second call does nothing."""
+        """Closes the part when the disk has it; a second call does nothing."""
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            try:
+                self._wait()
+            finally:
+                self._disk.shutdown()
+                os.close(self._fd)
+                self._fd = -1
+
+    def _wait(self) -> None:
+        """For the disk, as far as it was told to write."""
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            began = time.perf_counter()
+            try:
+                syncing.result()
+            finally:
+                self.seconds += time.perf_counter() - began
 
     def _put(self, lines: Sequence[str]) -> None:
         # Half of a surrogate pair, which a guest's JSON may hold, is no UTF-8: its escape is JSON again.

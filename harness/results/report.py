@@ -16,11 +16,12 @@ import base64
 import functools
 import gzip
 import hashlib
+import io
 import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from importlib import resources
 from operator import itemgetter
 from pathlib import Path
@@ -93,10 +94,13 @@ def render(records: Sequence[Mapping[str, Any]], folder: Path | None = None) -> 
     matrix = tally.matrix(records)
     causes = _causes(scenarios)
     first = {members[0]["anchor"] for _, members in causes}
-    packed = {s["anchor"]: pieces.body(s) for s in scenarios if s["anchor"] not in first and not _is_odd(s)}
+    packed = [s for s in scenarios if s["anchor"] not in first and not _is_odd(s)]
+    left_out = {s["anchor"] for s in packed}
     with ThreadPoolExecutor(1) as pool:
         # zlib lets others run: the rest of the page is rendered meanwhile.
-        packing = pool.submit(_packed, packed)
+        block = _Block(pool)
+        for scenario in packed:
+            block.add(scenario["anchor"], pieces.body(scenario))
         return environment.get_template("report.html.j2").render(
             run=runs[0],
             environments=tally.of_kind(records, "environment"),
@@ -104,8 +108,8 @@ def render(records: Sequence[Mapping[str, Any]], folder: Path | None = None) -> 
             quiet=[s for s in scenarios if s["verdict"] not in loud],
             loud=sorted(loud),
             attachments=attachments(folder) if folder is not None else [],
-            bodies={s["anchor"]: pieces.body(s) for s in scenarios if s["anchor"] not in packed},
-            kept=packing.result if packed else None,
+            bodies={s["anchor"]: pieces.body(s) for s in scenarios if s["anchor"] not in left_out},
+            kept=block.close if packed else None,
             verdicts=[verdict.value for verdict in Verdict],
             tally=totals,
             total=len(scenarios),
@@ -240,10 +244,34 @@ def _is_odd(scenario: Mapping[str, Any]) -> bool:
     )
 
 
-def _packed(bodies: Mapping[str, str]) -> str:
-    """Rendered bodies by anchor as JSON, gzip and base64, which no HTML can be in."""
-    text = json.dumps(bodies, separators=(",", ":"))
-    return base64.b64encode(gzip.compress(text.encode("ascii"), _COMPRESSION, mtime=0)).decode("ascii")
+class _Block:
+    """Rendered bodies by anchor as JSON, gzip and base64, which no HTML can be in.
+
+    Compressed as they come: all of them are some 40 MB.
+    """
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._file = io.BytesIO()
+        self._gzip = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=_COMPRESSION, mtime=0)
+        self._last: Future[int] | None = None
+        self._opening = "{"
+
+    def add(self, anchor: str, body: str) -> None:
+        """One more; what was given before is compressed by then, so that no more than two are in memory."""
+        text = f"{self._opening}{json.dumps(anchor)}:{json.dumps(body)}"
+        self._opening = ","
+        if self._last is not None:
+            self._last.result()
+        self._last = self._pool.submit(self._gzip.write, text.encode("ascii"))
+
+    def close(self) -> str:
+        """All of it."""
+        if self._last is not None:
+            self._last.result()
+        self._gzip.write(b"}")
+        self._gzip.close()
+        return base64.b64encode(self._file.getvalue()).decode("ascii")
 
 
 def _asset(name: str) -> str:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 #: Seconds that a crash record may come after the crash: the recorder is a process of its own.
 _RECORDER_TIME = 6.0
 _RECORDER_POLL = 0.5
+#: Of that the share that it has at least, also behind a step that had been waited for long.
+_LAST_SHARE = 0.25
 #: Characters that are shown of a record that cannot be read.
 _SHOWN = 200
 #: Kinds of steps that the agent carries out without any driver: their hanging is no driver's.
@@ -85,11 +87,13 @@ class Attribution:
         return self.of_outcome(step, StepResult(0, what, step.kind, verdict, reason=str(error)), 0.0)
 
     def _of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
-        told = self._ask_crashes()
         hung = result.verdict is Verdict.HUNG
-        # A driver that crashed while the agent waited looks hung from where the agent stands.
+        told = self._ask_crashes(0.0 if hung else _RECORDER_TIME)
         known = Evidence(driver=told.driver, other=told.other, records=told.records)
-        evidence = known if told.driver else self._evidence(wait=not hung)
+        # A driver that crashed while the agent waited looks hung from where the agent stands.
+        if not told.driver:
+            known = self._of_hang(seconds) if hung else self._evidence(wait=True)
+        evidence = known
         crowded = step.request is not None and step.crowded and seconds >= step.timeout
         rule = decide(_seen(evidence, signal=Signal.SAYS_HUNG if hung else Signal.SAYS_LOST, crowded=crowded))
         shown = (*evidence.driver, *evidence.other)
@@ -131,9 +135,9 @@ class Attribution:
         rule = decide(_seen(evidence, signal=Signal.BEHIND))
         return weigh(self._crashed(rule, what, evidence, shown, None), self.doubts)
 
-    def _ask_crashes(self) -> Crashes:
-        """The crash recorder's records, through the agent; empty when there are none in its time."""
-        deadline = time.monotonic() + _RECORDER_TIME
+    def _ask_crashes(self, seconds: float) -> Crashes:
+        """The crash recorder's records, through the agent; empty when there are none in that time."""
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 record = self.session.run(self.crashes, what="crashes", timeout=10.0)
@@ -152,6 +156,22 @@ class Attribution:
             # Not what crashed beside the drivers: theirs may still come.
             known = evidence.driver or evidence.gone or evidence.standstill
             if known or time.monotonic() >= deadline:
+                return evidence
+            time.sleep(_RECORDER_POLL)
+
+    def _of_hang(self, seconds: float) -> Evidence:
+        """The guest's evidence of a step that hung for so long: a crash in it may still be written down.
+
+        It had its whole limit for that, but for a crash of the last moment.  A guest that says twice that no
+        recorder is at work need not be waited for.
+        """
+        deadline = time.monotonic() + max(_RECORDER_TIME - seconds, _RECORDER_TIME * _LAST_SHARE)
+        idle = 0
+        while True:
+            evidence = self._ask_guest()
+            idle = idle + 1 if evidence.recording is False else 0
+            known = evidence.driver or evidence.gone or evidence.standstill
+            if known or idle > 1 or time.monotonic() >= deadline:
                 return evidence
             time.sleep(_RECORDER_POLL)
 

@@ -196,7 +196,7 @@ def parse(words: list[str]) -> None:
     ours, theirs = cli.split_arguments(words)
     assert not theirs or ours[0] == "run"
     ours = [word for word in ours if word != "--help"]  # it ends everything, and every command has it
-    group: Any = typer.main.get_command(cli.app)
+    group: Any = typer.main.get_command(cli.application())
     context = group.make_context("kshs", ["version"] if ours in ([], ["--version"]) else ours)
     if not ours:
         return

@@ -155,6 +155,7 @@ def test_the_families_answer_the_same_questions() -> None:
     wine, windows = family("wine"), family("windows")
     assert (wine.runs_on_linux, windows.runs_on_linux) == (True, False)
     assert Wine().session_log in (wine.bugchecks or "") and windows.bugchecks is None
+    assert "/cmdline" in (wine.programs or "") and windows.programs is None
     assert windows.shut_down == "shutdown /s /t 0 /f"
     server, _, power = wine.shut_down.partition("sync; ")
     assert "wineserver64 -k" in server and power == "poweroff", "the registry is written first"

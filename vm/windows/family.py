@@ -81,3 +81,8 @@ class Windows:
     def bugchecks(self) -> str | None:
         """None: they stop the machine, which the hypervisor tells."""
         return None
+
+    @property
+    def programs(self) -> str | None:
+        """None: what crashes stops the machine, and nothing is recorded by a program."""
+        return None

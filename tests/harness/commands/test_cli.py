@@ -377,3 +377,9 @@ def test_a_run_that_is_told_to_stop_ends_in_order_and_says_so(project: Path, num
     assert "<title>kshs: error" in (project / "o" / "report.html").read_text()
     left = [path.name.partition("-")[0] for path in (project / "o").iterdir() if path.name.startswith(".")]
     assert left == [".parts"] and "kshs run --resume" in output
+
+
+def test_a_command_brings_nothing_of_the_others_along() -> None:
+    said = "import sys; import harness.cli as c; c.application(['run']); print('sqlalchemy' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert told.stdout == "False\n"

@@ -108,6 +108,41 @@ def test_what_only_the_parts_need_does_not_reach_the_results(tmp_path: Path) -> 
     assert parts.read(tmp_path / "results.jsonl") == records
 
 
+def test_the_disk_has_a_scenario_before_the_next_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+
+    def sync(fd: int) -> None:
+        synced.append(os.fstat(fd).st_size)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    writer = PartWriter(tmp_path / "results-main.jsonl")
+    for order, name in enumerate("abc"):
+        writer.write_scenario(result(P, name), order=order, worker="main")
+        assert len(synced) >= order
+    writer.close()
+    assert len(synced) == 3 and synced[-1] == (tmp_path / "results-main.jsonl").stat().st_size
+
+
+def test_a_disk_that_loses_a_scenario_is_told_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    writer = PartWriter(tmp_path / "results-main.jsonl")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", lost)
+        writer.write_scenario(result(P, "a"), order=0, worker="main")
+        with pytest.raises(OSError, match="Input/output"):
+            writer.write_scenario(result(P, "b"), order=1, worker="main")
+        writer.write_scenario(result(P, "c"), order=2, worker="main")
+        with pytest.raises(OSError, match="Input/output"):
+            writer.close()
+    writer.close()
+
+
 def test_a_disk_that_is_full_leaves_no_half_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")

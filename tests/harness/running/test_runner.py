@@ -30,6 +30,9 @@ def scenario(*steps: dict[str, Any], **more: Any) -> Scenario:
 Make = Callable[..., Runner]
 
 
+IDLE, AT_WORK = Evidence(recording=False), Evidence(recording=True)
+
+
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(attribution, "_RECORDER_TIME", 0.2)
@@ -178,6 +181,35 @@ def test_a_hang_that_the_agent_reports(make: Make) -> None:
     assert result.verdict is Verdict.HUNG
     assert result.reason is not None and "no answer within 0.3 s" in result.reason
     assert provider.guests[0].closed
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ([IDLE, IDLE], Verdict.HUNG),
+        ([IDLE, AT_WORK, Evidence(driver=("it crashed",))], Verdict.CRASHED),
+        ([AT_WORK, AT_WORK, IDLE, AT_WORK, IDLE, IDLE], Verdict.HUNG),
+    ],
+)
+def test_a_recorder_at_work_is_waited_for(
+    told: list[Evidence], verdict: Verdict, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attribution, "_RECORDER_TIME", 3600.0)
+    left = list(told)
+
+    class Telling(FakeProvider):
+        @property
+        def evidence(self) -> Evidence:
+            return left.pop(0)
+
+        @evidence.setter
+        def evidence(self, value: Evidence) -> None:
+            pass
+
+    hung = {"outcome": C["KSHS_OUTCOME_HUNG"], "detail": 0x102}
+    provider = Telling(bend=on_request(lambda s, step, data: Answer(record=hung)))
+    assert run(make(provider), scenario(STEP)).verdict is verdict
+    assert not left
 
 
 def test_a_hang_that_only_the_host_sees(make: Make) -> None:

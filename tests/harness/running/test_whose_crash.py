@@ -58,9 +58,21 @@ def lease_that_prints(said: Mapping[str, str]) -> Any:
 def test_the_agents_own_crash_is_no_evidence_against_a_driver() -> None:
     said = {"crashes.jsonl": json.dumps(AGENTS) + "\n"}
     lease = lease_that_prints(said)
-    assert VmGuest(lease).evidence() == Evidence(other=(SAID_OF_THE_AGENT,))
+    assert VmGuest(lease).evidence() == Evidence(other=(SAID_OF_THE_AGENT,), recording=False)
     said["crashes.jsonl"] += json.dumps(DRIVERS)
     assert VmGuest(lease).evidence().driver == (SAID_OF_THE_DRIVER,)
+
+
+@pytest.mark.parametrize(
+    ("running", "at_work"),
+    [
+        (r"/usr/lib/wine/wine64 C:\kshs\kshsctl.exe crash 32 100 ", True),
+        (r'C:\windows\explorer.exe "C:\kshs\kshsctl.exe"  crash 32 100', True),
+        (r"C:\kshs\kshsctl.exe serve  sh -c grep kshsctl.exe crash ", False),
+    ],
+)
+def test_a_recorder_at_work_is_seen_from_outside(running: str, at_work: bool) -> None:
+    assert VmGuest(lease_that_prints({"cmdline": running})).evidence() == Evidence(recording=at_work)
 
 
 def test_what_linux_ends_for_want_of_memory_is_no_crash(make_runner: MakeRunner) -> None:
@@ -70,7 +82,7 @@ def test_what_linux_ends_for_want_of_memory_is_no_crash(make_runner: MakeRunner)
     result = make_runner(FakeProvider(bend=telling(LOST), evidence=evidence)).run(scenario(), file="t.toml")
     assert result.verdict is Verdict.ERROR and "ran out of memory" in str(result.reason)
     # What it ends beside Wine is nothing to us, and a crash that is on record stays one.
-    assert VmGuest(lease_that_prints({"Out of memory": "tail\n"})).evidence() == Evidence()
+    assert VmGuest(lease_that_prints({"Out of memory": "tail\n"})).evidence() == Evidence(recording=False)
     both = {**said, "crashes.jsonl": json.dumps(DRIVERS)}
     assert VmGuest(lease_that_prints(both)).evidence().driver == (SAID_OF_THE_DRIVER,)
 
