@@ -26,6 +26,8 @@ from vm.errors import InputError, VmError
 _PLACES = {
     "run": "run_command:run",
     "list": "listing:list_scenarios",
+    "select": "select_command:select",
+    "coverage": "coverage_command:coverage",
     "report": "report:report",
     "dump": "dump:dump",
     "compare": "compare:compare",

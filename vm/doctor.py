@@ -55,6 +55,7 @@ def checks(config: VmConfig) -> list[Check]:
         _attempt("package mirror", lambda: trials.mirror(config), as_root("apt-get update")),
         _attempt("namespaces", namespaces.attempt, namespaces.fix()),
         _attempt("accelerator", lambda: trials.accelerator(config), as_root(f"apt-get install -y {_QEMU}")),
+        _plugin(config),
         _attempt("hypervisor", lambda: trials.hypervisor(config), as_root(f"apt-get install -y {_LIBVIRT}")),
         _attempt("image", lambda: _image(config), "kshs clean"),
     ]
@@ -111,6 +112,14 @@ def _tpm() -> Check:
         return Check("TPM", True, "swtpm is there, for Windows guests with tpm = true")
     command = as_root(f"apt-get install -y {' '.join(missing)}")
     return Check("TPM", True, f"a Windows guest with tpm = true would need: {command}")
+
+
+def _plugin(config: VmConfig) -> Check:
+    """Never bad: only runs with --coverage need it."""
+    try:
+        return Check("coverage plugin", True, trials.plugin(config))
+    except (VmError, OSError) as error:
+        return Check("coverage plugin", True, f"kshs run --coverage cannot be had: {error}")
 
 
 def _libvirt() -> Check:

@@ -131,6 +131,7 @@ int verb_uninstall_device(int count, wchar_t **arguments);
 int verb_install_crash_recorder(int count, wchar_t **arguments);
 int verb_crash(int count, wchar_t **arguments);
 int verb_threads(int count, wchar_t **arguments);
+int verb_modules(int count, wchar_t **arguments);
 int verb_milestone(int count, wchar_t **arguments);
 int verb_supervise(int count, wchar_t **arguments);
 int verb_check_files(int count, wchar_t **arguments);

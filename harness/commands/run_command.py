@@ -79,6 +79,28 @@ def run(
             show_default=False,
         ),
     ] = None,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="Count which lines of the drivers each scenario reaches (TCG only)."),
+    ] = False,
+    coverage_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--coverage-of",
+            metavar="MODULE",
+            help="With --coverage: also of this one, say ntoskrnl.exe. Repeatable.",
+        ),
+    ] = None,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sources", metavar="DIR", help="With --coverage: where the target's sources are. Repeatable."
+        ),
+    ] = None,
+    symbols: Annotated[
+        list[Path] | None,
+        typer.Option("--symbols", metavar="DIR", help="With --coverage: where more PDBs are. Repeatable."),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Runs scenarios; what stands behind -- goes to pytest.
@@ -102,6 +124,10 @@ def run(
         drivers=drivers,
         out=out,
         config=config,
+        coverage=coverage,
+        coverage_of=tuple(coverage_of or ()),
+        sources=tuple(path.absolute() for path in sources or ()),
+        symbols=tuple(path.absolute() for path in symbols or ()),
         pytest_args=tuple(context.obj or ()),
     )
     try:

@@ -3,12 +3,14 @@
 
 from harness.guests.interface import (
     ChecksGuests,
+    CountsBlocks,
     DriverFiles,
     Evidence,
     EvidenceSink,
     Guest,
     GuestProvider,
     KnowsCalls,
+    KnowsDeployment,
     KnowsFiles,
     LeasesAhead,
     LeavesEvidence,
@@ -19,12 +21,14 @@ from harness.guests.interface import (
 
 __all__ = [
     "ChecksGuests",
+    "CountsBlocks",
     "DriverFiles",
     "Evidence",
     "EvidenceSink",
     "Guest",
     "GuestProvider",
     "KnowsCalls",
+    "KnowsDeployment",
     "KnowsFiles",
     "LeasesAhead",
     "LeavesEvidence",

@@ -17,6 +17,7 @@ from harness.guest_info import CrashRecord
 if TYPE_CHECKING:
     from drivers.kernel_calls import Doubt
     from harness.language.model import Target
+    from vm.plugin.block_map import BlockMap
 
 Say = Callable[[str], None]
 
@@ -136,6 +137,34 @@ class TellsWhatDriversSay(Protocol):
 
     def session_log(self, limit: int) -> str:
         """The end of it, at most so many bytes; empty where it cannot be had.  Never raises."""
+
+
+@runtime_checkable
+class CountsBlocks(Protocol):
+    """A guest of which it is counted what it executes, where that was asked for."""
+
+    @property
+    def counters(self) -> BlockMap | None:
+        """The counters; None where nobody counts.  They can be read when the guest is gone, too."""
+
+    @property
+    def addresses_stay(self) -> bool:
+        """Whether all such guests have drivers at the same addresses, being forks of one memory."""
+
+    def fetch(self, path: str, into: Path) -> None:
+        """Copies a file out of the guest.
+
+        Raises:
+            VmError: it cannot be had.
+        """
+
+
+@runtime_checkable
+class KnowsDeployment(Protocol):
+    """A provider of which it is known what ran while the drivers were deployed."""
+
+    def deployment_counters(self) -> BlockMap | None:
+        """Of the guest that all others are forks of; None where nobody counted."""
 
 
 @runtime_checkable

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from vm.hypervisor import Hypervisor
     from vm.image import Image
     from vm.lease import Lease
+    from vm.plugin.block_map import BlockMap
     from vm.shell import Shell
     from vm.template import Layer, Template
     from vm.windows.profile import Way
@@ -53,6 +54,8 @@ _NEWS = 2.0
 _RECORDER = re.compile(r'kshsctl\.exe"? +crash +[0-9]')
 #: Seconds for closing, in which a guest that was begun ahead may still come and be thrown away.
 _CLOSING = 30.0
+#: Bytes of the largest image of a driver that is copied out of a guest.
+_MAX_IMAGE = 256 << 20
 #: Seconds that a fork may take beside the time in which its guest must answer: loading its devices.
 _FORK = 420.0
 #: Seconds that a Windows guest may need to boot where there is no KVM.
@@ -131,6 +134,22 @@ class VmGuest:
         """See `harness.guests.LeavesEvidence`."""
         return incident_evidence.leave(self._lease, into, hung=hung, memory_dump=memory_dump)
 
+    @property
+    def counters(self) -> BlockMap | None:
+        """See `harness.guests.CountsBlocks`."""
+        return self._lease.counters
+
+    @property
+    def addresses_stay(self) -> bool:
+        """Not where each guest boots by itself."""
+        from vm.windows.profile import Way
+
+        return getattr(self._lease.template, "way", None) is not Way.BOOT
+
+    def fetch(self, path: str, into: Path) -> None:
+        """See `harness.guests.CountsBlocks`."""
+        self._lease.shell.get(path, into, limit=_MAX_IMAGE)
+
     def close(self) -> None:
         """Ends the lease."""
         with contextlib.suppress(Exception):  # a guest that cannot even be ended is the reaper's
@@ -147,6 +166,7 @@ class VmProvider:
         source: tree of C sources to build instead of the installed ones.
         way: how guests of a Windows image are leased; by default as the image says, or the first that works.
         devices: of Windows guests, as their settings say them now.
+        counted: what guests execute is counted, where that can be done.
 
     Raises:
         UsageError: the target's device is none that guests of this recipe can have.
@@ -161,6 +181,7 @@ class VmProvider:
         source: Path | None = None,
         way: Way | None = None,
         devices: Sequence[str] = (),
+        counted: bool = False,
     ) -> None:
         from vm.image import RECIPES
 
@@ -168,6 +189,7 @@ class VmProvider:
             hardware.check_embedded(target)
         self._way = way
         self._devices = tuple(devices)
+        self._counted = counted
         self._source = source
         self._config = config
         self._target = target
@@ -204,6 +226,8 @@ class VmProvider:
         build, package = self.build(say)
         self._image = self._guests.image(progress)
         self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
+        if self._counted:
+            self._hypervisor.count_blocks(progress)
         layer = self.layer(build, package, self._image, say)
         self._template = self._guests.template(self._hypervisor, self._image, layer, progress)
 
@@ -252,6 +276,14 @@ class VmProvider:
             return guest
         self.prepare(lambda text: None)
         return self._fork()
+
+    def deployment_counters(self) -> BlockMap | None:
+        """See `harness.guests.KnowsDeployment`."""
+        if self._template is None or self._template.counters is None:
+            return None
+        from vm.plugin.block_map import BlockMap
+
+        return BlockMap(self._template.counters)
 
     @property
     def _patience(self) -> float:

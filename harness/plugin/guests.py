@@ -13,6 +13,7 @@ import pytest
 
 from drivers.errors import BuildError
 from harness.agent.missing_calls import ask as ask_missing_calls
+from harness.coverage.recorder import Recorder
 from harness.errors import AbiMismatchError, DeployError, HarnessError, UsageError
 from harness.evidence.incidents import Incidents
 from harness.guest_text import one_line
@@ -26,6 +27,7 @@ from harness.plugin.session_folder import SessionFolder
 from harness.results import missing_calls
 from harness.results.parts import INFRASTRUCTURE as INFRASTRUCTURE_KIND
 from harness.results.record import ScenarioResult
+from harness.results.run_files import name_of as file_name
 from harness.running.limits import Limits
 from harness.running.runner import Runner
 from vm.errors import InputError, VmError
@@ -37,6 +39,8 @@ INFRASTRUCTURE = (HarnessError, VmError, BuildError)
 
 #: Of these what another try would find as well.
 _FINAL = (UsageError, InputError, DeployError, AbiMismatchError, BuildError)
+#: How the parts begin in which processes write down what was executed.
+COVERAGE_PARTS = "coverage"
 #: Seconds between two tries to get a guest.
 PAUSES = (1.0, 5.0)
 
@@ -71,6 +75,8 @@ class Guests:
         self._environment_written = False
         self._lost = 0
         self._prepared = False
+        self.recorder: Recorder | None = None
+        """Of what is executed; None where it is not counted, or nothing was sent yet."""
 
     @property
     def provider(self) -> GuestProvider:
@@ -85,6 +91,7 @@ class Guests:
                 source=self._options.drivers(),
                 way=settings.leases_of(self._options.guest_name),
                 devices=settings.devices_of(self._options.guest_name),
+                counted=self._options.coverage,
             )
         return self._provider
 
@@ -131,6 +138,9 @@ class Guests:
                 from harness.contract.capabilities import missing
 
                 limits = Limits.of(self._options.settings.limits)
+                if self._options.coverage:
+                    path = self._folder.make() / file_name(COVERAGE_PARTS, self._worker, self._folder.session)
+                    self.recorder = Recorder(path, self.provider, abi.load(), self._options.coverage_of)
                 self._runner = Runner(
                     self.provider,
                     abi.load(),
@@ -138,6 +148,7 @@ class Guests:
                     fits=missing,
                     limits=limits,
                     incidents=self._incidents(),
+                    watch=self.recorder,
                 )
             self._make_ready(self._runner)
         except Exception as error:  # whatever a provider raises: no guest is no guest
@@ -277,5 +288,7 @@ class Guests:
         elif self._provider is not None:
             with contextlib.suppress(Exception):
                 self._provider.close()
+        if self.recorder is not None:
+            self.recorder.close()
         self._runner = None
         self._provider = None
