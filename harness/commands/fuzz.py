@@ -56,6 +56,10 @@ def fuzz(
     finds: Annotated[
         int | None, typer.Option("--finds", min=1, metavar="N", help="So many finds are enough.")
     ] = None,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="Steered by the code that drivers execute, too (docs/coverage.md)."),
+    ] = False,
     blind: Annotated[
         bool, typer.Option("--blind", help="Makes nothing of what was kept: all sequences are new ones.")
     ] = False,
@@ -97,7 +101,9 @@ def fuzz(
             hint = f"go on with it by --resume {folder}, or give another --out"
             raise UsageError("the directory is not empty", str(folder), hint)
         limit = loaded.limits.request_ms or 10_000
-        work = _Work(loaded, folder, Asked(limit, finds, steered=not blind), target, guest, drivers, against)
+        work = _Work(
+            loaded, folder, Asked(limit, finds, steered=not blind), target, guest, drivers, against, coverage
+        )
         state = work.run(before, seconds, seed)
     finally:
         release(folder)
@@ -115,10 +121,12 @@ class _Work:
     guest: str | None
     drivers: Path | None
     against: str | None
+    coverage: bool
 
     def run(self, before: State | None, seconds: float | None, seed: int | None) -> State:
         """To its end; what it is by then."""
         from drivers import abi
+        from harness.fuzzing.counted import Counted
         from harness.fuzzing.describing import capsules
         from harness.fuzzing.keeping import Capsule
         from harness.fuzzing.setup import campaign
@@ -129,7 +137,7 @@ class _Work:
         loaded = find_target(target or self.config.run.target, self.config)
         guest = self.guest or (before.guest if before is not None else None) or self.config.run.guest
         with Progress() as progress:
-            provider = self._provider(loaded, guest)
+            provider = self._provider(loaded, guest, counted=self.coverage)
             other = None
             try:
                 provider.prepare(progress.say)
@@ -159,6 +167,7 @@ class _Work:
                     progress.say,
                     self.asked,
                     capsule=capsule,
+                    coverage=Counted(provider, described) if self.coverage else None,
                     against=other,
                 ) as work:
                     work.run()
@@ -179,7 +188,7 @@ class _Work:
             return self._provider(find_target(name, self.config), guest)
         return self._provider(loaded, name)
 
-    def _provider(self, loaded: LoadedTarget, guest: str) -> VmProvider:
+    def _provider(self, loaded: LoadedTarget, guest: str, *, counted: bool = False) -> VmProvider:
         from harness.guests.provider import VmProvider
         from harness.guests.source import find_guest
 
@@ -191,6 +200,7 @@ class _Work:
             source=self.drivers or self.config.run.drivers,
             way=self.config.leases_of(guest),
             devices=self.config.devices_of(guest),
+            counted=counted,
         )
 
 
@@ -231,6 +241,8 @@ def _finish(folder: Path, state: State) -> int:
         f"seed {state.seed}: {counted(state.sequences, 'sequence')} in {state.seconds:.0f} s ({rate:.0f}/s),"
         f" {counted(state.requests, 'request')}, {counted(state.leases, 'lease')}"
     )
+    if state.coverage_blocks is not None:
+        say(f"{state.coverage_blocks} blocks of the target and ks.sys were reached")
     for name, why in state.unopened.items():
         say(f"left out, since it does not open: {name} ({why})")
     found = Keeper(folder).finds()
