@@ -7,6 +7,7 @@ import functools
 import struct
 from bisect import bisect_left
 from pathlib import Path
+from typing import Any
 
 import pefile
 
@@ -45,8 +46,7 @@ class CodeImage(ImageFile):
     @functools.cached_property
     def exports(self) -> dict[str, int]:
         """Exported functions by name, with their offsets; forwarded ones are left out."""
-        self._pe.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_EXPORT"]])
-        table = getattr(self._pe, "DIRECTORY_ENTRY_EXPORT", None)
+        table = self._directory("EXPORT")
         if table is None:
             return {}
         return {
@@ -92,8 +92,18 @@ class CodeImage(ImageFile):
             struct.pack_into("<Q", moved, field - start, (value + delta) & 0xFFFFFFFFFFFFFFFF)
         return bytes(moved[offset - start : offset - start + size])
 
+    def _directory(self, name: str) -> Any:
+        """One of pefile's directories; None where the image has none that can be read.
+
+        An image may come from a guest, and pefile checks much, but a damaged one may still lead it anywhere.
+        """
+        try:
+            self._pe.parse_data_directories([pefile.DIRECTORY_ENTRY[f"IMAGE_DIRECTORY_ENTRY_{name}"]])
+        except (pefile.PEFormatError, ValueError, LookupError, ArithmeticError, AttributeError, TypeError):
+            return None
+        return getattr(self._pe, f"DIRECTORY_ENTRY_{name}", None)
+
     @functools.cached_property
     def _relocations(self) -> list[int]:
-        self._pe.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_BASERELOC"]])
-        blocks = getattr(self._pe, "DIRECTORY_ENTRY_BASERELOC", ())
+        blocks = self._directory("BASERELOC") or ()
         return sorted(int(entry.rva) for block in blocks for entry in block.entries if entry.type == _DIR64)

@@ -158,14 +158,14 @@ def _without_pdb(image: CodeImage) -> list[Function]:
     bounds = list(zip(table.begins, table.ends, strict=True)) if table is not None else []
     found = [Function(one_line(by_begin.get(begin, ""), _MAX_NAME), begin, end) for begin, end in bounds]
     known = sorted(found, key=lambda function: function.begin)
+    begins = sorted({*by_begin, *(function.begin for function in known)})
     for begin, name in by_begin.items():
         place = bisect_right(known, begin, key=lambda function: function.begin) - 1
         if place >= 0 and begin < known[place].end:
             continue
         # Where it ends nobody says: no further than where the next one begins.
-        ends = [function.begin for function in known if function.begin > begin]
-        ends += [other for other in by_begin if other > begin]
-        ends += [end for start, end in image.code if start <= begin < end]
+        ends = [end for start, end in image.code if start <= begin < end]
+        ends += begins[bisect_right(begins, begin) :][:1]
         found.append(Function(one_line(name, _MAX_NAME), begin, min(ends)))
     return list(_disjoint(found))
 
