@@ -39,7 +39,7 @@ def fuzz(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="S", help="Of what is drawn.", show_default="another each time"),
+        typer.Option("--seed", metavar="N", help="Of what is drawn.", show_default="another each time"),
     ] = None,
     target: TargetOption = None,
     guest: GuestOption = None,
