@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.fuzzing.draft import Draft, Step
-from harness.fuzzing.fitting import Fitting
+from harness.fuzzing.fitting import NEEDED_BY_PENDING, NO_END, Fitting
 from harness.fuzzing.pool import Place
 from harness.fuzzing.together import Together
 from harness.language.model import Scenario, Target
@@ -66,7 +67,7 @@ class Composer:
             sequences += 1
         if not any(step["do"] in ("handshake", "pin_handshake", "state") for step in composing.steps):
             return None
-        table = {
+        table: dict[str, Any] = {
             "id": name,
             "title": title,
             "rule": "H8",
@@ -75,7 +76,13 @@ class Composer:
             "timeout_ms": self.timeout_ms,
             "steps": composing.steps,
         }
+        if any(_pends(step) for step in composing.steps):
+            table["needs"] = [NEEDED_BY_PENDING]
         return Composed(Scenario.model_validate(table), tuple(composing.owners), sequences)
+
+
+def _pends(step: Mapping[str, Any]) -> bool:
+    return step.get("kind") == "state_status" and step.get("status") in NO_END
 
 
 @dataclass
