@@ -23,6 +23,7 @@ from harness.fuzzing.keeping import Keeper, State
 from harness.fuzzing.mutating import Mutator
 from harness.fuzzing.strategies import Strategies
 from harness.fuzzing.trips import Landed, Trip, Trips
+from harness.guest_text import one_line
 from harness.language.model import Scenario
 from harness.planning.planned import NotApplicable
 from harness.results.cause import Cause
@@ -36,6 +37,8 @@ _A_TRIP = 24
 _MUTATED = 0.5
 #: Errors of our own infrastructure in a row after which it is no use to go on.
 _MOST_ERRORS = 5
+#: Trips in a row that come to nothing on this target, after which all others would, too.
+_MOST_EMPTY = 1_000
 #: How often a failure that does not come again is looked into.
 _TRIES = 2
 #: Seconds for making one find smaller, and for that when the time is over.
@@ -43,6 +46,8 @@ _SMALLER = 60.0
 _LATE = 20.0
 #: Of its time, what it holds kept sequences against another guest or driver for.
 _COMPARED = 0.3
+#: Characters of a line about what a guest has said.
+_MOST_SAID = 500
 #: Seconds between two times at which the state is written.
 _SAVE = 5.0
 
@@ -131,10 +136,16 @@ class Campaign:
                     self._save()
             while self.trips.on_their_way:
                 self._land(self.trips.take())
+        except KeyboardInterrupt:
+            self._write_corpus()  # who ends it wants to see what there is
+            raise
         finally:
             self.state.seconds = before + time.monotonic() - began
             self.state.host_cpu_seconds += time.process_time() - cpu
             self._save()
+        self._write_corpus()
+
+    def _write_corpus(self) -> None:
         self.corpus.minimise()
         self.corpus.write(self._alone)
 
@@ -165,8 +176,12 @@ class Campaign:
         return self.finds is not None and self._here >= self.finds
 
     def _send(self) -> None:
-        """One trip that goes; what does not fit the target is told apart from what does."""
-        while True:
+        """One trip that goes; what does not fit the target is told apart from what does.
+
+        Raises:
+            UsageError: nothing fits it.
+        """
+        for _ in range(_MOST_EMPTY):
             drafts = self._next()
             trip = self._trip(drafts)
             if trip is None:
@@ -179,6 +194,9 @@ class Campaign:
                 self.state.skipped += 1
                 if len(trip.drafts) > 1:
                     self._queue.extend((draft,) for draft in trip.drafts)
+        raise UsageError(
+            "nothing that is drawn can be sent to it", self.composer.target.name, "see kshs target check FILE"
+        )
 
     def _trip(self, drafts: tuple[Draft, ...]) -> Trip | None:
         name = f"fuzz.trip.{digest(tuple(step for draft in drafts for step in draft))}"
@@ -229,7 +247,7 @@ class Campaign:
     def _error(self, reason: str) -> None:
         self.state.errors += 1
         self._errors += 1
-        self.say(f"an error of the harness: {reason}")
+        self.say(one_line(f"an error of the harness: {reason}", _MOST_SAID))
         if self._errors >= _MOST_ERRORS:
             raise HarnessError(f"{_MOST_ERRORS} errors of the harness in a row; the last: {reason}", "fuzz")
 
@@ -241,7 +259,7 @@ class Campaign:
                 on = getattr(planned.step, "on", getattr(planned.step, "name", None))
                 kind = planned.step.do
                 self.composer.banned.add(("leak", ANY) if kind == "counters" else (kind, str(on)))
-                self.say(f"not sent again: {step.name}: {step.reason}")
+                self.say(one_line(f"not sent again: {step.name}: {step.reason}", _MOST_SAID))
                 return
 
     def _learn(self, landed: Landed) -> None:
@@ -276,7 +294,7 @@ class Campaign:
             return
         if self._tried.get(cause.key, 0) >= _TRIES or self._is_enough:
             return
-        self.say(f"looks into: {cause.words}")
+        self.say(one_line(f"looks into: {cause.words}", _MOST_SAID))
         later = [self.trips.take() for _ in range(self.trips.on_their_way)]
         self.trips.discard()
         seconds = max(_LATE, min(_SMALLER, self.state.budget - self.state.seconds))
@@ -290,7 +308,7 @@ class Campaign:
             self._tried[cause.key] = self._tried.get(cause.key, 0) + 1
             self.state.unconfirmed += 1
             self.keeper.unconfirmed(landed, cause)
-            self.say(f"did not come again: {cause.words}")
+            self.say(one_line(f"did not come again: {cause.words}", _MOST_SAID))
         else:
             self._known.add(cause.key)
             self._keep(find)
@@ -341,7 +359,7 @@ class Campaign:
         self._signatures.add(find.signature)
         self._here += 1
         self.keeper.find(find, self.state)
-        self.say(f"find {find.signature}: {find.cause.words}")
+        self.say(one_line(f"find {find.signature}: {find.cause.words}", _MOST_SAID))
 
     # ---- words -------------------------------------------------------------------------------------
 

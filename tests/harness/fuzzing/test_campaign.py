@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.fuzzing.draft import Draft
 from harness.fuzzing.feedback import Coverage
 from harness.fuzzing.in_flight import InFlight, left
@@ -244,3 +244,29 @@ def test_two_drivers_that_answer_alike_give_no_find(tmp_path: Path) -> None:
     state.against = "itself"
     fuzz(tmp_path, None, state, against=Fuzzed(), sequences=50)
     assert found(tmp_path) == []
+
+
+def test_a_target_to_which_nothing_can_be_sent_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.fuzzing.campaign._MOST_EMPTY", 5)
+    monkeypatch.setattr("harness.fuzzing.composing.Composer.compose", lambda *given: None)
+    with pytest.raises(UsageError, match="nothing that is drawn can be sent to it"):
+        fuzz(tmp_path, sequences=5)
+
+
+def test_who_ends_it_gets_the_corpus(tmp_path: Path) -> None:
+    provider = Fuzzed()
+    state = new()
+
+    def said(text: str) -> None:
+        if state.sequences > 20:
+            raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        campaign(provider, ABI, tmp_path, state, said, Asked()) as work,
+    ):
+        work.run()
+    assert len(list(tmp_path.glob("corpus/*.toml"))) > 3
+    assert load_state(tmp_path) is not None and all(guest.closed for guest in provider.guests)
