@@ -20,9 +20,9 @@ from harness.fuzzing.together import Together
 from harness.language.model import Scenario, Target
 
 #: Steps of a scenario that sequences may fill; what ends them needs the rest of the 200 that it may have.
-MOST_STEPS = 120
+MOST_STEPS = 130
 #: Steps from which on no further sequence is begun in a scenario.
-_FULL = 90
+_FULL = 110
 #: Milliseconds that the callbacks of one sequence may be told to wait, together.
 _PATIENCE_MS = 3_000
 #: In the place of an object: whichever it is.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from harness.capsule.scenario_text import render
 from harness.fuzzing.draft import Draft, digest, dumped, loaded
 from harness.fuzzing.feedback import Feature
+from harness.plugin.items import SUFFIX
 from vm.files import write_whole
 
 if TYPE_CHECKING:
@@ -112,12 +113,12 @@ class Corpus:
         title = "A sequence that brought an answer which none before it had"
         for name, entry in self.entries.items():
             scenario = compose(entry.draft)
-            file = directory / f"{name}.toml"
+            file = directory / f"{name}{SUFFIX}"
             if scenario is not None and not file.exists():
                 named = scenario.model_copy(update={"id": f"fuzz.{name}", "title": title})
                 file.write_text(render([named]), encoding="utf-8")
-        for file in directory.glob("*.toml"):
-            if file.stem not in self.entries:
+        for file in directory.glob(f"*{SUFFIX}"):
+            if file.name.removesuffix(SUFFIX) not in self.entries:
                 file.unlink()
         lines = "".join(f"{dumped(entry.draft)}\n" for entry in self.entries.values())
         write_whole(self.folder / DRAWN, lines, mode=0o644)

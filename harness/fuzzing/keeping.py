@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CAMPAIGN = "campaign.json"
 FINDS = "finds"
 UNCONFIRMED = "unconfirmed"
+#: The scenario of a find; by its name `kshs run` knows it anywhere.
+FOUND = "find.scenario.toml"
 SCHEMA = 1
 
 #: Writes the capsule of a find to a file.
@@ -87,7 +89,7 @@ class Keeper:
         text = render(
             [find.scenario], [f"{find.seen.scenario['verdict']}, seed {state.seed}: {came}", reason]
         )
-        write_whole(folder / "scenario.toml", text, mode=0o644)
+        write_whole(folder / FOUND, text, mode=0o644)
         lacks: list[str] = []
         if RULE in find.cause.key:
             lacks.append(f"no capsule: it only differs from {state.against}, and alone it passes")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drivers.abi import load as load_abi
-from harness.fuzzing.keeping import State
+from harness.fuzzing.keeping import FOUND, State
 from harness.fuzzing.setup import Asked, campaign
 from harness.language import scenario_file
 from harness.verdict import Verdict
@@ -53,7 +53,7 @@ def test_a_defect_is_found_and_its_scenario_fails_in_a_run_and_passes_on_the_sou
     _, said = fuzz(tmp_path / "out", provider, 300)
     record = found(tmp_path / "out")[0]
     assert "aliased" in record["cause"] and record["hits"] == record["runs"] == 2, said
-    scenario = scenario_file.load(tmp_path / "out" / "finds" / record["signature"] / "scenario.toml")[0]
+    scenario = scenario_file.load(tmp_path / "out" / "finds" / record["signature"] / FOUND)[0]
     assert len(scenario.steps) <= 4
     broken, sound = (next(run(one, [scenario], tmp_path)) for one in (provider, LocalProvider()))
     assert (broken.verdict, sound.verdict) == (Verdict.FAILED, Verdict.PASSED)

@@ -14,7 +14,7 @@ from harness.errors import HarnessError, UsageError
 from harness.fuzzing.draft import Draft
 from harness.fuzzing.feedback import Coverage
 from harness.fuzzing.in_flight import InFlight, left
-from harness.fuzzing.keeping import CAMPAIGN, State, load_state
+from harness.fuzzing.keeping import CAMPAIGN, FOUND, State, load_state
 from harness.fuzzing.mutating import Mutator
 from harness.fuzzing.setup import Asked, campaign
 from harness.guests import Evidence, Guest
@@ -81,17 +81,17 @@ def test_a_target_that_keeps_the_contract_gives_no_find(tmp_path: Path) -> None:
     state, said = fuzz(tmp_path, sequences=100)
     assert (found(tmp_path), state.unconfirmed, state.errors) == ([], 0, 0), said
     assert state.sequences >= 100
-    kept = sorted(tmp_path.glob("corpus/*.toml"))
+    kept = sorted(tmp_path.glob("corpus/*.scenario.toml"))
     assert len(kept) > 10
     for file in kept[:10]:
-        assert load(file)[0].id == f"fuzz.{file.stem}"
+        assert load(file)[0].id == f"fuzz.{file.name.removesuffix('.scenario.toml')}"
 
 
 def test_what_is_wrong_is_found_made_small_and_kept(tmp_path: Path) -> None:
     state, _ = fuzz(tmp_path, accepts(0), finds=1)
     record = found(tmp_path)[0]
     assert (record["verdict"], record["hits"], record["runs"]) == ("failed", 2, 2)
-    scenario = load(tmp_path / "finds" / record["signature"] / "scenario.toml")[0]
+    scenario = load(tmp_path / "finds" / record["signature"] / FOUND)[0]
     requests = [step for step in scenario.steps if step.do == "handshake"]
     assert len(scenario.steps) <= 5 < record["steps_before"] + 4
     assert [step.in_length for step in requests if step.do == "handshake"] in ([0], ["0*size"])
@@ -235,7 +235,7 @@ def test_what_the_contract_says_nothing_of_is_found_against_another_driver(tmp_p
     assert "STATUS_INVALID_DEVICE_REQUEST" in record["cause"] and "the older one" in record["cause"]
     assert (record["hits"], record["runs"]) == (2, 2)
     assert record["lacks"] == ["no capsule: it only differs from the older one, and alone it passes"]
-    scenario = load(tmp_path / "finds" / record["signature"] / "scenario.toml")[0]
+    scenario = load(tmp_path / "finds" / record["signature"] / FOUND)[0]
     assert len(scenario.steps) <= 3
 
 
@@ -268,5 +268,5 @@ def test_who_ends_it_gets_the_corpus(tmp_path: Path) -> None:
         campaign(provider, ABI, tmp_path, state, said, Asked()) as work,
     ):
         work.run()
-    assert len(list(tmp_path.glob("corpus/*.toml"))) > 3
+    assert len(list(tmp_path.glob("corpus/*.scenario.toml"))) > 3
     assert load_state(tmp_path) is not None and all(guest.closed for guest in provider.guests)
