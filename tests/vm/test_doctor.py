@@ -81,9 +81,7 @@ def test_every_mend_is_a_command_for_this_user(
 
 
 @pytest.mark.usefixtures("quiet")
-def test_without_the_plugin_all_but_coverage_works(
-    config: VmConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_plugin_all_but_coverage_works(config: VmConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_args: object) -> str:
         raise VmError("QEMU takes no plugin")
 
