@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from harness.capsule.scenario_text import render
 from harness.errors import HarnessError
 from harness.fuzzing.against import RULE
@@ -26,6 +28,8 @@ UNCONFIRMED = "unconfirmed"
 #: The scenario of a find; by its name `kshs run` knows it anywhere.
 FOUND = "find.scenario.toml"
 SCHEMA = 1
+#: What is read again of a find.
+_SAID = ("verdict", "cause", "hits", "runs", "steps")
 
 #: Writes the capsule of a find to a file.
 Capsule = Callable[["Find", Path], None]
@@ -124,8 +128,9 @@ class Keeper:
         for file in sorted((self.folder / FINDS).glob("*/find.json")):
             try:
                 record = json.loads(file.read_text(encoding="utf-8"))
+                said = {name: record[name] for name in _SAID}
                 found.append(
-                    {**record, "key": list(map(str, record["key"])), "signature": str(record["signature"])}
+                    {**said, "key": list(map(str, record["key"])), "signature": str(record["signature"])}
                 )
             except (ValueError, KeyError, TypeError):
                 continue
@@ -157,6 +162,6 @@ def load_state(folder: Path) -> State | None:
         record = json.loads(file.read_text(encoding="utf-8"))
         if record.pop("schema") != SCHEMA:
             raise ValueError("it is of another version of kshs")
-        return State(**record)
+        return TypeAdapter(State).validate_python(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise HarnessError(f"this is no campaign's state: {error}", str(file), "give another --out") from None

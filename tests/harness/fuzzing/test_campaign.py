@@ -10,18 +10,24 @@ from typing import Any
 
 import pytest
 
+from harness.capsule.opened import SCENARIO, Capsule
 from harness.errors import HarnessError, UsageError
+from harness.fuzzing.counted import Counted
+from harness.fuzzing.describing import capsules
 from harness.fuzzing.draft import Draft
 from harness.fuzzing.feedback import Coverage
 from harness.fuzzing.in_flight import InFlight, left
 from harness.fuzzing.keeping import CAMPAIGN, FOUND, State, load_state
 from harness.fuzzing.mutating import Mutator
 from harness.fuzzing.setup import Asked, campaign
+from harness.fuzzing.trips import Trips
 from harness.guests import Evidence, Guest
 from harness.language.scenario_file import load
 from harness.running import attribution
+from harness.verdict import Verdict
+from tests.harness.capsule import made
 from tests.harness.fake_agent import Answer
-from tests.harness.fake_guest import ABI, SUCCESS, Bend, C, Simulation
+from tests.harness.fake_guest import ABI, INFO, SUCCESS, Bend, C, Simulation
 from tests.harness.fuzzing.simulated import Fuzzed
 
 
@@ -270,3 +276,37 @@ def test_who_ends_it_gets_the_corpus(tmp_path: Path) -> None:
         work.run()
     assert len(list(tmp_path.glob("corpus/*.scenario.toml"))) > 3
     assert load_state(tmp_path) is not None and all(guest.closed for guest in provider.guests)
+
+
+def test_the_capsule_of_a_find_can_be_opened_and_holds_its_scenario(tmp_path: Path) -> None:
+    """Scenario, target and package as they were, and the records of the failure under the find's name."""
+    provider = Fuzzed(accepts(0))
+    state = new()
+    (tmp_path / "files").mkdir()
+    loaded = made.loaded_target(tmp_path / "files")
+    packed = made.package(tmp_path / "files")
+    provider.target_digest = lambda: packed.digest  # type: ignore[method-assign]
+
+    def capsule(trips: Trips) -> Any:
+        return capsules(provider, loaded, lambda: packed, lambda: trips.lease.info, state)
+
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with campaign(provider, ABI, folder, state, lambda text: None, Asked(finds=1), capsule=capsule) as work:
+        work.run()
+    record = found(folder)[0]
+    assert record["lacks"] == []
+    file = next(folder.glob("finds/*/*.capsule"))
+    with Capsule(file) as opened:
+        opened.check()
+        assert opened.manifest.origin.scenario == f"fuzz.find.{record['signature']}"
+        assert opened.manifest.verdict is Verdict.FAILED
+        opened.unpack(tmp_path / "unpacked")
+    scenario = load(folder / "finds" / record["signature"] / FOUND)[0]
+    assert load(tmp_path / "unpacked" / SCENARIO) == [scenario]
+
+
+def test_a_guest_in_which_nobody_counts_has_no_coverage() -> None:
+    provider = Fuzzed()
+    session: Any = None
+    assert Counted(provider, ABI).of(provider.acquire(), session, INFO) is None
