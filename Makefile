@@ -32,6 +32,8 @@ bench: setup
 test: PYTEST_ARGS += --leave-out-unchanged
 # At how many moments runs are killed and gone on with
 test-all: export KSHS_TEST_KILLS ?= 20
+# Of which seeded defects a trace is taken, played and minimised
+test-all: export KSHS_TEST_TRACED ?= all
 test test-all:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint

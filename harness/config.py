@@ -52,6 +52,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from harness.errors import UsageError
+from harness.gate_settings import GateConfig
+from harness.hosts_settings import HostsConfig
 from harness.incident_settings import IncidentsConfig
 from harness.text_file import SAVE_AS, NotTextError, decode
 from vm.config import VARIABLES, VmConfig
@@ -76,6 +78,10 @@ class RunConfig(BaseModel):
     drivers: Path | None = Field(
         default=None,
         description="Tree of C sources to build instead of the installed ones: an altered refks, say.",
+    )
+    build: Path | None = Field(
+        default=None,
+        description="A finished build that is used as it is, where drivers is not said.",
     )
     out: Path = Field(
         default=Path("out/run"), description="Where junit.xml, results.jsonl and report.html go."
@@ -160,6 +166,9 @@ class NightConfig(BaseModel):
         default=None, gt=0, description="After so many minutes no further cell is begun."
     )
     workers: int = Field(default=1, ge=1, le=32, description="Guests at the same time in each cell.")
+    site: Path | None = Field(
+        default=None, description="Folder of the site that is brought up to date behind each night (site.md)."
+    )
 
     @field_validator("suites")
     @classmethod
@@ -182,6 +191,7 @@ class Config(BaseModel):
     run: RunConfig = Field(default_factory=RunConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
+    gate: GateConfig = Field(default_factory=GateConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
     incidents: IncidentsConfig = Field(default_factory=IncidentsConfig)
@@ -194,6 +204,7 @@ class Config(BaseModel):
     nights: dict[str, NightConfig] = Field(
         default_factory=dict, description="What kshs nightly runs, by name."
     )
+    hosts: HostsConfig = Field(default_factory=HostsConfig)
 
     #: The file it came from; None for defaults.
     file: Path | None = Field(default=None, exclude=True)
@@ -310,6 +321,7 @@ def _anchored(config: Config, path: Path) -> Config:
     update: dict[str, Any] = {
         "out": _anchor(base, run.out),
         "drivers": _anchor(base, run.drivers),
+        "build": _anchor(base, run.build),
         "scenarios": run.scenarios and [_anchor(base, scenario) for scenario in run.scenarios],
     }
     target = _anchored_target(base, config, run.target)
@@ -317,17 +329,17 @@ def _anchored(config: Config, path: Path) -> Config:
         update["target"] = target
     targets = {name: _anchor(base, target) for name, target in config.targets.items()}
     nights = {name: _anchored_night(base, config, night) for name, night in config.nights.items()}
-    guests = {
-        name: guest.model_copy(
-            update={"files": {key: _anchor(base, file) for key, file in guest.files.items()}}
-        )
-        for name, guest in config.guests.items()
-    }
+    guests = {}
+    for name, guest in config.guests.items():
+        files = {key: _anchor(base, file) for key, file in guest.files.items()}
+        guests[name] = guest.model_copy(update={"files": files})
     store = config.store
     if store.url is not None and "://" not in store.url:
         store = store.model_copy(update={"url": str(_anchor(base, store.url))})
     keys = [_anchor(base, key) for key in config.capsule.keys]
     anchored = {
+        "gate": config.gate.beside(lambda value: _anchor(base, value)),
+        "hosts": config.hosts.model_copy(update={"keys": _anchor(base, config.hosts.keys)}),
         "run": run.model_copy(update=update),
         "targets": targets,
         "guests": guests,
@@ -354,6 +366,8 @@ def _anchored_night(base: Path, config: Config, night: NightConfig) -> NightConf
             name: suite.model_copy(update={"paths": [_anchor(base, path) for path in suite.paths]})
             for name, suite in night.suites.items()
         }
+    if night.site is not None:
+        update["site"] = _anchor(base, night.site)
     return night.model_copy(update=update)
 
 

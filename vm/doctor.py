@@ -23,6 +23,7 @@ from vm.errors import VmError
 from vm.files import private_directory
 from vm.ports import free_port
 from vm.preflight import DISK_BYTES, free_bytes
+from vm.remote import lacking, other_host
 
 QEMU_USER = "libvirt-qemu"
 """Debian's libvirt looks this user up when it starts as root, whatever qemu.conf says."""
@@ -56,6 +57,7 @@ def checks(config: VmConfig) -> list[Check]:
         _attempt("namespaces", namespaces.attempt, namespaces.fix()),
         _attempt("accelerator", lambda: trials.accelerator(config), as_root(f"apt-get install -y {_QEMU}")),
         _plugin(config),
+        remote(config),
         _attempt("hypervisor", lambda: trials.hypervisor(config), as_root(f"apt-get install -y {_LIBVIRT}")),
         _attempt("image", lambda: _image(config), "kshs clean"),
     ]
@@ -103,6 +105,16 @@ def _program(name: str) -> Check:
     if path is not None:
         return Check(name, True, path)
     return Check(name, False, "not installed", as_root(f"apt-get install -y {PACKAGES[name]}"))
+
+
+def remote(config: VmConfig) -> Check:
+    """What does not work with the hypervisor of another host."""
+    missing = lacking(config.uri)
+    if missing is None:
+        return Check("hypervisor's host", True, "this one")
+    return Check(
+        "hypervisor's host", False, missing, f"ssh {other_host(config.uri)} kshs worker --scheduler URL"
+    )
 
 
 def _tpm() -> Check:

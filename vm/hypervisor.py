@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import libvirt
 import libvirt_qemu
 
-from vm import accel, reaper, slots
+from vm import accel, reaper, remote, slots
 from vm.commands import qemu_version, require
 from vm.config import VmConfig
 from vm.domain import Domain
@@ -121,6 +121,7 @@ class Hypervisor:
         """With which guests are started from now on; see `count_blocks`."""
 
     def __enter__(self) -> Hypervisor:
+        remote.check(self.config.uri)
         if not Hypervisor._open_here.acquire(blocking=False):
             raise VmError("a process has one hypervisor, and this one has it open", hint="share it")
         try:

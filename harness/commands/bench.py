@@ -42,6 +42,9 @@ def bench(
     coverage: Annotated[
         bool, typer.Option("--coverage", help="What --coverage costs: with and without it, in turns.")
     ] = False,
+    traced: Annotated[
+        bool, typer.Option("--traced", help="Also what kstrace.sys costs in the agent's own loop.")
+    ] = False,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, metavar="N", help="Turns of each of the two.")
     ] = 3,
@@ -76,6 +79,12 @@ def bench(
         if coverage:
             figures["coverage"] = turns.coverage(arguments, rounds, progress.say)
             figures["goals"].append(figures["coverage"]["goal"])
+        if traced:
+            count = (work.QUICK if quick else work.Amounts()).pipelined
+            figures["traced"] = work.traced(
+                loaded, guest=guest, target=target, rounds=rounds, count=count, say=progress.say
+            )
+            figures["goals"].append(figures["traced"]["goal"])
     work.write(figures, out)
     if plot is not None:
         plot.write_text(bench_plot.svg(figures["series"]), encoding="utf-8")

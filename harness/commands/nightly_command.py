@@ -16,14 +16,15 @@ import typer
 
 from harness import config as settings
 from harness.commands.exit_codes import DONE, DRIVER, INFRASTRUCTURE
+from harness.commands.fleet_option import OnHostsOption
 from harness.commands.known_option import KnownIssuesOption, QuarantineOption, known_files
 from harness.commands.options import ConfigOption, say
 from harness.commands.store_option import StoreOption, open_store
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from vm.words import counted
 
 if TYPE_CHECKING:
-    from harness.commands.nightly import Cell, Done
+    from harness.commands.nightly import Cell, Done, Nightly
     from harness.nights.known_file import KnownFile
     from harness.store.database import Store
     from harness.store.importing import Importer
@@ -46,6 +47,7 @@ def nightly(
     notify: Annotated[
         str | None, typer.Option("--notify", metavar="COMMAND", help="Gets the night as JSON on its input.")
     ] = None,
+    scheduler: OnHostsOption = None,
     known_issues: KnownIssuesOption = None,
     quarantine: QuarantineOption = None,
     store: StoreOption = None,
@@ -57,7 +59,8 @@ def nightly(
 
     Ends with 1 where something new speaks against a driver, with 3 where a cell broke or was not run.
     """
-    from harness.commands.nightly import Host, Nightly, cells_of, find_night, kshs
+    from harness.commands.nightly import Nightly, cells_of, find_night, kshs
+    from harness.host_room import HostRoom
 
     if out is not None and resume is not None:
         raise UsageError("--out is for a new night, --resume for one that is there", hint="give one of them")
@@ -72,14 +75,41 @@ def nightly(
     with open_store(store, config, make=True) as opened:
         keeper = _Keeper(opened, folder, known)
         work = Nightly(
-            folder, Host.measured(), lambda cell, place: kshs(cell, place, given), keeper.ended, deadline
+            folder, HostRoom.measured(), lambda cell, place: kshs(cell, place, given), keeper.ended, deadline
         )
         if resume is not None:
             work.load()
         else:
             _make(folder)
-        done = work.run(keeper.in_order(cells, given))
-    return _finish(name, folder, done, notify)
+        ordered = keeper.in_order(cells, given)
+        if scheduler is None:
+            done = work.run(ordered)
+        else:
+            done = _on_hosts(work, ordered, loaded, scheduler, given, folder, deadline, opened)
+        code = _finish(name, folder, done, notify)
+        if night.site is not None:
+            code = _show(opened, night.site, folder, known) or code
+    return code
+
+
+def _on_hosts(
+    work: Nightly,
+    cells: list[Cell],
+    loaded: settings.Config,
+    url: str,
+    given: Path | None,
+    folder: Path,
+    deadline: float | None,
+    store: Store,
+) -> list[Done]:
+    from harness.commands.fleet_work import night_on_hosts
+    from harness.store.durations import seconds_of
+
+    with store.reading() as connection:
+        seconds = seconds_of(connection)
+    return night_on_hosts(
+        work, cells, loaded, given=given, url=url, folder=folder, deadline=deadline, seconds=seconds
+    )
 
 
 def _make(folder: Path) -> None:
@@ -137,7 +167,7 @@ class _Keeper:
             return {"run": None}
         with self._store.reading() as connection:
             run = queries.find_run(connection, imported.run)
-            base = nights.last_good(connection, run, same=True)
+            base = nights.base_of(connection, run)
             found = nights.compare_runs(connection, [base] if base else [], [run], self._known)
         broken = f"broken: {done.said}; " if done.code not in (0, 1) else ""
         say(f"{cell.name}: {broken}{words.summary(found)}")
@@ -171,6 +201,18 @@ def _finish(name: str, folder: Path, done: Sequence[Done], notify: str | None) -
     if notify is not None and not _notify(notify, {"night": name, "exit_code": code, "cells": rows}):
         return code or INFRASTRUCTURE
     return code
+
+
+def _show(store: Store, site: Path, folder: Path, known: Sequence[KnownFile]) -> int:
+    """Brings the site up to date; what was found in the night stays said, whatever comes of that."""
+    from harness.commands.site_command import make_site
+
+    try:
+        say(str(make_site(store, site, known, [folder])))
+    except HarnessError as error:
+        say(f"the site: {error}")
+        return INFRASTRUCTURE
+    return DONE
 
 
 def _notify(command: str, said: dict[str, Any]) -> bool:

@@ -203,6 +203,14 @@ class KnowsFiles(Protocol):
         """Of the build and of the target's package; empty before guests were prepared."""
 
 
+@runtime_checkable
+class KnowsPackage(Protocol):
+    """A provider that knows the files of the target's package."""
+
+    def package_files(self) -> Mapping[str, str]:
+        """Their SHA-256 by name, with slashes; `GuestProvider.target_digest` is over them."""
+
+
 class SayProgress:
     """The `Progress` of `vm` as one line of text a step."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
 from harness.guest_info import CrashRecord
-from harness.guest_text import one_line
 from harness.guests import (
     allowed_imports,
     deploy,
@@ -26,6 +24,7 @@ from harness.guests import (
 )
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
+from harness.guests.guest_linux import QUESTION, out_of_memory, recording_in, text_of
 from harness.guests.interface import DriverFiles, Evidence, EvidenceSink, Guest, Say, SayProgress
 from harness.guests.source import usable_guest
 from vm.family import family
@@ -42,16 +41,11 @@ if TYPE_CHECKING:
     from vm.image import Image
     from vm.lease import Lease
     from vm.plugin.block_map import BlockMap
-    from vm.shell import Shell
     from vm.template import Layer, Template
     from vm.windows.profile import Way
 
-#: Seconds for a question to a guest of which it is not known whether it lives.
-_QUESTION = 15.0
 #: Seconds in which a machine that broke its connections may be heard to have ended.
 _NEWS = 2.0
-#: How the crash recorder was started, whatever its folder (drivers/kshsctl/crash.c).
-_RECORDER = re.compile(r'kshsctl\.exe"? +crash +[0-9]')
 #: Seconds for closing, in which a guest that was begun ahead may still come and be thrown away.
 _CLOSING = 30.0
 #: Bytes of the largest image of a driver that is copied out of a guest.
@@ -110,13 +104,13 @@ class VmGuest:
             try:
                 shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
                 for command in (f"cat {speech.sftp_path(deploy.CRASHES)} 2>/dev/null", speech.bugchecks):
-                    found = crashes_in(_text(shell.run(command, timeout=_QUESTION).stdout))
+                    found = crashes_in(text_of(shell.run(command, timeout=QUESTION).stdout))
                     driver += found.driver
                     other += found.other
                     records |= found.records
                 if not driver:
-                    standstill = _out_of_memory(shell, speech.out_of_memory)
-                    recording = _recording(shell, speech.programs)
+                    standstill = out_of_memory(shell, speech.out_of_memory)
+                    recording = recording_in(shell, speech.programs)
             except Exception as error:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
@@ -164,6 +158,7 @@ class VmProvider:
         target: what is deployed.
         recipe: of the image.
         source: tree of C sources to build instead of the installed ones.
+        ready: a finished build that is used as it is, where there is no such tree.
         way: how guests of a Windows image are leased; by default as the image says, or the first that works.
         devices: of Windows guests, as their settings say them now.
         counted: what guests execute is counted, where that can be done.
@@ -179,6 +174,7 @@ class VmProvider:
         recipe: str = "wine",
         *,
         source: Path | None = None,
+        ready: Path | None = None,
         way: Way | None = None,
         devices: Sequence[str] = (),
         counted: bool = False,
@@ -191,6 +187,7 @@ class VmProvider:
         self._devices = tuple(devices)
         self._counted = counted
         self._source = source
+        self._ready = ready
         self._config = config
         self._target = target
         self._recipe = recipe
@@ -211,6 +208,10 @@ class VmProvider:
     def target_digest(self) -> str:
         """Of its package."""
         return self.build(lambda text: None)[1].digest
+
+    def package_files(self) -> Mapping[str, str]:
+        """The SHA-256 of its package's files by name."""
+        return dict(self.build(lambda text: None)[1].digests)
 
     def prepare(self, say: Say) -> None:
         """Build, image, template; each only where it is not there yet."""
@@ -236,8 +237,11 @@ class VmProvider:
         if self._build is None or self._package is None:
             import drivers.build
 
-            say("building the drivers")
-            self._build = drivers.build.build(source=self._source, progress=say)
+            if self._ready is not None and self._source is None:
+                self._build = drivers.build.opened(self._ready)
+            else:
+                say("building the drivers")
+                self._build = drivers.build.build(source=self._source, progress=say)
             self._package = self._target.package(self._build)
         return self._build, self._package
 
@@ -323,6 +327,7 @@ class VmProvider:
                 facts["uri"] = self._config.uri
         if self._image is not None:
             facts["image"] = str(self._image.digest)
+            facts |= {key: value for key, value in _dates(self._image).items() if value is not None}
         if self._guests is not None:
             facts |= self._guests.facts(self._template)
         if self._build is not None:
@@ -377,26 +382,10 @@ class VmProvider:
         self._hypervisor = self._template = None
 
 
-def _out_of_memory(shell: Shell, command: str | None) -> str | None:
-    """That Linux has ended a part of Wine for want of memory: what was lost with it is no driver's crash."""
-    if command is None:
-        return None
-    ended = one_line(" ".join(_text(shell.run(command, timeout=_QUESTION).stdout).split()), 200)
-    killed = [name for name in ended.split() if name.endswith(".exe") or name.startswith("wine")]
-    if not killed:
-        return None
-    return f"the guest ran out of memory, and its Linux ended {', '.join(dict.fromkeys(killed))}"
-
-
-def _recording(shell: Shell, command: str | None) -> bool | None:
-    """Whether the crash recorder is at work (`Evidence`)."""
-    if command is None:
-        return None
-    return _RECORDER.search(_text(shell.run(command, timeout=_QUESTION).stdout)) is not None
-
-
-def _text(raw: bytes | str) -> str:
-    return raw if isinstance(raw, str) else raw.decode("utf-8", errors="replace")
+def _dates(image: Image) -> dict[str, str | None]:
+    """When an image was made, and when it may not be used any more, as ISO 8601 has it."""
+    expires = image.expires
+    return {"image_made": image.made, "image_expires": None if expires is None else expires.isoformat()}
 
 
 def _version(number: int) -> str:

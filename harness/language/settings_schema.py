@@ -19,6 +19,8 @@ from harness.config import (
     StoreConfig,
     SuiteConfig,
 )
+from harness.gate_settings import GateConfig
+from harness.hosts_settings import HostsConfig
 from harness.incident_settings import IncidentsConfig
 from vm.config import VmConfig
 from vm.windows.profile import WindowsProfile
@@ -31,6 +33,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "limits": LimitsConfig,
     "capsule": CapsuleConfig,
     "store": StoreConfig,
+    "gate": GateConfig,
+    "hosts": HostsConfig,
     "nights.NAME": NightConfig,
     "nights.NAME.suites.NAME": SuiteConfig,
     "vm": VmConfig,

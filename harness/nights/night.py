@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
+from functools import lru_cache, partial
+from itertools import pairwise
 
 from sqlalchemy import Connection
 
 from harness.errors import UsageError
-from harness.nights.comparison import Told, compare
+from harness.nights.comparison import Told, VaryingFields, compare
 from harness.nights.conditions import common, differences
 from harness.nights.findings import Night, Side
 from harness.nights.known import Knowledge, apply
@@ -23,6 +25,9 @@ from harness.verdict import Verdict
 
 #: Words for runs that need not be named.
 LAST, LAST_GOOD = "last", "last-good"
+
+#: Outcomes of runs, by their ids.
+Read = Callable[[Collection[int]], list[queries.Outcome]]
 
 
 def choose(connection: Connection, words: str, beside: Sequence[RunInfo] = ()) -> list[RunInfo]:
@@ -64,7 +69,9 @@ def _last_good(connection: Connection, beside: Sequence[RunInfo]) -> RunInfo:
     return found
 
 
-def last_good(connection: Connection, first: RunInfo, *, same: bool = False) -> RunInfo | None:
+def last_good(
+    connection: Connection, first: RunInfo, *, same: bool = False, among: Sequence[RunInfo] | None = None
+) -> RunInfo | None:
     """The last run before one, on the same inputs but for the package, in which nothing failed.
 
     Args:
@@ -72,23 +79,60 @@ def last_good(connection: Connection, first: RunInfo, *, same: bool = False) -> 
         first: the run.
         same: whether it must have been asked for the same; else such a one comes before one that was asked
             for more, or by other paths.
+        among: the runs that are looked at, the oldest first; by default all of the store.
     """
-    before = [run for run in queries.runs(connection) if _when(run) < _when(first) and not run.problem]
+    every = queries.runs(connection) if among is None else among
+    before = [run for run in every if _when(run) < _when(first) and not run.problem]
     before = [run for run in reversed(before) if _is_alike(run, first)]
     asked_alike = [run for run in before if asked(run.command) == asked(first.command)]
-    for run in asked_alike if same else [*asked_alike, *before]:
-        verdicts = queries.verdict_counts(connection, [run.id]).get(run.id, {})
-        if verdicts and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}:
-            return run
-    return None
+    return _first_good(connection, asked_alike if same else [*asked_alike, *before])
+
+
+def base_of(connection: Connection, first: RunInfo, among: Sequence[RunInfo] | None = None) -> RunInfo | None:
+    """What a run of a night is held against.
+
+    That is the last good run that was asked for the same on the same inputs but for the package.  Where there
+    is none, the last good one on another kernel, ks.sys or Verifier setting of that guest: what differs then
+    is told as such, and not as so many new scenarios that fail.
+    """
+    found = last_good(connection, first, same=True, among=among)
+    if found is not None:
+        return found
+    every = queries.runs(connection) if among is None else among
+    before = [run for run in every if _when(run) < _when(first) and not run.problem]
+    return _first_good(connection, [run for run in reversed(before) if _is_of_its_guest(run, first)])
+
+
+def _first_good(connection: Connection, runs: Iterable[RunInfo]) -> RunInfo | None:
+    verdicts = ((run, queries.verdict_counts(connection, [run.id]).get(run.id, {})) for run in runs)
+    return next((run for run, counts in verdicts if is_good(run, counts)), None)
+
+
+def _is_of_its_guest(run: RunInfo, first: RunInfo) -> bool:
+    """Whether it was asked for the same with such a guest and target, whatever was in that guest."""
+    alike = all(
+        getattr(run.conditions, name) == getattr(first.conditions, name)
+        for name in ("recipe", "family", "target")
+    )
+    return alike and asked(run.command) == asked(first.command) and _covers(run, first)
+
+
+def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
+    """Whether nothing failed in a run: what others may be compared with."""
+    return not run.problem and bool(verdicts) and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}
 
 
 def _is_alike(run: RunInfo, first: RunInfo) -> bool:
     """Whether it is of the same inputs but for the package, and no narrower."""
     alike = not any(d.matters for d in differences(run.conditions, first.conditions))
-    return alike and (run.selection is None or run.selection == first.selection)
+    return alike and _covers(run, first)
 
 
+def _covers(run: RunInfo, first: RunInfo) -> bool:
+    return run.selection is None or run.selection == first.selection
+
+
+@lru_cache(maxsize=4096)
 def asked(command: str | None) -> tuple[str, ...]:
     """What a run was asked for, by its command line: without where its results went and how many it used."""
     try:
@@ -103,12 +147,25 @@ def asked(command: str | None) -> tuple[str, ...]:
     return tuple(kept)
 
 
+def option_of(command: str | None, option: str) -> str | None:
+    """The value of an option in a command line, the last one that is given."""
+    try:
+        words = shlex.split(command or "")
+    except ValueError:
+        return None
+    return next((after for word, after in reversed([*pairwise(words)]) if word == option), None)
+
+
 def compare_runs(
     connection: Connection,
     before: Sequence[RunInfo],
     now: Sequence[RunInfo],
     known: Iterable[KnownFile] = (),
     today: date | None = None,
+    *,
+    read: Read | None = None,
+    varying: VaryingFields | None = None,
+    first: Sequence[tuple[str, int, str, str]] | None = None,
 ) -> Night:
     """Compares two sides, and tells what is known as such.
 
@@ -118,6 +175,8 @@ def compare_runs(
         now: those of the other.
         known: known issues and quarantines.
         today: on which day expiries are looked at; by default that of the last run.
+        read: outcomes of runs, `varying` the fields that vary, and `first` those that were first seen to
+            in the runs of `now`, where many comparisons share the asking; by default the store is asked.
 
     Raises:
         UsageError: the runs of a side cannot stand together.
@@ -125,14 +184,17 @@ def compare_runs(
     later = Side(tuple(now), common(now))
     sides = Side(tuple(before), common(before) if before else later.conditions), later
     outcomes = tuple(
-        _in_order(side, queries.outcomes(connection, [run.id for run in side.runs])) for side in sides
+        _in_order(side, (read or partial(queries.outcomes, connection))([run.id for run in side.runs]))
+        for side in sides
     )
 
     def load(numbers: Collection[int]) -> Mapping[int, Listed]:
         return load_lists(connection, numbers)
 
     told = Told(
-        load, queries.varying(connection), queries.first_seen_varying(connection, [run.id for run in now])
+        load,
+        queries.varying(connection) if varying is None else varying,
+        queries.first_seen_varying(connection, [run.id for run in now]) if first is None else first,
     )
     night = compare(*sides, (outcomes[0], outcomes[1]), told)
     night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))
@@ -145,8 +207,14 @@ def compare_runs(
 
     def passed_since(key: str, day: date) -> str | None:
         after = datetime.combine(day, time.max)
-        found = queries.passed_between(connection, key, sides[1].conditions, after, last.started)
-        return None if found is None else f"it passed in run {found[0]} of {found[1]:%Y-%m-%d}"
+        # The last release passes in the same night under the same name: it is another driver.
+        target = option_of(last.command, "--target")
+        for name, started, command in queries.passed_between(
+            connection, key, sides[1].conditions, after, last.started
+        ):
+            if option_of(command, "--target") in (target, None) or target is None:
+                return f"it passed in run {name} of {started:%Y-%m-%d}"
+        return None
 
     day = today or (last.started.date() if last.started else datetime.now(UTC).date())
     return apply(night, Knowledge(issues, quarantines, day, outcomes[1], load, passed_since))

@@ -17,7 +17,7 @@ from harness.coverage.recorder import Recorder
 from harness.errors import AbiMismatchError, DeployError, HarnessError, UsageError
 from harness.evidence.incidents import Incidents
 from harness.guest_text import one_line
-from harness.guests import DriverFiles, GuestProvider, KnowsFiles
+from harness.guests import DriverFiles, GuestProvider, KnowsFiles, KnowsPackage
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
 from harness.guests.source import find_guest
@@ -89,6 +89,7 @@ class Guests:
                 find_target(self._options.target_name, settings),
                 self._options.guest_name,
                 source=self._options.drivers(),
+                ready=settings.run.build,
                 way=settings.leases_of(self._options.guest_name),
                 devices=settings.devices_of(self._options.guest_name),
                 counted=self._options.coverage,
@@ -237,8 +238,13 @@ class Guests:
                 "info": info,
                 "host": dict(self.provider.host()),
                 "target_digest": self.provider.target_digest(),
+                **self._package_files(),
             }
         )
+
+    def _package_files(self) -> dict[str, Any]:
+        known = self.provider
+        return {"target_files": dict(known.package_files())} if isinstance(known, KnowsPackage) else {}
 
     def missing_calls(self) -> list[str]:
         """What the last guest's class driver was asked for in vain, where there is such a guest.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,6 +86,7 @@ class Outcome:
     answers: int | None
     tries: tuple[str, ...]
     torn: bool
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +171,13 @@ def _run(row: Mapping[Any, Any]) -> RunInfo:
     )
 
 
-def runs(connection: Connection) -> list[RunInfo]:
-    """All runs, the oldest first."""
-    return [_run(row) for row in connection.execute(_runs()).mappings()]
+def runs(connection: Connection, run_ids: Collection[int] | None = None) -> list[RunInfo]:
+    """All runs, or some, the oldest first."""
+    if run_ids is None:
+        return [_run(row) for row in connection.execute(_runs()).mappings()]
+    parts = (_runs().where(Run.id.in_(some)) for some in chunks(sorted(run_ids)))
+    found = [_run(row) for part in parts for row in connection.execute(part).mappings()]
+    return sorted(found, key=lambda run: (run.started or datetime.min, run.id))
 
 
 def find_run(connection: Connection, name: str) -> RunInfo:
@@ -234,6 +239,7 @@ def outcomes(connection: Connection, run_ids: Collection[int], key: str | None =
                 Attempt.answers_id,
                 Attempt.stands,
                 Attempt.torn,
+                Attempt.seconds,
             )
             .join(Scenario, Attempt.scenario_id == Scenario.id)
             .outerjoin(Signature, Attempt.signature_id == Signature.id)
@@ -257,7 +263,7 @@ def _with_tries(rows: Iterable[Any]) -> list[Outcome]:
             stands.append(row)
     made = []
     for row in stands:
-        said: list[Any] = [*row[:9], None if row[11] else row[9], tuple(tries[row[0], row[1]]), row[11]]
+        said: list[Any] = [*row[:9], None if row[11] else row[9], tuple(tries[row[0], row[1]]), *row[11:]]
         made.append(Outcome(*said))
     return made
 
@@ -349,10 +355,10 @@ def accepted(connection: Connection, acceptance_ids: Collection[int]) -> list[Ac
 
 def passed_between(
     connection: Connection, key: str, like: Conditions, after: datetime, before: datetime | None
-) -> tuple[str, datetime] | None:
-    """The first run after a time in which a scenario passed, on such a guest, with such a target."""
+) -> Iterator[tuple[str, datetime, str | None]]:
+    """Runs behind a time in which a scenario passed, on such a guest with such a target; their commands."""
     query = (
-        select(Run.name, Run.started)
+        select(Run.name, Run.started, Run.command)
         .join(Attempt, Attempt.run_id == Run.id)
         .join(Scenario, Attempt.scenario_id == Scenario.id)
         .join(Guest, Run.guest_id == Guest.id)
@@ -367,9 +373,9 @@ def passed_between(
             Run.started > after,
         )
         .order_by(Run.started)
-        .limit(1)
     )
     if before is not None:
         query = query.where(Run.started < before)
-    found = connection.execute(query).one_or_none()
-    return None if found is None or found[1] is None else (found[0], found[1])
+    for name, started, command in connection.execute(query):
+        if started is not None:
+            yield name, started, command

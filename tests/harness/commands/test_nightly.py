@@ -13,9 +13,10 @@ import pytest
 
 from harness import cli, config
 from harness.commands import nightly
-from harness.commands.nightly import Cell, Done, Host, Nightly, cells_of
+from harness.commands.nightly import Cell, Done, Nightly, cells_of
 from harness.config import SuiteConfig
 from harness.errors import UsageError
+from harness.host_room import HostRoom
 from tests.harness.nights.folders import Case, Results
 
 SETTINGS = """
@@ -122,7 +123,7 @@ def test_what_the_settings_do_not_know_is_told_before_anything_runs(
 
 def test_cells_are_beside_each_other_as_far_as_the_host_carries_them(tmp_path: Path) -> None:
     def fitting(waiting: list[Cell], running: list[Cell], cores: int = 4, memory: int = 3000) -> list[str]:
-        work = Nightly(tmp_path, Host(cores, memory), lambda cell, place: [], lambda cell, done: {})
+        work = Nightly(tmp_path, HostRoom(cores, memory), lambda cell, place: [], lambda cell, done: {})
         return [one.name for one in work._fitting(waiting, running)]
 
     four = [cell(name) for name in "abcd"]
@@ -206,10 +207,28 @@ def test_a_night_goes_on_where_it_ended(place: Path, play: Callable[..., tuple[i
 
 def test_out_of_time_is_told_as_not_run(tmp_path: Path) -> None:
     work = Nightly(
-        tmp_path, Host(4, 9000), lambda cell, place: ["false"], lambda cell, done: {}, deadline=0.0
+        tmp_path, HostRoom(4, 9000), lambda cell, place: ["false"], lambda cell, done: {}, deadline=0.0
     )
     (done,) = work.run([cell("a")])
     assert done == Done("a", None, 0.0, "out of time before it was begun")
+
+
+def test_a_night_is_shown_with_its_broken_cells(place: Path, play: Callable[..., tuple[int, str]]) -> None:
+    (place / "kshs.toml").write_text(SETTINGS + 'site = "site"\n')
+    code, said = play(GOOD, "--out", "one")
+    assert code == 0 and f"{place}/site/index.html: 2 nights of 2 judged" in said
+    code, said = play({**GOOD, "short": None}, "--out", "two")
+    assert code == 3
+    page = (place / "site" / "index.html").read_text()
+    assert "<h1>Nothing new, but less known</h1>" in page
+    assert "2 more broken or not run" in page and "wine.avshs.short.1" in page and "no room" in page
+
+
+def test_a_site_that_cannot_be_made_is_said(place: Path, play: Callable[..., tuple[int, str]]) -> None:
+    (place / "kshs.toml").write_text(SETTINGS + 'site = "kshs.toml"\n')
+    code, said = play(GOOD, "--out", "one")
+    assert code == 3 and f"the site: {place}/kshs.toml" in said
+    assert "4 cells, 0 broken or not run; 0 new findings" in said
 
 
 def test_a_command_that_cannot_be_told_is_said(place: Path, play: Callable[..., tuple[int, str]]) -> None:
@@ -218,17 +237,18 @@ def test_a_command_that_cannot_be_told_is_said(place: Path, play: Callable[..., 
 
 
 def test_a_cell_without_a_program_is_broken(tmp_path: Path) -> None:
-    work = Nightly(tmp_path, Host(4, 9000), lambda cell, place: ["/no/such"], lambda cell, done: {})
+    work = Nightly(tmp_path, HostRoom(4, 9000), lambda cell, place: ["/no/such"], lambda cell, done: {})
     (done,) = work.run([cell("a")])
     assert done.code == 3 and done.said is not None and done.said.startswith("it could not be run: ")
 
 
 def test_settings_of_a_night_are_anchored(place: Path) -> None:
     (place / "kshs.toml").write_text(
-        "[nights.x]\ntargets = ['d/t.toml', 'avshs']\nsuites.a = { paths = ['s'] }\n"
+        "[nights.x]\ntargets = ['d/t.toml', 'avshs']\nsuites.a = { paths = ['s'] }\nsite = 'www'\n"
     )
     night = config.load().nights["x"]
     assert night.targets == [str(place / "d/t.toml"), "avshs"]
     assert (night.suites or {})["a"].paths == [place / "s"]
+    assert night.site == place / "www"
     with pytest.raises(UsageError):
         nightly.find_night("y", config.load())

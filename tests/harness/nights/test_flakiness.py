@@ -61,3 +61,15 @@ def test_the_interval_is_wilson_s() -> None:
     assert wilson(Counts(0, 10)) == pytest.approx((0.0, 0.2775), abs=1e-4)
     assert wilson(Counts(5, 10)) == pytest.approx((0.2366, 0.7634), abs=1e-4)
     assert wilson(Counts()) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
+def test_the_closed_form_is_scipy_s(confidence: float) -> None:
+    from scipy.stats import binomtest
+
+    for n in (1, 2, 3, 7, 30, 1000):
+        for failed in {0, 1, n // 3, n // 2, n - 1, n}:
+            theirs = binomtest(failed, n).proportion_ci(confidence_level=confidence, method="wilson")
+            assert wilson(Counts(failed, n), confidence) == pytest.approx(
+                (theirs.low, theirs.high), abs=1e-12
+            )

@@ -89,6 +89,18 @@ def test_an_expired_one_fails(take: Take, compare: Compare, known: Callable[[str
     assert night.findings[0].words.startswith("expired on 2026-02-01: ")
 
 
+def test_that_the_last_release_passes_is_no_fix_of_the_candidate(
+    take: Take, compare: Compare, known: Callable[[str], KnownFile]
+) -> None:
+    ours, theirs = ({"command": f"kshs run --target {name} -n 2"} for name in ("relay", "released"))
+    take(run(0, Case("x")), run(2, WRONG).but(**ours))
+    take(run(3, Case("x")).but(**theirs, id="released", package="e" * 64), run(4, WRONG).but(**ours))
+    issue = known(ISSUE.format(what=BY_SIGNATURE))
+    assert said(compare("night00", "night04", issue)) == {"x": (Kind.KNOWN, False)}
+    take(run(5, Case("x")).but(**ours), run(6, WRONG).but(**ours))
+    assert said(compare("night00", "night06", issue)) == {"x": (Kind.NEW_FAILURE, True)}
+
+
 def test_one_that_was_fixed_and_returns_is_new(
     take: Take, compare: Compare, known: Callable[[str], KnownFile]
 ) -> None:
