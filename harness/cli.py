@@ -34,6 +34,7 @@ _PLACES = {
     "diff": "diff_command:diff",
     "nightly": "nightly_command:nightly",
     "bisect": "bisect_command:bisect",
+    "fuzz": "fuzz:fuzz",
     "build": "build:build",
     "doctor": "doctor:doctor",
     "guests": "guests:guests",

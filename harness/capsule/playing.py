@@ -33,11 +33,13 @@ class Player:
     Args:
         provider: of guests; it is closed at the end.
         say: is told what takes long.
+        lent: the provider is somebody else's to close.
     """
 
-    def __init__(self, provider: GuestProvider, say: Say) -> None:
+    def __init__(self, provider: GuestProvider, say: Say, *, lent: bool = False) -> None:
         self._provider = provider
         self._say = say
+        self._lent = lent
         self._folder = tempfile.TemporaryDirectory(prefix="kshs-play-")
         self._runner: Runner | None = None
         self.before: Callable[[], None] | None = None
@@ -48,9 +50,11 @@ class Player:
 
     def __exit__(self, *_: object) -> None:
         try:
-            if self._runner is not None:
+            if self._runner is not None and self._lent:
+                self._runner.discard()
+            elif self._runner is not None:
                 self._runner.close()
-            else:
+            elif not self._lent:
                 self._provider.close()
         finally:
             self._folder.cleanup()

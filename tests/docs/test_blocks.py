@@ -46,6 +46,7 @@ NOT_RUN = {
     },
     "nights.md": {"it takes two runs of the catalogue": 1, "it stands on an archive of packages": 1},
     "tracing.md": {"it is typed on a customer's machine": 1},
+    "fuzzing.md": {"it takes ten minutes and a guest": 1},
     "dumps.md": {"what it prints; lines are left out": 1},
     "pytest.md": {"what a wrong call looks like": 1},
     "hosts.md": {"it installs from the network": 1, "programs that do not end by themselves": 1},
