@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass
-from pathlib import Path
+
+from harness.host_measured import cores, memory_mib
 
 
 @dataclass(frozen=True)
@@ -18,6 +17,5 @@ class HostRoom:
 
     @classmethod
     def measured(cls) -> HostRoom:
-        """Now."""
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-        return cls(len(os.sched_getaffinity(0)), int(found[1]) // 1024 if found else 0)
+        """Now, and within the limits of a container."""
+        return cls(cores(), memory_mib())

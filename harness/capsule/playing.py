@@ -40,6 +40,8 @@ class Player:
         self._say = say
         self._folder = tempfile.TemporaryDirectory(prefix="kshs-play-")
         self._runner: Runner | None = None
+        self.before: Callable[[], None] | None = None
+        """Called when the guest is ready, right before each attempt."""
 
     def __enter__(self) -> Player:
         return self
@@ -68,8 +70,12 @@ class Player:
         reasons: list[str] = []
         while len(reasons) < _TRIES:
             runner = self._ready()
+            runner.forget_hangs()
             if fresh:
                 runner.discard()
+            if self.before is not None:
+                runner.ready()
+                self.before()
             result = runner.run(scenario, file="capsule")
             if result.verdict is Verdict.SKIPPED:
                 raise NotPlayableError(result.reason or "the guest cannot show it")
@@ -81,6 +87,11 @@ class Player:
         raise HarnessError(
             f"{_TRIES} tries ended with an error of the harness; the last: {reasons[-1]}", scenario.id
         )
+
+    def leave(self) -> None:
+        """Gives the present guest back; the next scenario gets a fresh one."""
+        if self._runner is not None:
+            self._runner.discard()
 
     def _ready(self) -> Runner:
         if self._runner is None:

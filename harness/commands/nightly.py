@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config import Config, NightConfig, SuiteConfig
+from harness.config import Config, NightConfig
 from harness.errors import UsageError
 from harness.host_room import HostRoom
+from harness.suite_settings import SuiteConfig
 from vm.files import write_whole
 from vm.windows.profile import BUILTIN
 
@@ -43,6 +44,17 @@ class Cell:
     workers: int
     memory_mib: int
     alone: bool
+    repeat: int = 1
+
+    @property
+    def group(self) -> str:
+        """Names it and its repeats, which are compared together."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def beside(self) -> tuple[str, str, int]:
+        """What it has in common with the cells of other targets."""
+        return self.guest, self.suite, self.repeat
 
     def arguments(self, config: Path | None, out: Path | None) -> list[str]:
         """Of ``kshs``."""
@@ -83,6 +95,11 @@ def cells_of(night: NightConfig, config: Config) -> list[Cell]:
     guests = night.guests or [config.run.guest]
     targets = night.targets or [config.run.target]
     suites = night.suites or {"all": SuiteConfig()}
+    if night.released is not None and night.released not in targets:
+        raise UsageError(
+            f"released is {night.released}, which is none of the night's targets",
+            hint=f"targets: {', '.join(targets)}",
+        )
     for target in dict.fromkeys(targets):
         find_target(target, config)
     for guest in dict.fromkeys(guests):
@@ -98,11 +115,15 @@ def cells_of(night: NightConfig, config: Config) -> list[Cell]:
                     name = f"{guest}.{label}.{suite}.{repeat}"
                     devices = bool(config.devices_of(guest))
                     memory = _memory(guest, config) * _GUESTS * night.workers + _BESIDE
-                    made.append(Cell(name, guest, target, suite, selection, night.workers, memory, devices))
+                    made.append(
+                        Cell(name, guest, target, suite, selection, night.workers, memory, devices, repeat)
+                    )
     return made
 
 
 def _memory(guest: str, config: Config) -> int:
+    if guest in config.vm.legs:
+        return config.vm.of_leg(guest).memory_mib
     profile = config.guests.get(guest) or BUILTIN.get(guest)
     return profile.memory_mib if profile is not None else config.vm.memory_mib
 

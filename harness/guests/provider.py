@@ -26,6 +26,7 @@ from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
 from harness.guests.guest_linux import QUESTION, out_of_memory, recording_in, text_of
 from harness.guests.interface import DriverFiles, Evidence, EvidenceSink, Guest, Say, SayProgress
+from harness.guests.memory_used import MemoryUsed, Resident
 from harness.guests.source import usable_guest
 from vm.family import family
 
@@ -59,11 +60,13 @@ _BOOT = 1800.0
 class VmGuest:
     """A lease of `vm` as a `Guest`."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, used: MemoryUsed | None = None) -> None:
         self._lease = lease
         self._agent_given = False
         self._stack = ExitStack()
         self._stack.enter_context(lease)
+        if used is not None:
+            self._stack.enter_context(used.of(lease.pid))
 
     @property
     def id(self) -> str:
@@ -84,8 +87,7 @@ class VmGuest:
 
     def evidence(self) -> Evidence:
         """The hypervisor's events, the crash recorder's file, bugchecks in the session's log."""
-        driver: list[str] = []
-        other: list[str] = []
+        driver, other = list[str](), list[str]()
         records: dict[str, CrashRecord] = {}
         recording: bool | None = None
         events = self._lease.events
@@ -179,9 +181,9 @@ class VmProvider:
         devices: Sequence[str] = (),
         counted: bool = False,
     ) -> None:
-        from vm.image import RECIPES
+        from vm.guests import is_embedded
 
-        if recipe in RECIPES:
+        if is_embedded(config, recipe):
             hardware.check_embedded(target)
         self._way = way
         self._devices = tuple(devices)
@@ -200,6 +202,7 @@ class VmProvider:
         self._template: Template | None = None
         self._ahead: GuestAhead[VmGuest] | None = None
         self._doubts: Sequence[Doubt] | None = None
+        self._used = MemoryUsed()
 
     def target(self) -> Target:
         """The target."""
@@ -306,7 +309,10 @@ class VmProvider:
         if self._guests is None or self._hypervisor is None or self._template is None:
             raise HarnessError("the guest's template was not made")
         # Whoever attaches to the waiting agent sets the clock with it.
-        return VmGuest(self._guests.lease(self._hypervisor, self._template, set_clock=False))
+        return self._guest_of(self._guests.lease(self._hypervisor, self._template, set_clock=False))
+
+    def _guest_of(self, lease: Lease) -> VmGuest:
+        return VmGuest(lease, self._used)
 
     def host(self) -> Mapping[str, Any]:
         """Versions of everything below the guest, digests of everything inside it."""
@@ -322,12 +328,10 @@ class VmProvider:
         if self._hypervisor is not None:
             with contextlib.suppress(Exception):
                 accelerator = self._hypervisor.accelerator
-                facts["qemu"] = self._hypervisor.qemu_version
+                facts |= {"qemu": self._hypervisor.qemu_version, "uri": self._config.uri}
                 facts["accelerator"] = f"{accelerator.kind} ({accelerator.reason})"
-                facts["uri"] = self._config.uri
         if self._image is not None:
-            facts["image"] = str(self._image.digest)
-            facts |= {key: value for key, value in _dates(self._image).items() if value is not None}
+            facts |= {"image": str(self._image.digest), **_dates(self._image)}
         if self._guests is not None:
             facts |= self._guests.facts(self._template)
         if self._build is not None:
@@ -362,6 +366,10 @@ class VmProvider:
             self._doubts = support_library.doubts(self._package.sys, wine or "") if on_wine else ()
         return self._doubts or ()
 
+    def memory_used(self) -> Resident:
+        """See `harness.guests.MeasuresMemory`."""
+        return self._used.kib
+
     def driver_files(self) -> DriverFiles:
         """The package's binaries and our own, with the PDBs of the build and those beside the package."""
         if self._build is None or self._package is None:
@@ -382,10 +390,10 @@ class VmProvider:
         self._hypervisor = self._template = None
 
 
-def _dates(image: Image) -> dict[str, str | None]:
+def _dates(image: Image) -> dict[str, str]:
     """When an image was made, and when it may not be used any more, as ISO 8601 has it."""
-    expires = image.expires
-    return {"image_made": image.made, "image_expires": None if expires is None else expires.isoformat()}
+    expires = image.expires.isoformat() if image.expires is not None else None
+    return {k: v for k, v in {"image_made": image.made, "image_expires": expires}.items() if v is not None}
 
 
 def _version(number: int) -> str:

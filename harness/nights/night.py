@@ -83,7 +83,7 @@ def last_good(
     """
     every = queries.runs(connection) if among is None else among
     before = [run for run in every if _when(run) < _when(first) and not run.problem]
-    before = [run for run in reversed(before) if _is_alike(run, first)]
+    before = [run for run in reversed(before) if is_alike(run, first)]
     asked_alike = [run for run in before if asked(run.command) == asked(first.command)]
     return _first_good(connection, asked_alike if same else [*asked_alike, *before])
 
@@ -122,7 +122,7 @@ def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
     return not run.problem and bool(verdicts) and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}
 
 
-def _is_alike(run: RunInfo, first: RunInfo) -> bool:
+def is_alike(run: RunInfo, first: RunInfo) -> bool:
     """Whether it is of the same inputs but for the package, and no narrower."""
     alike = not any(d.matters for d in differences(run.conditions, first.conditions))
     return alike and _covers(run, first)
@@ -133,17 +133,23 @@ def _covers(run: RunInfo, first: RunInfo) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def asked(command: str | None) -> tuple[str, ...]:
-    """What a run was asked for, by its command line: without where its results went and how many it used."""
+def asked(command: str | None, *, workers: bool = False) -> tuple[str, ...]:
+    """What a run was asked for, by its command line: without where its results went.
+
+    Args:
+        command: the line.
+        workers: whether it counts how many guests were used at the same time.
+    """
     try:
         words = shlex.split(command or "")
     except ValueError:
         return (command or "",)
+    left_out = ("--out",) if workers else ("--out", "-n")
     kept, skip = [], False
     for word in words:
-        if not skip and word not in ("--out", "-n"):
+        if not skip and word not in left_out:
             kept.append(word)
-        skip = not skip and word in ("--out", "-n")
+        skip = not skip and word in left_out
     return tuple(kept)
 
 
@@ -198,26 +204,64 @@ def compare_runs(
     )
     night = compare(*sides, (outcomes[0], outcomes[1]), told)
     night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))
+    return with_known(connection, night, outcomes[1], known, today)
+
+
+def outcomes_of(connection: Connection, side: Side) -> list[queries.Outcome]:
+    """What the runs of a side say of scenarios, the oldest run first."""
+    return _in_order(side, queries.outcomes(connection, [run.id for run in side.runs]))
+
+
+def told(connection: Connection, now: Sequence[RunInfo]) -> Told:
+    """What the store knows beforehand of fields that vary."""
+    first = queries.first_seen_varying(connection, [run.id for run in now])
+    return Told(lambda numbers: load_lists(connection, numbers), queries.varying(connection), first)
+
+
+def with_notes(night: Night, before: Iterable[queries.Outcome], now: Iterable[queries.Outcome]) -> Night:
+    """With what makes the comparison weaker than it looks."""
+    return replace(night, notes=_notes(night.before, night.now, before, now))
+
+
+def with_known(
+    connection: Connection,
+    night: Night,
+    outcomes: Sequence[queries.Outcome],
+    known: Iterable[KnownFile],
+    today: date | None = None,
+) -> Night:
+    """What was found, with what is known told as such.
+
+    Args:
+        connection: of the store.
+        night: what was found.
+        outcomes: of the runs that are asked about.
+        known: known issues and quarantines.
+        today: on which day expiries are looked at; by default that of the last run.
+    """
     files = list(known)
     issues = [issue for file in files for issue in file.issue]
     quarantines = [quarantine for file in files for quarantine in file.quarantine]
     if not issues and not quarantines:
         return night
-    last = now[-1]
+    last = night.now.runs[-1]
+
+    def load(numbers: Collection[int]) -> Mapping[int, Listed]:
+        return load_lists(connection, numbers)
 
     def passed_since(key: str, day: date) -> str | None:
         after = datetime.combine(day, time.max)
         # The last release passes in the same night under the same name: it is another driver.
         target = option_of(last.command, "--target")
         for name, started, command in queries.passed_between(
-            connection, key, sides[1].conditions, after, last.started
+            connection, key, night.now.conditions, after, last.started
         ):
             if option_of(command, "--target") in (target, None) or target is None:
                 return f"it passed in run {name} of {started:%Y-%m-%d}"
         return None
 
     day = today or (last.started.date() if last.started else datetime.now(UTC).date())
-    return apply(night, Knowledge(issues, quarantines, day, outcomes[1], load, passed_since))
+    return apply(night, Knowledge(issues, quarantines, day, outcomes, load, passed_since))
 
 
 def _in_order(side: Side, outcomes: list[queries.Outcome]) -> list[queries.Outcome]:

@@ -101,19 +101,21 @@ class Results:
     night: int = 0
     cases: Sequence[Case] = ()
     id: str = ""
-    kernel: str = "Wine 8.0 as NT 6.1.7601"
-    build: str = "7601"
-    ks: str = "a" * 64
-    ours: bool = True
+    kernel: str | None = "Wine 8.0 as NT 6.1.7601"
+    build: str | None = "7601"
+    ks: str | None = "a" * 64
+    ours: bool | None = True
     package: str = "1" * 64
     image: str = "f" * 64
     drivers: str = "d" * 64
-    verifier: str = "off"
+    verifier: str | None = "off"
     recipe: str = "wine"
     target: str = "relay"
     problem: str | None = None
     command: str = "kshs run"
     tests: Mapping[str, str] = field(default_factory=dict)
+    memory_mib: int | None = None
+    began: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -124,9 +126,13 @@ class Results:
         """The same with changes."""
         return replace(self, **changes)
 
+    def at(self, began: datetime) -> Results:
+        """The same at another time."""
+        return self.but(began=began)
+
     def records(self) -> list[dict[str, Any]]:
         """All lines."""
-        began = BEGAN + timedelta(days=self.night)
+        began = self.began or BEGAN + timedelta(days=self.night)
         host = {
             "recipe": self.recipe,
             "image": self.image,
@@ -144,6 +150,7 @@ class Results:
             "selection": None,
             "guest": self.recipe,
             "problem": self.problem,
+            "memory_mib": self.memory_mib,
             "target": {"name": self.target, "service": "relay", "digest": self.package},
             "host": host,
         }
