@@ -40,7 +40,10 @@ static BOOLEAN is_user_address(ULONG_PTR address)
 
 static BOOLEAN is_resident(ULONG_PTR address, ULONG bytes)
 {
-    return MmIsAddressValid((PVOID)address) && MmIsAddressValid((PVOID)(address + bytes - 1));
+    ULONG_PTR last = address + bytes - 1;
+
+    return MmIsAddressValid((PVOID)address) &&
+           ((address ^ last) < PAGE_SIZE || MmIsAddressValid((PVOID)last));
 }
 
 BOOLEAN kst_read(PVOID to, const VOID *from, ULONG bytes, KPROCESSOR_MODE mode)
