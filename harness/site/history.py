@@ -140,7 +140,7 @@ def _say(memory: Memory, night: str, cell: Cell) -> None:
 def event_of(finding: Finding, outcome: Outcome | None) -> Event:
     """What a finding says, without when and where."""
     words = guest_text.one_line(why(finding, outcome), _LONG)
-    issue = guest_text.one_line(finding.issue, _SHORT) if finding.issue else None
+    issue = guest_text.one_line(finding.issue, _LONG) if finding.issue else None
     return Event(finding.kind.value, words, issue, finding.alarm, changes_of(finding.changes), {})
 
 

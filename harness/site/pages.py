@@ -65,6 +65,7 @@ class Pages:
         environment.filters["seconds"] = seconds
         environment.filters["night"] = calendar.in_words
         environment.filters["counted"] = lambda number, noun: counted(number, noun)
+        environment.filters["tracked"] = tracked
         environment.filters["line"] = guest_text.one_line
         # What people copy into a shell, whatever somebody has called his scenarios and runs.
         environment.filters["quote"] = lambda text: shlex.quote(guest_text.one_line(text))
@@ -244,6 +245,13 @@ class Pages:
         return self._render(
             "gates.html.j2", "", "gates.html", title="Gates", pages=sorted(memory.gates.items(), reverse=True)
         )
+
+
+def tracked(issue: str) -> tuple[str, str | None]:
+    """An issue's id and owner, and its link where a browser may follow it: into the web, nowhere else."""
+    words, _, link = issue.rpartition(", ")
+    followed = link.startswith(("https://", "http://")) and " " not in link
+    return (words, link) if followed else (issue, None)
 
 
 def strips_of(nights: Mapping[str, int], verdict: str, window: Sequence[str]) -> Markup:

@@ -102,7 +102,11 @@ def test_known_issues_that_change_tell_the_last_night_anew(site: Site, tmp_path:
     assert site.build(later).nights == 1
     assert said(site.page())["known"] == {"known": ["basic.toml::issue"]}
     assert "KS-1, ana, https://tracker.example/1" in text(site.page())
-    assert site.page().xpath("//a[starts-with(@href, 'http')]") == [], "links lead nowhere out of the site"
+    assert site.page().xpath("//a[starts-with(@href, 'http')]/@href") == ["https://tracker.example/1"]
+    trap = known(tmp_path, ISSUE.replace("2026-01-22", "2026-03-01").replace("https:", "javascript:"))
+    site.build(trap)
+    assert "javascript://tracker.example/1" in text(site.page())
+    assert site.page().xpath("//a[contains(@href, 'tracker')]") == []
     assert said(site.page("night/2026-01-22.html"))["new"], "what was told of a night stays told"
 
 
