@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make demo` runs the main job, `make test` everything.  Both install what they need.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 .PHONY: help setup demo bench test test-all test-setup-double unit lint clean
 .PHONY: _host _guests
 BIN := .venv/bin
@@ -34,16 +35,19 @@ test-all: export KSHS_TEST_KILLS ?= 20
 test test-all:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory -j2 --output-sync=line _host _guests PYTEST_ARGS='$(PYTEST_ARGS)'
+	@$(MAKE) --no-print-directory -j2 _host _guests PYTEST_ARGS='$(PYTEST_ARGS)'
+
+# Whole lines, since two sessions print at the same time
+LINES = 2>&1 | grep --line-buffered ""
 
 # Guests take longest, so they come first; one worker more, for when they are through.
 _host:
-	nice -n 5 $(PYTEST) -n $$(($(N) + 1)) -m "not e2e"
+	nice -n 5 $(PYTEST) -n $$(($(N) + 1)) -m "not e2e" $(LINES)
 
 _guests:
-	$(PYTEST) -n $(N) -m e2e tests/e2e --ignore tests/e2e/test_windows_leases.py
+	$(PYTEST) -n $(N) -m e2e tests/e2e --ignore tests/e2e/test_windows_leases.py $(LINES)
 # in a process of its own: it has a runtime directory of its own, and libvirt's embedded driver one root a process
-	$(BIN)/python -m pytest -m e2e tests/e2e/test_windows_leases.py
+	$(BIN)/python -m pytest -m e2e tests/e2e/test_windows_leases.py $(LINES)
 
 # The setup double plays a whole Windows installation, on UEFI and BIOS and with faults; part of `make test`.
 test-setup-double:
