@@ -32,6 +32,8 @@ bench: setup
 test: PYTEST_ARGS += --leave-out-unchanged
 # At how many moments runs are killed and gone on with
 test-all: export KSHS_TEST_KILLS ?= 20
+# How many sound runs have to say nothing new
+test-all: export KSHS_TEST_SOUND_RUNS ?= 50
 test test-all:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint

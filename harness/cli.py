@@ -30,6 +30,7 @@ _PLACES = {
     "dump": "dump:dump",
     "compare": "compare:compare",
     "nightly": "nightly_command:nightly",
+    "bisect": "bisect_command:bisect",
     "build": "build:build",
     "doctor": "doctor:doctor",
     "guests": "guests:guests",

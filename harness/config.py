@@ -48,11 +48,12 @@ import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from harness.errors import UsageError
 from harness.incident_settings import IncidentsConfig
+from harness.suite_settings import SuiteConfig
 from harness.text_file import SAVE_AS, NotTextError, decode
 from vm.config import VARIABLES, VmConfig
 from vm.windows.profile import BUILTIN, Way, WindowsProfile
@@ -132,19 +133,6 @@ class StoreConfig(BaseModel):
     )
 
 
-class SuiteConfig(BaseModel):
-    """One selection of scenarios for a night; the keys are the options of ``kshs run``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    paths: list[Path] = Field(default_factory=list, description="Files and directories; else run.scenarios.")
-    rule: list[str] = Field(default_factory=list, description="Only scenarios of these rules.")
-    route: list[str] = Field(default_factory=list, description="Only those that send by these routes.")
-    tag: list[str] = Field(default_factory=list, description="Only those with these tags.")
-    id: list[str] = Field(default_factory=list, description="Only those whose ids match these patterns.")
-    k: str | None = Field(default=None, description="pytest's own expression.")
-
-
 class NightConfig(BaseModel):
     """A matrix that ``kshs nightly`` runs: each guest with each target and each suite (docs/nights.md)."""
 
@@ -158,6 +146,10 @@ class NightConfig(BaseModel):
     repeats: int = Field(default=1, ge=1, le=100, description="How often each cell is run.")
     minutes: float | None = Field(
         default=None, gt=0, description="After so many minutes no further cell is begun."
+    )
+    released: str | None = Field(
+        default=None,
+        description="Of the targets the last release: the others are compared with it in the same night.",
     )
     workers: int = Field(default=1, ge=1, le=32, description="Guests at the same time in each cell.")
     site: Path | None = Field(
@@ -220,6 +212,14 @@ class Config(BaseModel):
         """What is added to the hardware of a Windows guest, which may change after it was sealed."""
         profile = self.guests.get(guest)
         return () if profile is None else profile.devices
+
+    @model_validator(mode="after")
+    def _one_guest_a_name(self) -> Config:
+        """A leg of the embedded guest is asked for by its name, as Windows guests are."""
+        for name in self.vm.legs:
+            if name in (*BUILTIN, *self.guests):
+                raise ValueError(f"vm.legs.{name}: there is another guest of this name")
+        return self
 
     @field_validator("guests", mode="before")
     @classmethod
@@ -295,7 +295,7 @@ def _variable_of(error: ErrorDetails, data: dict[str, Any]) -> str | None:
     if not place or place[0] not in ("vm", *VARIABLES) or (isinstance(said, dict) and place[-1] in said):
         return None
     variable = VARIABLES.get(str(place[-1]))
-    return variable if variable in os.environ else None
+    return variable if variable is not None and variable in os.environ else None
 
 
 def _anchor(base: Path, value: Any) -> Any:
@@ -352,6 +352,8 @@ def _anchored_night(base: Path, config: Config, night: NightConfig) -> NightConf
     update: dict[str, Any] = {}
     if night.targets is not None:
         update["targets"] = [_anchored_target(base, config, target) for target in night.targets]
+    if night.released is not None:
+        update["released"] = _anchored_target(base, config, night.released)
     if night.suites is not None:
         update["suites"] = {
             name: suite.model_copy(update={"paths": [_anchor(base, path) for path in suite.paths]})

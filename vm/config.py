@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,11 @@ VARIABLES = {"cache_dir": "KSHS_CACHE_DIR", "runtime_dir": "KSHS_RUNTIME_DIR"}
 """Variables of the environment from which a setting's default comes."""
 
 
+OF_LEGS = "wine"
+"""The recipe of which legs are."""
+_LEG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
 def _default_cache_dir() -> Path:
     override = os.environ.get(VARIABLES["cache_dir"])
     return Path(override) if override else user_cache_path("kshs")
@@ -31,6 +37,18 @@ def _default_cache_dir() -> Path:
 def _default_runtime_dir() -> Path:
     override = os.environ.get(VARIABLES["runtime_dir"])
     return Path(override) if override else Path(f"/tmp/kshs-{os.getuid()}")  # noqa: S108 - owner is checked
+
+
+class LegConfig(BaseModel):
+    """Another kind of the embedded guest; what it does not say is as the table above it has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory_mib: int | None = Field(default=None, ge=256, le=65536, description="Memory, MiB.")
+    cpus: int | None = Field(default=None, ge=1, le=16, description="Processors.")
+    suite: str | None = Field(
+        default=None, pattern=r"^[a-z][a-z0-9.-]*$", description="Debian release: bookworm or trixie."
+    )
 
 
 class VmConfig(BaseModel):
@@ -51,6 +69,12 @@ class VmConfig(BaseModel):
         description="Short path for sockets and the disks of running guests. Environment: KSHS_RUNTIME_DIR.",
     )
     memory_mib: int = Field(default=448, ge=256, le=65536, description="Memory of a wine guest, MiB.")
+    cpus: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="Processors of a wine guest; without KVM one is faster than two.",
+    )
     accelerator: Literal["auto", "kvm", "tcg"] = Field(
         default="auto", description="auto: KVM where a trial guest proves that it works, else TCG."
     )
@@ -69,6 +93,25 @@ class VmConfig(BaseModel):
     keep_templates: int = Field(default=6, ge=1, description="Templates kept beside those in use.")
     boot_timeout: float = Field(default=180, gt=0, description="Seconds until a booting guest must answer.")
     connect_timeout: float = Field(default=60, gt=0, description="Seconds until a forked guest must answer.")
+
+    legs: dict[str, LegConfig] = Field(
+        default_factory=dict, description="Wine guests of another size or release, by name."
+    )
+
+    def of_leg(self, name: str) -> VmConfig:
+        """These settings, with what a leg says otherwise."""
+        return self.model_copy(update=self.legs[name].model_dump(exclude_none=True))
+
+    @field_validator("legs")
+    @classmethod
+    def _named(cls, value: dict[str, LegConfig]) -> dict[str, LegConfig]:
+        """A leg's name is asked for as a guest's."""
+        for name in value:
+            if name == OF_LEGS:
+                raise ValueError(f"{name} is the guest itself: memory_mib and the like stand in vm")
+            if not _LEG.fullmatch(name):
+                raise ValueError(f"{name} is no name of a guest: a to z, digits, dashes")
+        return value
 
     @field_validator("cache_dir", "runtime_dir")
     @classmethod

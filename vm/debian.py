@@ -23,6 +23,11 @@ def names(suite: str) -> tuple[str, ...]:
     return tuple(name for name in _NAMES if name != suite)
 
 
+def in_order(suite: str) -> int:
+    """Orders releases by their age; one that is not known is the latest."""
+    return _NAMES.index(suite) if suite in _NAMES else len(_NAMES)
+
+
 @functools.cache
 def host_suite(os_release: Path = _OS_RELEASE) -> str:
     """The release of this host where it is one of `SUITES`; on any other host the newest of them.

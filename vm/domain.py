@@ -70,11 +70,12 @@ class LinuxGuest:
     evidence: Path
     incoming: bool
     """Wait for a saved state instead of booting."""
+    cpus: int = 1
 
     def xml(self) -> str:
         """The description.  Devices that libvirt cannot describe go through QEMU's own arguments."""
         kvm = self.accelerator.kind == "kvm"
-        # qemu64 and one processor: Wine dies under `max` on QEMU 7.2, and is slower on two under TCG.
+        # qemu64: Wine dies under `max` on QEMU 7.2.  One processor by default: two are slower under TCG.
         cpu = (
             E.cpu(mode="host-passthrough")
             if kvm
@@ -90,7 +91,7 @@ class LinuxGuest:
                 E.name(self.name),
                 E.uuid(self.uuid),
                 E.memory(str(self.memory_mib), unit="MiB"),
-                E.vcpu("1"),
+                E.vcpu(str(self.cpus)),
                 E.os(
                     E.type("hvm", arch="x86_64", machine=self.machine),
                     E.kernel(str(self.kernel)),

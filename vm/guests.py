@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from vm.config import VmConfig
+from vm.config import OF_LEGS, VmConfig
 from vm.errors import InputError
 from vm.image import RECIPES, Image
 from vm.image import ensure as ensure_image
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from vm.template import Layer, Template
     from vm.windows.profile import Way
     from vm.windows.sealed import WindowsImage
+
+
+def is_embedded(config: VmConfig, name: str) -> bool:
+    """Whether guests of this name are made of Debian packages: a recipe's, or a leg's."""
+    return name in RECIPES or name in config.legs
 
 
 class GuestSource(Protocol):
@@ -98,6 +103,8 @@ def find(config: VmConfig, name: str, *, way: Way | None = None, devices: Sequen
     """
     if name in RECIPES:
         return RecipeGuests(config, name)
+    if name in config.legs:
+        return RecipeGuests(config.of_leg(name), name, OF_LEGS)
     from vm.windows import profile, sealed
 
     image = sealed.find(config, name)
@@ -105,20 +112,23 @@ def find(config: VmConfig, name: str, *, way: Way | None = None, devices: Sequen
         return SealedGuests(replace(image, devices=tuple(devices)), way)
     if name in profile.BUILTIN:
         raise InputError(f"the guest {name} is not made", hint=f"run: kshs provision {name} --iso FILE")
-    raise InputError(f"there is no guest {name!r}", hint=f"recipes: {', '.join(RECIPES)}; or kshs provision")
+    known = f"recipes: {', '.join(RECIPES)}"
+    legs = f"; vm.legs: {', '.join(sorted(config.legs))}" if config.legs else ""
+    raise InputError(f"there is no guest {name!r}", hint=f"{known}{legs}; or kshs provision")
 
 
 @dataclass(frozen=True)
 class RecipeGuests:
-    """Guests whose image a recipe builds from packages."""
+    """Guests whose image a recipe builds from packages; of a leg `name` is its own, and not the recipe's."""
 
     config: VmConfig
     name: str
+    recipe: str = ""
 
     @property
     def family(self) -> str:
         """The recipe's."""
-        return self.name
+        return self.recipe or self.name
 
     @property
     def exclusive(self) -> bool:
@@ -130,7 +140,7 @@ class RecipeGuests:
 
     def image(self, progress: Progress | None = None) -> Image:
         """See `vm.image.ensure`."""
-        return ensure_image(self.config, self.name, progress)
+        return ensure_image(self.config, self.family, progress)
 
     def template(
         self, hv: Hypervisor, image: Image, layer: Layer | None = None, progress: Progress | None = None
@@ -138,7 +148,7 @@ class RecipeGuests:
         """See `vm.template.ensure`."""
         import vm.template
 
-        return vm.template.ensure(hv, image, layer, progress)
+        return vm.template.ensure(hv, image, layer, progress, self.config)
 
     def lease(
         self, hv: Hypervisor, template: Template, *, evidence: Path | None = None, set_clock: bool = True
@@ -149,8 +159,10 @@ class RecipeGuests:
         return vm.lease.acquire(hv, template, evidence=evidence, set_clock=set_clock)
 
     def facts(self, template: Template | None = None) -> Mapping[str, Any]:
-        """None: the image's digest names all that went in."""
-        return {}
+        """Of a leg its size; of the others nothing: the image's digest names all that went in."""
+        if not self.recipe:
+            return {}
+        return {"memory_mib": self.config.memory_mib, "cpus": self.config.cpus}
 
 
 @dataclass(frozen=True)

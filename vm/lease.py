@@ -143,6 +143,7 @@ def acquire(
         guest = guest_of(
             hv, template.image, name, unique, disk=directory / "disk.qcow2", ram=template.ram,
             ram_shared=False, port=port, evidence=consoles, incoming=True,
+            memory_mib=template.memory_mib, cpus=template.cpus,
         )  # fmt: skip
         return hv.start(guest.xml(), name, unique)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from vm import image, slots
@@ -86,9 +87,10 @@ def _remove_unlocked(path: Path, what: str) -> list[str]:
 
 def _wanted_builds(config: VmConfig) -> set[str]:
     names = set()
-    for recipe in image.RECIPES:
+    kinds = [config, *map(config.of_leg, config.legs)]
+    for recipe, kind in itertools.product(image.RECIPES, kinds):
         try:
-            path, _ = image.locate(config, recipe)
+            path, _ = image.locate(kind, recipe)
         except VmError:
             continue  # its sources cannot be read now; then nothing is known to be superseded
         names.add(path.with_suffix(".build").name)

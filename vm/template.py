@@ -71,6 +71,11 @@ class Template:
         return family(self.image.family)
 
     @property
+    def cpus(self) -> int:
+        """Processors of the guest."""
+        return int(self.manifest["key"].get("cpus", 1))
+
+    @property
     def disk(self) -> Path:
         """The lowest layer but one: what the guest had written when it was saved."""
         return self.path / "disk.qcow2"
@@ -91,16 +96,22 @@ class Template:
 
 
 def ensure(
-    hv: Hypervisor, image: Image, layer: Layer | None = None, progress: Progress | None = None
+    hv: Hypervisor,
+    image: Image,
+    layer: Layer | None = None,
+    progress: Progress | None = None,
+    config: VmConfig | None = None,
 ) -> Template:
     """The template of ``image`` with ``layer``, made where it is not there yet.
 
     One process makes it, others wait.  Old templates that nobody uses are pruned.
+    ``config`` says how large the guest is; by default the hypervisor's settings do.
 
     Raises:
         VmError: the guest does not come up, or ``layer.prepare`` raised one.
     """
     watcher = progress or Silent()
+    size = config or hv.config
     key = {
         "format": FORMAT,
         "image": image.digest,
@@ -108,29 +119,30 @@ def ensure(
         "qemu": hv.qemu_version,
         "accelerator": hv.accelerator.kind,
         "machine": hv.config.machine,
-        "memory_mib": hv.config.memory_mib,
+        "memory_mib": size.memory_mib,
         "warm_up": list(family(image.family).warm_up),
+        **({"cpus": size.cpus} if size.cpus > 1 else {}),
     }
     digest = digest_of(key)
     private_directory(hv.config.cache_dir)
     directory = private_directory(hv.config.templates_dir)
     path = directory / f"{image.family}-{'layer' if layer else 'warm'}-{digest[:16]}"
-    found = _open(path, digest, image, hv.config)
+    found = _open(path, digest, image, size)
     if found is not None:
         return found
     with locked(path.with_suffix(".lock"), watcher, "makes the same template"):
-        found = _open(path, digest, image, hv.config)
+        found = _open(path, digest, image, size)
         if found is None:
-            parent = ensure(hv, image, None, watcher) if layer is not None else None
+            parent = ensure(hv, image, None, watcher, size) if layer is not None else None
             try:
-                _make(hv, image, path, key, layer, parent, watcher)
+                _make(hv, image, path, key, layer, parent, watcher, size)
             except BaseException:
                 remove_tree(path.with_suffix(".build"))
                 raise
             finally:
                 if parent is not None:
                     parent.in_use.close()
-            found = _open(path, digest, image, hv.config)
+            found = _open(path, digest, image, size)
     if found is None:
         raise VmError("the template that was just made cannot be read", str(path))
     prune(hv.config)
@@ -184,6 +196,7 @@ def _make(
     layer: Layer | None,
     parent: Template | None,
     progress: Progress,
+    size: VmConfig,
 ) -> None:
     part = path.with_suffix(".build")
     remove_tree(part)
@@ -205,7 +218,7 @@ def _make(
             ["cp", "--sparse=always", "--reflink=auto", str(parent.ram), str(part / "ram")],
             what="copying the warm guest's memory",
         )
-    with _running(hv, image, part, incoming=parent is not None) as (domain, port):
+    with _running(hv, image, part, size, incoming=parent is not None) as (domain, port):
         if parent is not None:
             domain.load_devices(parent.state)
         domain.resume()
@@ -248,14 +261,16 @@ def _make(
 
 
 @contextlib.contextmanager
-def _running(hv: Hypervisor, image: Image, part: Path, *, incoming: bool) -> Iterator[tuple[Domain, int]]:
+def _running(
+    hv: Hypervisor, image: Image, part: Path, size: VmConfig, *, incoming: bool
+) -> Iterator[tuple[Domain, int]]:
     """The machine that becomes a template; ended in any case."""
 
     def start(port: int) -> Domain:
         name, unique = hv.new_identity()
         guest = guest_of(
             hv, image, name, unique, disk=part / "disk.qcow2", ram=part / "ram", ram_shared=True,
-            port=port, evidence=part, incoming=incoming,
+            port=port, evidence=part, incoming=incoming, memory_mib=size.memory_mib, cpus=size.cpus,
         )  # fmt: skip
         return hv.start(guest.xml(), name, unique)
 
@@ -275,7 +290,6 @@ def guest_of(hv: Hypervisor, image: Image, name: str, unique: str, **how: Any) -
         emulator=hv.emulator,
         machine=hv.config.machine,
         accelerator=hv.accelerator,
-        memory_mib=hv.config.memory_mib,
         kernel=image.kernel,
         initrd=image.initrd,
         **how,

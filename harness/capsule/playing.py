@@ -68,6 +68,7 @@ class Player:
         reasons: list[str] = []
         while len(reasons) < _TRIES:
             runner = self._ready()
+            runner.forget_hangs()
             if fresh:
                 runner.discard()
             result = runner.run(scenario, file="capsule")

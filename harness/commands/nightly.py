@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config import Config, NightConfig, SuiteConfig
+from harness.config import Config, NightConfig
 from harness.errors import UsageError
+from harness.suite_settings import SuiteConfig
 from vm.files import write_whole
 from vm.windows.profile import BUILTIN
 
@@ -43,6 +43,17 @@ class Cell:
     workers: int
     memory_mib: int
     alone: bool
+    repeat: int = 1
+
+    @property
+    def group(self) -> str:
+        """Names it and its repeats, which are compared together."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def beside(self) -> tuple[str, str, int]:
+        """What it has in common with the cells of other targets."""
+        return self.guest, self.suite, self.repeat
 
     def arguments(self, config: Path | None, out: Path | None) -> list[str]:
         """Of ``kshs``."""
@@ -81,8 +92,9 @@ class Host:
     @classmethod
     def measured(cls) -> Host:
         """By what this process may use, and by what the kernel says is available."""
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-        return cls(len(os.sched_getaffinity(0)), int(found[1]) // 1024 if found else 0)
+        from harness.host_measured import cores, memory_mib
+
+        return cls(cores(), memory_mib())
 
 
 def cells_of(night: NightConfig, config: Config) -> list[Cell]:
@@ -97,6 +109,11 @@ def cells_of(night: NightConfig, config: Config) -> list[Cell]:
     guests = night.guests or [config.run.guest]
     targets = night.targets or [config.run.target]
     suites = night.suites or {"all": SuiteConfig()}
+    if night.released is not None and night.released not in targets:
+        raise UsageError(
+            f"released is {night.released}, which is none of the night's targets",
+            hint=f"targets: {', '.join(targets)}",
+        )
     for target in dict.fromkeys(targets):
         find_target(target, config)
     for guest in dict.fromkeys(guests):
@@ -112,11 +129,15 @@ def cells_of(night: NightConfig, config: Config) -> list[Cell]:
                     name = f"{guest}.{label}.{suite}.{repeat}"
                     devices = bool(config.devices_of(guest))
                     memory = _memory(guest, config) * _GUESTS * night.workers + _BESIDE
-                    made.append(Cell(name, guest, target, suite, selection, night.workers, memory, devices))
+                    made.append(
+                        Cell(name, guest, target, suite, selection, night.workers, memory, devices, repeat)
+                    )
     return made
 
 
 def _memory(guest: str, config: Config) -> int:
+    if guest in config.vm.legs:
+        return config.vm.of_leg(guest).memory_mib
     profile = config.guests.get(guest) or BUILTIN.get(guest)
     return profile.memory_mib if profile is not None else config.vm.memory_mib
 

@@ -23,11 +23,9 @@ from harness.errors import HarnessError, UsageError
 from vm.words import counted
 
 if TYPE_CHECKING:
-    from harness.commands.nightly import Cell, Done
+    from harness.commands.nightly import Done
     from harness.nights.known_file import KnownFile
     from harness.store.database import Store
-    from harness.store.importing import Importer
-    from harness.store.queries import RunInfo
 
 SUMMARY = "summary.md"
 _NOTIFY_SECONDS = 60
@@ -58,6 +56,7 @@ def nightly(
     Ends with 1 where something new speaks against a driver, with 3 where a cell broke or was not run.
     """
     from harness.commands.nightly import Host, Nightly, cells_of, find_night, kshs
+    from harness.commands.nightly_keeper import Keeper
 
     if out is not None and resume is not None:
         raise UsageError("--out is for a new night, --resume for one that is there", hint="give one of them")
@@ -70,15 +69,20 @@ def nightly(
     deadline = None if night.minutes is None else time.monotonic() + 60 * night.minutes
     given = config.absolute() if config is not None else None
     with open_store(store, config, make=True) as opened:
-        keeper = _Keeper(opened, folder, known)
+        keeper = Keeper(opened, folder, known, given)
         work = Nightly(
             folder, Host.measured(), lambda cell, place: kshs(cell, place, given), keeper.ended, deadline
         )
         if resume is not None:
             work.load()
+            keeper.again(cells, work.done)
         else:
             _make(folder)
-        done = work.run(keeper.in_order(cells, given))
+        cells = keeper.in_order(keeper.measured(cells))
+        done = work.run(cells)
+        if night.released is not None:
+            keeper.against_released(cells, done, night.released)
+            work.save(cells)
         code = _finish(name, folder, done, notify)
         if night.site is not None:
             code = _show(opened, night.site, folder, known) or code
@@ -97,73 +101,15 @@ def _make(folder: Path) -> None:
         raise UsageError("is not empty", where=str(folder), hint="--resume DIR goes on with a night")
 
 
-class _Keeper:
-    """Takes what cells leave into the store, and compares it."""
-
-    def __init__(self, store: Store, folder: Path, known: Sequence[KnownFile]) -> None:
-        from harness.store.importing import Importer
-
-        self._store = store
-        self._folder = folder
-        self._known = known
-        self._importer: Importer = Importer(store)
-
-    def in_order(self, cells: Sequence[Cell], config: Path | None) -> list[Cell]:
-        """What failed when it was last run comes first, then what was never run."""
-        from harness.nights.night import asked
-        from harness.store import queries
-        from harness.verdict import Verdict
-
-        with self._store.reading() as connection:
-            last: dict[tuple[str, ...], RunInfo] = {asked(r.command): r for r in queries.runs(connection)}
-            counts = queries.verdict_counts(connection, [run.id for run in last.values()])
-
-        def rank(cell: Cell) -> int:
-            run = last.get(("kshs", *asked(shlex.join(cell.arguments(config, None)))))
-            if run is None:
-                return 1
-            good = set(counts.get(run.id, {})) <= {Verdict.PASSED.value, Verdict.SKIPPED.value}
-            return 2 if good and not run.problem else 0
-
-        return sorted(cells, key=rank)
-
-    def ended(self, cell: Cell, done: Done) -> dict[str, Any]:
-        """What is new in a cell."""
-        from harness.nights import night as nights
-        from harness.nights import words
-        from harness.store import queries
-
-        try:
-            imported = self._importer.take(self._folder / cell.name)
-        except UsageError as error:
-            say(f"{cell.name}: broken: {done.said or error}")
-            return {"run": None}
-        with self._store.reading() as connection:
-            run = queries.find_run(connection, imported.run)
-            base = nights.base_of(connection, run)
-            found = nights.compare_runs(connection, [base] if base else [], [run], self._known)
-        broken = f"broken: {done.said}; " if done.code not in (0, 1) else ""
-        say(f"{cell.name}: {broken}{words.summary(found)}")
-        said = words.as_json(found)
-        loud = [one for one in said["findings"] if one["alarm"]]
-        return {
-            "run": run.name,
-            "against": base.name if base else None,
-            "summary": words.summary(found),
-            "counts": {kind: count for kind, count in said["counts"].items() if count},
-            "alarms": found.alarms,
-            "unknowns": found.unknowns,
-            "new": [{key: one[key] for key in ("kind", "key", "words", "issue")} for one in loud],
-        }
-
-
 def _finish(name: str, folder: Path, done: Sequence[Done], notify: str | None) -> int:
     from harness.nights.markdown import summary
     from vm.files import write_whole
 
     rows = [vars(one) for one in done]
     write_whole(folder / SUMMARY, summary(name, rows))
-    alarms = sum(one.more.get("alarms", 0) for one in done)
+    # What is said of repeats is said of all of them together.
+    groups = {one.more.get("group", one.cell): one.more.get("alarms", 0) for one in done}
+    alarms = sum(groups.values())
     broken = [one for one in done if one.code not in (0, 1) or not one.more.get("run")]
     unknown = broken or any(one.more.get("unknowns") for one in done)
     for one in broken:

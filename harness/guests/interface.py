@@ -16,6 +16,7 @@ from harness.guest_info import CrashRecord
 
 if TYPE_CHECKING:
     from drivers.kernel_calls import Doubt
+    from harness.guests.memory_used import Resident
     from harness.language.model import Target
 
 Say = Callable[[str], None]
@@ -164,6 +165,14 @@ class KnowsCalls(Protocol):
 
     def doubts(self) -> Sequence[Doubt]:
         """Functions that a driver under test uses and that a guest gets wrong; quick after the first time."""
+
+
+@runtime_checkable
+class MeasuresMemory(Protocol):
+    """A provider that knows what its guests took of the host's memory."""
+
+    def memory_used(self) -> Resident:
+        """The most at the same time, so far."""
 
 
 @runtime_checkable

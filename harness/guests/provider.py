@@ -27,6 +27,7 @@ from harness.guests import (
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
 from harness.guests.interface import DriverFiles, Evidence, EvidenceSink, Guest, Say, SayProgress
+from harness.guests.memory_used import MemoryUsed, Resident
 from harness.guests.source import usable_guest
 from vm.family import family
 
@@ -62,8 +63,12 @@ _BOOT = 1800.0
 class VmGuest:
     """A lease of `vm` as a `Guest`."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, used: MemoryUsed | None = None) -> None:
         self._lease = lease
+        self._used = used
+        self._pid = lease.pid if used is not None else None
+        if used is not None:
+            used.began(self._pid)
         self._agent_given = False
         self._stack = ExitStack()
         self._stack.enter_context(lease)
@@ -133,6 +138,8 @@ class VmGuest:
 
     def close(self) -> None:
         """Ends the lease."""
+        if self._used is not None:
+            self._used.ends(self._pid)
         with contextlib.suppress(Exception):  # a guest that cannot even be ended is the reaper's
             self._stack.close()
 
@@ -162,9 +169,9 @@ class VmProvider:
         way: Way | None = None,
         devices: Sequence[str] = (),
     ) -> None:
-        from vm.image import RECIPES
+        from vm.guests import is_embedded
 
-        if recipe in RECIPES:
+        if is_embedded(config, recipe):
             hardware.check_embedded(target)
         self._way = way
         self._devices = tuple(devices)
@@ -181,6 +188,7 @@ class VmProvider:
         self._template: Template | None = None
         self._ahead: GuestAhead[VmGuest] | None = None
         self._doubts: Sequence[Doubt] | None = None
+        self._used = MemoryUsed()
 
     def target(self) -> Target:
         """The target."""
@@ -270,7 +278,7 @@ class VmProvider:
         if self._guests is None or self._hypervisor is None or self._template is None:
             raise HarnessError("the guest's template was not made")
         # Whoever attaches to the waiting agent sets the clock with it.
-        return VmGuest(self._guests.lease(self._hypervisor, self._template, set_clock=False))
+        return VmGuest(self._guests.lease(self._hypervisor, self._template, set_clock=False), self._used)
 
     def host(self) -> Mapping[str, Any]:
         """Versions of everything below the guest, digests of everything inside it."""
@@ -324,6 +332,10 @@ class VmProvider:
             on_wine = self._on_wine and wine is not None
             self._doubts = support_library.doubts(self._package.sys, wine or "") if on_wine else ()
         return self._doubts or ()
+
+    def memory_used(self) -> Resident:
+        """See `harness.guests.MeasuresMemory`."""
+        return self._used.kib
 
     def driver_files(self) -> DriverFiles:
         """The package's binaries and our own, with the PDBs of the build and those beside the package."""

@@ -17,10 +17,10 @@ from harness.config import (
     NightConfig,
     RunConfig,
     StoreConfig,
-    SuiteConfig,
 )
 from harness.incident_settings import IncidentsConfig
-from vm.config import VmConfig
+from harness.suite_settings import SuiteConfig
+from vm.config import LegConfig, VmConfig
 from vm.windows.profile import WindowsProfile
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
@@ -34,6 +34,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "nights.NAME": NightConfig,
     "nights.NAME.suites.NAME": SuiteConfig,
     "vm": VmConfig,
+    "vm.legs.NAME": LegConfig,
     "incidents": IncidentsConfig,
     "guests.NAME": WindowsProfile,
 }

@@ -24,7 +24,9 @@ def summary(name: str, cells: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _lines(name: str, cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    alarms = sum(cell["more"].get("alarms", 0) for cell in cells)
+    # What is said of repeats is said of all of them together.
+    groups = {cell["more"].get("group", cell["cell"]): cell for cell in cells}
+    alarms = sum(cell["more"].get("alarms", 0) for cell in groups.values())
     yield f"## Night {_code(name)}: {alarms} new" if alarms else f"## Night {_code(name)}: nothing new"
     yield ""
     yield "| cell | run | against | what |"
@@ -36,16 +38,26 @@ def _lines(name: str, cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             f"| {_code(cell['cell'])} | {_code(more.get('run') or '-')} | {_code(more.get('against') or '-')}"
             f" | {_code(what)} |"
         )
+    for group, cell in groups.items():
+        yield from _new(_code(group), cell["more"].get("new") or [])
     for cell in cells:
-        new = cell["more"].get("new") or []
-        if new:
-            yield ""
-            yield f"### {_code(cell['cell'])}"
-            yield ""
-            for finding in new[:_SHOWN]:
-                yield f"- **{finding['kind']}** {_code(finding['key'])}: {_code(finding['words'])}"
-            if len(new) > _SHOWN:
-                yield f"- and {len(new) - _SHOWN} more"
+        released = cell["more"].get("released")
+        if released:
+            title = f"{_code(cell['cell'])} against {_code(released['target'])}: {_code(released['summary'])}"
+            yield from _new(title, released["new"]) if released["new"] else ("", title)
+
+
+def _new(title: str, findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What somebody has to look at."""
+    if not findings:
+        return
+    yield ""
+    yield f"### {title}"
+    yield ""
+    for finding in findings[:_SHOWN]:
+        yield f"- **{finding['kind']}** {_code(finding['key'])}: {_code(finding['words'])}"
+    if len(findings) > _SHOWN:
+        yield f"- and {len(findings) - _SHOWN} more"
 
 
 def _code(text: str) -> str:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from sqlalchemy import Connection
 
 from harness.errors import UsageError
-from harness.nights.comparison import Told, VaryingFields, compare
+from harness.nights.comparison import Told, compare
 from harness.nights.conditions import common, differences
 from harness.nights.findings import Night, Side
 from harness.nights.known import Knowledge, apply
@@ -83,38 +83,12 @@ def last_good(
     """
     every = queries.runs(connection) if among is None else among
     before = [run for run in every if _when(run) < _when(first) and not run.problem]
-    before = [run for run in reversed(before) if _is_alike(run, first)]
+    before = [run for run in reversed(before) if is_alike(run, first)]
     asked_alike = [run for run in before if asked(run.command) == asked(first.command)]
-    return _first_good(connection, asked_alike if same else [*asked_alike, *before])
-
-
-def base_of(connection: Connection, first: RunInfo, among: Sequence[RunInfo] | None = None) -> RunInfo | None:
-    """What a run of a night is held against.
-
-    That is the last good run that was asked for the same on the same inputs but for the package.  Where there
-    is none, the last good one on another kernel, ks.sys or Verifier setting of that guest: what differs then
-    is told as such, and not as so many new scenarios that fail.
-    """
-    found = last_good(connection, first, same=True, among=among)
-    if found is not None:
-        return found
-    every = queries.runs(connection) if among is None else among
-    before = [run for run in every if _when(run) < _when(first) and not run.problem]
-    return _first_good(connection, [run for run in reversed(before) if _is_of_its_guest(run, first)])
-
-
-def _first_good(connection: Connection, runs: Iterable[RunInfo]) -> RunInfo | None:
-    verdicts = ((run, queries.verdict_counts(connection, [run.id]).get(run.id, {})) for run in runs)
-    return next((run for run, counts in verdicts if is_good(run, counts)), None)
-
-
-def _is_of_its_guest(run: RunInfo, first: RunInfo) -> bool:
-    """Whether it was asked for the same with such a guest and target, whatever was in that guest."""
-    alike = all(
-        getattr(run.conditions, name) == getattr(first.conditions, name)
-        for name in ("recipe", "family", "target")
-    )
-    return alike and asked(run.command) == asked(first.command) and _covers(run, first)
+    for run in asked_alike if same else [*asked_alike, *before]:
+        if is_good(run, queries.verdict_counts(connection, [run.id]).get(run.id, {})):
+            return run
+    return None
 
 
 def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
@@ -122,28 +96,30 @@ def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
     return not run.problem and bool(verdicts) and set(verdicts) <= {Verdict.PASSED, Verdict.SKIPPED}
 
 
-def _is_alike(run: RunInfo, first: RunInfo) -> bool:
+def is_alike(run: RunInfo, first: RunInfo) -> bool:
     """Whether it is of the same inputs but for the package, and no narrower."""
     alike = not any(d.matters for d in differences(run.conditions, first.conditions))
-    return alike and _covers(run, first)
-
-
-def _covers(run: RunInfo, first: RunInfo) -> bool:
-    return run.selection is None or run.selection == first.selection
+    return alike and (run.selection is None or run.selection == first.selection)
 
 
 @lru_cache(maxsize=4096)
-def asked(command: str | None) -> tuple[str, ...]:
-    """What a run was asked for, by its command line: without where its results went and how many it used."""
+def asked(command: str | None, *, workers: bool = False) -> tuple[str, ...]:
+    """What a run was asked for, by its command line: without where its results went.
+
+    Args:
+        command: the line.
+        workers: whether it counts how many guests were used at the same time.
+    """
     try:
         words = shlex.split(command or "")
     except ValueError:
         return (command or "",)
+    left_out = ("--out",) if workers else ("--out", "-n")
     kept, skip = [], False
     for word in words:
-        if not skip and word not in ("--out", "-n"):
+        if not skip and word not in left_out:
             kept.append(word)
-        skip = not skip and word in ("--out", "-n")
+        skip = not skip and word in left_out
     return tuple(kept)
 
 
@@ -162,10 +138,6 @@ def compare_runs(
     now: Sequence[RunInfo],
     known: Iterable[KnownFile] = (),
     today: date | None = None,
-    *,
-    read: Read | None = None,
-    varying: VaryingFields | None = None,
-    first: Sequence[tuple[str, int, str, str]] | None = None,
 ) -> Night:
     """Compares two sides, and tells what is known as such.
 
@@ -175,8 +147,6 @@ def compare_runs(
         now: those of the other.
         known: known issues and quarantines.
         today: on which day expiries are looked at; by default that of the last run.
-        read: outcomes of runs, `varying` the fields that vary, and `first` those that were first seen to
-            in the runs of `now`, where many comparisons share the asking; by default the store is asked.
 
     Raises:
         UsageError: the runs of a side cannot stand together.
@@ -184,40 +154,75 @@ def compare_runs(
     later = Side(tuple(now), common(now))
     sides = Side(tuple(before), common(before) if before else later.conditions), later
     outcomes = tuple(
-        _in_order(side, (read or partial(queries.outcomes, connection))([run.id for run in side.runs]))
-        for side in sides
+        _in_order(side, queries.outcomes(connection, [run.id for run in side.runs])) for side in sides
     )
 
     def load(numbers: Collection[int]) -> Mapping[int, Listed]:
         return load_lists(connection, numbers)
 
     told = Told(
-        load,
-        queries.varying(connection) if varying is None else varying,
-        queries.first_seen_varying(connection, [run.id for run in now]) if first is None else first,
+        load, queries.varying(connection), queries.first_seen_varying(connection, [run.id for run in now])
     )
     night = compare(*sides, (outcomes[0], outcomes[1]), told)
     night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))
+    return with_known(connection, night, outcomes[1], known, today)
+
+
+def outcomes_of(connection: Connection, side: Side, read: Read | None = None) -> list[queries.Outcome]:
+    """What the runs of a side say of scenarios, the oldest run first; `read` may stand for the store."""
+    return _in_order(side, (read or partial(queries.outcomes, connection))([run.id for run in side.runs]))
+
+
+def told(connection: Connection, now: Sequence[RunInfo]) -> Told:
+    """What the store knows beforehand of fields that vary."""
+    first = queries.first_seen_varying(connection, [run.id for run in now])
+    return Told(lambda numbers: load_lists(connection, numbers), queries.varying(connection), first)
+
+
+def with_notes(night: Night, before: Iterable[queries.Outcome], now: Iterable[queries.Outcome]) -> Night:
+    """With what makes the comparison weaker than it looks."""
+    return replace(night, notes=_notes(night.before, night.now, before, now))
+
+
+def with_known(
+    connection: Connection,
+    night: Night,
+    outcomes: Sequence[queries.Outcome],
+    known: Iterable[KnownFile],
+    today: date | None = None,
+) -> Night:
+    """What was found, with what is known told as such.
+
+    Args:
+        connection: of the store.
+        night: what was found.
+        outcomes: of the runs that are asked about.
+        known: known issues and quarantines.
+        today: on which day expiries are looked at; by default that of the last run.
+    """
     files = list(known)
     issues = [issue for file in files for issue in file.issue]
     quarantines = [quarantine for file in files for quarantine in file.quarantine]
     if not issues and not quarantines:
         return night
-    last = now[-1]
+    last = night.now.runs[-1]
+
+    def load(numbers: Collection[int]) -> Mapping[int, Listed]:
+        return load_lists(connection, numbers)
 
     def passed_since(key: str, day: date) -> str | None:
         after = datetime.combine(day, time.max)
         # The last release passes in the same night under the same name: it is another driver.
         target = option_of(last.command, "--target")
         for name, started, command in queries.passed_between(
-            connection, key, sides[1].conditions, after, last.started
+            connection, key, night.now.conditions, after, last.started
         ):
             if option_of(command, "--target") in (target, None) or target is None:
                 return f"it passed in run {name} of {started:%Y-%m-%d}"
         return None
 
     day = today or (last.started.date() if last.started else datetime.now(UTC).date())
-    return apply(night, Knowledge(issues, quarantines, day, outcomes[1], load, passed_since))
+    return apply(night, Knowledge(issues, quarantines, day, outcomes, load, passed_since))
 
 
 def _in_order(side: Side, outcomes: list[queries.Outcome]) -> list[queries.Outcome]:

@@ -16,7 +16,7 @@ from harness.agent.missing_calls import ask as ask_missing_calls
 from harness.errors import AbiMismatchError, DeployError, HarnessError, UsageError
 from harness.evidence.incidents import Incidents
 from harness.guest_text import one_line
-from harness.guests import DriverFiles, GuestProvider, KnowsFiles
+from harness.guests import DriverFiles, GuestProvider, KnowsFiles, MeasuresMemory
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
 from harness.guests.source import find_guest
@@ -25,6 +25,7 @@ from harness.plugin.options import Options
 from harness.plugin.session_folder import SessionFolder
 from harness.results import missing_calls
 from harness.results.parts import INFRASTRUCTURE as INFRASTRUCTURE_KIND
+from harness.results.parts import MEMORY
 from harness.results.record import ScenarioResult
 from harness.running.limits import Limits
 from harness.running.runner import Runner
@@ -244,6 +245,13 @@ class Guests:
         names = self.missing_calls()
         if names:
             self._folder.write({"kind": missing_calls.KIND, "names": names})
+
+    def write_memory(self) -> None:
+        """Leaves what guests took of the host's memory in this process's part of the results."""
+        provider = self._provider
+        used = provider.memory_used() if isinstance(provider, MeasuresMemory) else None
+        if used is not None and used.own:
+            self._folder.write({"kind": MEMORY, "own_kib": used.own, "shared_kib": used.shared})
 
     def junit_properties(self) -> Iterator[tuple[str, str]]:
         """What every scenario's JUnit entry carries besides its own."""

@@ -70,6 +70,8 @@ class RunRecord:
             return None
         if not any(item.ours for item in observer.items.values()) and not folder.parts:
             return None  # tests that have nothing to do with us
+        with contextlib.suppress(Exception):  # it is for the next night's sake
+            guests.write_memory()
         now = part_files.gather(folder.parts)
         add_lost(now, folder, observer, earlier)
         gathered = part_files.join([earlier.gathered, now])
@@ -115,6 +117,7 @@ class RunRecord:
             "target": target,
             "host": environment.get("host") or {},
             "handed_out_again": sorted(gathered.again),
+            "memory_mib": gathered.memory_mib,
         }
 
 

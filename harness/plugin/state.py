@@ -173,6 +173,8 @@ class PluginState:
             with contextlib.suppress(Exception):
                 self.guests.write_missing_calls()
             with contextlib.suppress(Exception):
+                self.guests.write_memory()
+            with contextlib.suppress(Exception):
                 if self.folder.durable_seconds:
                     self.folder.write({"kind": DURABLE, "seconds": self.folder.durable_seconds})
         self.guests.close()

@@ -37,6 +37,8 @@ TEST_BEGUN = "test-begun"
 
 #: In a part only: the seconds that a process spent on writing down what survives it.
 DURABLE = "durable"
+#: In a part only: the most that the guests of a process and itself held of the host's memory.
+MEMORY = "memory"
 #: A record of something of ours that failed and was tried again.
 INFRASTRUCTURE = "infrastructure"
 
@@ -149,7 +151,7 @@ class Gathered:
 
     `begun` are the scenarios that were about to run, by node id, and `times` how often each was; `again` are
     the items that were handed out more than once.  `tests` are the records of tests in Python that ended, and
-    `tests_begun` those that were begun, by node id.
+    `tests_begun` those that were begun, by node id.  `memory_mib` is what all processes of a session took.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -157,6 +159,7 @@ class Gathered:
     missing: list[dict[str, Any]] = field(default_factory=list)
     infrastructure: list[dict[str, Any]] = field(default_factory=list)
     durable: float = 0.0
+    memory_mib: int | None = None
     begun: dict[str, dict[str, Any]] = field(default_factory=dict)
     times: Counter[str] = field(default_factory=Counter)
     again: set[str] = field(default_factory=set)
@@ -212,17 +215,24 @@ def gather(parts: Iterable[Path]) -> Gathered:
         HarnessError: a line that is no record, with its number.
     """
     gathered = Gathered()
+    memory: list[Mapping[str, Any]] = []
     tried: dict[str, list[list[Entry]]] = {}
     for part in sorted(parts):
         here: dict[str, list[Entry]] = {}
-        _take_part(part, gathered, here)
+        _take_part(part, gathered, here, memory)
         for key, entries in here.items():
             tried.setdefault(key, []).append(entries)
     gathered.entries = [_settled(by_worker) for by_worker in tried.values()]
+    if memory:
+        # Workers are beside each other, and have forks of one template, whose pages are there once.
+        own, shared = sum(one["own_kib"] for one in memory), max(one["shared_kib"] for one in memory)
+        gathered.memory_mib = -(-(own + shared) // 1024)
     return gathered
 
 
-def _take_part(part: Path, gathered: Gathered, here: dict[str, list[Entry]]) -> None:
+def _take_part(
+    part: Path, gathered: Gathered, here: dict[str, list[Entry]], memory: list[Mapping[str, Any]]
+) -> None:
     current: Entry | None = None
     for record, line in _numbered(part, torn=True):
         match record["kind"]:
@@ -241,6 +251,8 @@ def _take_part(part: Path, gathered: Gathered, here: dict[str, list[Entry]]) -> 
                 gathered.missing.append(record)
             case kind if kind == DURABLE:
                 gathered.durable += float(record.get("seconds", 0.0))
+            case kind if kind == MEMORY:
+                memory.append(record)
             case kind if kind == INFRASTRUCTURE:
                 gathered.infrastructure.append(record)
             case kind if kind == BEGUN:
@@ -287,6 +299,8 @@ def join(sessions: Iterable[Gathered]) -> Gathered:
         whole.missing += session.missing
         whole.infrastructure += session.infrastructure
         whole.durable += session.durable
+        known = [mib for mib in (whole.memory_mib, session.memory_mib) if mib is not None]
+        whole.memory_mib = max(known, default=None)
         whole.begun |= session.begun
         whole.times += session.times
         whole.again |= session.again

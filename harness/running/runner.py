@@ -145,6 +145,10 @@ class Runner:
         finally:
             self._lease.discard()
 
+    def forget_hangs(self) -> None:
+        """What hung so far keeps nothing from being tried: one scenario that is played again is no row."""
+        self._hangs = Hangs()
+
     def close(self) -> None:
         """Ends session, lease and provider."""
         try:

@@ -92,7 +92,6 @@ class Pages:
         night: str,
         cells: Sequence[Cell],
         memory: Memory,
-        mended: Mapping[str, tuple[str, list[int]]],
     ) -> str:
         """A night: what is new first, then what is known, flaky and unknown, then its cells.
 
@@ -101,10 +100,9 @@ class Pages:
             night: as `harness.site.calendar.night_of` calls it.
             cells: of it.
             memory: with this night as its last one.
-            mended: scenarios that pass again.
         """
         mark = memory.nights[night]
-        groups = causes.groups(cells, memory, mended)
+        groups = causes.groups(cells, memory)
         return self._render(
             "night.html.j2",
             root,
@@ -119,7 +117,10 @@ class Pages:
             cells=cells,
             matrix=matrix(cells),
             groups=groups,
-            counts={name: causes.count(of_section) for name, of_section in groups.items()},
+            counts={
+                name: (mark.alarms or 0) if name == "new" else causes.count(of_section)
+                for name, of_section in groups.items()
+            },
             sections=causes.SECTIONS,
             open=_OPEN,
             members=_MEMBERS,
@@ -287,7 +288,7 @@ def cell_label(cell: Cell) -> str:
 
 def loud(cell: Cell) -> str:
     """The tone of a cell."""
-    if cell.night.alarms:
+    if cell.alarms:
         return "bad"
     if cell.unknowns:
         return "unsure"

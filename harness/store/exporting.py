@@ -45,7 +45,7 @@ def records(connection: Connection, run_id: int) -> Iterator[dict[str, Any]]:
 
 
 def _head(run: Mapping[str, Any], guest: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("seconds", "version", "command", "selection", "problem")
+    kept = ("seconds", "version", "command", "selection", "problem", "memory_mib")
     return {
         "kind": "run",
         "schema": SCHEMA,

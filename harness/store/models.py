@@ -103,6 +103,7 @@ class Target(Base):
 class Run(Base):
     """One run; `name` is its id in results.jsonl, `digest` of what is kept of it.
 
+    `memory_mib` is the most that its processes and guests held of the host's memory at the same time.
     `note` says what was wrong with its folder when it was imported, `problem` what the run said itself.
     """
 
@@ -117,6 +118,7 @@ class Run(Base):
     command: Mapped[str | None] = mapped_column(Text)
     selection: Mapped[str | None] = mapped_column(Text)
     build: Mapped[str | None] = mapped_column(String(100))
+    memory_mib: Mapped[int | None]
     problem: Mapped[str | None] = mapped_column(Text)
     note: Mapped[str | None] = mapped_column(Text)
     guest_id: Mapped[int] = mapped_column(ForeignKey("guest.id"), index=True)

@@ -70,6 +70,7 @@ def run_row(head: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
         "command": _clip(head.get("command"), 4000),
         "selection": _clip(head.get("selection"), 4000),
         "build": _clip(host.get("build"), 100),
+        "memory_mib": _count(head.get("memory_mib")),
         "problem": _clip(head.get("problem"), 4000),
         "note": "; ".join(notes) or None,
     }
@@ -86,6 +87,10 @@ def _time(said: Any) -> datetime | None:
 
 def _table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1 << 31 else None
 
 
 def _clip(value: Any, length: int) -> str | None:

@@ -228,13 +228,17 @@ class _Taker:
     def _scenario(self, record: Mapping[str, Any], steps: list[dict[str, Any]]) -> ReadScenario:
         made: list[ReadStep] = []
         lost = False
-        started = 0
+        started, held = 0, False
         earlier = self.earlier
         for step in steps:
             try:
-                read = self._made(step, raced=started > 1)
+                read = self._made(step, raced=started > 1, loose=bool(started) and not held)
                 made.append(read)
-                started += read[1] is not None and read[1][0] == "started"
+                outcome = read[1][0] if read[1] is not None else None
+                if outcome == "started":
+                    started, held = started + 1, False
+                elif read[0][0] == "wait_inside" and outcome == "done":
+                    held = True
             except (NotARecordError, TypeError, ValueError, AttributeError, KeyError):
                 lost = True
                 self.damaged += 1
@@ -260,7 +264,7 @@ class _Taker:
             others=attempts,
         )
 
-    def _made(self, step: Mapping[str, Any], *, raced: bool) -> ReadStep:
+    def _made(self, step: Mapping[str, Any], *, raced: bool, loose: bool) -> ReadStep:
         status_block = step["status_block"]
         request = step.get("request")
         key = (
@@ -277,7 +281,7 @@ class _Taker:
             if "numbers" not in status_block:
                 self.earlier += 1  # the scenario is then told as torn
             else:
-                block = block_of(status_block, raced=raced)
+                block = block_of(status_block, raced=raced, loose=loose)
                 self.blocks += 1
         if (key, block) not in self._good:
             _check(key, block, verdict)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store in a real PostgreSQL server of Debian's package, in a cluster of this test's own."""
+"""The store in real PostgreSQL servers, each in a cluster of this test's own: all of Debian's that are there.
+
+``KSHS_TEST_POSTGRESQL`` names directories with the programs of further ones, with colons between.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +33,10 @@ from tests.harness.store.test_import import RUN, at_once, check_three_of_four
 pytestmark = pytest.mark.component
 
 #: Debian 12 has 15, Debian 13 has 17.
-PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+PROGRAMS = [
+    *sorted(path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")),
+    *(Path(name) for name in os.environ.get("KSHS_TEST_POSTGRESQL", "").split(":") if name),
+]
 
 
 def as_user(*words: str | Path) -> None:
@@ -39,11 +46,14 @@ def as_user(*words: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The URL of a server that listens on a socket in its own directory, and nowhere else."""
+def test_there_is_a_server_to_be_tested_with() -> None:
     assert PROGRAMS, "the Debian package postgresql is missing: scripts/setup.sh test installs it"
-    programs = PROGRAMS[-1].parent
+
+
+@pytest.fixture(scope="module", params=PROGRAMS, ids=lambda programs: programs.parent.name)
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a server that listens on a socket in its own directory, and nowhere else."""
+    programs: Path = request.param
     folder = Path(tempfile.mkdtemp(prefix="kshs-pg-"))
     try:
         if os.getuid() == 0:
@@ -63,7 +73,7 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def where(server: str, request: pytest.FixtureRequest) -> str:
     """A database of this test's own."""
-    name = f"t{abs(hash(request.node.name))}"
+    name = f"t{zlib.crc32(request.node.name.encode())}"
     url = server.format(name="postgres").replace("postgresql:", "postgresql+psycopg:")
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
@@ -109,6 +119,7 @@ def test_the_migrations_end_with_the_models_and_keep_a_copy(where: str, tmp_path
             assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
         with store.engine.begin() as connection:
             connection.execute(text("DROP TABLE accepted, acceptance, varying"))
+            connection.execute(text("ALTER TABLE run DROP COLUMN memory_mib"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     with Store(where) as store:
         assert store.moved is not None and f"became {HEAD}; as it was: schema kshs_before_" in store.moved

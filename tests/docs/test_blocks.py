@@ -37,6 +37,7 @@ NOT_RUN = {
     "architecture.md": {"a drawing": 1, "the shape of an answer, with its alternatives": 1},
     "field-bugs.md": {"it stands on a run that failed": 1, "it stands on a driver with a defect": 1},
     "dumps.md": {"what it prints; lines are left out": 1},
+    "nights.md": {"it stands on an archive of packages": 1},
     "pytest.md": {"what a wrong call looks like": 1},
     "results.md": {"there is no such run here": 1},
     "scenarios.md": {

@@ -14,8 +14,9 @@ import pytest
 from harness import cli, config
 from harness.commands import nightly
 from harness.commands.nightly import Cell, Done, Host, Nightly, cells_of
-from harness.config import SuiteConfig
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
+from harness.store.importing import Importer
+from harness.suite_settings import SuiteConfig
 from tests.harness.nights.folders import Case, Results
 
 SETTINGS = """
@@ -52,16 +53,20 @@ def play(
     """Plays a night: each cell copies results that were made beforehand."""
     nights = 0
 
-    def played(night: Night, *words: str) -> tuple[int, str]:
+    def played(night: Night, *words: str, memory: Mapping[str, int] | None = None) -> tuple[int, str]:
         nonlocal nights
         nights += 1
 
         def command(cell: Cell, folder: Path, given: Path | None) -> list[str]:
-            cases = night[cell.suite]
+            names = (f"{cell.target}.{cell.suite}", f"{cell.suite}.{cell.repeat}", cell.suite)
+            cases = night[next(name for name in names if name in night)]
             if cases is None:
                 return ["sh", "-c", "echo 'kshs: no room'; exit 3"]
             number = nights * 10 + int(cell.name[-1])
-            run = Results(night=number, id=f"{cell.name}-{nights}", cases=cases, package=f"{nights:064x}")
+            run = Results(
+                night=number, id=f"{cell.name}-{nights}", cases=cases, package=f"{nights:x}{cell.target}"
+            )
+            run = run.but(memory_mib=(memory or {}).get(cell.suite))
             made = run.but(command=shlex.join(["kshs", *cell.arguments(given, folder)])).write(place / "made")
             bad = any(case.verdict not in ("passed", "skipped") for case in cases)
             return ["sh", "-c", f"cp {made}/results.jsonl {folder}; exit {int(bad)}"]
@@ -99,6 +104,11 @@ def test_each_guest_with_each_target_and_suite_as_often_as_is_said(place: Path) 
         *("--guest", "wine", "--target", "avshs", "--config", str(place / "k.toml")),
     ]
     assert cells[0].memory_mib == 2 * 448 + 400
+    (place / "kshs.toml").write_text("[vm.legs.tight]\nmemory_mib = 320\n[nights.lab]\nguests = ['tight']\n")
+    loaded = config.load()
+    (tight,) = cells_of(loaded.nights["lab"], loaded)
+    assert (tight.name, tight.memory_mib) == ("tight.avshs.all.1", 2 * 320 + 400)
+    assert tight.arguments(None, None) == ["run", "--guest", "tight", "--target", "avshs"]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +119,11 @@ def test_each_guest_with_each_target_and_suite_as_often_as_is_said(place: Path) 
         ("[nights.other]\n", "there is no night lab in the settings (known: other)"),
         ("[nights.lab]\nsuites.'../x' = {}\n", "../x is no name of a suite"),
         ("[nights.lab]\nrepeat = 2\n", "did you mean repeats?"),
+        ("[nights.lab]\nreleased = 'old'\n", "released is old, which is none of the night's targets"),
+        ("[vm.legs.wine]\ncpus = 2\n[nights.lab]\n", "wine is the guest itself"),
+        ("[vm.legs.win11]\ncpus = 2\n[nights.lab]\n", "there is another guest of this name"),
+        ("[vm.legs.'a b']\n[nights.lab]\n", "a b is no name of a guest"),
+        ("[vm.legs.a]\nmemory = 2\n[nights.lab]\n", "did you mean memory_mib?"),
     ],
 )
 def test_what_the_settings_do_not_know_is_told_before_anything_runs(
@@ -159,6 +174,107 @@ def test_a_night_and_the_next_one(place: Path, play: Callable[..., tuple[int, st
     _, said = play(GOOD, "--out", "three")
     begun = [row["cell"] for row in record(place / "three")]
     assert begun[0] == "wine.avshs.whole.1", "what failed last comes first"
+
+
+def test_what_cells_took_is_what_the_next_night_plans_with(
+    place: Path, play: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, int] = {}
+    fitting = Nightly._fitting
+
+    def noted(self: Nightly, waiting: Any, running: list[Cell]) -> list[Cell]:
+        seen.update({one.name: one.memory_mib for one in waiting})
+        return fitting(self, waiting, running)
+
+    monkeypatch.setattr(Nightly, "_fitting", noted)
+    _, said = play(GOOD, "--out", "one", memory={"short": 600})
+    assert set(seen.values()) == {2 * 448 + 400} and "as measured" not in said
+    _, said = play(GOOD, "--out", "two", memory={"short": 500})
+    assert seen["wine.avshs.short.1"] == 660 and seen["wine.avshs.whole.1"] == 2 * 448 + 400
+    assert "memory of 2 cells as measured, of 2 as set" in said
+
+
+def test_repeats_are_one_side(place: Path, play: Callable[..., tuple[int, str]]) -> None:
+    """What fails in one and passes in the other, on the same inputs, is flaky; what fails in both is new."""
+    play(GOOD, "--out", "one")
+    flaking: Night = {**GOOD, "whole.2": [Case("a", "failed"), Case("b")]}
+    code, said = play(flaking, "--out", "two")
+    rows = {row["cell"]: row["more"] for row in record(place / "two")}
+    assert code == 0, said
+    for name in ("wine.avshs.whole.1", "wine.avshs.whole.2"):
+        assert (rows[name]["group"], rows[name]["counts"]) == ("wine.avshs.whole", {"flaky": 1})
+    assert rows["wine.avshs.whole.1"]["against"].startswith("wine.avshs.whole."), "of the night before"
+    assert rows["wine.avshs.whole.1"]["against"].endswith("-1")
+    code, said = play({**GOOD, "whole": [Case("a"), Case("b", "failed")]}, "--out", "three")
+    assert code == 1 and "4 cells, 0 broken or not run; 1 new finding:" in said, "it is one, and not two"
+    found = {row["cell"]: row["more"] for row in record(place / "three")}["wine.avshs.whole.1"]
+    assert found["new"][0]["words"] == "failed in 0 of 2 before, in 2 of 2 now: H6: answer is wrong"
+    text = (place / "three" / "summary.md").read_text()
+    assert text.startswith("## Night `lab`: 1 new\n") and text.count("- **new failure**") == 1
+    varied = [Case("a"), Case("b", requests=[{"information": 0}])]
+    code, _ = play({**GOOD, "whole.2": varied}, "--out", "four")
+    assert code == 0, "a field that differs between the two varies: it is no change"
+
+
+def test_a_store_that_is_away_breaks_its_cell_only_and_is_made_up_for(
+    place: Path, play: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Importer.take
+
+    def away(self: Importer, folder: Path) -> Any:
+        if folder.name == "wine.avshs.short.1":
+            raise HarnessError("does not answer", "postgresql://db/nights")
+        return take(self, folder)
+
+    monkeypatch.setattr(Importer, "take", away)
+    code, said = play(GOOD, "--out", "one")
+    assert code == 3 and "wine.avshs.short.1: broken: postgresql://db/nights: does not answer" in said
+    assert [row["code"] for row in record(place / "one")] == [0] * 4
+    monkeypatch.setattr(Importer, "take", take)
+    code, said = play(GOOD, "--resume", "one")
+    assert code == 0, said
+    assert {row["more"]["group"] for row in record(place / "one")} == {"wine.avshs.short", "wine.avshs.whole"}
+
+
+def test_what_was_new_when_it_last_ran_comes_first(place: Path, play: Callable[..., tuple[int, str]]) -> None:
+    """Nothing failed in it: a field came otherwise, or a scenario was new."""
+    play(GOOD, "--out", "one")
+    play({**GOOD, "whole": [Case("a", requests=[{"information": 0}]), Case("b")]}, "--out", "two")
+    play({**GOOD, "short": [Case("s"), Case("t")], "whole": GOOD["whole"]}, "--out", "three")
+    assert record(place / "three")[0]["cell"].startswith("wine.avshs.whole")
+    play(GOOD, "--out", "four")
+    assert record(place / "four")[0]["cell"].startswith("wine.avshs.short")
+
+
+def test_the_candidate_against_the_last_release_of_the_same_night(
+    place: Path, play: Callable[..., tuple[int, str]]
+) -> None:
+    from harness.language.target import BUILTIN as TARGETS
+
+    (place / "kshs.toml").write_text(
+        f"[store]\nurl = 'nights.db'\n[targets]\nold = '{TARGETS / 'avshs.toml'}'\n"
+        "[nights.lab]\ntargets = ['avshs', 'old']\nreleased = 'old'\nsuites.short = {}\n"
+    )
+    older = [Case("s", requests=[{"information": 0}]), Case("t", "failed")]
+    night: Night = {"short": [Case("s"), Case("t")], "old.short": older}
+    code, said = play(night, "--out", "one")
+    row = {row["cell"]: row["more"] for row in record(place / "one")}
+    found = row["wine.avshs.short.1"]["released"]
+    assert found["summary"] == "1 changed characteristic, 1 fixed; 0 scenarios as before"
+    assert (found["target"], found["run"]) == ("old", row["wine.old.short.1"]["run"])
+    assert [one["kind"] for one in found["new"]] == ["changed characteristic"]
+    assert "released" not in row["wine.old.short.1"]
+    assert "wine.avshs.short.1: against old: 1 changed characteristic, 1 fixed" in said
+    text = (place / "one" / "summary.md").read_text()
+    assert "### `wine.avshs.short.1` against `old`: `1 changed characteristic, 1 fixed;" in text
+    assert code == 1, "the release fails, and nothing of it is known"
+    code, _ = play({**night, "old.short": [older[0], Case("t")]}, "--out", "two")
+    assert code == 0, "what differs from the release is no alarm of the night"
+    text = (place / "two" / "summary.md").read_text()
+    assert "### `wine.avshs.short.1` against `old`: `1 changed characteristic; 1 scenario as before`" in text
+    play({"short": [Case("s"), Case("t")]}, "--out", "three")
+    text = (place / "three" / "summary.md").read_text()
+    assert "`wine.avshs.short.1` against `old`: `nothing new; 2 scenarios as before`" in text
 
 
 def test_a_first_night_that_fails_is_no_good_night(place: Path, play: Callable[..., tuple[int, str]]) -> None:

@@ -114,6 +114,8 @@ class Results:
     problem: str | None = None
     command: str = "kshs run"
     tests: Mapping[str, str] = field(default_factory=dict)
+    memory_mib: int | None = None
+    began: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -124,9 +126,13 @@ class Results:
         """The same with changes."""
         return replace(self, **changes)
 
+    def at(self, began: datetime) -> Results:
+        """The same at another time."""
+        return self.but(began=began)
+
     def records(self) -> list[dict[str, Any]]:
         """All lines."""
-        began = BEGAN + timedelta(days=self.night)
+        began = self.began or BEGAN + timedelta(days=self.night)
         host = {
             "recipe": self.recipe,
             "image": self.image,
@@ -144,6 +150,7 @@ class Results:
             "selection": None,
             "guest": self.recipe,
             "problem": self.problem,
+            "memory_mib": self.memory_mib,
             "target": {"name": self.target, "service": "relay", "digest": self.package},
             "host": host,
         }

@@ -31,6 +31,7 @@ def make_older(path: Path) -> None:
     raw = sqlite3.connect(path)
     for table in ("accepted", "acceptance", "varying"):
         raw.execute(f"DROP TABLE {table}")
+    raw.execute("ALTER TABLE run DROP COLUMN memory_mib")
     raw.execute("UPDATE alembic_version SET version_num = '0001'")
     raw.commit()
     raw.close()
@@ -47,8 +48,8 @@ def test_an_older_store_is_migrated_after_a_copy(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     make_older(path)
     with Store(str(path)) as store:
-        (copy,) = tmp_path.glob("s.db.before-0002-*")
-        assert store.moved == f"{path}: schema 0001 became 0002; as it was: {copy}"
+        (copy,) = tmp_path.glob(f"s.db.before-{HEAD}-*")
+        assert store.moved == f"{path}: schema 0001 became {HEAD}; as it was: {copy}"
         assert "accepted" in inspect(store.engine).get_table_names()
         assert Importer(store).take(RUN.write(tmp_path)).known
     raw = sqlite3.connect(copy)
@@ -57,6 +58,21 @@ def test_an_older_store_is_migrated_after_a_copy(tmp_path: Path) -> None:
     raw.close()
     with Store(str(path)) as store:
         assert store.moved is None
+
+
+def test_a_store_of_the_second_schema_keeps_what_it_has(tmp_path: Path) -> None:
+    """Of its runs it is not known what they took of the host."""
+    path = tmp_path / "s.db"
+    with Store(str(path), make=True) as store:
+        Importer(store).take(RUN.write(tmp_path))
+    raw = sqlite3.connect(path)
+    raw.execute("ALTER TABLE run DROP COLUMN memory_mib")
+    raw.execute("UPDATE alembic_version SET version_num = '0002'")
+    raw.commit()
+    raw.close()
+    with Store(str(path)) as store, store.reading() as connection:
+        assert connection.exec_driver_sql("SELECT name, memory_mib FROM run").all() == [("night00", None)]
+        assert connection.exec_driver_sql("SELECT count(*) FROM attempt").scalar() == 2
 
 
 def test_a_migration_that_fails_leaves_the_store_as_it_was(

@@ -19,8 +19,10 @@ from harness.store import importing, queries
 from harness.store.database import Store
 from harness.store.importing import Importer
 from harness.store.lists import load_lists
-from harness.store.models import Answer, Attempt, Base, Guest, Incident, Run, StatusBlock
-from tests.harness.nights.folders import DECLINED, Case, Results
+from harness.store.models import NUMBERS, Answer, Attempt, Base, Guest, Incident, Run, StatusBlock
+from harness.store.reading import read
+from harness.store.values import block_of
+from tests.harness.nights.folders import DECLINED, SOUND, Case, Results
 
 CASES = (
     Case("length.short", requests=({}, {"answer": DECLINED, "information": 0})),
@@ -248,3 +250,44 @@ def test_imports_at_once_all_land_and_a_killed_one_leaves_nothing(tmp_path: Path
         Importer(store).take(RUN.but(night=2).write(tmp_path))
         with store.reading() as connection:
             assert len(queries.runs(connection)) == 4
+
+
+def test_what_a_race_decides_is_not_kept() -> None:
+    """A cancel that may come too late, and how many are through by now; where a request is held, both are."""
+    numbers = {**SOUND, "answer": 0xC0000225, "flags": 2167 | 512}
+    seen = {"count": 3, "finished": 2, "overlapped": 3, "returned": 0}
+
+    def block(op: str, **how: bool) -> dict[str, object]:
+        outcome, *kept, _protocol, members = block_of(
+            {"op": op, "outcome": "done", "numbers": numbers, "seen": seen}, **how
+        )
+        return {"outcome": outcome, **dict(zip(NUMBERS, kept, strict=True)), "seen": dict(members or ())}
+
+    assert block("cancel")["answer"] == 0xC0000225
+    for how in ({"loose": True}, {"raced": True}):
+        assert block("cancel", **how)["answer"] is None
+        assert block("wait", **how)["flags"] == 2167
+        assert block("wait", **how)["answer"] == 0xC0000225
+    assert block("wait")["flags"] == 2167 | 512
+    assert block("wait_inside")["seen"] == seen
+    assert block("wait_inside", raced=True)["seen"] == {"returned": 0}
+    assert block("property", raced=True)["seen"] == {"count": 3, "finished": 2, "returned": 0}
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_request_is_held_from_where_it_was_seen_inside(tmp_path: Path, inside: bool) -> None:
+    def step(index: int, do: str, outcome: str) -> dict[str, object]:
+        block = {"op": do, "outcome": outcome, "numbers": {**SOUND, "answer": 5}}
+        asked = {"do": do, "name": do, "index": index, "verdict": "passed", "status_block": block}
+        return {"kind": "step", "scenario": "a", "order": 0, **asked}
+
+    kinds = [("handshake", "started"), *([("wait_inside", "done")] if inside else []), ("cancel", "done")]
+    steps = [step(index, *kind) for index, kind in enumerate(kinds)]
+    (head, *_) = Results(cases=[Case("a")]).records()
+    (scenario, *_) = Case("a").records(0)
+    lines = [head, {**scenario, "step_count": len(steps)}, *steps]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (read_scenario,) = read(tmp_path).scenarios
+    block = read_scenario.steps[-1][1]
+    assert block is not None
+    assert dict(zip(NUMBERS, block[1:-2], strict=True))["answer"] == (5 if inside else None)
