@@ -34,6 +34,8 @@ test: PYTEST_ARGS += --leave-out-unchanged
 test-all: export KSHS_TEST_KILLS ?= 20
 # How many sound runs have to say nothing new
 test-all: export KSHS_TEST_SOUND_RUNS ?= 50
+# Of which seeded defects a trace is taken, played and minimised
+test-all: export KSHS_TEST_TRACED ?= all
 test test-all:
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory lint

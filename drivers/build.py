@@ -41,7 +41,7 @@ _refused: dict[str, BuildError] = {}
 
 @dataclass(frozen=True)
 class Build:
-    """A complete build: agent, client, class driver, support library, the sample target's package and PDBs.
+    """A complete build: agent, drivers, the sample target's package and PDBs.
 
     ``digest`` is that of all these files' contents: what a guest is given, not what it was made of.
     """
@@ -51,6 +51,7 @@ class Build:
     client: Path
     refks: Path
     wdmsup: Path
+    tracer: Path
     avshs: Package
     digest: str
     pdbs: list[Path]
@@ -109,6 +110,18 @@ def build(
     return found
 
 
+def opened(directory: Path, ks_module: str = "ks.sys") -> Build:
+    """A complete build that stands in a directory, wherever it was made; every byte of it is checked.
+
+    Raises:
+        BuildError: there is none, or it is not what its manifest says.
+    """
+    found = _complete(directory.absolute(), None, ks_module)
+    if found is None:
+        raise BuildError("holds no complete build", str(directory), "run: kshs build --out DIR")
+    return found
+
+
 def _check_module(name: str) -> None:
     stem, dot, suffix = name.partition(".")
     if not (stem.isascii() and stem.isalnum() and len(stem) <= 32 and dot and suffix == "sys"):
@@ -145,12 +158,12 @@ def _install(result: Path, directory: Path, inputs: str) -> None:
     write_atomically(manifest, content.encode())
 
 
-def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
-    """The build in a directory if it is of these inputs and every byte of it is there."""
+def _complete(directory: Path, inputs: str | None, ks_module: str) -> Build | None:
+    """The build in a directory if it is of these inputs, or of any, and every byte of it is there."""
     manifest = directory / MANIFEST
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
-        if content["inputs"] != inputs:
+        if inputs is not None and content["inputs"] != inputs:
             return None
         files: dict[str, str] = content["files"]
         for name, digest in files.items():
@@ -169,6 +182,7 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
         client=directory / "ksclient.sys",
         refks=directory / ks_module,
         wdmsup=directory / WDMSUP.image,
+        tracer=directory / "kstrace.sys",
         avshs=Package(
             name=PACKAGE_NAME,
             directory=package,
@@ -181,6 +195,7 @@ def _complete(directory: Path, inputs: str, ks_module: str) -> Build | None:
                 name: package / name
                 for name in ("avshs.cat", "avshs.inf", "avshs.sys", "kshs-root.cer", "kshs-signing.cer")
             },
+            digests=inside,
         ),
         digest=digest_files(
             {name: digest for name, digest in files.items() if not name.startswith("symbols/")}
@@ -214,6 +229,7 @@ def paths(made: Build) -> Iterator[tuple[str, Path]]:
     yield "client", made.client
     yield "reference class driver", made.refks
     yield "support library for Wine", made.wdmsup
+    yield "tracer", made.tracer
     yield "sample target", made.avshs.directory
     for pdb in made.pdbs:
         yield "symbols", pdb

@@ -46,6 +46,7 @@ COMPONENTS = (
     WDMSUP,
     Component("ksclient", "ksclient.sys", True, "kshs kernel-mode client", needs_ks=True),
     Component("avshs", "avshs.sys", True, "kshs sample target", needs_ks=True),
+    Component("kstrace", "kstrace.sys", True, "kshs tracer"),
     Component(
         "kshsctl",
         "kshsctl.exe",

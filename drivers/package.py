@@ -28,7 +28,8 @@ class Package:
     ``inf`` installs the device, ``sys`` are the drivers that it copies, ``certificates`` one certificate a
     file for the guest's stores: the root, if one comes along, and the signer.  ``files`` is all that is
     deployed, by names relative to the INF's folder with backslashes.  ``notes`` say in sentences what beside
-    the device's own files was left out.  ``digest`` is over the names and contents of all of ``files``.
+    the device's own files was left out.  ``digest`` is over the names and contents of all of ``files``, and
+    ``digests`` are their SHA-256, by names with slashes.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Package:
     digest: str
     files: dict[str, Path]
     notes: tuple[str, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 def load(directory: Path, hardware_id: str | None = None) -> Package:
@@ -115,6 +117,7 @@ class _Loader:
             digest=digest_files(digests),
             files=self.files,
             notes=tuple(self.notes),
+            digests=digests,
         )
 
     def _without_driver(self, main: Inf) -> PackageError:

@@ -26,6 +26,8 @@ from vm.errors import InputError, VmError
 _PLACES = {
     "run": "run_command:run",
     "list": "listing:list_scenarios",
+    "select": "select_command:select",
+    "coverage": "coverage_command:coverage",
     "report": "report:report",
     "dump": "dump:dump",
     "compare": "compare:compare",
@@ -41,12 +43,17 @@ _PLACES = {
     "selftest": "selftest:selftest",
     "repro": "repro_command:repro",
     "minimize": "repro_command:minimize",
+    "scheduler": "scheduler_command:scheduler",
     "version": "version:show_version",
     "target": "target_command:target_app",
     "capsule": "capsule_command:capsule_app",
     "store": "store_command:store_app",
     "site": "site_command:site_app",
     "baseline": "baseline_command:baseline_app",
+    "gate": "gate_command:gate_app",
+    "waiver": "waiver_command:waiver_app",
+    "worker": "worker_command:worker_app",
+    "hosts": "hosts_command:hosts_app",
 }
 
 

@@ -25,9 +25,6 @@ Looked for in the working directory, or named by ``--config``; everything in it 
     [vm]                        # docs/guests.md
     memory_mib = 448
 
-    [incidents]                 # what is kept of crashes, hangs and lost guests, docs/results.md
-    keep_days = 30
-
     [capsule]                   # docs/field-bugs.md
     keys = ["keys/field.pub"]
 
@@ -52,6 +49,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from harness.errors import UsageError
+from harness.gate_settings import GateConfig
+from harness.hosts_settings import HostsConfig
 from harness.incident_settings import IncidentsConfig
 from harness.suite_settings import SuiteConfig
 from harness.text_file import SAVE_AS, NotTextError, decode
@@ -77,6 +76,10 @@ class RunConfig(BaseModel):
     drivers: Path | None = Field(
         default=None,
         description="Tree of C sources to build instead of the installed ones: an altered refks, say.",
+    )
+    build: Path | None = Field(
+        default=None,
+        description="A finished build that is used as it is, where drivers is not said.",
     )
     out: Path = Field(
         default=Path("out/run"), description="Where junit.xml, results.jsonl and report.html go."
@@ -177,6 +180,7 @@ class Config(BaseModel):
     run: RunConfig = Field(default_factory=RunConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     store: StoreConfig = Field(default_factory=StoreConfig)
+    gate: GateConfig = Field(default_factory=GateConfig)
     targets: dict[str, Path] = Field(default_factory=dict, description="Target files by name.")
     vm: VmConfig = Field(default_factory=VmConfig)
     incidents: IncidentsConfig = Field(default_factory=IncidentsConfig)
@@ -189,6 +193,7 @@ class Config(BaseModel):
     nights: dict[str, NightConfig] = Field(
         default_factory=dict, description="What kshs nightly runs, by name."
     )
+    hosts: HostsConfig = Field(default_factory=HostsConfig)
 
     #: The file it came from; None for defaults.
     file: Path | None = Field(default=None, exclude=True)
@@ -313,6 +318,7 @@ def _anchored(config: Config, path: Path) -> Config:
     update: dict[str, Any] = {
         "out": _anchor(base, run.out),
         "drivers": _anchor(base, run.drivers),
+        "build": _anchor(base, run.build),
         "scenarios": run.scenarios and [_anchor(base, scenario) for scenario in run.scenarios],
     }
     target = _anchored_target(base, config, run.target)
@@ -320,17 +326,17 @@ def _anchored(config: Config, path: Path) -> Config:
         update["target"] = target
     targets = {name: _anchor(base, target) for name, target in config.targets.items()}
     nights = {name: _anchored_night(base, config, night) for name, night in config.nights.items()}
-    guests = {
-        name: guest.model_copy(
-            update={"files": {key: _anchor(base, file) for key, file in guest.files.items()}}
-        )
-        for name, guest in config.guests.items()
-    }
+    guests = {}
+    for name, guest in config.guests.items():
+        files = {key: _anchor(base, file) for key, file in guest.files.items()}
+        guests[name] = guest.model_copy(update={"files": files})
     store = config.store
     if store.url is not None and "://" not in store.url:
         store = store.model_copy(update={"url": str(_anchor(base, store.url))})
     keys = [_anchor(base, key) for key in config.capsule.keys]
     anchored = {
+        "gate": config.gate.beside(lambda value: _anchor(base, value)),
+        "hosts": config.hosts.model_copy(update={"keys": _anchor(base, config.hosts.keys)}),
         "run": run.model_copy(update=update),
         "targets": targets,
         "guests": guests,

@@ -67,6 +67,12 @@ class Progress:
             self._console.print(f"kshs: {seconds:5.1f} s  {text}", markup=False, soft_wrap=True)
             self._console.file.flush()
 
+    def tell(self, text: str) -> None:
+        """This has happened: a line that stays."""
+        _LOG.info("%s", text)
+        self._console.print(f"kshs: {text}", markup=False, soft_wrap=True)
+        self._console.file.flush()
+
     def _passed_over(self, text: str) -> bool:
         """Whether a log can do without: one more of a kind of which it had a line a moment ago."""
         found = _COUNTED.match(text)

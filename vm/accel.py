@@ -22,7 +22,8 @@ from vm.files import digest_of, private_directory, read_json, write_json
 SOURCE = Path(__file__).with_name("probe.S")
 TRIAL_SECONDS = 2.0
 """KVM needs a few hundredths of a second for the trial, TCG a tenth."""
-_REACHED_THE_END = 67
+REACHED_THE_END = 67
+"""QEMU's exit code when the trial guest came through."""
 _STAGES = {0x11: "real mode", 0x22: "protected mode", 0x33: "long mode", 0x44: "the end"}
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -143,4 +144,4 @@ def trial(rom: Path, accelerator: str, emulator: str, seconds: float = TRIAL_SEC
             code, complaint = error.exit_code, error.message
         stages = Path(console.name).read_bytes()
     reached = _STAGES.get(stages[-1], "nowhere") if stages else "nowhere"
-    return Trial(code == _REACHED_THE_END, reached, round(time.monotonic() - begun, 3), complaint)
+    return Trial(code == REACHED_THE_END, reached, round(time.monotonic() - begun, 3), complaint)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -104,6 +105,19 @@ def run(
             output=text,
         )
     return output
+
+
+def qemu_version(emulator: str) -> str:
+    """The version of a QEMU as it says it, with the distribution's revision.
+
+    Raises:
+        VmError: it does not say it.
+    """
+    text = run([emulator, "--version"], what="asking QEMU for its version").decode(errors="replace")
+    match = re.search(r"version (.+)", text)
+    if match is None:
+        raise VmError("does not say its version", emulator)
+    return match[1].strip()
 
 
 def _ending(code: int) -> str:

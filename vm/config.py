@@ -86,6 +86,11 @@ class VmConfig(BaseModel):
         description="Debian release that the wine image is made of: bookworm (Wine 8) or trixie (Wine 10). "
         "Default: the host's, trixie on a host that is not Debian.",
     )
+    image: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Digest of the one image that guests may be of: no other is used, and none is built.",
+    )
     apt_sources: Path | None = Field(
         default=None,
         description="A sources file (one-line or deb822) for the image; default: the host's own sources.",

@@ -23,6 +23,7 @@ from vm.errors import VmError
 from vm.files import private_directory
 from vm.ports import free_port
 from vm.preflight import DISK_BYTES, free_bytes
+from vm.remote import lacking, other_host
 
 QEMU_USER = "libvirt-qemu"
 """Debian's libvirt looks this user up when it starts as root, whatever qemu.conf says."""
@@ -55,6 +56,8 @@ def checks(config: VmConfig) -> list[Check]:
         _attempt("package mirror", lambda: trials.mirror(config), as_root("apt-get update")),
         _attempt("namespaces", namespaces.attempt, namespaces.fix()),
         _attempt("accelerator", lambda: trials.accelerator(config), as_root(f"apt-get install -y {_QEMU}")),
+        _plugin(config),
+        remote(config),
         _attempt("hypervisor", lambda: trials.hypervisor(config), as_root(f"apt-get install -y {_LIBVIRT}")),
         _attempt("image", lambda: _image(config), "kshs clean"),
     ]
@@ -104,6 +107,16 @@ def _program(name: str) -> Check:
     return Check(name, False, "not installed", as_root(f"apt-get install -y {PACKAGES[name]}"))
 
 
+def remote(config: VmConfig) -> Check:
+    """What does not work with the hypervisor of another host."""
+    missing = lacking(config.uri)
+    if missing is None:
+        return Check("hypervisor's host", True, "this one")
+    return Check(
+        "hypervisor's host", False, missing, f"ssh {other_host(config.uri)} kshs worker --scheduler URL"
+    )
+
+
 def _tpm() -> Check:
     """Never bad: most guests have no TPM."""
     missing = [package for program, package in TPM_PACKAGES.items() if find(program) is None]
@@ -111,6 +124,14 @@ def _tpm() -> Check:
         return Check("TPM", True, "swtpm is there, for Windows guests with tpm = true")
     command = as_root(f"apt-get install -y {' '.join(missing)}")
     return Check("TPM", True, f"a Windows guest with tpm = true would need: {command}")
+
+
+def _plugin(config: VmConfig) -> Check:
+    """Never bad: only runs with --coverage need it."""
+    try:
+        return Check("coverage plugin", True, trials.plugin(config))
+    except (VmError, OSError) as error:
+        return Check("coverage plugin", True, f"kshs run --coverage cannot be had: {error}")
 
 
 def _libvirt() -> Check:

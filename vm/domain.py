@@ -71,6 +71,8 @@ class LinuxGuest:
     incoming: bool
     """Wait for a saved state instead of booting."""
     cpus: int = 1
+    plugin: str | None = None
+    """Of QEMU's translator, as its option wants it (`vm.plugin.build.Plugin.argument`)."""
 
     def xml(self) -> str:
         """The description.  Devices that libvirt cannot describe go through QEMU's own arguments."""
@@ -144,6 +146,8 @@ class LinuxGuest:
         ]
         if self.incoming:
             arguments += ["-incoming", "defer"]
+        if self.plugin is not None:
+            arguments += ["-plugin", self.plugin]
         line = etree.Element(f"{{{QEMU_NAMESPACE}}}commandline")
         for argument in arguments:
             etree.SubElement(line, f"{{{QEMU_NAMESPACE}}}arg", value=argument)

@@ -108,6 +108,8 @@ def find(config: VmConfig, name: str, *, way: Way | None = None, devices: Sequen
     from vm.windows import profile, sealed
 
     image = sealed.find(config, name)
+    if image is not None and config.image not in (None, image.digest):
+        raise InputError(f"the guest {name} is not of the image that the settings name", hint="see vm.image")
     if image is not None:
         return SealedGuests(replace(image, devices=tuple(devices)), way)
     if name in profile.BUILTIN:

@@ -5,26 +5,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 import uuid
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import libvirt
 import libvirt_qemu
 
-from vm import accel, reaper, slots
-from vm.commands import require, run
+from vm import accel, reaper, remote, slots
+from vm.commands import qemu_version, require
 from vm.config import VmConfig
 from vm.domain import Domain
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.events import GuestEvents
+from vm.family import family
 from vm.files import write_whole
+from vm.progress import Progress
+
+if TYPE_CHECKING:
+    from vm.plugin.block_map import BlockMap
+    from vm.plugin.build import Plugin
 
 EMBEDDED = "qemu:///embed"
+COUNTERS = "coverage.map"
+"""The file of a guest's counters, in its own directory."""
 
 _QEMU_CONF = """\
 # Written by kshs: no service manager, no other daemon, nothing shared with the host's libvirt.
@@ -110,8 +117,11 @@ class Hypervisor:
         self._domains: dict[str, Domain] = {}
         self._guard = threading.Lock()
         self._counter = 0
+        self.plugin: Plugin | None = None
+        """With which guests are started from now on; see `count_blocks`."""
 
     def __enter__(self) -> Hypervisor:
+        remote.check(self.config.uri)
         if not Hypervisor._open_here.acquire(blocking=False):
             raise VmError("a process has one hypervisor, and this one has it open", hint="share it")
         try:
@@ -155,11 +165,55 @@ class Hypervisor:
     @cached_property
     def qemu_version(self) -> str:
         """As QEMU says it, with the distribution's revision."""
-        text = run([self.emulator, "--version"], what="asking QEMU for its version").decode()
-        match = re.search(r"version (.+)", text)
-        if match is None:
-            raise VmError("does not say its version", self.emulator)
-        return match[1].strip()
+        return qemu_version(self.emulator)
+
+    def count_blocks(self, progress: Progress | None = None) -> None:
+        """From now on every guest of this process is started with the plugin that counts what it executes.
+
+        Raises:
+            InputError: it cannot be done with guests of this kind, with the reason.
+            VmError: the plugin cannot be built, or this QEMU does not take it.
+        """
+        if self.accelerator.kind != "tcg":
+            raise InputError(
+                "guests run on KVM, where the processor itself executes their code and nobody can count it",
+                "coverage",
+                'set accelerator = "tcg" in [vm] of kshs.toml, which is slower',
+            )
+        if not self._embedded and not self.config.uri.endswith((":///system", ":///session")):
+            raise InputError(
+                "guests run on another host, whose memory this one does not share",
+                self.config.uri,
+                "run kshs there",
+            )
+        from vm.plugin import build
+
+        self.plugin = build.ensure(self.config, self.emulator, self.qemu_version, progress)
+
+    def counters(
+        self, directory: Path, *, drivers_of: str | None = None
+    ) -> tuple[BlockMap | None, str | None]:
+        """The counters for a guest to be, in a directory of its own, and QEMU's argument for them.
+
+        Args:
+            directory: gets the file.
+            drivers_of: counts from the first instruction on wherever drivers of this family of guests may
+                lie; else nothing is counted until ranges are set.
+
+        Returns:
+            None twice where nobody counts.
+        """
+        if self.plugin is None:
+            return None, None
+        from vm.plugin import block_map
+
+        file = directory / COUNTERS
+        argument = self.plugin.argument(file)
+        if drivers_of is None:
+            return block_map.BlockMap.create(file), argument
+        on_linux = family(drivers_of).runs_on_linux
+        half = block_map.USER_HALF if on_linux else block_map.KERNEL_HALF
+        return block_map.BlockMap.create(file, half, block_map.WIDE_CAPACITY), argument
 
     def new_identity(self) -> tuple[str, str]:
         """Name and UUID for the next guest; unique among all runs of this host."""

@@ -43,6 +43,17 @@ class Image:
     manifest: Mapping[str, Any]
 
     @property
+    def made(self) -> str | None:
+        """When it was sealed or its system installed, as ISO 8601 has it; None where nothing says so."""
+        said = self.manifest.get("made") or self.manifest.get("installed")
+        return None if said is None else str(said)
+
+    @property
+    def expires(self) -> datetime | None:
+        """When it may not be used any more; None where no such day is known."""
+        return None
+
+    @property
     def family(self) -> str:
         """``wine`` or ``windows``."""
         return str(self.manifest["family"])
@@ -93,12 +104,15 @@ class Image:
 
 
 def locate(config: VmConfig, recipe: str = "wine") -> tuple[Path, str]:
-    """Where the image of this recipe is or would be, and its digest.
+    """Where the image of this recipe is or would be, and its digest: the one of the settings, if they name
+    one.
 
     Raises:
         VmError: no such recipe, or its inputs cannot be read.
     """
     chosen = _recipe(recipe)
+    if config.image is not None:
+        return config.images_dir / f"{chosen.name}-{config.image[:16]}", config.image
     digest = digest_of({"format": FORMAT, "recipe": chosen.name, "inputs": dict(chosen.inputs(config))})
     return config.images_dir / f"{chosen.name}-{digest[:16]}", digest
 
@@ -118,6 +132,8 @@ def ensure(config: VmConfig, recipe: str = "wine", progress: Progress | None = N
     sealed = _sealed(path, digest)
     if sealed is not None:
         return sealed
+    if config.image is not None:
+        raise VmError("there is no image of the digest that the settings name", str(path), "see vm.image")
     failures.check(digest)
     private_directory(config.cache_dir)
     private_directory(config.images_dir)

@@ -7,6 +7,7 @@ import contextlib
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from vm.domain import Domain
 from vm.errors import VmError
@@ -17,6 +18,9 @@ from vm.ports import with_free_port
 from vm.shell import Shell
 from vm.ssh import Endpoint, connect
 from vm.template import Template, guest_of, overlay
+
+if TYPE_CHECKING:
+    from vm.plugin.block_map import BlockMap
 
 
 class Lease:
@@ -31,11 +35,14 @@ class Lease:
         shell: Shell,
         directory: Path,
         evidence: Path,
+        counters: BlockMap | None = None,
     ) -> None:
         self.template = template
         self.shell = shell
         self.evidence_dir = evidence
         """``serial.log`` and ``debugcon.log``: what the guest said without being asked."""
+        self.counters = counters
+        """What the guest executes, where the hypervisor counts it; it can be read of a guest that is gone."""
         self._hv = hv
         self._domain = domain
         self._port = port
@@ -138,11 +145,12 @@ def acquire(
     directory = private_directory(hv.slot / "leases" / name)
     consoles = private_directory(evidence if evidence is not None else directory)
     overlay(directory / "disk.qcow2", template.disk, "qcow2")
+    counters, plugin = hv.counters(directory)
 
     def start(port: int) -> Domain:
         guest = guest_of(
             hv, template.image, name, unique, disk=directory / "disk.qcow2", ram=template.ram,
-            ram_shared=False, port=port, evidence=consoles, incoming=True,
+            ram_shared=False, port=port, evidence=consoles, incoming=True, plugin=plugin,
             memory_mib=template.memory_mib, cpus=template.cpus,
         )  # fmt: skip
         return hv.start(guest.xml(), name, unique)
@@ -160,7 +168,7 @@ def acquire(
             hv.forget(domain)
         remove_tree(directory)
         raise
-    return Lease(hv, template, domain, port, shell, directory, consoles)
+    return Lease(hv, template, domain, port, shell, directory, consoles, counters)
 
 
 def _shell(hv: Hypervisor, template: Template, domain: Domain, port: int, *, set_clock: bool = True) -> Shell:

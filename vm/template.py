@@ -32,7 +32,7 @@ from vm.files import (
     remove_tree,
     write_json,
 )
-from vm.hypervisor import Hypervisor
+from vm.hypervisor import COUNTERS, Hypervisor
 from vm.image import Image
 from vm.ports import with_free_port
 from vm.progress import Progress, Silent
@@ -90,6 +90,12 @@ class Template:
         """The devices."""
         return self.path / "state"
 
+    @property
+    def counters(self) -> Path | None:
+        """What ran while the layer was prepared (`vm.plugin.block_map`); None where nobody counted."""
+        path = self.path / COUNTERS
+        return path if path.exists() else None
+
     def endpoint(self, port: int) -> Endpoint:
         """The SSH server of a guest of this image behind ``port``."""
         return Endpoint(port, self.image.client_key, self.image.host_key)
@@ -122,6 +128,8 @@ def ensure(
         "memory_mib": size.memory_mib,
         "warm_up": list(family(image.family).warm_up),
         **({"cpus": size.cpus} if size.cpus > 1 else {}),
+        # The guest would be the same; what is known of how it came to be is more.
+        **({"plugin": hv.plugin.digest} if hv.plugin is not None and layer is not None else {}),
     }
     digest = digest_of(key)
     private_directory(hv.config.cache_dir)
@@ -218,7 +226,8 @@ def _make(
             ["cp", "--sparse=always", "--reflink=auto", str(parent.ram), str(part / "ram")],
             what="copying the warm guest's memory",
         )
-    with _running(hv, image, part, size, incoming=parent is not None) as (domain, port):
+    _, plugin = hv.counters(part, drivers_of=image.family) if layer is not None else (None, None)
+    with _running(hv, image, part, size, incoming=parent is not None, plugin=plugin) as (domain, port):
         if parent is not None:
             domain.load_devices(parent.state)
         domain.resume()
@@ -262,7 +271,7 @@ def _make(
 
 @contextlib.contextmanager
 def _running(
-    hv: Hypervisor, image: Image, part: Path, size: VmConfig, *, incoming: bool
+    hv: Hypervisor, image: Image, part: Path, size: VmConfig, *, incoming: bool, plugin: str | None
 ) -> Iterator[tuple[Domain, int]]:
     """The machine that becomes a template; ended in any case."""
 
@@ -270,7 +279,8 @@ def _running(
         name, unique = hv.new_identity()
         guest = guest_of(
             hv, image, name, unique, disk=part / "disk.qcow2", ram=part / "ram", ram_shared=True,
-            port=port, evidence=part, incoming=incoming, memory_mib=size.memory_mib, cpus=size.cpus,
+            port=port, evidence=part, incoming=incoming, plugin=plugin,
+            memory_mib=size.memory_mib, cpus=size.cpus,
         )  # fmt: skip
         return hv.start(guest.xml(), name, unique)
 

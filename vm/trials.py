@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from vm import accel, apt
-from vm.commands import require
+from vm.commands import qemu_version, require
 from vm.config import VmConfig
 from vm.errors import VmError
 from vm.hypervisor import Hypervisor
@@ -38,3 +38,13 @@ def hypervisor(config: VmConfig) -> str:
     """The connection can be opened, and its driver answers."""
     with Hypervisor(config) as opened:
         return f"{config.uri} answers, QEMU {opened.qemu_version}"
+
+
+def plugin(config: VmConfig) -> str:
+    """Builds the plugin of QEMU that counts what guests execute, and counts a guest of 64 KiB with it."""
+    from vm.plugin import build
+
+    emulator = require(config.qemu)
+    version = qemu_version(emulator)
+    found = build.ensure(config, emulator, version)
+    return f"QEMU {version} takes it by version {found.api} of its interface; for guests under TCG"

@@ -119,6 +119,7 @@ typedef struct kshs_guid {
 #define KSHS_INFO_CALLS 1           /* of it, ks.unimplemented_calls alone: all else does not change, and costs more */
 #define KSHS_INFO_INTERFACES 2      /* instead of it, the device interfaces of the devices whose hardware id is the
                                        step's data (UTF-16LE, no NUL) */
+#define KSHS_INFO_MODULES 3         /* instead of it, where drivers are loaded: `kshsctl modules` */
 
 #define KSHS_DEVICE_RESTART 1
 #define KSHS_DEVICE_REMOVE 2

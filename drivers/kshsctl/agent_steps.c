@@ -3,6 +3,7 @@
  * agent_steps.c - steps that the agent answers itself, whatever their side.
  */
 #include "devices.h"
+#include "loaded.h"
 #include "missing_calls.h"
 #include "serve.h"
 
@@ -86,6 +87,9 @@ static void info(step_context *context)
         }
         json_object(&j, NULL);
         json_interfaces(&j, "interfaces", id);
+        break;
+    case KSHS_INFO_MODULES:
+        loaded_write(&j);
         break;
     default:
         json_free(&j);

@@ -12,6 +12,7 @@
  * KeBugCheckEx is no exception under Wine: see crash_watch.c.
  */
 #include "crash.h"
+#include "trace.h"
 
 #define AEDEBUG L"SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\AeDebug"
 #define EVENT_WAIT_MS 10000
@@ -92,6 +93,8 @@ static bool record(report *r, DWORD pid, HANDLE told)
                 crash.process = process;
                 crash.exception = exception;
                 crash.first_chance = event.u.Exception.dwFirstChance != 0;
+                report_step(r, "trace");
+                trace_rescue_crashed(pid, process);
                 report_step(r, "write");
                 if (!crash_write(&crash))
                     report_fail(r, GetLastError(), L"the crash of process %lu could not be written down", pid);

@@ -68,23 +68,31 @@ static bool hash_file(HANDLE file, HCRYPTHASH hash)
     return done;
 }
 
-static void examine_digest(HANDLE file, file_facts *facts)
+/* Of a file, or of bytes where FILE is NULL; empty if it cannot be computed. */
+static void sha256(HANDLE file, const void *data, size_t bytes, char *text)
 {
     HCRYPTPROV provider;
     HCRYPTHASH hash;
     BYTE digest[32];
     DWORD length = sizeof(digest), i;
 
+    *text = 0;
     if (!CryptAcquireContextW(&provider, NULL, NULL, PROV_RSA_AES, CRYPT_VERIFYCONTEXT | CRYPT_SILENT))
         return;
     if (CryptCreateHash(provider, CALG_SHA_256, 0, 0, &hash)) {
-        if (hash_file(file, hash) && CryptGetHashParam(hash, HP_HASHVAL, digest, &length, 0) &&
-            length == sizeof(digest))
+        if ((file ? hash_file(file, hash) : CryptHashData(hash, data, (DWORD)bytes, 0)) &&
+            CryptGetHashParam(hash, HP_HASHVAL, digest, &length, 0) && length == sizeof(digest))
             for (i = 0; i < length; i++)
-                snprintf(facts->sha256 + 2 * i, 3, "%02x", digest[i]);
+                snprintf(text + 2 * i, 3, "%02x", digest[i]);
         CryptDestroyHash(hash);
     }
     CryptReleaseContext(provider, 0);
+}
+
+bool memory_sha256(const void *data, size_t bytes, char *text)
+{
+    sha256(NULL, data, bytes, text);
+    return *text != 0;
 }
 
 void file_examine(const wchar_t *path, file_facts *facts)
@@ -96,7 +104,7 @@ void file_examine(const wchar_t *path, file_facts *facts)
     if (file == INVALID_HANDLE_VALUE)
         return;
     facts->present = true;
-    examine_digest(file, facts);
+    sha256(file, NULL, 0, facts->sha256);
     CloseHandle(file);
     examine_version(path, facts);
 }

@@ -131,6 +131,7 @@ int verb_uninstall_device(int count, wchar_t **arguments);
 int verb_install_crash_recorder(int count, wchar_t **arguments);
 int verb_crash(int count, wchar_t **arguments);
 int verb_threads(int count, wchar_t **arguments);
+int verb_modules(int count, wchar_t **arguments);
 int verb_milestone(int count, wchar_t **arguments);
 int verb_supervise(int count, wchar_t **arguments);
 int verb_check_files(int count, wchar_t **arguments);
@@ -141,6 +142,7 @@ int verb_check_policy(int count, wchar_t **arguments);
 int verb_verifier_check(int count, wchar_t **arguments);
 int verb_device(int count, wchar_t **arguments);
 int verb_setupapi_log(int count, wchar_t **arguments);
+int verb_trace(int count, wchar_t **arguments);
 
 /* ---- abi_layout.c ---------------------------------------------------------- */
 const char *abi_layout_text(void);  /* lines end with \n */
@@ -176,6 +178,7 @@ typedef struct file_facts {
 } file_facts;
 
 void file_examine(const wchar_t *path, file_facts *facts);
+bool memory_sha256(const void *data, size_t bytes, char *text);     /* 65 characters; false: cannot be computed */
 void json_file_version(json *j, const char *key, const file_facts *facts);
 /* Replaces TARGET by SOURCE in one step, also while TARGET is mapped.  Win32 code. */
 DWORD file_install(const wchar_t *source, const wchar_t *target, bool *changed);
@@ -195,6 +198,7 @@ void service_examine(const wchar_t *name, service_facts *facts);
 const char *service_state_name(DWORD state);
 DWORD service_start(const wchar_t *name, const wchar_t *path, const wchar_t *group);    /* creates, repairs, starts */
 DWORD service_create(const wchar_t *name, const wchar_t *path, const wchar_t *group);   /* does not start it */
+DWORD service_on_demand(const wchar_t *name);               /* somebody else starts it, not the system by itself */
 DWORD service_stop(const wchar_t *name);                    /* done already is no error */
 DWORD service_delete(const wchar_t *name);
 

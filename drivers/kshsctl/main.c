@@ -32,6 +32,8 @@ static const struct verb {
     { L"install-crash-recorder", verb_install_crash_recorder, 0, 0, L"", L"where the guest has no bugchecks" },
     { L"crash", verb_crash, 2, 2, L"PID EVENT", L"the recorder; started by the system" },
     { L"threads", verb_threads, 0, 0, L"", L"the stacks of those that drivers run on, where drivers live in a process" },
+    { L"modules", verb_modules, 0, 0, L"", L"where drivers are loaded, and from which files" },
+    { L"trace", verb_trace, 1, ANY_NUMBER, L"WHAT ...", L"start DEVICE, status, save FILE, stop DEVICE: docs/tracing.md" },
     { L"supervise", verb_supervise, 1, 1, L"SCRIPT", L"runs provisioning: elevated, one at a time" },
     { L"milestone", verb_milestone, 1, 4, L"KIND ...", L"a line to COM1 and to provision.log" },
     { L"check-files", verb_check_files, 1, 1, L"LIST", L"whether the files of a list of SHA-256 are whole" },

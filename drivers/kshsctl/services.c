@@ -223,6 +223,19 @@ DWORD service_create(const wchar_t *name, const wchar_t *path, const wchar_t *gr
     return error;
 }
 
+DWORD service_on_demand(const wchar_t *name)
+{
+    SC_HANDLE manager, service = open_service(name, SERVICE_CHANGE_CONFIG, &manager);
+    DWORD error;
+
+    if (!service)
+        return GetLastError();
+    error = ChangeServiceConfigW(service, SERVICE_NO_CHANGE, SERVICE_DEMAND_START, SERVICE_NO_CHANGE, NULL, NULL,
+                                 NULL, NULL, NULL, NULL, NULL) ? ERROR_SUCCESS : GetLastError();
+    close_both(service, manager);
+    return error;
+}
+
 DWORD service_stop(const wchar_t *name)
 {
     SC_HANDLE manager, service = open_service(name, SERVICE_STOP | SERVICE_QUERY_STATUS, &manager);

@@ -137,10 +137,13 @@ NTSTATUS RefksMatchFormat(REFKS_PIN *Pin, PKSDATAFORMAT OldFormat, PKSMULTIPLE_I
 
 static BOOLEAN IsOurs(PFILE_OBJECT FileObject)
 {
-    PDEVICE_OBJECT device = kshs_related_device(FileObject);
+    PDEVICE_OBJECT device;
 
-    return device && device->DriverObject &&
-           device->DriverObject->MajorFunction[IRP_MJ_CREATE] == RefksDispatchCreate;
+    /* Other drivers may have put filters above ours. */
+    for (device = FileObject->DeviceObject; device; device = device->AttachedDevice)
+        if (device->DriverObject && device->DriverObject->MajorFunction[IRP_MJ_CREATE] == RefksDispatchCreate)
+            return TRUE;
+    return FALSE;
 }
 
 /* Wine looks a handle up in the driver's process, whoever sent it: a handle of another process must not be

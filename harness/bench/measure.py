@@ -23,10 +23,12 @@ from drivers import abi as abi_module
 from harness.agent.journal import Journal
 from harness.agent.session import AgentSession
 from harness.bench import suite as bench_suite
+from harness.bench import tracing
 from harness.bench.figures import Figure, Point, Workers, document
 from harness.bench.floor import BareForks
 from harness.bench.guest import Bench
 from harness.config import Config
+from harness.errors import HarnessError
 from harness.guests.package import find_target
 from harness.guests.provider import VmGuest, VmProvider
 from vm.words import counted
@@ -146,6 +148,21 @@ def _workers(
     ]
 
 
+def traced(
+    config: Config, *, guest: str | None = None, target: str | None = None, rounds: int, count: int, say: Say
+) -> Mapping[str, Any]:
+    """What being watched by kstrace.sys costs in the agent's own loop.
+
+    Raises:
+        HarnessError, VmError, BuildError: guests cannot be provided or watched, or a request failed.
+    """
+    from drivers.build import build
+
+    with VmBench(config, guest or config.run.guest, target or config.run.target) as bench:
+        bench.prepare(say)
+        return bench.traced(build(source=config.run.drivers).tracer, rounds, count, say)
+
+
 class VmBench:
     """A provider of real guests, and what is measured with it; a context manager."""
 
@@ -239,6 +256,27 @@ class VmBench:
                     found.append(sum(one.result() for one in running))
         one = statistics.median(rates[wanted.workers[0]]) / wanted.workers[0]
         return {number: statistics.median(found) / one for number, found in rates.items()}
+
+    def traced(self, tracer: Path, rounds: int, count: int, say: Say) -> Mapping[str, Any]:
+        """The agent's own loop on two guests in turns, one of which is watched."""
+        guests = [self._lease(), self._lease()]
+        with ExitStack() as stack:
+            loops = []
+            for guest in guests:
+                stack.callback(guest.close)
+            say("kstrace.sys is put above the device of one of two guests")
+            tracing.watch(guests[1].lease, self.provider.target(), tracer)
+            for guest in guests:
+                session = stack.enter_context(AgentSession(guest.open_agent(), self._abi))
+                loops.append(Bench(guest.lease, self._abi, self.provider.target(), session))
+            say(f"the agent's own loop, {counted(rounds, 'time')} each, watched and not")
+            rates = tracing.in_turns(
+                lambda: loops[0].agent_loop(count), lambda: loops[1].agent_loop(count), rounds
+            )
+            seen = tracing.recorded(guests[1].lease)
+        if seen < rounds * count:
+            raise HarnessError(f"the tracer recorded {seen} events of more than {rounds * count} requests")
+        return tracing.compared(*rates)
 
     def _lease(self) -> VmGuest:
         guest = self.provider.acquire()

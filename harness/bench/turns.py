@@ -41,6 +41,8 @@ _OWN_KEYS = ("lease_s", "requests_per_s_single", "requests_per_s_pipelined")
 _WARM = ("-k", "mode.kernel-client-as-user.irp")
 #: A scenario of another target may cost so many times one of the sample target.
 TARGET_COST = 1.2
+#: The catalogue may take so many times its guest time while it is counted what it reaches.
+COVERAGE_COST = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,42 @@ def targets(
             "goal": f"a scenario of {other} <= {TARGET_COST} x one of {sample}",
             "met": row["ratio"] <= TARGET_COST,
             "got": f"{row['ratio']:.2f} x",
+        },
+    }
+
+
+def coverage(arguments: Sequence[str], rounds: int, say: Say) -> dict[str, Any]:
+    """The catalogue with and without coverage; ``coverage`` in bench.json.
+
+    Raises:
+        HarnessError: a run did not end well, or no scenario has passed.
+    """
+    sides = (
+        Side("with coverage", suite.this_one(), (*arguments, "--coverage")),
+        Side("without", suite.this_one(), tuple(arguments)),
+    )
+    passed: list[tuple[Side, Mapping[str, float]]] = []
+    for number, side in _in_turns(sides, rounds):
+        say(f"{side.name}, round {number + 1} of {rounds}")
+        suite.run((*side.arguments, *_WARM), program=side.program)
+        one = suite.run(side.arguments, program=side.program)
+        side.take("suite_s", one.seconds)
+        passed.append((side, one.passed))
+    common = _common(passed)
+    if not common:
+        raise HarnessError("no scenario passes with and without coverage")
+    rows = {key: _row(*sides, key, "s", False) for key in ("common_guest_s", "suite_s")}
+    ratio = rows["common_guest_s"]["ratio"]
+    return {
+        "ours": sides[0].name,
+        "theirs": sides[1].name,
+        "rounds": rounds,
+        "common_scenarios": len(common),
+        "figures": rows,
+        "goal": {
+            "goal": f"guest time with coverage <= {COVERAGE_COST} x without",
+            "met": ratio <= COVERAGE_COST,
+            "got": f"{ratio:.2f} x",
         },
     }
 

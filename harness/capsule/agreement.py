@@ -32,11 +32,14 @@ class Difference:
 
 
 def outcome(then: Seen, now: Seen) -> Outcome:
-    """Reproduced: it fails with the same cause (docs/results.md); different: it fails otherwise."""
+    """Reproduced: it fails with the same cause (docs/results.md); different: it fails otherwise.
+
+    Of what was recorded, and shows no failure itself, nobody knows the cause: then any failure is that one.
+    """
     if now.scenario["verdict"] == Verdict.PASSED:
         return Outcome.NOT_REPRODUCED
     before, after = then.cause, now.cause
-    same = before is not None and after is not None and before.key == after.key
+    same = before is None or (after is not None and before.key == after.key)
     return Outcome.REPRODUCED if same else Outcome.DIFFERENT
 
 

@@ -7,16 +7,16 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.capsule import archive, manifest
-from harness.capsule.manifest import DriverPackage, File, Kernel, Manifest, Origin, Role
+from harness.capsule import manifest
+from harness.capsule.contents import Contents
+from harness.capsule.manifest import DriverPackage, Kernel, Manifest, Origin, Role
 from harness.capsule.opened import PACKAGE, SCENARIO, TARGET
 from harness.capsule.scenario_text import render
 from harness.capsule.seen import Seen
-from harness.capsule.signing import sign
 from harness.errors import UsageError
 from harness.language.scenario_file import load_located
 
@@ -32,18 +32,6 @@ _OF_THE_RUN = ("kind", "schema", "id", "started", "version", "guest", "target")
 _OF_THE_HOST = ("libvirt", "qemu", "accelerator", "image", "build", "deployment")
 _PACKAGE_KEY = re.compile(r"^package\s*=.*$", re.MULTILINE)
 _BLOCK_FILE = re.compile(r"""block_file\s*=\s*(?:"([^"\n]*)"|'([^'\n]*)')""")
-
-
-@dataclass
-class _Contents:
-    """What goes into the zip, and what the manifest says of it."""
-
-    members: dict[str, bytes] = field(default_factory=dict)
-    files: list[File] = field(default_factory=list)
-
-    def add(self, name: str, role: Role, data: bytes) -> None:
-        self.members[name] = data
-        self.files.append(File(name=name, role=role, size=len(data), sha256=archive.digest(data)))
 
 
 def make(
@@ -70,15 +58,10 @@ def make(
             str(package.directory),
             "run it again, or give the package of that run by --target",
         )
-    contents = _Contents()
+    contents = Contents()
     contents.add(SCENARIO, Role.SCENARIO, render([scenario], _origin(seen)).encode())
     contents.add(TARGET, Role.TARGET, target_text(target.file, target.target).encode())
-    for name, path in sorted(package.files.items()):
-        contents.add(f"{PACKAGE}/{name.replace(chr(92), '/')}", Role.PACKAGE, path.read_bytes())
-    for certificate in package.certificates:
-        name = f"{PACKAGE}/{certificate.name}"
-        if name not in contents.members:
-            contents.add(name, Role.PACKAGE, certificate.read_bytes())
+    contents.add_package(package)
     contents.add(RESULT, Role.RESULT, "".join(f"{json.dumps(r)}\n" for r in _records(seen)).encode())
     said = Manifest(
         schema=manifest.SCHEMA,
@@ -96,9 +79,7 @@ def make(
         files=contents.files,
         lacks=_lacks(seen),
     )
-    packed = manifest.pack(said)
-    signature = {manifest.SIGNATURE: sign(packed, key)} if key is not None else {}
-    archive.write(out, {manifest.NAME: packed, **contents.members, **signature})
+    contents.write(out, said, key)
     return said
 
 

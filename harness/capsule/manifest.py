@@ -36,6 +36,8 @@ class Role(StrEnum):
     RESULT = "result"
     EVIDENCE = "evidence"
     DUMP = "dump"
+    TRACE = "trace"
+    DRIVERS = "drivers"
 
 
 #: What each is, for people.
@@ -47,6 +49,8 @@ MEANING = {
     Role.RESULT: "what came back: the records of the run",
     Role.EVIDENCE: "what the guest left behind",
     Role.DUMP: "a memory dump",
+    Role.TRACE: "handshakes as a filter recorded them",
+    Role.DRIVERS: "versions and digests of the drivers",
 }
 
 
@@ -60,12 +64,12 @@ class File(_Strict):
 
 
 class Origin(_Strict):
-    """Where the failure was seen."""
+    """Where the failure was seen: in a run, or on a machine where it was recorded (then without a run)."""
 
     kshs: str = Field(max_length=100)
-    run: str = Field(max_length=100)
+    run: str | None = Field(None, max_length=100)
     started: str = Field(max_length=100)
-    scenario: str = Field(max_length=200)
+    scenario: str | None = Field(None, max_length=200)
 
 
 class Kernel(_Strict):
@@ -93,7 +97,8 @@ class DriverPackage(_Strict):
 class Manifest(_Strict):
     """The manifest of a capsule.
 
-    ``seen`` is the failure as its run judged it; ``lacks`` says in sentences what would be needed to play it
+    ``verdict`` and ``reason`` are the failure as its run judged it; without a verdict nobody has judged it,
+    and ``reason`` is what its sender says.  ``lacks`` says in sentences what would be needed to play it
     and is not there.
     """
 
@@ -102,7 +107,7 @@ class Manifest(_Strict):
     origin: Origin
     kernel: Kernel
     target: DriverPackage
-    verdict: Verdict
+    verdict: Verdict | None = None
     reason: str | None = Field(None, max_length=20_000)
     files: list[File] = Field(max_length=512)
     lacks: list[str] = Field(default_factory=list, max_length=50)

@@ -103,6 +103,8 @@ class Minimizer:
             raise UsageError(
                 f"the failure does not come here: 0 of {before.runs} runs", scenario.id, "see kshs repro"
             )
+        if self.then.cause is None:
+            self.then = seen  # a trace that shows no failure: what comes here is what must come again
         self._best = [(scenario, seen)]
         self._plays = _plays(before.value)
         self._leave_out(scenario)

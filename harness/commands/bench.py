@@ -39,6 +39,12 @@ def bench(
         str | None,
         typer.Option("--beside", metavar="TARGET", help="Another target: what its scenarios cost, in turns."),
     ] = None,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="What --coverage costs: with and without it, in turns.")
+    ] = False,
+    traced: Annotated[
+        bool, typer.Option("--traced", help="Also what kstrace.sys costs in the agent's own loop.")
+    ] = False,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, metavar="N", help="Turns of each of the two.")
     ] = 3,
@@ -70,6 +76,15 @@ def bench(
         if beside is not None:
             figures["beside"] = turns.targets(beside, arguments, rounds, progress.say)
             figures["goals"].append(figures["beside"]["goal"])
+        if coverage:
+            figures["coverage"] = turns.coverage(arguments, rounds, progress.say)
+            figures["goals"].append(figures["coverage"]["goal"])
+        if traced:
+            count = (work.QUICK if quick else work.Amounts()).pipelined
+            figures["traced"] = work.traced(
+                loaded, guest=guest, target=target, rounds=rounds, count=count, say=progress.say
+            )
+            figures["goals"].append(figures["traced"]["goal"])
     work.write(figures, out)
     if plot is not None:
         plot.write_text(bench_plot.svg(figures["series"]), encoding="utf-8")
@@ -123,7 +138,7 @@ def tables(figures: Mapping[str, Any]) -> list[Table]:
             values = (row[key] for key in ("seconds", "peak_mib", "times", "bare_times"))
             scaling.add_row(str(row["n"]), *(f"{value:g}" for value in values), f"{row['busy']:.0%}")
         found.append(scaling)
-    return found + [compared(figures[key]) for key in ("against", "beside") if key in figures]
+    return found + [compared(figures[key]) for key in ("against", "beside", "coverage") if key in figures]
 
 
 def compared(turns: Mapping[str, Any]) -> Table:

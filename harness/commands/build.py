@@ -12,7 +12,7 @@ import typer
 from drivers.errors import BuildError, SigningError, ToolMissing
 from harness.commands.inputs import make_directory
 from harness.commands.options import console
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.progress import Progress
 
 
@@ -66,6 +66,22 @@ def build(
     say(f"build {built.digest[:16]} in {built.directory}")
     for path in (built.agent, built.client, built.refks, *built.avshs.sys, built.avshs.inf, built.avshs.cat):
         say(f"  {path.relative_to(built.directory)}  {path.stat().st_size:,} bytes")
+    say(build_plugin())
+
+
+def build_plugin() -> str:
+    """QEMU's plugin that counts what guests execute; what became of it, in a line.
+
+    Only ``kshs run --coverage`` needs it, and the drivers are built without QEMU, too.
+    """
+    from harness import config as settings
+    from vm import trials
+    from vm.errors import VmError
+
+    try:
+        return f"coverage plugin: {trials.plugin(settings.load(None).vm)}"
+    except (HarnessError, VmError, OSError) as error:
+        return f"coverage plugin: not built, and kshs run --coverage cannot be had: {error}"
 
 
 def build_package(

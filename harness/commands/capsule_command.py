@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness import config as settings
-from harness.commands.inputs import check_file, check_output, make_directory, unwritten
+from harness.commands.capsule_import import CapsuleArgument, import_
+from harness.commands.inputs import check_file, check_output, unwritten
 from harness.commands.options import ConfigOption, TargetOption, console
 from harness.errors import UsageError
 from harness.guest_text import one_line
 from harness.progress import Progress
+
+if TYPE_CHECKING:
+    from harness.capsule.manifest import Manifest
 
 capsule_app = typer.Typer(
     name="capsule",
@@ -23,16 +27,24 @@ capsule_app = typer.Typer(
     help="Makes, shows and imports capsules: a failure as one file.",
 )
 
-CapsuleArgument = Annotated[Path, typer.Argument(metavar="CAPSULE", help="The file.")]
-
 
 @capsule_app.command("make")
 def make(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run, with results.jsonl.")],
-    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="Id of one that failed in it.")],
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN", help="Directory of a run, with results.jsonl.", show_default=False),
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Argument(metavar="SCENARIO", help="Id of one that failed in it.", show_default=False),
+    ] = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option("--dump", metavar="FILE", help="Instead of a run: a memory dump of Windows."),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The capsule.", show_default="SCENARIO.capsule"),
+        typer.Option("--out", metavar="FILE", help="The capsule.", show_default="SCENARIO or FILE.capsule"),
     ] = None,
     target: TargetOption = None,
     key: Annotated[
@@ -44,6 +56,35 @@ def make(
     config: ConfigOption = None,
 ) -> None:
     """Makes a capsule of a scenario that failed: its requests, what came, the driver package."""
+    if dump is not None:
+        if run is not None:
+            raise UsageError("a capsule is made of a run or of a dump", "--dump", "leave one of them")
+        _of_dump(dump, out or Path(f"{dump.stem}.capsule"), key)
+        return
+    if run is None or scenario is None:
+        raise UsageError("it is made of RUN and SCENARIO, or of --dump FILE", "kshs capsule make")
+    _of_run(run, scenario, out or Path(f"{scenario}.capsule"), target, key, config)
+
+
+def _of_dump(dump: Path, file: Path, key: Path | None) -> None:
+    from harness.capsule import dumped
+    from harness.commands.dump import known_symbols
+    from harness.evidence.dump import read
+    from harness.evidence.dump_crash import named
+
+    check_file(dump, "--dump")
+    check_output(file, "--out")
+    found = named(read(dump), known_symbols([]))
+    try:
+        said = dumped.make(found, dump, file, key)
+    except OSError as error:
+        raise unwritten(file, error) from None
+    _say_made(file, said, key)
+
+
+def _of_run(
+    run: Path, scenario: str, file: Path, target: str | None, key: Path | None, config: Path | None
+) -> None:
     from drivers.build import build
     from harness.capsule import making, seen
     from harness.guests.package import find_target
@@ -53,7 +94,6 @@ def make(
     chosen = settings.load(config or options.config)
     loaded = find_target(target or options.target or chosen.run.target, chosen)
     wanted = making.scenario_of(failure, Path.cwd())
-    file = out or Path(f"{scenario}.capsule")
     check_output(file, "--out")
     with Progress() as progress:
         package = loaded.package(build(source=options.drivers, progress=progress.say))
@@ -61,6 +101,10 @@ def make(
         said = making.make(failure, wanted, loaded, package, file, key)
     except OSError as error:
         raise unwritten(file, error) from None
+    _say_made(file, said, key)
+
+
+def _say_made(file: Path, said: Manifest, key: Path | None) -> None:
     say = console().print
     say(f"{file}: {len(said.files)} files, {file.stat().st_size:,} bytes{', signed' if key else ''}")
     for lack in said.lacks:
@@ -91,13 +135,13 @@ def show(
     kernel = ", ".join(filter(None, (said.kernel.name, said.kernel.build and f"build {said.kernel.build}")))
     for name, value in (
         ("scenario", said.origin.scenario),
-        ("verdict", said.verdict.value),
+        ("verdict", said.verdict.value if said.verdict is not None else None),
         ("reason", said.reason),
-        ("seen", f"run {said.origin.run}, {said.origin.started}, kshs {said.origin.kshs}"),
+        ("seen", _where(said)),
         ("kernel", kernel or None),
         ("ks.sys", said.kernel.ks_sha256),
         ("verifier", said.kernel.verifier),
-        ("target", f"{said.target.title or said.target.name} ({said.target.hardware_id})"),
+        ("target", _target(said)),
         ("package", said.target.digest),
         ("signed", _signed(signed.there, signed.key)),
     ):
@@ -109,33 +153,18 @@ def show(
         say(f"it lacks: {one_line(lack)}")
 
 
-@capsule_app.command("import")
-def import_(
-    capsule: CapsuleArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to; nothing there is replaced.")],
-    config: ConfigOption = None,
-) -> None:
-    """Writes scenario, target file and driver package of a capsule into a directory."""
-    from harness.capsule.opened import SCENARIO, TARGET, Capsule
+capsule_app.command("import")(import_)
 
-    check_file(capsule, "CAPSULE")
-    keys = settings.load(config).capsule.keys
-    with Capsule(capsule) as opened:
-        opened.signed(keys)
-        opened.check()
-        make_directory(out.absolute(), "--out")
-        try:
-            written = opened.unpack(out)
-        except OSError as error:
-            raise unwritten(out, error) from None
-    say = console().print
-    for path in written:
-        say(str(path))
-    names = {path.name for path in written}
-    if {SCENARIO, TARGET} <= names:
-        say(f"run it: kshs run --target {out / TARGET} {out / SCENARIO}")
-    else:
-        raise UsageError("it has no scenario that could be run", str(capsule), "see kshs capsule show")
+
+def _where(said: Manifest) -> str:
+    if said.origin.run is None:
+        return f"{said.origin.started}, written by {said.origin.kshs}"
+    return f"run {said.origin.run}, {said.origin.started}, kshs {said.origin.kshs}"
+
+
+def _target(said: Manifest) -> str:
+    name = said.target.title or said.target.name
+    return name if said.target.hardware_id is None else f"{name} ({said.target.hardware_id})"
 
 
 def _signed(there: bool, key: Path | None) -> str:

@@ -36,7 +36,9 @@ def clean(
     vm_config = settings.load(config).vm
     gone = shelf.remove(vm_config, guest) if guest is not None else []
     if everything:
-        gone += vm.reaper.clean(vm_config) + remove_builds() + remove_prefixes()
+        from harness.fleet.trees import forget
+
+        gone += vm.reaper.clean(vm_config) + remove_builds() + remove_prefixes() + forget(vm_config)
     else:
         gone += vm.reaper.reap(vm_config)
     say = console().print

@@ -37,7 +37,7 @@ def dump(
     from harness.evidence.dump import DumpError, read
     from harness.evidence.dump_crash import named
 
-    known = _symbols(symbols or [])
+    known = known_symbols(symbols or [])
     said: list[dict[str, Any]] = []
     broken = 0
     for number, path in enumerate(files):
@@ -59,7 +59,7 @@ def dump(
         raise typer.Exit(USAGE)
 
 
-def _symbols(places: list[Path]) -> Symbols:
+def known_symbols(places: list[Path]) -> Symbols:
     """Of the directories that were named, and of our own builds."""
     import platformdirs
 

@@ -43,6 +43,7 @@ def places(config: VmConfig) -> list[str]:
         (config.images_dir, "images", "kshs clean --all"),
         (config.templates_dir, "templates", "kshs clean --all"),
         (config.cache_dir / "windows", "Windows guests", "kshs clean --guest NAME"),
+        (config.cache_dir / "host", "of nights over many hosts", "kshs clean --all"),
         (_builds(), "builds of drivers", "kshs clean --all"),
         (config.runtime_dir, "live guests", "kshs clean"),
         (

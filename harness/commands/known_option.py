@@ -37,7 +37,14 @@ def known_files(known_issues: Path | None, quarantine: Path | None) -> list[Know
     Raises:
         TomlFileError: one is wrong, or one that was named is not there.
     """
-    from harness.nights.known_file import KNOWN_ISSUES, QUARANTINE, load
+    from harness.nights.known_file import load
+
+    return [load(path) for path in known_paths(known_issues, quarantine)]
+
+
+def known_paths(known_issues: Path | None, quarantine: Path | None) -> list[Path]:
+    """Where these are."""
+    from harness.nights.known_file import KNOWN_ISSUES, QUARANTINE
 
     usual = ((known_issues, Path(KNOWN_ISSUES)), (quarantine, Path(QUARANTINE)))
-    return [load(given or path) for given, path in usual if given is not None or path.is_file()]
+    return [given or path for given, path in usual if given is not None or path.is_file()]

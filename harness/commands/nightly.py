@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.config import Config, NightConfig
 from harness.errors import UsageError
+from harness.host_room import HostRoom
 from harness.suite_settings import SuiteConfig
 from vm.files import write_whole
 from vm.windows.profile import BUILTIN
@@ -80,21 +81,6 @@ class Done:
     seconds: float = 0.0
     said: str | None = None
     more: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Host:
-    """What the machine had to give when the night began."""
-
-    cores: int
-    memory_mib: int
-
-    @classmethod
-    def measured(cls) -> Host:
-        """By what this process may use, and by what the kernel says is available."""
-        from harness.host_measured import cores, memory_mib
-
-        return cls(cores(), memory_mib())
 
 
 def cells_of(night: NightConfig, config: Config) -> list[Cell]:
@@ -168,7 +154,7 @@ class Nightly:
     def __init__(
         self,
         out: Path,
-        host: Host,
+        host: HostRoom,
         command: Callable[[Cell, Path], list[str]],
         ended: Callable[[Cell, Done], dict[str, Any]],
         deadline: float | None = None,
@@ -213,9 +199,7 @@ class Nightly:
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         cell = running.pop(future)
                         done = future.result()
-                        done.more = self._ended(cell, done)
-                        self.done[cell.name] = done
-                        self.save(cells)
+                        self.take(cells, cell, done)
             except BaseException:
                 for child in self._children:
                     child.terminate()
@@ -224,6 +208,12 @@ class Nightly:
             self.done[cell.name] = Done(cell.name, said="out of time before it was begun")
         self.save(cells)
         return [self.done[cell.name] for cell in cells]
+
+    def take(self, cells: Sequence[Cell], cell: Cell, done: Done) -> None:
+        """A cell has ended: it is compared and put on record."""
+        done.more = self._ended(cell, done)
+        self.done[cell.name] = done
+        self.save(cells)
 
     def _fitting(self, waiting: Iterable[Cell], running: list[Cell]) -> list[Cell]:
         """Those that may be begun now, in their order; one alone always fits."""

@@ -16,6 +16,7 @@ import typer
 
 from harness import config as settings
 from harness.commands.exit_codes import DONE, DRIVER, INFRASTRUCTURE
+from harness.commands.fleet_option import OnHostsOption
 from harness.commands.known_option import KnownIssuesOption, QuarantineOption, known_files
 from harness.commands.options import ConfigOption, say
 from harness.commands.store_option import StoreOption, open_store
@@ -23,7 +24,7 @@ from harness.errors import HarnessError, UsageError
 from vm.words import counted
 
 if TYPE_CHECKING:
-    from harness.commands.nightly import Done
+    from harness.commands.nightly import Cell, Done, Nightly
     from harness.nights.known_file import KnownFile
     from harness.store.database import Store
 
@@ -44,6 +45,7 @@ def nightly(
     notify: Annotated[
         str | None, typer.Option("--notify", metavar="COMMAND", help="Gets the night as JSON on its input.")
     ] = None,
+    scheduler: OnHostsOption = None,
     known_issues: KnownIssuesOption = None,
     quarantine: QuarantineOption = None,
     store: StoreOption = None,
@@ -55,8 +57,9 @@ def nightly(
 
     Ends with 1 where something new speaks against a driver, with 3 where a cell broke or was not run.
     """
-    from harness.commands.nightly import Host, Nightly, cells_of, find_night, kshs
+    from harness.commands.nightly import Nightly, cells_of, find_night, kshs
     from harness.commands.nightly_keeper import Keeper
+    from harness.host_room import HostRoom
 
     if out is not None and resume is not None:
         raise UsageError("--out is for a new night, --resume for one that is there", hint="give one of them")
@@ -71,7 +74,7 @@ def nightly(
     with open_store(store, config, make=True) as opened:
         keeper = Keeper(opened, folder, known, given)
         work = Nightly(
-            folder, Host.measured(), lambda cell, place: kshs(cell, place, given), keeper.ended, deadline
+            folder, HostRoom.measured(), lambda cell, place: kshs(cell, place, given), keeper.ended, deadline
         )
         if resume is not None:
             work.load()
@@ -79,7 +82,10 @@ def nightly(
         else:
             _make(folder)
         cells = keeper.in_order(keeper.measured(cells))
-        done = work.run(cells)
+        if scheduler is None:
+            done = work.run(cells)
+        else:
+            done = _on_hosts(work, cells, loaded, scheduler, given, folder, deadline, opened)
         if night.released is not None:
             keeper.against_released(cells, done, night.released)
             work.save(cells)
@@ -87,6 +93,26 @@ def nightly(
         if night.site is not None:
             code = _show(opened, night.site, folder, known) or code
     return code
+
+
+def _on_hosts(
+    work: Nightly,
+    cells: list[Cell],
+    loaded: settings.Config,
+    url: str,
+    given: Path | None,
+    folder: Path,
+    deadline: float | None,
+    store: Store,
+) -> list[Done]:
+    from harness.commands.fleet_work import night_on_hosts
+    from harness.store.durations import seconds_of
+
+    with store.reading() as connection:
+        seconds = seconds_of(connection)
+    return night_on_hosts(
+        work, cells, loaded, given=given, url=url, folder=folder, deadline=deadline, seconds=seconds
+    )
 
 
 def _make(folder: Path) -> None:

@@ -14,6 +14,7 @@ from harness.commands.options import say
 from harness.errors import HarnessError, UsageError
 from harness.nights import night as nights
 from harness.nights import words
+from harness.nights.conditions import NOT_KNOWN
 from harness.nights.findings import Kind, Night
 from harness.nights.history import compare_night
 from harness.store import queries, usage
@@ -177,7 +178,8 @@ class Keeper:
 
 def _said(found: Night) -> dict[str, Any]:
     """What is kept of a comparison, and shown."""
-    changed = [str(one) for one in found.differences if one.matters]
+    # A night without a guest has changed none.
+    changed = [str(one) for one in found.differences if one.matters and one.now != NOT_KNOWN]
     loud = _loud(found)
     return {
         "against": found.before.runs[-1].name if found.before.runs else None,
@@ -193,7 +195,8 @@ def _said(found: Night) -> dict[str, Any]:
 def _loud(found: Night) -> list[dict[str, Any]]:
     """What somebody has to look at, as it is kept with a cell.
 
-    What differs since the guest or its kernel changed is one thing for each way in which it fails.
+    What differs since the guest or its kernel changed, or still fails, is one thing for each way in which it
+    fails.
     """
     kept: list[dict[str, Any]] = []
     groups: dict[str, dict[str, Any]] = {}
@@ -201,8 +204,8 @@ def _loud(found: Night) -> list[dict[str, Any]]:
         if not one["alarm"]:
             continue
         row = {key: one[key] for key in ("kind", "key", "words", "issue")}
-        if one["kind"] == Kind.ELSEWHERE:
-            first = groups.setdefault(one["signature"] or one["words"], row)
+        if one["kind"] in (Kind.ELSEWHERE, Kind.STILL_FAILING):
+            first = groups.setdefault(f"{one['kind']} {one['signature'] or one['words']}", row)
             if first is not row:
                 first["alike"] = first.get("alike", 0) + 1
                 continue

@@ -103,8 +103,7 @@ def minimize(
     text = render(
         [named(found.scenario)],
         [
-            f"Minimised from {origin.scenario} of run {origin.run}, {origin.started}:"
-            f" {unpacked.manifest.verdict.value}",
+            f"Minimised from {origin.scenario} of run {origin.run}, {origin.started}: {_verdict(unpacked)}",
             one_line(str(found.seen.scenario.get("reason") or "")),
             f"fails in {found.after.hits} of {found.after.runs} runs; before: {found.before.hits} of"
             f" {found.before.runs}, {len(unpacked.scenario.steps)} steps",
@@ -117,6 +116,12 @@ def minimize(
     steps = f"{len(found.scenario.steps)} of {len(unpacked.scenario.steps)} steps"
     rate = f"fails in {found.after.hits} of {found.after.runs} runs"
     console().print(f"{out}: {steps} are left after {found.candidates} candidates; {rate}")
+
+
+def _verdict(unpacked: Unpacked) -> str:
+    """As it was judged; a trace may show no failure of itself."""
+    verdict = unpacked.manifest.verdict
+    return verdict.value if verdict is not None else "not judged"
 
 
 def named(scenario: Scenario) -> Scenario:
@@ -136,7 +141,7 @@ def _table(unpacked: Unpacked, played: list[Seen], outcomes: list[Outcome]) -> d
     return {
         "scenario": unpacked.scenario.id,
         "guest": unpacked.guest,
-        "then": {"verdict": unpacked.manifest.verdict.value, "reason": unpacked.manifest.reason},
+        "then": {"verdict": _verdict(unpacked), "reason": unpacked.manifest.reason},
         "now": {"verdict": shown.scenario["verdict"], "reason": shown.scenario.get("reason")},
         "outcome": verdict.value,
         "runs": len(outcomes),

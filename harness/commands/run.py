@@ -47,6 +47,10 @@ class Selection:
     drivers: Path | None = None
     out: Path | None = None
     config: Path | None = None
+    coverage: bool = False
+    coverage_of: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
+    symbols: tuple[Path, ...] = ()
     pytest_args: tuple[str, ...] = ()
 
     def options(self) -> dict[str, Any]:
@@ -59,6 +63,12 @@ class Selection:
         """Options of the selection with their values."""
         kinds = (("rule", self.rules), ("route", self.routes), ("tag", self.tags), ("id", self.ids))
         return [(name, value) for name, values in kinds for value in values]
+
+    @property
+    def counted(self) -> list[tuple[str, str]]:
+        """Options of the coverage with their values."""
+        kinds = (("coverage-of", self.coverage_of), ("sources", self.sources), ("symbols", self.symbols))
+        return [(name, str(value)) for name, values in kinds for value in values]
 
     def command(self) -> str:
         """As it could be typed again."""
@@ -76,6 +86,9 @@ class Selection:
         ):
             if value is not None:
                 words += [option, str(value)]
+        words += ["--coverage"] if self.coverage else []
+        for name, value in self.counted:
+            words += [f"--{name}", value]
         return shlex.join([*words, *(["--", *self.pytest_args] if self.pytest_args else [])])
 
 
@@ -160,6 +173,14 @@ def arguments(selection: Selection, config: settings.Config) -> list[str]:
     ]
     if selection.drivers is not None:
         chosen.append(f"--kshs-drivers={selection.drivers.absolute()}")
+    if selection.coverage:
+        chosen.append("--kshs-coverage")
+    elif selection.counted:
+        name = selection.counted[0][0]
+        raise UsageError(
+            f"--{name} says something about --coverage, which is not given", hint="add --coverage"
+        )
+    chosen += [f"--kshs-{name}={value}" for name, value in selection.counted]
     if selection.workers:
         chosen += ["-n", str(selection.workers)]
     if "CI" in os.environ:

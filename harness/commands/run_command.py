@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.commands.fleet_option import OnHostsOption
 from harness.commands.options import (
     ConfigOption,
     GuestOption,
@@ -20,7 +21,10 @@ from harness.commands.options import (
     TagOption,
     TargetOption,
 )
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from harness.commands.run import Selection
 
 
 def run(
@@ -79,6 +83,29 @@ def run(
             show_default=False,
         ),
     ] = None,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="Count which lines of the drivers each scenario reaches (TCG only)."),
+    ] = False,
+    coverage_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--coverage-of",
+            metavar="MODULE",
+            help="With --coverage: also of this one, say ntoskrnl.exe. Repeatable.",
+        ),
+    ] = None,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sources", metavar="DIR", help="With --coverage: where the target's sources are. Repeatable."
+        ),
+    ] = None,
+    symbols: Annotated[
+        list[Path] | None,
+        typer.Option("--symbols", metavar="DIR", help="With --coverage: where more PDBs are. Repeatable."),
+    ] = None,
+    scheduler: OnHostsOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Runs scenarios; what stands behind -- goes to pytest.
@@ -102,12 +129,39 @@ def run(
         drivers=drivers,
         out=out,
         config=config,
+        coverage=coverage,
+        coverage_of=tuple(coverage_of or ()),
+        sources=tuple(path.absolute() for path in sources or ()),
+        symbols=tuple(path.absolute() for path in symbols or ()),
         pytest_args=tuple(context.obj or ()),
     )
     try:
-        code = run_pytest(selection) if resume is None else resume_run(resume, selection, workers)
+        if scheduler is not None:
+            code = _on_hosts(selection, scheduler, resume)
+        else:
+            code = run_pytest(selection) if resume is None else resume_run(resume, selection, workers)
     except BrokenPipeError:
         # To click it would be 1, which here speaks against the driver.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise HarnessError("whoever read the output is gone, and the run ended there") from None
     raise typer.Exit(code)
+
+
+def _on_hosts(selection: Selection, url: str, resume: Path | None) -> int:
+    """Raises: UsageError: a run that was killed goes on where it was begun; coverage is of one host."""
+    if resume is not None:
+        raise UsageError("does not go with --scheduler", where="--resume")
+    if selection.coverage:
+        raise UsageError("does not go with --scheduler", where="--coverage", hint="count on one host")
+    from harness import config as settings
+    from harness.commands.fleet_work import run_on_hosts
+    from harness.commands.store_option import open_store
+    from harness.store.durations import seconds_of
+
+    seconds = {}
+    try:
+        with open_store(None, selection.config).reading() as connection:
+            seconds = seconds_of(connection)
+    except UsageError:
+        pass  # there is no store yet
+    return run_on_hosts(selection, settings.load(selection.config), url, seconds)

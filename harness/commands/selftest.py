@@ -54,7 +54,7 @@ def selftest(
     out = out.absolute()
     claim(out)
     try:
-        findings = _run(loaded, described, chosen, out, short)
+        findings = _run(loaded, described, chosen, out, "some" if only else "short" if short else "all")
     finally:
         release(out)
     console.print(table(findings))
@@ -76,7 +76,7 @@ def _chosen(every: list[Case], short: bool, only: list[str]) -> list[Case]:
 
 
 def _run(
-    loaded: settings.Config, described: Any, chosen: list[Case], out: Path, short: bool
+    loaded: settings.Config, described: Any, chosen: list[Case], out: Path, selected: str
 ) -> list[Finding]:
     from harness import version
     from harness.guests.package import find_target
@@ -100,7 +100,8 @@ def _run(
         "guest": "wine",
         "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(time.monotonic() - begun, 1),
-        "short": short,
+        "short": selected == "short",
+        "selected": selected,
     }
     report.write(findings, out, about)
     return findings

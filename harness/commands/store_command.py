@@ -30,7 +30,7 @@ _DAYS = {"d": 1, "w": 7, "y": 365}
 @store_app.command("import")
 def import_runs(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Results of runs (--out of kshs run).")
+        list[Path], typer.Argument(metavar="DIR...", help="What kshs run or kshs selftest left (--out).")
     ],
     store: StoreOption = None,
     config: ConfigOption = None,
@@ -39,13 +39,20 @@ def import_runs(
 
     A folder may be partial or damaged: what can be read is taken, and what could not is said.
     """
+    from harness.results.seal import RESULTS
     from harness.store.importing import Importer
+    from harness.store.selftests import SELFTEST
+    from harness.store.selftests import take as take_selftest
 
     wrong: list[str] = []
     with open_store(store, config, make=True) as opened:
         importer = Importer(opened)
         for folder in folders:
             try:
+                if (folder / SELFTEST).is_file():
+                    say(f"{folder}: {take_selftest(opened, folder)}")
+                    if not (folder / RESULTS).is_file():
+                        continue
                 say(f"{folder}: {importer.take(folder)}")
             except UsageError as error:
                 wrong.append(str(error))

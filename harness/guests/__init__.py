@@ -3,13 +3,16 @@
 
 from harness.guests.interface import (
     ChecksGuests,
+    CountsBlocks,
     DriverFiles,
     Evidence,
     EvidenceSink,
     Guest,
     GuestProvider,
     KnowsCalls,
+    KnowsDeployment,
     KnowsFiles,
+    KnowsPackage,
     LeasesAhead,
     LeavesEvidence,
     MeasuresMemory,
@@ -20,13 +23,16 @@ from harness.guests.interface import (
 
 __all__ = [
     "ChecksGuests",
+    "CountsBlocks",
     "DriverFiles",
     "Evidence",
     "EvidenceSink",
     "Guest",
     "GuestProvider",
     "KnowsCalls",
+    "KnowsDeployment",
     "KnowsFiles",
+    "KnowsPackage",
     "LeasesAhead",
     "LeavesEvidence",
     "MeasuresMemory",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from drivers.kernel_calls import Doubt
     from harness.guests.memory_used import Resident
     from harness.language.model import Target
+    from vm.plugin.block_map import BlockMap
 
 Say = Callable[[str], None]
 
@@ -140,6 +141,34 @@ class TellsWhatDriversSay(Protocol):
 
 
 @runtime_checkable
+class CountsBlocks(Protocol):
+    """A guest of which it is counted what it executes, where that was asked for."""
+
+    @property
+    def counters(self) -> BlockMap | None:
+        """The counters; None where nobody counts.  They can be read when the guest is gone, too."""
+
+    @property
+    def addresses_stay(self) -> bool:
+        """Whether all such guests have drivers at the same addresses, being forks of one memory."""
+
+    def fetch(self, path: str, into: Path) -> None:
+        """Copies a file out of the guest.
+
+        Raises:
+            VmError: it cannot be had.
+        """
+
+
+@runtime_checkable
+class KnowsDeployment(Protocol):
+    """A provider of which it is known what ran while the drivers were deployed."""
+
+    def deployment_counters(self) -> BlockMap | None:
+        """Of the guest that all others are forks of; None where nobody counted."""
+
+
+@runtime_checkable
 class ChecksGuests(Protocol):
     """A provider whose guests must be in some state beyond having an agent."""
 
@@ -181,6 +210,14 @@ class KnowsFiles(Protocol):
 
     def driver_files(self) -> DriverFiles:
         """Of the build and of the target's package; empty before guests were prepared."""
+
+
+@runtime_checkable
+class KnowsPackage(Protocol):
+    """A provider that knows the files of the target's package."""
+
+    def package_files(self) -> Mapping[str, str]:
+        """Their SHA-256 by name, with slashes; `GuestProvider.target_digest` is over them."""
 
 
 class SayProgress:

@@ -7,7 +7,7 @@ import contextlib
 import re
 import resource
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,15 @@ class MemoryUsed:
         if pid is not None:
             with self._lock:
                 self._pids.discard(pid)
+
+    @contextlib.contextmanager
+    def of(self, pid: int | None) -> Iterator[None]:
+        """As long as a guest runs."""
+        self.began(pid)
+        try:
+            yield
+        finally:
+            self.ends(pid)
 
     def look(self) -> None:
         """What the guests hold now counts if it is the most so far."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
 from harness.guest_info import CrashRecord
-from harness.guest_text import one_line
 from harness.guests import (
     allowed_imports,
     deploy,
@@ -26,6 +24,7 @@ from harness.guests import (
 )
 from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
+from harness.guests.guest_linux import QUESTION, out_of_memory, recording_in, text_of
 from harness.guests.interface import DriverFiles, Evidence, EvidenceSink, Guest, Say, SayProgress
 from harness.guests.memory_used import MemoryUsed, Resident
 from harness.guests.source import usable_guest
@@ -42,18 +41,16 @@ if TYPE_CHECKING:
     from vm.hypervisor import Hypervisor
     from vm.image import Image
     from vm.lease import Lease
-    from vm.shell import Shell
+    from vm.plugin.block_map import BlockMap
     from vm.template import Layer, Template
     from vm.windows.profile import Way
 
-#: Seconds for a question to a guest of which it is not known whether it lives.
-_QUESTION = 15.0
 #: Seconds in which a machine that broke its connections may be heard to have ended.
 _NEWS = 2.0
-#: How the crash recorder was started, whatever its folder (drivers/kshsctl/crash.c).
-_RECORDER = re.compile(r'kshsctl\.exe"? +crash +[0-9]')
 #: Seconds for closing, in which a guest that was begun ahead may still come and be thrown away.
 _CLOSING = 30.0
+#: Bytes of the largest image of a driver that is copied out of a guest.
+_MAX_IMAGE = 256 << 20
 #: Seconds that a fork may take beside the time in which its guest must answer: loading its devices.
 _FORK = 420.0
 #: Seconds that a Windows guest may need to boot where there is no KVM.
@@ -65,13 +62,11 @@ class VmGuest:
 
     def __init__(self, lease: Lease, used: MemoryUsed | None = None) -> None:
         self._lease = lease
-        self._used = used
-        self._pid = lease.pid if used is not None else None
-        if used is not None:
-            used.began(self._pid)
         self._agent_given = False
         self._stack = ExitStack()
         self._stack.enter_context(lease)
+        if used is not None:
+            self._stack.enter_context(used.of(lease.pid))
 
     @property
     def id(self) -> str:
@@ -112,13 +107,13 @@ class VmGuest:
             try:
                 shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
                 for command in (f"cat {speech.sftp_path(deploy.CRASHES)} 2>/dev/null", speech.bugchecks):
-                    found = crashes_in(_text(shell.run(command, timeout=_QUESTION).stdout))
+                    found = crashes_in(text_of(shell.run(command, timeout=QUESTION).stdout))
                     driver += found.driver
                     other += found.other
                     records |= found.records
                 if not driver:
-                    standstill = _out_of_memory(shell, speech.out_of_memory)
-                    recording = _recording(shell, speech.programs)
+                    standstill = out_of_memory(shell, speech.out_of_memory)
+                    recording = recording_in(shell, speech.programs)
             except Exception as error:
                 # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
                 standstill = f"the guest does not answer: {error}"
@@ -136,10 +131,24 @@ class VmGuest:
         """See `harness.guests.LeavesEvidence`."""
         return incident_evidence.leave(self._lease, into, hung=hung, memory_dump=memory_dump)
 
+    @property
+    def counters(self) -> BlockMap | None:
+        """See `harness.guests.CountsBlocks`."""
+        return self._lease.counters
+
+    @property
+    def addresses_stay(self) -> bool:
+        """Not where each guest boots by itself."""
+        from vm.windows.profile import Way
+
+        return getattr(self._lease.template, "way", None) is not Way.BOOT
+
+    def fetch(self, path: str, into: Path) -> None:
+        """See `harness.guests.CountsBlocks`."""
+        self._lease.shell.get(path, into, limit=_MAX_IMAGE)
+
     def close(self) -> None:
         """Ends the lease."""
-        if self._used is not None:
-            self._used.ends(self._pid)
         with contextlib.suppress(Exception):  # a guest that cannot even be ended is the reaper's
             self._stack.close()
 
@@ -152,8 +161,10 @@ class VmProvider:
         target: what is deployed.
         recipe: of the image.
         source: tree of C sources to build instead of the installed ones.
+        ready: a finished build that is used as it is, where there is no such tree.
         way: how guests of a Windows image are leased; by default as the image says, or the first that works.
         devices: of Windows guests, as their settings say them now.
+        counted: what guests execute is counted, where that can be done.
 
     Raises:
         UsageError: the target's device is none that guests of this recipe can have.
@@ -166,8 +177,10 @@ class VmProvider:
         recipe: str = "wine",
         *,
         source: Path | None = None,
+        ready: Path | None = None,
         way: Way | None = None,
         devices: Sequence[str] = (),
+        counted: bool = False,
     ) -> None:
         from vm.guests import is_embedded
 
@@ -175,7 +188,9 @@ class VmProvider:
             hardware.check_embedded(target)
         self._way = way
         self._devices = tuple(devices)
+        self._counted = counted
         self._source = source
+        self._ready = ready
         self._config = config
         self._target = target
         self._recipe = recipe
@@ -198,6 +213,10 @@ class VmProvider:
         """Of its package."""
         return self.build(lambda text: None)[1].digest
 
+    def package_files(self) -> Mapping[str, str]:
+        """The SHA-256 of its package's files by name."""
+        return dict(self.build(lambda text: None)[1].digests)
+
     def prepare(self, say: Say) -> None:
         """Build, image, template; each only where it is not there yet."""
         if self._template is not None:
@@ -212,6 +231,8 @@ class VmProvider:
         build, package = self.build(say)
         self._image = self._guests.image(progress)
         self._hypervisor = self._stack.enter_context(Hypervisor(self._config))
+        if self._counted:
+            self._hypervisor.count_blocks(progress)
         layer = self.layer(build, package, self._image, say)
         self._template = self._guests.template(self._hypervisor, self._image, layer, progress)
 
@@ -220,8 +241,11 @@ class VmProvider:
         if self._build is None or self._package is None:
             import drivers.build
 
-            say("building the drivers")
-            self._build = drivers.build.build(source=self._source, progress=say)
+            if self._ready is not None and self._source is None:
+                self._build = drivers.build.opened(self._ready)
+            else:
+                say("building the drivers")
+                self._build = drivers.build.build(source=self._source, progress=say)
             self._package = self._target.package(self._build)
         return self._build, self._package
 
@@ -261,6 +285,14 @@ class VmProvider:
         self.prepare(lambda text: None)
         return self._fork()
 
+    def deployment_counters(self) -> BlockMap | None:
+        """See `harness.guests.KnowsDeployment`."""
+        if self._template is None or self._template.counters is None:
+            return None
+        from vm.plugin.block_map import BlockMap
+
+        return BlockMap(self._template.counters)
+
     @property
     def _patience(self) -> float:
         """Seconds for a guest that was begun ahead: more than all that its lease waits for by itself."""
@@ -299,6 +331,7 @@ class VmProvider:
                 facts["uri"] = self._config.uri
         if self._image is not None:
             facts["image"] = str(self._image.digest)
+            facts |= {key: value for key, value in _dates(self._image).items() if value is not None}
         if self._guests is not None:
             facts |= self._guests.facts(self._template)
         if self._build is not None:
@@ -357,26 +390,10 @@ class VmProvider:
         self._hypervisor = self._template = None
 
 
-def _out_of_memory(shell: Shell, command: str | None) -> str | None:
-    """That Linux has ended a part of Wine for want of memory: what was lost with it is no driver's crash."""
-    if command is None:
-        return None
-    ended = one_line(" ".join(_text(shell.run(command, timeout=_QUESTION).stdout).split()), 200)
-    killed = [name for name in ended.split() if name.endswith(".exe") or name.startswith("wine")]
-    if not killed:
-        return None
-    return f"the guest ran out of memory, and its Linux ended {', '.join(dict.fromkeys(killed))}"
-
-
-def _recording(shell: Shell, command: str | None) -> bool | None:
-    """Whether the crash recorder is at work (`Evidence`)."""
-    if command is None:
-        return None
-    return _RECORDER.search(_text(shell.run(command, timeout=_QUESTION).stdout)) is not None
-
-
-def _text(raw: bytes | str) -> str:
-    return raw if isinstance(raw, str) else raw.decode("utf-8", errors="replace")
+def _dates(image: Image) -> dict[str, str | None]:
+    """When an image was made, and when it may not be used any more, as ISO 8601 has it."""
+    expires = image.expires
+    return {"image_made": image.made, "image_expires": None if expires is None else expires.isoformat()}
 
 
 def _version(number: int) -> str:

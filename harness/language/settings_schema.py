@@ -18,6 +18,8 @@ from harness.config import (
     RunConfig,
     StoreConfig,
 )
+from harness.gate_settings import GateConfig
+from harness.hosts_settings import HostsConfig
 from harness.incident_settings import IncidentsConfig
 from harness.suite_settings import SuiteConfig
 from vm.config import LegConfig, VmConfig
@@ -31,6 +33,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "limits": LimitsConfig,
     "capsule": CapsuleConfig,
     "store": StoreConfig,
+    "gate": GateConfig,
+    "hosts": HostsConfig,
     "nights.NAME": NightConfig,
     "nights.NAME.suites.NAME": SuiteConfig,
     "vm": VmConfig,

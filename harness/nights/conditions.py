@@ -13,6 +13,10 @@ from harness.store.queries import Conditions, RunInfo
 _SHOWN = 12
 
 
+#: Of what a run has not said: it had no guest, or is of an earlier kshs.
+NOT_KNOWN = "not known"
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One thing that is not the same; `matters` where no regression can be claimed across it."""
@@ -45,7 +49,7 @@ def differences(before: Conditions, now: Conditions) -> list[Difference]:
         ("package", _package(before), _package(now), False),
     )
     return [
-        Difference(what, old or "not known", new or "not known", matters)
+        Difference(what, old or NOT_KNOWN, new or NOT_KNOWN, matters)
         for what, old, new, matters in rows
         if old != new
     ]

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from harness.plugin import coverage
 from harness.plugin.junit_messages import NAME as JUNIT
 from harness.plugin.junit_messages import JunitMessages
 from harness.plugin.report_words import is_scenario_id
@@ -22,6 +25,7 @@ from vm.words import counted
 
 #: Seconds for ending the last guest; what is left of it then is the reaper's.
 _CLOSING = 60.0
+_LOG = logging.getLogger(__name__)
 _OK, _FAILED = pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED
 
 
@@ -33,6 +37,8 @@ def finish(session: pytest.Session) -> None:
     with _forgiving(session):
         records = state.finish()
     state.shortfall = _shortfall(state)
+    if records is not None and state.out is not None:
+        _write_coverage(session, state, records)
     # Ending the guest is mostly waiting for the hypervisor, and the report needs no guest.
     closing = threading.Thread(target=state.close, name="kshs-close", daemon=True)
     closing.start()
@@ -129,6 +135,16 @@ def _agree(session: pytest.Session, state: PluginState) -> None:
         session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
     elif session.exitstatus == _OK and state.shortfall is not None and observer.scenarios:
         session.exitstatus = pytest.ExitCode.INTERRUPTED  # pytest.exit() may say 0
+
+
+def _write_coverage(session: pytest.Session, state: PluginState, records: list[dict[str, Any]]) -> None:
+    """What cannot be told of coverage makes the run an error; its results stay as they are."""
+    try:
+        coverage.write(state, records)
+    except Exception as error:  # whatever it is, verdicts do not depend on it
+        _LOG.error("no coverage", exc_info=error)
+        state.problem = state.problem or f"the coverage cannot be told: {error}"
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 @contextlib.contextmanager

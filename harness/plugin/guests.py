@@ -13,10 +13,11 @@ import pytest
 
 from drivers.errors import BuildError
 from harness.agent.missing_calls import ask as ask_missing_calls
+from harness.coverage.recorder import Recorder
 from harness.errors import AbiMismatchError, DeployError, HarnessError, UsageError
 from harness.evidence.incidents import Incidents
 from harness.guest_text import one_line
-from harness.guests import DriverFiles, GuestProvider, KnowsFiles, MeasuresMemory
+from harness.guests import DriverFiles, GuestProvider, KnowsFiles, KnowsPackage, MeasuresMemory
 from harness.guests.package import find_target
 from harness.guests.provider import VmProvider
 from harness.guests.source import find_guest
@@ -27,6 +28,7 @@ from harness.results import missing_calls
 from harness.results.parts import INFRASTRUCTURE as INFRASTRUCTURE_KIND
 from harness.results.parts import MEMORY
 from harness.results.record import ScenarioResult
+from harness.results.run_files import name_of as file_name
 from harness.running.limits import Limits
 from harness.running.runner import Runner
 from vm.errors import InputError, VmError
@@ -38,6 +40,8 @@ INFRASTRUCTURE = (HarnessError, VmError, BuildError)
 
 #: Of these what another try would find as well.
 _FINAL = (UsageError, InputError, DeployError, AbiMismatchError, BuildError)
+#: How the parts begin in which processes write down what was executed.
+COVERAGE_PARTS = "coverage"
 #: Seconds between two tries to get a guest.
 PAUSES = (1.0, 5.0)
 
@@ -72,6 +76,8 @@ class Guests:
         self._environment_written = False
         self._lost = 0
         self._prepared = False
+        self.recorder: Recorder | None = None
+        """Of what is executed; None where it is not counted, or nothing was sent yet."""
 
     @property
     def provider(self) -> GuestProvider:
@@ -84,8 +90,10 @@ class Guests:
                 find_target(self._options.target_name, settings),
                 self._options.guest_name,
                 source=self._options.drivers(),
+                ready=settings.run.build,
                 way=settings.leases_of(self._options.guest_name),
                 devices=settings.devices_of(self._options.guest_name),
+                counted=self._options.coverage,
             )
         return self._provider
 
@@ -132,6 +140,9 @@ class Guests:
                 from harness.contract.capabilities import missing
 
                 limits = Limits.of(self._options.settings.limits)
+                if self._options.coverage:
+                    path = self._folder.make() / file_name(COVERAGE_PARTS, self._worker, self._folder.session)
+                    self.recorder = Recorder(path, self.provider, abi.load(), self._options.coverage_of)
                 self._runner = Runner(
                     self.provider,
                     abi.load(),
@@ -139,6 +150,7 @@ class Guests:
                     fits=missing,
                     limits=limits,
                     incidents=self._incidents(),
+                    watch=self.recorder,
                 )
             self._make_ready(self._runner)
         except Exception as error:  # whatever a provider raises: no guest is no guest
@@ -227,8 +239,13 @@ class Guests:
                 "info": info,
                 "host": dict(self.provider.host()),
                 "target_digest": self.provider.target_digest(),
+                **self._package_files(),
             }
         )
+
+    def _package_files(self) -> dict[str, Any]:
+        known = self.provider
+        return {"target_files": dict(known.package_files())} if isinstance(known, KnowsPackage) else {}
 
     def missing_calls(self) -> list[str]:
         """What the last guest's class driver was asked for in vain, where there is such a guest.
@@ -285,5 +302,7 @@ class Guests:
         elif self._provider is not None:
             with contextlib.suppress(Exception):
                 self._provider.close()
+        if self.recorder is not None:
+            self.recorder.close()
         self._runner = None
         self._provider = None

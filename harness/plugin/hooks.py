@@ -57,6 +57,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--kshs-drivers", metavar="DIR", help="build these C sources instead of the installed ones"
     )
+    group.addoption(
+        "--kshs-coverage", action="store_true", help="count which lines of drivers each scenario reaches"
+    )
+    group.addoption(
+        "--kshs-coverage-of", metavar="MODULE", action="append", help="and of this module, say ntoskrnl.exe"
+    )
+    group.addoption("--kshs-sources", metavar="DIR", action="append", help="sources of drivers, for coverage")
+    group.addoption("--kshs-symbols", metavar="DIR", action="append", help="PDBs of drivers, for coverage")
     group.addoption("--kshs-command", metavar="TEXT", help="the command line for the report")
 
 
@@ -199,6 +207,23 @@ def _prepare(config: pytest.Config, nodeids: Sequence[str]) -> None:
         resuming.check_facts(state)
     except UsageError as error:
         raise refuse(config, error) from None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """What an item executes in its guest is its own, where that is counted."""
+    recorder = item.config.stash[STATE].guests.recorder
+    kept = isinstance(item, ScenarioItem) and item.kept is not None
+    if recorder is None or kept or not (isinstance(item, ScenarioItem) or uses_guest(item)):
+        return (yield)
+    recorder.begin()
+    try:
+        return (yield)
+    finally:
+        if isinstance(item, ScenarioItem):
+            recorder.end(file=item.file, name=item.scenario.id, scenario=True)
+        else:
+            recorder.end(file="", name=item.nodeid, scenario=False)
 
 
 @pytest.hookimpl(wrapper=True)

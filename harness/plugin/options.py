@@ -40,6 +40,28 @@ class Options:
         return self._option("kshs_target") or self.settings.run.target
 
     @property
+    def coverage(self) -> bool:
+        """Whether it is counted what of drivers is executed."""
+        return bool(self._option("kshs_coverage"))
+
+    @property
+    def coverage_of(self) -> tuple[str, ...]:
+        """Modules of which it is counted besides the target's drivers and ks.sys."""
+        return tuple(self._option("kshs_coverage_of") or ())
+
+    def folders(self, kind: str) -> list[Path]:
+        """What was given by --sources or --symbols (`kind`), absolute.
+
+        Raises:
+            UsageError: one of them is not there.
+        """
+        found = [Path(word).absolute() for word in self._option(f"kshs_{kind}") or ()]
+        for path in found:
+            if not path.exists():
+                raise UsageError("there is no such directory", where=str(path), hint=f"check --{kind}")
+        return found
+
+    @property
     def command(self) -> str | None:
         """The command line for the report; None where pytest was called by itself."""
         command: str | None = self._option("kshs_command")

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.evidence.incident_folder import INCIDENTS, run_name
 from harness.plugin.earlier import Earlier
 from harness.plugin.guests import Guests
 from harness.plugin.lost import add_lost, add_unrun, key_of_item
@@ -19,7 +20,7 @@ from harness.plugin.observation import FLYING, Observer
 from harness.plugin.options import Options
 from harness.plugin.session_folder import SessionFolder
 from harness.results import parts as part_files
-from harness.results import tally
+from harness.results import seal, tally
 from harness.results.parts import Gathered, key_of
 from harness.results.run_files import BegunRun
 from harness.verdict import Verdict
@@ -86,7 +87,10 @@ class RunRecord:
         run["journal_seconds"] = round(now.durable + folder.durable_seconds, 6)
         into = (self._options.out or folder.make()) / "results.jsonl"
         records = part_files.write(run, gathered, into, _tests(observer, earlier))
+        known = observer.problem
         self._read_back(into, records, observer)
+        if self._options.out is not None and observer.problem == known:
+            seal.write(into.parent, self.id, into.parent / INCIDENTS / run_name(self.id))
         return records
 
     def _read_back(self, path: Path, records: Sequence[Mapping[str, Any]], observer: Observer) -> None:
@@ -104,6 +108,8 @@ class RunRecord:
 
         environment: Mapping[str, Any] = next(iter(gathered.environments.values()), {})
         target = {**guests.target_record(), "digest": environment.get("target_digest")}
+        if environment.get("target_files"):
+            target["files"] = environment["target_files"]
         return {
             "id": self.id,
             "started": self._resumed.started if self._resumed is not None else self.session_started,

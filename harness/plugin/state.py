@@ -35,8 +35,8 @@ _PARTS, _RUN, _SESSION = "kshs_parts", "kshs_run", "kshs_session"
 class PluginState:
     """One in each process of a session: the controller's and each xdist worker's.
 
-    `problem` says why no results could be written, `shortfall` what of the run did not run, and
-    `log_of_no_run` where to look when no guest could be prepared.
+    `problem` says why no results could be written, `shortfall` what of the run did not run,
+    `log_of_no_run` where to look when no guest could be prepared, and `coverage` what was reached of drivers.
 
     Raises:
         UsageError: kshs.toml is wrong.
@@ -65,6 +65,7 @@ class PluginState:
         self.shortfall: str | None = None
         self.log_of_no_run: Path | None = None
         self.records: list[dict[str, Any]] | None = None
+        self.coverage: list[str] = []
 
     # ---- short ways ----------------------------------------------------------
 

@@ -79,6 +79,10 @@ class RunSummary:
             terminalreporter.write_line(line)
         if state.out is not None and state.problem is None:
             terminalreporter.write_line(f"report: {state.out / 'report.html'}")
+            for line in state.coverage:
+                terminalreporter.write_line(f"coverage of {line}")
+            if state.coverage:
+                terminalreporter.write_line(f"coverage: {state.out / 'coverage.html'}")
 
 
 def _tell(reporter: TerminalReporter, state: PluginState) -> None:

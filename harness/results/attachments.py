@@ -13,6 +13,10 @@ _INCIDENTS = "incidents"
 _KINDS = {
     "results.jsonl": "one record a step",
     "junit.xml": "for a CI server",
+    "coverage.html": "what was reached of drivers",
+    "coverage.json": "the same for programs",
+    "coverage.info": "the same for lcov",
+    "coverage.xml": "the same for Cobertura's readers",
     "kshs.log": "what the harness did",
     "setupapi.dev.log": "what SetupAPI wrote",
     "serial.log": "serial console",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.agent.encode import Encoder
 from harness.agent.frames import info_of
@@ -31,6 +31,20 @@ _INFO_TIMEOUT = 60.0
 _QUESTION = "ask the pins what they accept"
 
 
+class WatchesLeases(Protocol):
+    """Is told what becomes of guests before scenarios are sent to them."""
+
+    def leased(self, guest: Guest, session: AgentSession, info: Mapping[str, Any]) -> None:
+        """A guest was taken; nothing but a question for its `info` was sent to it.
+
+        Raises:
+            HarnessError, AgentError, StepHungError: it is of no use.
+        """
+
+    def settled(self) -> None:
+        """It has been asked all that is asked of it before the first scenario."""
+
+
 class LeaseInUse:
     """One guest at a time, and the session with its agent.
 
@@ -40,6 +54,7 @@ class LeaseInUse:
         journal: of what is about to be sent.
         margin: seconds beyond a step's own time after which it is overdue.
         incidents: keeps the evidence of a driver that does not survive being asked.
+        watch: told of each guest that is taken.
     """
 
     def __init__(
@@ -49,12 +64,14 @@ class LeaseInUse:
         journal: Journal,
         margin: float,
         incidents: KeepsIncidents | None = None,
+        watch: WatchesLeases | None = None,
     ) -> None:
         self._provider = provider
         self._abi = abi
         self._journal = journal
         self._margin = margin
         self._incidents = incidents
+        self._watch = watch
         self._encoder = Encoder(abi)
         self._guest: Guest | None = None
         self._session: AgentSession | None = None
@@ -146,9 +163,13 @@ class LeaseInUse:
                 if isinstance(self._provider, ChecksGuests):
                     self._provider.check_guest(info)
                 self._info = info
+            if self._watch is not None:
+                self._watch.leased(self._guest, self._session, self._info)
             if self._target is None and not self._resolve(self._session):
                 self.discard()
                 return self.ready()
+            if self._watch is not None:
+                self._watch.settled()
         except BaseException:
             self.discard()
             raise

@@ -36,7 +36,7 @@ from harness.running.ended import Ended
 from harness.running.flight import Flight
 from harness.running.hanging import Hangs
 from harness.running.incident import KeepsIncidents, kept, said
-from harness.running.lease import LeaseInUse
+from harness.running.lease import LeaseInUse, WatchesLeases
 from harness.running.limits import Limits, Watchdog
 from harness.verdict import Verdict, worst
 
@@ -78,6 +78,7 @@ class Runner:
         margin: seconds beyond a step's own time after which it is overdue.
         limits: of the time that a step or a scenario has altogether.
         incidents: keeps the evidence of crashes, hangs and lost guests; None: nobody does.
+        watch: told of guests, of which it wants to know what each scenario does: none is sent ahead then.
     """
 
     provider: GuestProvider
@@ -87,9 +88,12 @@ class Runner:
     margin: float = MARGIN
     limits: Limits = field(default_factory=Limits)
     incidents: KeepsIncidents | None = None
+    watch: WatchesLeases | None = None
 
     def __post_init__(self) -> None:
-        self._lease = LeaseInUse(self.provider, self.abi, self.journal, self.margin, self.incidents)
+        self._lease = LeaseInUse(
+            self.provider, self.abi, self.journal, self.margin, self.incidents, self.watch
+        )
         self._crashes = Encoder(self.abi).step("CRASHES")
         self._hangs = Hangs()
         self._next: Flight | None = None
@@ -369,7 +373,11 @@ class Runner:
 
     def _send_ahead(self, session: AgentSession, scenario: Scenario, file: str) -> None:
         """The next scenario, where it is certain that it will be run, and on this lease."""
-        if session.failure is not None or self.fits(scenario, self.info) is not None:
+        if (
+            self.watch is not None
+            or session.failure is not None
+            or self.fits(scenario, self.info) is not None
+        ):
             return
         try:
             planned = plan(scenario, self._lease.target(), self.sizes)

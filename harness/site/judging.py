@@ -166,10 +166,14 @@ def _call(run: RunInfo) -> tuple[str, ...]:
 
 
 def alarms(cell: Cell) -> int:
-    """What somebody has to look at, as the summary counts it: a changed guest once for each way to fail."""
+    """What somebody has to look at, as the summary counts it.
+
+    What differs since the guest changed, or still fails, is one thing for each way in which it fails.
+    """
     loud = [finding for finding in cell.night.findings if finding.alarm]
-    ways = {one.signature or one.words for one in loud if one.kind is Kind.ELSEWHERE}
-    return sum(one.kind is not Kind.ELSEWHERE for one in loud) + len(ways)
+    grouped = (Kind.ELSEWHERE, Kind.STILL_FAILING)
+    ways = {(one.kind, one.signature or one.words) for one in loud if one.kind in grouped}
+    return sum(one.kind not in grouped for one in loud) + len(ways)
 
 
 def kinds(cells: Iterable[Cell]) -> Counter[str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 #: The schema that this program knows: the last of ``harness/store/migrations/versions``.
-HEAD = "0003"
+HEAD = "0004"
 #: Seconds that a writer waits for another one.
 PATIENCE = 600
 _VERSION = "alembic_version"

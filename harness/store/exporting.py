@@ -21,7 +21,7 @@ def records(connection: Connection, run_id: int) -> Iterator[dict[str, Any]]:
     target = _row(connection, Target, run["target_id"])
     yield _head(run, guest, target)
     if guest["kernel"] is not None:
-        yield _environment(guest, target)
+        yield _environment(guest, target) | {"host": _host(guest) | _dates(run)}
     query = (
         select(
             Attempt.__table__, Scenario.name, Scenario.file, Scenario.content, Scenario.title, Scenario.rules
@@ -55,12 +55,17 @@ def _head(run: Mapping[str, Any], guest: Mapping[str, Any], target: Mapping[str,
         "guest": guest["recipe"],
         "target": {name: target[name] for name in ("name", "title", "hardware_id", "service")}
         | {"digest": target["package"]},
-        "host": _host(guest) | {"build": run["build"]},
+        "host": _host(guest) | {"build": run["build"]} | _dates(run),
     }
 
 
 def _host(guest: Mapping[str, Any]) -> dict[str, Any]:
     return {name: guest[name] for name in ("recipe", "image", "accelerator")}
+
+
+def _dates(run: Mapping[str, Any]) -> dict[str, str]:
+    dates = {name: run[name] for name in ("image_made", "image_expires")}
+    return {name: when.isoformat() + "+00:00" for name, when in dates.items() if when is not None}
 
 
 def _environment(guest: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from harness.store.models import (
     Target,
 )
 from harness.store.origins import differing, guest_row, run_row, target_row
+from harness.store.provenance import columns, keep_package, rows_digest
 from harness.store.reading import ReadRun, ReadScenario, ReadStep, StepKey, read
 from harness.store.values import Block, row_of
 from harness.verdict import Verdict
@@ -93,6 +94,7 @@ class Importer:
         if differing(run.environments, run.head):
             run.notes.append("its guests differ from each other: the first one stands for all")
         head = run_row(run.head, run.notes)
+        proof = columns(folder, run)
         rows = self._rows(run)
         guest, target = (
             _named(guest_row(run.head, run.environments)),
@@ -100,10 +102,15 @@ class Importer:
         )
         digest = _digest(rows, guest[0], target[0], head)
         with self._store.writing() as connection:
+            wrong = keep_package(connection, run)
+            if wrong is not None:
+                run.notes.append(wrong)
+                head["note"] = "; ".join(run.notes)
             before = connection.execute(
                 select(Run.id, Run.digest, Run.name).where(Run.name == head["name"])
             ).one_or_none()
             if before is not None and bytes(before.digest) == digest:
+                self._prove(connection, before.id, proof)
                 return Imported(head["name"], len(rows), run.blocks, known=True)
             if before is not None:
                 kept = connection.scalar(
@@ -114,22 +121,33 @@ class Importer:
                     why = f"the store has {there} of it, here are {len(rows)}: left as it was"
                     return Imported(head["name"], len(rows), run.blocks, known=True, refused=why)
                 forget_attempts(connection, [before.id])
-            columns = {
+            values = {
                 **tidy(head),
                 "digest": digest,
+                "rows": None,
                 "imported": datetime.now(UTC).replace(tzinfo=None),
                 "guest_id": _one(connection, Guest, guest),
                 "target_id": _one(connection, Target, target),
             }
             if before is None:
-                made = connection.execute(insert(table_of(Run)).values(columns))
+                made = connection.execute(insert(table_of(Run)).values(values))
                 run_id = int(made.inserted_primary_key[0])  # type: ignore[index]
             else:
                 run_id = int(before.id)
-                connection.execute(update(Run).where(Run.id == run_id).values(columns))
+                connection.execute(update(Run).where(Run.id == run_id).values(values))
             self._write(connection, run_id, rows)
+            self._prove(connection, run_id, proof)
             learn(connection, run_id)
         return Imported(head["name"], len(rows), run.blocks, known=False, notes=tuple(run.notes))
+
+    def _prove(self, connection: Connection, run_id: int, proof: Mapping[str, Any]) -> None:
+        """Keeps where a run's results lie, what they are, and a digest of the rows that came of them.
+
+        That of rows which are there already stays: they may have been altered since.
+        """
+        connection.execute(update(Run).where(Run.id == run_id).values(tidy(proof)))
+        unproven = Run.id == run_id, Run.rows.is_(None)
+        connection.execute(update(Run).where(*unproven).values(rows=rows_digest(connection, run_id)))
 
     # ---- digests -----------------------------------------------------------
 
@@ -291,13 +309,17 @@ def _attempts(
                 "verdict": verdict if verdict in set(Verdict) else Verdict.ERROR.value,
                 "reason": reason[:_LONG] if isinstance(reason, str) else None,
                 "seconds": read.seconds if stands else _seconds(one.get("seconds")),
-                "lease": (read.lease or "")[:200] or None,
-                "worker": (read.worker or "")[:100] or None,
+                "lease": _words(read.lease if stands else one.get("lease"), 200),
+                "worker": _words(read.worker if stands else one.get("worker"), 100),
                 "answers_id": answers[row.answers] if stands and row.answers else None,
                 "signature_id": signatures[row.signature] if stands and row.signature else None,
             }
         )
     return made
+
+
+def _words(value: Any, most: int) -> str | None:
+    return value[:most] or None if isinstance(value, str) else None
 
 
 def _seconds(value: Any) -> float | None:

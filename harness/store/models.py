@@ -105,6 +105,9 @@ class Run(Base):
 
     `memory_mib` is the most that its processes and guests held of the host's memory at the same time.
     `note` says what was wrong with its folder when it was imported, `problem` what the run said itself.
+    `folder` is where its results lay then, `results` the SHA-256 of results.jsonl, `rows` that of what the
+    store keeps of its attempts; `image_made` and `image_expires` are the guest image's (UTC).  All five are
+    None of runs that an earlier kshs imported, the last two where nobody knew.
     """
 
     __tablename__ = "run"
@@ -123,6 +126,40 @@ class Run(Base):
     note: Mapped[str | None] = mapped_column(Text)
     guest_id: Mapped[int] = mapped_column(ForeignKey("guest.id"), index=True)
     target_id: Mapped[int] = mapped_column(ForeignKey("target.id"), index=True)
+    folder: Mapped[str | None] = mapped_column(Text)
+    results: Mapped[str | None] = mapped_column(String(64))
+    rows: Mapped[str | None] = mapped_column(String(64))
+    image_made: Mapped[datetime | None]
+    image_expires: Mapped[datetime | None]
+
+
+class PackageFile(Base):
+    """One file of a driver package; `package` is the package's digest, as in `Target`."""
+
+    __tablename__ = "package_file"
+    package: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(400), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64))
+
+
+class SelfTest(Base):
+    """One ``kshs selftest``; `digest` is the SHA-256 of its selftest.json, which lay in `folder`.
+
+    `selected` is all, short or some; `wrong` counts the cases that did not come out as they must.
+    """
+
+    __tablename__ = "selftest"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    folder: Mapped[str] = mapped_column(Text)
+    started: Mapped[datetime | None] = mapped_column(index=True)
+    imported: Mapped[datetime]
+    version: Mapped[str | None] = mapped_column(String(100))
+    image: Mapped[str | None] = mapped_column(String(100))
+    build: Mapped[str | None] = mapped_column(String(100))
+    selected: Mapped[str] = mapped_column(String(20))
+    cases: Mapped[int]
+    wrong: Mapped[int]
 
 
 class Scenario(Base):

@@ -16,8 +16,8 @@ UNKNOWN = "unknown"
 def guest_row(head: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The columns of `harness.store.models.Guest`."""
     environment = environments[0] if environments else {}
-    said = _table(environment.get("guest"))
-    host = _table(environment.get("host")) or _table(head.get("host"))
+    said = as_table(environment.get("guest"))
+    host = as_table(environment.get("host")) or as_table(head.get("host"))
     info = GuestInfo.of(environment.get("info"))
     ks = info.ks
     return {
@@ -43,7 +43,7 @@ def differing(environments: Sequence[Mapping[str, Any]], head: Mapping[str, Any]
 
 def target_row(head: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The columns of `harness.store.models.Target`."""
-    target = _table(head.get("target"))
+    target = as_table(head.get("target"))
     service = _clip(target.get("service"), 200)
     info = GuestInfo.of(environments[0].get("info") if environments else None)
     version = next((driver.version for driver in info.drivers if driver.service == service), None)
@@ -61,10 +61,10 @@ def target_row(head: Mapping[str, Any], environments: Sequence[Mapping[str, Any]
 def run_row(head: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
     """The columns of `harness.store.models.Run` that the record of the run gives."""
     seconds = head.get("seconds")
-    host = _table(head.get("host"))
+    host = as_table(head.get("host"))
     return {
         "name": _clip(head.get("id"), 100) or UNKNOWN,
-        "started": _time(head.get("started")),
+        "started": time_of(head.get("started")),
         "seconds": seconds if isinstance(seconds, int | float) else None,
         "version": _clip(head.get("version"), 100),
         "command": _clip(head.get("command"), 4000),
@@ -76,8 +76,8 @@ def run_row(head: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _time(said: Any) -> datetime | None:
-    """UTC, without saying so: SQLite has no time zones."""
+def time_of(said: Any) -> datetime | None:
+    """A time as a record says it: UTC, without saying so, since SQLite has no time zones."""
     try:
         time = datetime.fromisoformat(said)
     except (TypeError, ValueError):
@@ -85,7 +85,8 @@ def _time(said: Any) -> datetime | None:
     return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
 
 
-def _table(value: Any) -> Mapping[str, Any]:
+def as_table(value: Any) -> Mapping[str, Any]:
+    """A table of a record, or an empty one where there is none."""
     return value if isinstance(value, Mapping) else {}
 
 

@@ -19,8 +19,10 @@ from harness.store.models import (
     Answers,
     Attempt,
     Guest,
+    PackageFile,
     Run,
     Scenario,
+    SelfTest,
     Signature,
     StatusBlock,
     Step,
@@ -56,6 +58,7 @@ def prune(connection: Connection, before: datetime, keep: Collection[int] = ()) 
         forget_attempts(connection, list(some))
         connection.execute(update(Varying).where(Varying.run_id.in_(some)).values(run_id=None))
         connection.execute(delete(Run).where(Run.id.in_(some)))
+    connection.execute(delete(SelfTest).where(func.coalesce(SelfTest.started, SelfTest.imported) < before))
     if going:
         sweep(connection)
     return Pruned(tuple(name for _, name in going), len(baselines), len(evidence))
@@ -77,6 +80,7 @@ def sweep(connection: Connection) -> None:
         delete(Guest).where(_unused(Guest.id, Run.guest_id, Acceptance.guest_id, Varying.guest_id))
     )
     connection.execute(delete(Target).where(_unused(Target.id, Run.target_id, Varying.target_id)))
+    connection.execute(delete(PackageFile).where(_unused(PackageFile.package, Target.package)))
 
 
 def _unused(column: Any, *users: Any) -> Any:

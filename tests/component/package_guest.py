@@ -66,21 +66,21 @@ class PackageGuest:
     def __init__(self, build: drivers.build.Build, package: Package, target: Target, number: int) -> None:
         self.id = f"local-{number}"
         self._stack = ExitStack()
-        self._wine = WineGuest(self._stack.enter_context(copy_of(template())), build.agent)
-        self._stack.callback(self._wine.throw_away)
+        self.wine = WineGuest(self._stack.enter_context(copy_of(template())), build.agent)
+        self._stack.callback(self.wine.throw_away)
         try:
-            install_package(self._wine, build, package, target)
+            install_package(self.wine, build, package, target)
         except BaseException:
             self._stack.close()
             raise
 
     def open_agent(self) -> Channel:
-        return self._wine.channel()
+        return self.wine.channel()
 
     def evidence(self) -> Evidence:
-        recorded = self._wine.folder / "crashes.jsonl"
+        recorded = self.wine.folder / "crashes.jsonl"
         lines = recorded.read_text(encoding="utf-8", errors="replace") if recorded.exists() else ""
-        bugchecks = [line for line in self._wine.words().splitlines() if "KeBugCheckEx" in line]
+        bugchecks = [line for line in self.wine.words().splitlines() if "KeBugCheckEx" in line]
         found = crashes_in(lines)
         return Evidence(driver=(*found.driver, *bugchecks), other=found.other)
 

@@ -118,8 +118,9 @@ def test_the_migrations_end_with_the_models_and_keep_a_copy(where: str, tmp_path
         with store.reading() as connection:
             assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
         with store.engine.begin() as connection:
-            connection.execute(text("DROP TABLE accepted, acceptance, varying"))
-            connection.execute(text("ALTER TABLE run DROP COLUMN memory_mib"))
+            connection.execute(text("DROP TABLE accepted, acceptance, varying, package_file, selftest"))
+            for column in ("folder", "results", "rows", "image_made", "image_expires", "memory_mib"):
+                connection.execute(text(f"ALTER TABLE run DROP COLUMN {column}"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     with Store(where) as store:
         assert store.moved is not None and f"became {HEAD}; as it was: schema kshs_before_" in store.moved

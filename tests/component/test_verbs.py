@@ -34,6 +34,7 @@ VERBS = [
     "install-crash-recorder",
     "crash",
     "threads",
+    "modules",
     "device",
     "setupapi-log",
 ]

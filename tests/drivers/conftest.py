@@ -50,6 +50,15 @@ PVOID NTAPI SupExAllocatePool2(ULONG64 flags, SIZE_T bytes, ULONG tag)
     return ExAllocatePoolWithTag(NonPagedPool, bytes, tag);
 }
 """
+TRACER = """
+#include <ntddk.h>
+NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path);
+NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING path)
+{
+    (void)path;
+    return MmIsAddressValid(driver) ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
+}
+"""
 DRIVER = """
 #include <ntddk.h>
 #include "kshs_abi.h"
@@ -73,7 +82,7 @@ int wmain(int count, wchar_t **arguments)
 
 def write_tree(directory: Path) -> Path:
     """The folders of drivers/ with next to nothing in them."""
-    for folder in ("abi", "common", "refks", "wdmsup", "ksclient", "avshs", "kshsctl"):
+    for folder in ("abi", "common", "refks", "wdmsup", "ksclient", "avshs", "kstrace", "kshsctl"):
         (directory / folder).mkdir(parents=True)
     for name in ("abi/kshs_abi.h", "common/chkstk.S", "common/version.rc", "avshs/avshs.inf"):
         shutil.copyfile(ROOT / name, directory / name)
@@ -86,6 +95,7 @@ def write_tree(directory: Path) -> Path:
     (directory / "wdmsup/library.c").write_text(LIBRARY, encoding="utf-8")
     (directory / "ksclient/client.c").write_text(DRIVER, encoding="utf-8")
     (directory / "avshs/avshs.c").write_text(DRIVER, encoding="utf-8")
+    (directory / "kstrace/trace.c").write_text(TRACER, encoding="utf-8")
     (directory / "kshsctl/main.c").write_text(AGENT, encoding="utf-8")
     return directory
 

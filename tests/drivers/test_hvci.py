@@ -54,8 +54,9 @@ def changed(driver: Path, folder: Path, change: str) -> Path:
 @pytest.mark.component
 def test_our_own_drivers_keep_the_rules() -> None:
     made = build.build()
-    assert {path.name: hvci.problems(path) for path in (made.client, *made.avshs.sys)} == {
+    assert {path.name: hvci.problems(path) for path in (made.client, made.tracer, *made.avshs.sys)} == {
         "ksclient.sys": [],
+        "kstrace.sys": [],
         "avshs.sys": [],
     }
 

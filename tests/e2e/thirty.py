@@ -173,6 +173,7 @@ def check(
         counts[kind.value] = counts.get(kind.value, 0) + 1
     assert more["counts"] == counts, said
     assert more["alarms"] == night.alarms, said
+    assert bool(more["changed"]) == (Kind.ELSEWHERE in wanted.values()), more
     loud = {one["key"]: one["kind"] for one in more["new"]}
     assert loud == {key: kind.value for key, kind in wanted.items() if key in loud}
     assert len(loud) == night.alarms

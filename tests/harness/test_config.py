@@ -102,7 +102,8 @@ def test_a_target_of_the_command_line_is_told_as_such(tmp_path: Path) -> None:
         ("[runn]\n", r"runn: there is no such key \(did you mean run\?\)"),
         (
             "xyz = 1\n",
-            r"\(known here: run, limits, store, targets, vm, incidents, capsule, guests, nights\)",
+            r"\(known here: run, limits, store, gate, targets, vm, incidents, capsule, guests, nights,"
+            r" hosts\)",
         ),
         ("file = 'x'\n", "file: there is no such key"),
         ("[guests.lab]\nname = 'x'\n", r"guests: lab\.name: there is no such key; the guest is called"),

@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> VmConfig:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials that succeed: what they do on this host is another test's."""
-    for name in ("mirror", "accelerator", "hypervisor"):
+    for name in ("mirror", "accelerator", "plugin", "hypervisor"):
         monkeypatch.setattr(trials, name, lambda _config: "works")
     monkeypatch.setattr(namespaces, "attempt", lambda: "works")
 
@@ -78,6 +78,17 @@ def test_every_mend_is_a_command_for_this_user(
             assert user == 0, check.name
         known = ("kshs", "export", "sysctl", "docker", "unshare", "ip", "ps", "apt-get", "useradd", "usermod")
         assert Path(words[0]).name in known, check.fix
+
+
+@pytest.mark.usefixtures("quiet")
+def test_without_the_plugin_all_but_coverage_works(config: VmConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_args: object) -> str:
+        raise VmError("QEMU takes no plugin")
+
+    monkeypatch.setattr(trials, "plugin", fails)
+    (check,) = (check for check in doctor.checks(config) if check.name == "coverage plugin")
+    assert check.ok
+    assert check.detail == "kshs run --coverage cannot be had: QEMU takes no plugin"
 
 
 @pytest.mark.parametrize("trial", ["mirror", "attempt", "accelerator", "hypervisor"])

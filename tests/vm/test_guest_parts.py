@@ -20,6 +20,7 @@ from vm.domain import QEMU_NAMESPACE, LinuxGuest
 from vm.errors import GuestLost, GuestTimeout, VmError
 from vm.events import GuestEvents
 from vm.family import Wine, family
+from vm.plugin.build import Plugin
 from vm.ports import free_port, with_free_port
 
 
@@ -49,6 +50,15 @@ def described(tmp_path: Path, kind: str = "tcg", **changes: object) -> etree._El
 
 def qemu_arguments(domain: etree._Element) -> list[str]:
     return [str(node.get("value")) for node in domain.iter(f"{{{QEMU_NAMESPACE}}}arg")]
+
+
+def test_a_plugin_is_qemus_last_argument(tmp_path: Path) -> None:
+    plugin = Plugin(tmp_path / "a,b.so", 1).argument(tmp_path / "c,d")
+    assert qemu_arguments(described(tmp_path, plugin=plugin))[-2:] == [
+        "-plugin",
+        f"file={tmp_path}/a,,b.so,map={tmp_path}/c,,d",
+    ]
+    assert "-plugin" not in qemu_arguments(described(tmp_path))
 
 
 def test_a_fork_maps_the_memory_privately(tmp_path: Path) -> None:

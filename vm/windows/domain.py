@@ -81,6 +81,8 @@ class Placement:
     """Hardware beside the profile's own."""
     sockets: Path | None = None
     """A folder with a short path, where `folder` is none: paths of sockets are limited to 107 bytes."""
+    plugin: str | None = None
+    """Of QEMU's translator, as its option wants it."""
 
     @property
     def serial(self) -> Path:
@@ -260,5 +262,7 @@ def _command_line(root: etree._Element, profile: WindowsProfile, placement: Plac
         arguments += ["-machine", "memory-backend=kshsram"]
     if placement.incoming:
         arguments += ["-incoming", "defer"]
+    if placement.plugin is not None:
+        arguments += ["-plugin", placement.plugin]
     for argument in arguments:
         etree.SubElement(line, f"{{{QEMU_NAMESPACE}}}arg", value=argument)

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vm.errors import VmError
 from vm.files import digest_of, locked, private_directory, remove_tree, write_json
@@ -37,6 +37,9 @@ from vm.windows.machine import Hardware, Machine
 from vm.windows.profile import Way
 from vm.windows.sealed import WindowsImage
 from vm.windows.turn_off import shut_down
+
+if TYPE_CHECKING:
+    from vm.plugin.block_map import BlockMap
 
 FORMAT = 2
 """Raised when the layout of a template's directory changes."""
@@ -80,8 +83,9 @@ class WindowsLease(Lease):
         shell: Shell,
         directory: Path,
         evidence: Path,
+        counters: BlockMap | None = None,
     ) -> None:
-        super().__init__(hv, template, machine.domain, machine.port, shell, directory, evidence)
+        super().__init__(hv, template, machine.domain, machine.port, shell, directory, evidence, counters)
         self._machine = machine
 
     def release(self) -> None:
@@ -147,6 +151,7 @@ def _ensure(
         "accelerator": hv.accelerator.kind,
         "way": str(way),
         **({"devices": list(image.devices)} if image.devices else {}),
+        **({"plugin": hv.plugin.digest} if hv.plugin is not None and layer is not None else {}),
     }
     digest = digest_of(key)
     private_directory(hv.config.cache_dir)
@@ -193,7 +198,8 @@ def _make(
     hardware = _hardware(image, part, image.disk, image.path)
     ram = part / "ram" if way is Way.FORK else None
     progress.step(f"template: booting {image.name}", 0.1)
-    with Machine(hv, hardware, part, ram=ram, ram_shared=True) as machine:
+    _, plugin = hv.counters(part, drivers_of=image.family) if layer is not None else (None, None)
+    with Machine(hv, hardware, part, ram=ram, ram_shared=True, plugin=plugin) as machine:
         machine.resume()
         shell = _shell(hv, image, machine, booting=True)
         try:
@@ -281,7 +287,13 @@ def _hardware(image: WindowsImage, folder: Path, disk: Path, source: Path) -> Ha
 
 
 def _start(
-    hv: Hypervisor, image: WindowsImage, way: Way, source: Path, directory: Path, consoles: Path
+    hv: Hypervisor,
+    image: WindowsImage,
+    way: Way,
+    source: Path,
+    directory: Path,
+    consoles: Path,
+    plugin: str | None = None,
 ) -> tuple[Machine, Shell]:
     """A guest of the template in `source`, running and connected to.
 
@@ -293,7 +305,7 @@ def _start(
     """
     hardware = _hardware(image, directory, source / "disk.qcow2", source)
     ram = source / "ram" if way is Way.FORK else None
-    machine = Machine(hv, hardware, consoles, incoming=way is not Way.BOOT, ram=ram)
+    machine = Machine(hv, hardware, consoles, incoming=way is not Way.BOOT, ram=ram, plugin=plugin)
     try:
         if way is Way.FORK:
             machine.domain.load_devices(source / "state", timeout=_LOAD_SECONDS)
@@ -338,9 +350,10 @@ def acquire(hv: Hypervisor, template: WindowsTemplate, *, evidence: Path | None 
         private_directory(hv.slot / "leases") / f"{image.name}-{os.urandom(4).hex()}"
     )
     consoles = private_directory(evidence if evidence is not None else directory)
+    counters, plugin = hv.counters(directory)
     try:
-        machine, shell = _start(hv, image, template.way, template.path, directory, consoles)
+        machine, shell = _start(hv, image, template.way, template.path, directory, consoles, plugin)
     except BaseException:
         remove_tree(directory)
         raise
-    return WindowsLease(hv, template, machine, shell, directory, consoles)
+    return WindowsLease(hv, template, machine, shell, directory, consoles, counters)

@@ -50,6 +50,7 @@ class Machine:
         incoming: it waits for `load`; else it stands before its first instruction.
         ram: a file that is its memory.
         ram_shared: whether what it writes there reaches the file.
+        plugin: of QEMU's translator, as its option wants it (`vm.plugin.build.Plugin.argument`).
 
     Raises:
         VmError: libvirt or QEMU refuses it.
@@ -64,6 +65,7 @@ class Machine:
         incoming: bool = False,
         ram: Path | None = None,
         ram_shared: bool = False,
+        plugin: str | None = None,
     ) -> None:
         self._hv = hv
         self.folder = private_directory(folder)
@@ -91,6 +93,7 @@ class Machine:
                 incoming=incoming,
                 devices=hardware.devices,
                 sockets=self._sockets,
+                plugin=plugin,
             )
             xml = description.build(
                 hardware.profile,

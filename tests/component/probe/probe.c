@@ -236,6 +236,9 @@ static NTSTATUS GetUlong(PIRP Irp, PKSPROPERTY Property, PVOID Data)
     case PROBE_RELEASE:
         *(PULONG)Data = ProbeRelease();
         return STATUS_SUCCESS;
+    case PROBE_MISSING:
+        *(PULONG)Data = ProbeMissing();
+        return STATUS_SUCCESS;
     case PROBE_CLOSED:
         *(PULONG)Data = (ULONG)FiltersClosed;
         return STATUS_SUCCESS;
@@ -294,6 +297,7 @@ static const KSPROPERTY_ITEM FilterItems[] = {
     GET(PROBE_QUEUED, GetUlong, sizeof(ULONG)),
     GET(PROBE_RELEASE, GetUlong, sizeof(ULONG)),
     GET(PROBE_CLOSED, GetUlong, sizeof(ULONG)),
+    GET(PROBE_MISSING, GetUlong, sizeof(ULONG)),
     GET_NUMBERS(PROBE_MERGE),
     GET_NUMBERS(PROBE_QUEUE_ORDER),
     GET_NUMBERS(PROBE_QUEUE_CANCEL),

@@ -48,6 +48,7 @@ enum {                          /* also in test_refks_functions.py */
     PROBE_QUEUED = 18,          /* filter: waits in a queue until it is cancelled or released */
     PROBE_RELEASE = 19,         /* filter: completes what is queued; ULONG: how many there were */
     PROBE_CLOSED = 20,          /* filter: ULONG, filters closed so far */
+    PROBE_MISSING = 21,         /* filter: ULONG, functions called that are not there; in_guest.py alone */
     PROBE_HAND_ON = 1,          /* filter, in a set of its own: the handler asks another table */
 };
 
@@ -65,6 +66,7 @@ NTSTATUS ProbeForward(PKSPIN Pin, PFILE_OBJECT FileObject, PULONGLONG Numbers);
 NTSTATUS ProbeForwardMore(PKSPIN Pin, PFILE_OBJECT FileObject, PULONGLONG Numbers);
 NTSTATUS ProbeQueued(PIRP Irp);
 ULONG ProbeRelease(void);
+ULONG ProbeMissing(void);
 NTSTATUS ProbeFast(PFILE_OBJECT FileObject, PULONGLONG Numbers);
 NTSTATUS ProbePendProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data);
 NTSTATUS ProbeHandOnProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data);

@@ -109,3 +109,22 @@ def test_a_program_is_started_with_its_own_modules(monkeypatch: pytest.MonkeyPat
     assert "PYTHONPATH" not in suite.Program(("kshs",), tmp_path).environment()
     ours = suite.this_one().environment()["PYTHONPATH"].split(":")
     assert Path(ours[0]) == Path(suite.__file__).parents[2] and ours[1] == "/elsewhere"
+
+
+@pytest.mark.parametrize(("counted", "met"), [(1.05, True), (1.2, False)])
+def test_coverage_is_measured_in_turns(monkeypatch: pytest.MonkeyPatch, counted: float, met: bool) -> None:
+    order: list[bool] = []
+
+    def run(arguments: Sequence[str], *, workers: int = 0, program: suite.Program) -> suite.SuiteRun:
+        with_it = "--coverage" in arguments
+        if "-k" in arguments:
+            return _suite(1.0, {})
+        order.append(with_it)
+        return _suite(10.0, {"a": counted} if with_it else {"a": 1.0, "skipped-with-it": 9.0})
+
+    monkeypatch.setattr(turns.suite, "run", run)
+    found = turns.coverage([], 2, lambda _: None)
+    assert order == [True, False, False, True]
+    assert (found["goal"]["met"], found["common_scenarios"]) == (met, 1)
+    assert found["goal"]["got"] == f"{counted:.2f} x"
+    assert compared(found).row_count == 2

@@ -84,12 +84,12 @@ def test_exit_codes_of_a_process_that_is_started_as_users_start_it(
     assert done.returncode == code, done.stdout + done.stderr
 
 
-def test_run_leaves_four_files_and_takes_pytest_arguments(project: Path) -> None:
+def test_run_leaves_its_files_and_takes_pytest_arguments(project: Path) -> None:
     done = kshs(project, "run", "scenarios", "--out", "o", "--", "-v", "--maxfail=3")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "scenarios/basic.toml::h4.short PASSED" in done.stdout
     left = sorted(path.name for path in (project / "o").iterdir())
-    assert left == ["junit.xml", "kshs.log", "report.html", "results.jsonl"]
+    assert left == ["junit.xml", "kshs.log", "report.html", "results.jsonl", "seal.json"]
     assert "kshs run scenarios --out o -- -v --maxfail=3" in (project / "o" / "report.html").read_text()
 
 

@@ -13,8 +13,9 @@ import pytest
 
 from harness import cli, config
 from harness.commands import nightly
-from harness.commands.nightly import Cell, Done, Host, Nightly, cells_of
+from harness.commands.nightly import Cell, Done, Nightly, cells_of
 from harness.errors import HarnessError, UsageError
+from harness.host_room import HostRoom
 from harness.store.importing import Importer
 from harness.suite_settings import SuiteConfig
 from tests.harness.nights.folders import Case, Results
@@ -137,7 +138,7 @@ def test_what_the_settings_do_not_know_is_told_before_anything_runs(
 
 def test_cells_are_beside_each_other_as_far_as_the_host_carries_them(tmp_path: Path) -> None:
     def fitting(waiting: list[Cell], running: list[Cell], cores: int = 4, memory: int = 3000) -> list[str]:
-        work = Nightly(tmp_path, Host(cores, memory), lambda cell, place: [], lambda cell, done: {})
+        work = Nightly(tmp_path, HostRoom(cores, memory), lambda cell, place: [], lambda cell, done: {})
         return [one.name for one in work._fitting(waiting, running)]
 
     four = [cell(name) for name in "abcd"]
@@ -322,7 +323,7 @@ def test_a_night_goes_on_where_it_ended(place: Path, play: Callable[..., tuple[i
 
 def test_out_of_time_is_told_as_not_run(tmp_path: Path) -> None:
     work = Nightly(
-        tmp_path, Host(4, 9000), lambda cell, place: ["false"], lambda cell, done: {}, deadline=0.0
+        tmp_path, HostRoom(4, 9000), lambda cell, place: ["false"], lambda cell, done: {}, deadline=0.0
     )
     (done,) = work.run([cell("a")])
     assert done == Done("a", None, 0.0, "out of time before it was begun")
@@ -352,7 +353,7 @@ def test_a_command_that_cannot_be_told_is_said(place: Path, play: Callable[..., 
 
 
 def test_a_cell_without_a_program_is_broken(tmp_path: Path) -> None:
-    work = Nightly(tmp_path, Host(4, 9000), lambda cell, place: ["/no/such"], lambda cell, done: {})
+    work = Nightly(tmp_path, HostRoom(4, 9000), lambda cell, place: ["/no/such"], lambda cell, done: {})
     (done,) = work.run([cell("a")])
     assert done.code == 3 and done.said is not None and done.said.startswith("it could not be run: ")
 

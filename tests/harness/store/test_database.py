@@ -29,9 +29,10 @@ def make_older(path: Path) -> None:
     with Store(str(path), make=True) as store:
         Importer(store).take(RUN.write(path.parent))
     raw = sqlite3.connect(path)
-    for table in ("accepted", "acceptance", "varying"):
+    for table in ("accepted", "acceptance", "varying", "package_file", "selftest"):
         raw.execute(f"DROP TABLE {table}")
-    raw.execute("ALTER TABLE run DROP COLUMN memory_mib")
+    for column in ("folder", "results", "rows", "image_made", "image_expires", "memory_mib"):
+        raw.execute(f"ALTER TABLE run DROP COLUMN {column}")
     raw.execute("UPDATE alembic_version SET version_num = '0001'")
     raw.commit()
     raw.close()
@@ -60,14 +61,14 @@ def test_an_older_store_is_migrated_after_a_copy(tmp_path: Path) -> None:
         assert store.moved is None
 
 
-def test_a_store_of_the_second_schema_keeps_what_it_has(tmp_path: Path) -> None:
+def test_a_store_of_the_third_schema_keeps_what_it_has(tmp_path: Path) -> None:
     """Of its runs it is not known what they took of the host."""
     path = tmp_path / "s.db"
     with Store(str(path), make=True) as store:
         Importer(store).take(RUN.write(tmp_path))
     raw = sqlite3.connect(path)
     raw.execute("ALTER TABLE run DROP COLUMN memory_mib")
-    raw.execute("UPDATE alembic_version SET version_num = '0002'")
+    raw.execute("UPDATE alembic_version SET version_num = '0003'")
     raw.commit()
     raw.close()
     with Store(str(path)) as store, store.reading() as connection:

@@ -37,7 +37,7 @@ class Bench:
         self.broken: dict[Way, VmError] = {}
         self.made: list[Way] = []
         self.hv: Any = SimpleNamespace(
-            config=config, accelerator=Accelerator("kvm", "played"), qemu_version="7.2.1"
+            plugin=None, config=config, accelerator=Accelerator("kvm", "played"), qemu_version="7.2.1"
         )
         self.home = sealed.home(config, "win11")
         self.home.mkdir(parents=True)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a night asks of a worker; each function runs in the worker's process, which is given to it by name.
+
+They take and give plain values only.  What takes time is done in a thread: a worker that does not answer the
+scheduler counts as dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+_LOOK = 0.3
+
+
+async def facts(dask_worker: Any = None) -> dict[str, Any]:
+    """What this host is and has (`harness.fleet.hosts.HostFacts`)."""
+    found: dict[str, Any] = await asyncio.to_thread(dask_worker.kshs.facts)
+    return found
+
+
+async def renew(leases: Mapping[str, int], dask_worker: Any = None) -> dict[str, Any]:
+    """See `Carrier.renew`."""
+    found: dict[str, Any] = await asyncio.to_thread(dask_worker.kshs.carrier.renew, leases)
+    return found
+
+
+async def cancel(lease: str, why: str, dask_worker: Any = None) -> None:
+    """See `Carrier.cancel`."""
+    dask_worker.kshs.carrier.cancel(lease, why)
+
+
+async def read(lease: str, name: str, number: int, dask_worker: Any = None) -> bytes:
+    """See `Carrier.read`."""
+    data: bytes = await asyncio.to_thread(dask_worker.kshs.carrier.read, lease, name, number)
+    return data
+
+
+async def drop(lease: str, dask_worker: Any = None) -> None:
+    """See `Carrier.drop`."""
+    await asyncio.to_thread(dask_worker.kshs.carrier.drop, lease)
+
+
+async def leftovers(night: str, dask_worker: Any = None) -> dict[str, Any]:
+    """See `Carrier.leftovers`."""
+    found: dict[str, Any] = await asyncio.to_thread(dask_worker.kshs.carrier.leftovers, night)
+    return found
+
+
+async def has(digest: str, dask_worker: Any = None) -> bool:
+    """Whether a tree is here."""
+    return bool(dask_worker.kshs.carrier.trees.has(digest))
+
+
+async def expect(
+    digest: str, files: Any, image: Mapping[str, str] | None, dask_worker: Any = None
+) -> list[tuple[int, int]]:
+    """See `Trees.expect`."""
+    trees = dask_worker.kshs.carrier.trees
+    found: list[tuple[int, int]] = await asyncio.to_thread(trees.expect, digest, files, image)
+    return found
+
+
+async def put(digest: str, pieces: list[tuple[int, int, bytes]], dask_worker: Any = None) -> None:
+    """See `Trees.put`."""
+    await asyncio.to_thread(dask_worker.kshs.carrier.trees.put, digest, pieces)
+
+
+async def finish(digest: str, image: Mapping[str, str] | None, dask_worker: Any = None) -> None:
+    """See `Trees.finish`; the worker's resources say the new image from now on."""
+    await asyncio.to_thread(dask_worker.kshs.carrier.trees.finish, digest, image)
+    await dask_worker.set_resources(**await asyncio.to_thread(dask_worker.kshs.resources))
+
+
+async def quarantine(reason: str | None, dask_worker: Any = None) -> None:
+    """See `HostState.quarantine`."""
+    await asyncio.to_thread(dask_worker.kshs.state.quarantine, reason)
+
+
+async def drain(draining: bool, dask_worker: Any = None) -> None:
+    """See `HostState.drain`."""
+    await asyncio.to_thread(dask_worker.kshs.state.drain, draining)
+
+
+async def carry(order: Mapping[str, Any]) -> None:
+    """See `Carrier.begin`; the one of these that is a task of dask's, which counts its memory and cores.
+
+    It ends with the lease.  What became of the lease is told to who renews it, never by this task: dask runs
+    a task again whose value it has lost.
+    """
+    from distributed import get_worker
+
+    worker: Any = get_worker()
+    carrier = worker.kshs.carrier
+    await asyncio.to_thread(carrier.begin, order)
+    while not carrier.has_ended(order["id"]):
+        await asyncio.sleep(_LOOK)

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A night over hosts: shards are placed, leases followed, and what came of them is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.fleet import calls
+from harness.fleet.blame import TRIES, Blame
+from harness.fleet.cells import SentCell
+from harness.fleet.following import Following, Outcome
+from harness.fleet.hosts import HostFacts
+from harness.fleet.ledger import Ledger
+from harness.fleet.links import Links, LostError
+from harness.fleet.merging import CameBack, Merged, merge
+from harness.fleet.policy import Load, Waiting, at_once, carriers, place
+from harness.fleet.sending import Sender
+from harness.fleet.shards import Shard, split
+from vm.words import counted
+
+_TICK = 0.5
+#: Seconds between two questions to a host for what it had at work when it was given up.
+_ASK_EACH = 2.0
+#: Shards of a cell that have failed everywhere, after which the rest of a cell that has worked nowhere is
+#: left.
+_BROKEN = 2
+
+
+@dataclass
+class _CellWork:
+    """A cell on its way."""
+
+    cell: SentCell
+    began: float | None = None
+    shards: int = 0
+    ended: int = 0
+    came_back: list[CameBack] = field(default_factory=list)
+    why_not: str | None = None
+    failed_everywhere: int = 0
+
+
+class Coordinator:
+    """Runs cells on hosts.
+
+    Args:
+        links: to the hosts.
+        folder: of the night, with its ledger.
+        night: its id: twelve digits, hex.
+        code: digest of our own kshs: hosts with another one get no lease.
+        silence: seconds after which a host that does not answer is lost.
+        say: told what goes on; the same line again and again.
+        tell: told what has happened, a line each.
+        ended: told of each cell that has ended, with its merged results.
+        least: seconds of a shard.
+    """
+
+    def __init__(
+        self,
+        links: Links,
+        folder: Path,
+        night: str,
+        code: str | None,
+        silence: float,
+        say: Callable[[str], None],
+        tell: Callable[[str], None],
+        ended: Callable[[SentCell, Merged, float], None],
+        least: float = 60.0,
+    ) -> None:
+        self._links = links
+        self._code = code
+        self._least = least
+        self._silence = silence
+        self._say, self._tell, self._ended = say, tell, ended
+        self.ledger = Ledger(folder)
+        self.blame = Blame()
+        self.sender = Sender(links, silence, tell)
+        self._following = Following(links, self.ledger, self.sender, folder, night, silence)
+        self._night = night
+        self._work: dict[str, _CellWork] = {}
+        self._waiting = Waiting()
+        self._running: dict[asyncio.Task[Outcome], tuple[Shard, str]] = {}
+        self._facts: dict[str, HostFacts] = {}
+        self._heard: dict[str, float] = {}
+        self._sentenced: dict[str, str] = {}
+        self._reconciled: set[str] = set()
+        self._asked: dict[str, float] = {}
+
+    async def run(self, cells: Sequence[SentCell], deadline: float | None = None) -> None:
+        """All of them; no shard is begun behind the deadline (`time.monotonic`).
+
+        Raises:
+            HarnessError: results cannot be written.
+        """
+        self._work = {cell.name: _CellWork(cell) for cell in cells}
+        listening = asyncio.create_task(self._following.listen())
+        to_split = list(cells)
+        idle = time.monotonic()
+        try:
+            while to_split or len(self._waiting) or self._running:
+                await self._look()
+                loads = self._loads()
+                to_split = [cell for cell in to_split if not self._split(cell, loads)]
+                late = deadline is not None and time.monotonic() >= deadline
+                if not late:
+                    self._place(loads)
+                if self._running:
+                    idle = time.monotonic()
+                elif late or time.monotonic() - idle > self._silence:
+                    why = "out of time before it was begun" if late else self._why_idle(loads)
+                    self._leave_all(to_split, why)
+                    to_split = []
+                    break
+                self._show()
+                await self._take(await self._wait())
+            await self._reconcile(last=True)
+        finally:
+            listening.cancel()
+            for task in self._running:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+            await asyncio.gather(*self._running, return_exceptions=True)
+            await self._following.abandon()
+            self.ledger.close()
+        for work in self._work.values():
+            if work.ended < work.shards or work.came_back or work.why_not:
+                self._finish(work)
+
+    # ---- hosts ---------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Who is there, and whether somebody has lifted a quarantine or come back."""
+        try:
+            there = await self._links.hosts()
+        except LostError:
+            return
+        now = time.monotonic()
+        for name, facts in there.items():
+            before = self._facts.get(name)
+            if before is None:
+                self._tell(f"host {name}: {facts.closed(self._code) or 'is there'}")
+            elif before.session != facts.session:
+                self._tell(f"host {name}: is back")
+            sentenced = self._sentenced.get(name)
+            if sentenced is not None and before is not None and before.quarantined and not facts.quarantined:
+                self._tell(f"host {name}: the quarantine was lifted")
+                self.blame.forgive(name)
+                del self._sentenced[name]
+            self._facts[name] = facts
+            self._heard[name] = now
+        await self._reconcile()
+
+    def _loads(self) -> list[Load]:
+        """The hosts as the policy sees them, with what runs on them."""
+        found = []
+        gone = time.monotonic() - max(3.0, self._silence / 4)
+        for name, facts in self._facts.items():
+            load = facts.load(self._code)
+            if self._heard[name] < gone:
+                load.closed = "silent"
+            elif name in self._sentenced:
+                load.closed = f"quarantined: {self._sentenced[name]}"
+            found.append(load)
+        by_name = {load.name: load for load in found}
+        for shard, host in self._running.values():
+            if host in by_name:
+                by_name[host].take(shard.needs)
+        return found
+
+    async def _sentence(self, host: str) -> None:
+        """Quarantines a host of which too much has failed, there too; or takes that back."""
+        sentence = self.blame.sentence(host, others=len(self._facts) > 1)
+        if sentence is not None and host not in self._sentenced:
+            self._sentenced[host] = sentence
+            self._tell(f"host {host}: quarantined: {sentence}; lift it with: kshs hosts lift {host}")
+        elif sentence is None and host in self._sentenced:
+            del self._sentenced[host]
+            self._tell(f"host {host}: the quarantine is lifted: what failed there fails elsewhere, too")
+        else:
+            return
+        with contextlib.suppress(LostError, HarnessError):
+            await self._links.call(host, calls.quarantine, sentence)
+
+    # ---- shards --------------------------------------------------------------
+
+    def _split(self, cell: SentCell, loads: list[Load]) -> bool:
+        """Cuts a cell into shards once a host can carry it; whether it did."""
+        needs = cell.needs
+        if needs.accelerator is None:
+            kinds = {kind: at_once(replace(needs, accelerator=kind), loads) for kind in ("kvm", "tcg")}
+            best = max(kinds, key=lambda kind: kinds[kind])
+            needs = replace(needs, accelerator=best)  # type: ignore[arg-type]
+        several = at_once(needs, loads)
+        if not several:
+            return False
+        items = [(item.key, item.seconds) for item in cell.items]
+        shards = split(cell.name, needs, items, several, cell.most, self._least)
+        self._work[cell.name].shards = len(shards)
+        for shard in shards:
+            self._waiting.add(shard)
+        return True
+
+    def _place(self, loads: list[Load]) -> None:
+        limits = {name: work.cell.most for name, work in self._work.items() if work.cell.most}
+        for shard, load in place(self._waiting, loads):
+            if shard.cell in limits:
+                beside = sum(one.cell == shard.cell for one, _ in self._running.values())
+                if beside >= (limits[shard.cell] or 0):
+                    self._waiting.add(shard)
+                    load.give_back(shard.needs)
+                    continue
+            work = self._work[shard.cell]
+            work.began = work.began or time.monotonic()
+            facts = self._facts[load.name]
+            task = asyncio.create_task(self._following.run(work.cell, shard, facts))
+            self._running[task] = (shard, load.name)
+
+    async def _wait(self) -> set[asyncio.Task[Outcome]]:
+        if not self._running:
+            await asyncio.sleep(_TICK)
+            return set()
+        done, _ = await asyncio.wait(self._running, timeout=_TICK, return_when=asyncio.FIRST_COMPLETED)
+        return done
+
+    async def _take(self, done: set[asyncio.Task[Outcome]]) -> None:
+        for task in done:
+            shard, host = self._running.pop(task)
+            work, outcome = self._work[shard.cell], task.result()
+            if outcome.came_back is not None:
+                work.came_back.append(outcome.came_back)
+            if outcome.worked:
+                self.blame.worked(shard.cell)
+            if outcome.failed is not None:
+                reason = f"{outcome.failed}"
+                self._tell(f"host {host}: {shard.id}: {reason}")
+                self.blame.failed(host, shard.id, shard.cell, reason, outcome.incident, held=outcome.held)
+            if outcome.refused is not None:
+                self._tell(f"{shard.id}: {outcome.refused}")
+                work.why_not = work.why_not or outcome.refused
+            self._again(work, shard, outcome)
+            for name in list(self._facts):
+                await self._sentence(name)
+            if work.shards and work.ended >= work.shards:
+                self._finish(work)
+
+    def _again(self, work: _CellWork, shard: Shard, outcome: Outcome) -> None:
+        """What came to nothing is tried elsewhere, a bounded number of times."""
+        if outcome.refused is not None:
+            work.ended += 1 + len(self._waiting.drop_cell(shard.cell))
+            return
+        left = shard.keys if outcome.again is None else tuple(k for k in shard.keys if k in outcome.again)
+        if not left:
+            work.ended += 1
+            return
+        # A host that fell silent says nothing of the shard: it is tried as often as there are hosts to lose.
+        counts = shard.tries + (not outcome.silent)
+        if counts < TRIES and not self._everywhere(shard):
+            seconds = shard.seconds * len(left) / len(shard.keys)
+            avoid = self.blame.hosts_of(shard.id)
+            self._waiting.add(replace(shard, keys=left, seconds=seconds, tries=counts, avoid=avoid))
+            return
+        self.blame.acquit(shard.id)
+        work.ended += 1
+        work.failed_everywhere += 1
+        if work.failed_everywhere >= _BROKEN and shard.cell not in self.blame.worked_cells:
+            work.why_not = outcome.failed
+            work.ended += len(self._waiting.drop_cell(shard.cell))
+        else:
+            work.why_not = work.why_not or outcome.failed
+
+    def _everywhere(self, shard: Shard) -> bool:
+        """Whether it has failed on several hosts, and on all that can carry it."""
+        tried = self.blame.hosts_of(shard.id)
+        able = {load.name for load in carriers(shard.needs, self._loads())}
+        return len(tried) > 1 and able <= tried
+
+    def _finish(self, work: _CellWork) -> None:
+        """Its results, once."""
+        name = work.cell.name
+        if name not in self._work or work.ended < 0:
+            return
+        seconds = time.monotonic() - work.began if work.began is not None else 0.0
+        work.ended = -1
+        merged = merge(work.cell, work.came_back, seconds, work.why_not)
+        self._ended(work.cell, merged, seconds)
+
+    def _leave_all(self, to_split: Sequence[SentCell], why: str) -> None:
+        for cell in to_split:
+            self._work[cell.name].why_not = why
+        for shard in list(self._waiting):
+            work = self._work[shard.cell]
+            work.why_not = work.why_not or why
+            self._waiting.drop_cell(shard.cell)
+
+    def _why_idle(self, loads: Sequence[Load]) -> str:
+        if not loads:
+            return "no host has joined the scheduler"
+        said = "; ".join(f"{load.name}: {load.closed or 'lacks what it needs'}" for load in loads)
+        return f"no host can carry it ({said})"[:1000]
+
+    # ---- who comes back --------------------------------------------------------
+
+    async def _reconcile(self, *, last: bool = False) -> None:
+        """Leases that were given up and whose hosts are here again: what they did is put on record."""
+        now = time.monotonic()
+        lost = [
+            one
+            for work in self._work.values()
+            for one in work.came_back
+            if one.why is not None and one.held.id not in self._reconciled
+        ]
+        for host in {one.held.host for one in lost} & set(self._facts):
+            if not last and now - self._asked.get(host, 0.0) < _ASK_EACH:
+                continue
+            self._asked[host] = now
+            try:
+                left: Mapping[str, list[Mapping[str, object]]] = await self._links.call(
+                    host, calls.leftovers, self._night
+                )
+            except (LostError, HarnessError):
+                continue
+            for one in lost:
+                events = left.get(one.held.id) if one.held.host == host else None
+                if events is None:
+                    continue  # it never came there, or is not at its end
+                one.late = list(events)
+                self._reconciled.add(one.held.id)
+                self.ledger.late(one.held.id, f"{counted(len(events), 'event')} of it")
+                with contextlib.suppress(LostError, HarnessError):
+                    await self._links.call(host, calls.drop, one.held.id)
+
+    def _show(self) -> None:
+        """One line of where the night is."""
+        by_host: dict[str, int] = {}
+        for _, host in self._running.values():
+            by_host[host] = by_host.get(host, 0) + 1
+        at_work = ", ".join(f"{host} {count}" for host, count in sorted(by_host.items()))
+        known = sum(len(work.cell.items) for work in self._work.values())
+        self._say(
+            f"{self._following.seen} of {known} items on {counted(len(by_host), 'host')}: {at_work or '-'}"
+        )

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""dask.distributed, set up as kshs needs it.  Whoever has no scheduler never imports this."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.fleet.certificates import files_of
+
+#: Where dask's HTTP server listens, which it starts also where no dashboard is wanted.
+NO_HTTP = "127.0.0.1:0"
+#: Seconds below which dask asserts that its timeout is too low for ten probes.
+_LEAST_TCP = 12.0
+_URL = re.compile(r"tls://[^\s/@]+:\d{1,5}")
+
+
+def address(url: str) -> str:
+    """A scheduler's address as the user said it.
+
+    Raises:
+        UsageError: it is none, or one without encryption.
+    """
+    if url.startswith("tcp://") or "://" not in url:
+        raise UsageError(
+            "hosts speak with each other by TLS alone: what they send is run", url, "say tls://HOST:PORT"
+        )
+    if not _URL.fullmatch(url):
+        raise UsageError("is no address of a scheduler", url, "say tls://HOST:PORT")
+    return url
+
+
+def security(keys: Path | None, name: str, silence: float) -> Any:
+    """How this process shows who it is, and how it asks others; dask is set up with it.
+
+    Raises:
+        UsageError: dask.distributed is not installed, or there are no keys.
+    """
+    try:
+        import dask
+        from distributed.security import Security
+    except ImportError:
+        raise UsageError(
+            "dask.distributed is not installed, which carries work to other hosts",
+            hint='pip install "kshs[hosts]"',
+        ) from None
+    authority, certificate, key = files_of(keys, name)
+    dask.config.set(settings(silence))
+    if not os.environ.get("KSHS_DEBUG"):  # what matters of it is said in our own words
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    pairs = {
+        f"tls_{role}_{what}": value
+        for role in ("scheduler", "worker", "client")
+        for what, value in (("cert", certificate), ("key", key))
+    }
+    return Security(  # type: ignore[no-untyped-call]
+        tls_ca_file=authority, require_encryption=True, tls_min_version=0x0303, **pairs
+    )
+
+
+def settings(silence: float) -> dict[str, Any]:
+    """Of dask, where its defaults are for other work.
+
+    A lease is never run again by dask itself and never moved; nothing is judged by a process's memory, which
+    is QEMU's here; who is silent is dead.  What dask serves over HTTP, in the clear and to everybody, is not
+    served (`NO_HTTP` goes with it: the port itself cannot be left out).
+    """
+    return {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.scheduler.work-stealing": False,
+        "distributed.scheduler.worker-ttl": f"{silence:g}s",
+        "distributed.scheduler.worker-saturation": float("inf"),
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+        "distributed.comm.require-encryption": True,
+        "distributed.comm.timeouts.connect": f"{silence / 2:g}s",
+        "distributed.comm.timeouts.tcp": f"{max(silence, _LEAST_TCP):g}s",
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": False,
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.tick.limit": "60s",
+        "distributed.admin.log-format": "%(asctime)s %(name)s: %(message)s",
+    }
+
+
+def own_address(url: str) -> str:
+    """The address of this host on the way to a scheduler.
+
+    Raises:
+        UsageError: there is no way to it.
+    """
+    host, _, port = url.removeprefix("tls://").rpartition(":")
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_DGRAM
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(where)  # sends nothing
+            return str(probe.getsockname()[0])
+    except (OSError, ValueError, OverflowError) as error:
+        raise UsageError(f"there is no way to it: {error}", where=url) from None

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One lease from its beginning to its end: what it needs is brought, it is begun, renewed, and fetched.
+
+A lease is renewed every second, and what is renewed is heard of.  Who hears nothing of it for the time of the
+silence gives it up, here and on the host: the host ends what nobody renews, so that by then it is at work on
+neither.  Should it be otherwise all the same (a net that carries one way), the ledger does not take what
+comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.fleet import calls
+from harness.fleet.cells import SentCell
+from harness.fleet.content import ContentError
+from harness.fleet.hosts import HostFacts
+from harness.fleet.judging import judge
+from harness.fleet.lease_files import LeaseOrder
+from harness.fleet.ledger import FencedError, Held, Ledger
+from harness.fleet.links import Links, LostError
+from harness.fleet.merging import CameBack, Keys
+from harness.fleet.sending import Sender, fetch
+from harness.fleet.shards import Shard
+from vm.files import remove_tree
+
+_EACH = 1.0
+#: Seconds beyond the silence: the host is then sure to have ended it.
+_MARGIN = 2.0
+LEASES = ".leases"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a shard's lease.
+
+    `worked`: whether its host did what it was asked to; `failed`, `refused`, `held` and `again` are those of
+    `harness.fleet.judging.Ended`, with node ids of ours.  `silent`: the host fell silent.
+    """
+
+    came_back: CameBack | None
+    worked: bool = False
+    failed: str | None = None
+    refused: str | None = None
+    again: frozenset[str] | None = frozenset()
+    incident: str = ""
+    silent: bool = False
+    held: bool = True
+
+
+@dataclass
+class Lease:
+    """A lease that is followed; `heard` by `time.monotonic`."""
+
+    held: Held
+    host: str
+    heard: float
+    begun: float
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+    result: Mapping[str, Any] | None = None
+    known: bool = False
+
+
+class Following:
+    """All leases of a night.
+
+    Args:
+        links: to the hosts.
+        ledger: of the night.
+        sender: of trees.
+        folder: of the night.
+        night: its id.
+        silence: seconds.
+    """
+
+    def __init__(
+        self, links: Links, ledger: Ledger, sender: Sender, folder: Path, night: str, silence: float
+    ) -> None:
+        self._links = links
+        self._ledger = ledger
+        self._sender = sender
+        self._folder = folder
+        self._night = night
+        self._silence = silence
+        self._leases: dict[str, Lease] = {}
+        self._ended = 0
+
+    @property
+    def seen(self) -> int:
+        """Items that have ended, as far as is heard."""
+        flying = sum(
+            len({event.get("id") for event in lease.events if event.get("kind") == "scenario"})
+            for lease in self._leases.values()
+        )
+        return self._ended + flying
+
+    async def run(self, cell: SentCell, shard: Shard, facts: HostFacts) -> Outcome:
+        """A shard on a host; never raises what a host did."""
+        host = facts.name
+        try:
+            await self._sender.bring(host, facts.session, cell.trees, facts.images)
+        except LostError as error:
+            return self._lost(None, host, facts, f"the host was lost before the lease began: {error}")
+        except (ContentError, OSError) as error:
+            return Outcome(None, failed=str(error), again=None, incident=f"{host}-{shard.id}-{shard.tries}")
+        held = self._ledger.grant(shard, host)
+        lease = Lease(held, host, time.monotonic(), time.monotonic())
+        self._leases[held.id] = lease
+        try:
+            return await self._follow(cell, shard, facts, lease)
+        finally:
+            self._leases.pop(held.id, None)
+            await self._links.forget(held.id)
+
+    async def _follow(self, cell: SentCell, shard: Shard, facts: HostFacts, lease: Lease) -> Outcome:
+        sent = {item.key: item.item for item in cell.items}
+        order = LeaseOrder(
+            **cell.order,
+            id=lease.held.id,
+            night=self._night,
+            shard=shard.id,
+            silence_s=self._silence,
+            items=tuple(sent[key] for key in shard.keys),
+        )
+        with contextlib.suppress(LostError):  # then nobody hears of it, and it is given up
+            await self._links.begin(lease.host, order.model_dump(mode="json"), shard.needs)
+        while lease.result is None:
+            if time.monotonic() - lease.heard > self._silence + _MARGIN:
+                at = time.strftime("%H:%M:%S")
+                why = f"host {lease.host} fell silent, and at {at} nothing had been heard of it for"
+                return self._lost(lease, lease.host, facts, f"{why} {self._silence:g} s")
+            await asyncio.sleep(_EACH / 4)
+        out = self._folder / LEASES / f"{lease.held.number:05d}" / "out"
+        try:
+            await fetch(
+                self._links, lease.host, lease.held.id, lease.result["files"], out, self._silence + _MARGIN
+            )
+        except LostError as error:
+            return self._lost(
+                lease, lease.host, facts, f"host {lease.host} fell silent with its results: {error}"
+            )
+        except (HarnessError, OSError, KeyError, TypeError, ValueError) as error:
+            return self._given_up(lease, f"its results could not be fetched: {error}")
+        ended = judge(lease.result, out, cell.expects)
+        if not ended.taken:
+            remove_tree(out.parent)
+            why = ended.failed or ended.refused or "it came to nothing"
+            outcome = self._given_up(lease, why, trusted=not ended.foreign)
+            if ended.refused is not None:
+                return Outcome(outcome.came_back, refused=ended.refused)
+            return outcome
+        keys = Keys(cell)
+        again = _ours(keys, ended.again or ())
+        lacking = set(shard.keys) - _ours(keys, ended.there)
+        failed = ended.failed or (f"its results lack {len(lacking)} of its items" if lacking else None)
+        again |= lacking
+        try:
+            self._ledger.end(lease.held.id, f"exit code {lease.result.get('code')}")
+        except FencedError:
+            return Outcome(None, failed="it was given up", again=None, incident=lease.held.id)
+        self._ended += len(shard.keys) - len(again)
+        with contextlib.suppress(LostError, HarnessError):
+            await self._links.call(lease.host, calls.drop, lease.held.id)
+        back = CameBack(lease.held, out=out)
+        # Where a part of it worked, the host does, and what failed is tried elsewhere.
+        worked = failed is None or again != set(shard.keys)
+        held = ended.held or bool(lacking)
+        incident = lease.held.id
+        return Outcome(
+            back, worked=worked, failed=failed, again=frozenset(again), incident=incident, held=held
+        )
+
+    def _lost(self, lease: Lease | None, host: str, facts: HostFacts, why: str) -> Outcome:
+        """The host is silent: one cut is one failure, whatever it has cost."""
+        incident = f"silence of {host} {facts.session} {int(time.monotonic() / (4 * self._silence))}"
+        if lease is None:
+            return Outcome(None, failed=why, again=None, incident=incident, silent=True)
+        outcome = self._given_up(lease, why)
+        return Outcome(outcome.came_back, failed=why, again=None, incident=incident, silent=True)
+
+    def _given_up(self, lease: Lease, why: str, *, trusted: bool = True) -> Outcome:
+        self._ledger.give_up(lease.held.id, why)
+        back = CameBack(lease.held, why=why, events=list(lease.events), trusted=trusted)
+        return Outcome(back, failed=why, again=None, incident=lease.held.id)
+
+    async def listen(self) -> None:
+        """Renews all leases, host by host, for ever."""
+        busy: dict[str, asyncio.Task[None]] = {}
+        while True:
+            for host in {lease.host for lease in self._leases.values()}:
+                if host not in busy or busy[host].done():
+                    busy[host] = asyncio.create_task(self._renew(host))
+            await asyncio.sleep(_EACH / 2)
+
+    async def _renew(self, host: str) -> None:
+        leases = {
+            one.held.id: one for one in self._leases.values() if one.host == host and one.result is None
+        }
+        if not leases:
+            return
+        try:
+            told = await self._links.call(
+                host, calls.renew, {key: len(one.events) for key, one in leases.items()}
+            )
+        except (LostError, HarnessError):
+            return
+        now = time.monotonic()
+        for key, one in leases.items():
+            said = told.get(key) or {}
+            one.known = one.known or bool(said.get("known"))
+            if said.get("known"):
+                one.heard = now
+                one.events += said.get("events") or ()
+                one.result = said.get("result")
+            # Unknown there: not begun yet, or of a life of its worker that is over; its silence is counted.
+        await asyncio.sleep(_EACH / 2)
+
+    async def abandon(self) -> None:
+        """The night ends early: what is still at work is not waited for."""
+        for lease in list(self._leases.values()):
+            if self._ledger.holds(lease.held.id):
+                self._ledger.give_up(lease.held.id, "the night was ended")
+            with contextlib.suppress(LostError, HarnessError):
+                await self._links.call(lease.host, calls.drop, lease.held.id)
+
+
+def _ours(keys: Keys, names: Collection[tuple[str, str]]) -> set[str]:
+    """Node ids here of what a host names by ids and files; of tests in Python the id is the whole."""
+    found = {keys.key(name, file) for name, file in names}
+    tests = (keys.of_test(name) for name, _ in names)
+    return {key for key in found if key is not None} | {item.key for item in tests if item is not None}

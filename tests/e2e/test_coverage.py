@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a real guest executes, counted from below it."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.coverage.figures import figures
+from harness.coverage.model import ModuleCoverage, Ran, RunCoverage, read
+from tests.e2e import command
+
+pytestmark = pytest.mark.e2e
+
+SUCCESS, SHORT = "success.plain.irp", "mode.kernel-client-as-user.irp"
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> RunCoverage:
+    out = tmp_path_factory.mktemp("coverage") / "out"
+    ran = command.run(out, "--coverage", "--coverage-of", "ntoskrnl.exe", "--id", SUCCESS, "--id", SHORT)
+    assert ran.exit_code == 0, ran.output
+    assert "coverage of avshs.sys: lines" in ran.output
+    found = read(out)
+    assert found.notes == ()
+    return found
+
+
+def module(found: RunCoverage, name: str) -> ModuleCoverage:
+    of = found.module(name)
+    assert of is not None
+    return of
+
+
+def one(found: RunCoverage, name: str) -> Ran:
+    return next(ran for ran in found.ran if ran.id == name)
+
+
+def functions(found: RunCoverage, of: ModuleCoverage, ran: Ran) -> set[str]:
+    bits = of.functions_of(ran.blocks.get(of.name, 0))
+    return {function.name for n, function in enumerate(of.functions) if bits >> n & 1}
+
+
+def texts(found: RunCoverage, of: ModuleCoverage, ran: Ran, end: str) -> set[str]:
+    """The lines of a source that were reached, as text."""
+    bits = of.lines_of(ran.blocks.get(of.name, 0))
+    reached = set()
+    for n, (file, line) in enumerate(of.lines):
+        if bits >> n & 1 and of.files[file].shown.endswith(end):
+            text = of.files[file].text
+            assert text is not None
+            reached.add(text.splitlines()[line - 1].strip())
+    return reached
+
+
+def test_each_scenario_reached_what_it_is_about(counted: RunCoverage) -> None:
+    ks, avshs = module(counted, "ks.sys"), module(counted, "avshs.sys")
+    accepted, refused = one(counted, SUCCESS), one(counted, SHORT)
+    assert "AvshsPinHandshake" in functions(counted, avshs, accepted)
+    assert "AvshsPinHandshake" not in functions(counted, avshs, refused), "H5: the callback does not run"
+    wrong_mode = {
+        text for text in texts(counted, ks, refused, "refks/handshake.c") if "INVALID_DEVICE" in text
+    }
+    assert wrong_mode and not wrong_mode & texts(counted, ks, accepted, "refks/handshake.c")
+
+
+def test_what_loads_the_driver_is_no_scenarios(counted: RunCoverage) -> None:
+    avshs = module(counted, "avshs.sys")
+    assert "DriverEntry" in functions(counted, avshs, one(counted, "deploying"))
+    for name in (SUCCESS, SHORT):
+        assert "DriverEntry" not in functions(counted, avshs, one(counted, name))
+
+
+def test_a_closed_binary_has_blocks_and_exported_names(counted: RunCoverage) -> None:
+    nt = module(counted, "ntoskrnl.exe")
+    assert not nt.lines and nt.why_no_lines
+    of = figures(counted, nt)
+    assert of.blocks > 50 and 0 < of.export_share.reached < of.export_share.total
+    assert "IofCompleteRequest" in functions(counted, nt, one(counted, SUCCESS))

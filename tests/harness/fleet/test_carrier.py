@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host's side of a lease: carried once, ended when nobody renews it, only with what its digests name."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.config import Config
+from harness.fleet import carrier as carrier_module
+from harness.fleet.carrier import Carrier, LeaseError
+from harness.fleet.content import ContentError, listing, pack
+from harness.fleet.host_state import HostState, code_digest
+from harness.fleet.lease_files import LeaseOrder, settings_text
+from harness.fleet.trees import Trees, forget
+from vm.config import VmConfig
+from vm.files import write_json
+
+#: In the place of ``kshs run``: leaves parts of results, then results, unless it is told to wait.
+RUN = """
+import json, pathlib, sys, time
+out = pathlib.Path(sys.argv[1])
+parts = out / ".parts-x"
+parts.mkdir(parents=True)
+line = json.dumps({"kind": "begun", "id": "s", "file": "f.toml"}) + "\\n"
+(parts / "results-main.jsonl").write_text(line)
+while pathlib.Path("wait").exists():
+    time.sleep(0.02)
+(out / "results.jsonl").write_text(json.dumps({"kind": "scenario", "id": "s", "file": "f.toml"}) + "\\n")
+print("kshs: done")
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> VmConfig:
+    return VmConfig(cache_dir=tmp_path / "cache", accelerator="tcg")
+
+
+@pytest.fixture
+def state(config: VmConfig) -> HostState:
+    return HostState.of(Config(vm=config))
+
+
+@pytest.fixture
+def host(config: VmConfig, state: HostState, monkeypatch: pytest.MonkeyPatch) -> Carrier:
+    def command(order: LeaseOrder, settings: Path, work: Path, out: Path) -> list[str]:
+        return [sys.executable, "-c", RUN, str(out)]
+
+    monkeypatch.setattr(carrier_module, "command", command)
+    return Carrier(config, state, silence=30.0)
+
+
+def send(trees: Trees, tree: Path, image: dict[str, str] | None = None) -> str:
+    found = listing(tree)
+    for index, number in trees.expect(found.digest, found.as_json(), image):
+        trees.put(found.digest, [(index, number, pack(tree, found.files[index], number))])
+    if image is not None or not trees.has(found.digest):
+        trees.finish(found.digest, image)
+    return found.digest
+
+
+@pytest.fixture
+def order(host: Carrier, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Gives orders of the same inputs; `wait`: whether the run waits for the file to go."""
+
+    def made(*, wait: bool = False, lease: str = "1" * 32) -> dict[str, Any]:
+        inputs = tmp_path / f"inputs-{wait}"
+        (inputs / "fs").mkdir(parents=True, exist_ok=True)
+        (inputs / "fs" / "f.toml").write_text("text")
+        if wait:
+            (inputs / "fs" / "wait").write_text("")
+        return {
+            "id": lease, "night": "2" * 12, "shard": "c/1", "guest": "wine", "inputs": send(host.trees,
+            inputs), "directory": "fs", "target": "avshs", "target_is_file": False,
+            "items": [{"root": "inputs", "file": "fs/f.toml", "name": "s"}], "settings": {},
+        }  # fmt: skip
+
+    return made
+
+
+def ended(host: Carrier, lease: str = "1" * 32) -> dict[str, Any]:
+    for _ in range(3000):
+        result = host.renew({lease: 0})[lease].get("result")
+        if result is not None:
+            return dict(result)
+        time.sleep(0.01)
+    raise AssertionError("it does not end")
+
+
+def begun(host: Carrier, lease: str = "1" * 32) -> None:
+    for _ in range(3000):
+        if host.renew({lease: 0})[lease]["events"]:
+            return
+        time.sleep(0.01)
+    raise AssertionError("it does not begin")
+
+
+def test_a_lease_is_carried_once_and_leaves_what_is_fetched(host: Carrier, order: Any) -> None:
+    host.begin(order())
+    result = ended(host)
+    assert (result["code"], result["cancelled"], result["error"]) == (0, None, None)
+    assert [name for name, _, _ in result["files"]] == ["results.jsonl"], "nothing hidden"
+    assert result["said"].endswith("kshs: done\n")
+    data = host.read("1" * 32, "results.jsonl", 0)
+    assert json.loads(data)["kind"] == "scenario"
+    kinds = [event["kind"] for event in host.renew({"1" * 32: 0})["1" * 32]["events"]]
+    assert kinds == ["begun", "scenario"]
+    with pytest.raises(LeaseError, match="carried once"):
+        host.begin(order())
+    for name in ("../order.json", "../../x", "/etc/passwd", "none"):
+        with pytest.raises(LeaseError, match="no such file"):
+            host.read("1" * 32, name, 0)
+    assert (host.busy, host.owed) == (0, 1), "a host that drains waits until it is fetched"
+    host.drop("1" * 32)
+    assert host.owed == 0
+    assert host.leftovers("2" * 12) == {} and not list((host._spool).iterdir())
+
+
+def test_what_nobody_renews_is_ended(host: Carrier, order: Any) -> None:
+    host.begin({**order(wait=True), "silence_s": 0.3})
+    one = host._carried["1" * 32]
+    for _ in range(3000):
+        if one.result is not None:
+            break
+        time.sleep(0.01)
+    assert one.result is not None and one.result["cancelled"] == "nobody renewed the lease for 0.3 s"
+    assert "results.jsonl" not in [name for name, _, _ in one.result["files"]]
+    assert list(host.leftovers("2" * 12)) == ["1" * 32], "who asks later is told"
+    assert host.leftovers("3" * 12) == {}, "but for a lease of another night"
+
+
+def test_its_next_life_tells_what_a_worker_had_that_was_killed(
+    host: Carrier, order: Any, config: VmConfig, state: HostState
+) -> None:
+    host.begin(order(wait=True))
+    begun(host)
+    host.cancel("1" * 32, "the test")
+    ended(host)
+    again = Carrier(config, state, silence=30.0)
+    assert [e["kind"] for e in again.leftovers("2" * 12)["1" * 32]] == ["begun"]
+    with pytest.raises(LeaseError, match="carried once"):
+        again.begin(order())
+
+
+def test_what_its_digests_name_is_looked_at_before_it_runs(host: Carrier, order: Any) -> None:
+    asked = order()
+    (host.trees.place(asked["inputs"]) / "fs" / "f.toml").write_text("another text")
+    host.begin(asked)
+    result = ended(host)
+    assert result["code"] is None and "not what its digest names" in result["error"]
+    host.begin({**order(lease="4" * 32), "image": "e" * 64})
+    assert "there is no image of this digest here" in ended(host, "4" * 32)["error"]
+    with pytest.raises(ValueError, match="inputs"):
+        host.begin({**asked, "id": "5" * 32, "inputs": "../x"})
+
+
+def test_a_run_ends_with_the_worker_that_began_it(tmp_path: Path) -> None:
+    """As when a worker is killed: the pipe closes, and nothing else is said."""
+    sleeper = "import pathlib, time; pathlib.Path('on').touch(); time.sleep(600)"
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", "harness.fleet.keeper", "--", sys.executable, "-c", sleeper],
+        stdin=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert keeper.stdin is not None
+    for _ in range(3000):
+        if (tmp_path / "on").exists():
+            break
+        time.sleep(0.01)
+    keeper.stdin.close()
+    assert keeper.wait(60) == 128 + signal.SIGTERM
+
+
+def test_an_image_is_put_where_guests_come_from_and_another_of_its_name_stays(
+    tmp_path: Path, config: VmConfig, state: HostState
+) -> None:
+    tree = tmp_path / "image"
+    tree.mkdir()
+    write_json(tree / "manifest.json", {"digest": "a" * 64, "family": "wine"})
+    (tree / "disk.raw").write_bytes(bytes(9 << 20) + b"x")
+    trees = Trees(config, state)
+    image = {"home": "images", "name": f"wine-{'a' * 16}", "digest": "a" * 64}
+    send(trees, tree, image)
+    place = config.images_dir / image["name"]
+    assert trees.images() == {"a" * 64: place}
+    trees.check_image("a" * 64)
+    with (place / "disk.raw").open("r+b") as disk:
+        disk.seek(5)
+        disk.write(b"tampered")
+    with pytest.raises(ContentError, match="has changed since it was sealed"):
+        trees.check_image("a" * 64)
+    with pytest.raises(ContentError, match="another image of that name is here"):
+        send(trees, tree, {**image, "digest": "b" * 64})
+    for name in ("../x", "x/y", "", ".hidden", "a.part"):
+        with pytest.raises(ContentError, match="no name of an image"):
+            send(trees, tree, {**image, "name": name})
+    with pytest.raises(ContentError, match="no image of that digest"):
+        send(trees, tree, {"home": "images", "name": "wine-c", "digest": "c" * 64})
+    assert not (config.images_dir / "wine-c").exists()
+
+
+def test_a_leases_settings_are_the_nights_but_for_what_the_host_is(tmp_path: Path, order: Any) -> None:
+    asked = LeaseOrder.model_validate(
+        {
+            **order(),
+            "image": "a" * 64,
+            "settings": {
+                "vm": {"memory_mib": 512, "boot_timeout": 90.0, "cache_dir": "/elsewhere"},
+                "limits": {"request_ms": 7, "step_s": None},
+                "guests": {"lab": {"memory_mib": 8192, "legs": ["verifier"]}},
+            },
+        }
+    )
+    host = VmConfig(cache_dir=tmp_path / "c")
+    told = tomllib.loads(settings_text(asked, host, tmp_path, tmp_path / "b"))
+    assert told["vm"]["cache_dir"] == str(tmp_path / "c") and told["vm"]["memory_mib"] == 512
+    assert told["vm"]["image"] == "a" * 64 and told["vm"]["boot_timeout"] == 90.0
+    assert told["run"] == {"guest": "wine", "target": "avshs", "build": str(tmp_path / "b")}
+    loaded = Config.model_validate(told)
+    assert loaded.limits.request_ms == 7 and loaded.guests["lab"].memory_mib == 8192
+
+
+def test_the_state_of_a_host_outlives_its_worker(state: HostState) -> None:
+    assert (state.quarantined, state.draining) == (None, False)
+    state.quarantine("no KVM")
+    state.drain(True)
+    assert (HostState(state.folder).quarantined, HostState(state.folder).draining) == ("no KVM", True)
+    lock = state.hold()
+    assert state.is_held()
+    lock.release()
+    assert not state.is_held()
+    (state.folder / "host.json").write_text("[")
+    assert "is damaged" in str(HostState(state.folder).quarantined), "nothing is known of it: no leases"
+    state.quarantine(None)
+    assert state.quarantined is None
+
+
+def test_the_digest_of_the_code_is_of_all_that_runs() -> None:
+    assert len(code_digest()) == 64 and code_digest() == code_digest()
+
+
+def test_what_came_for_leases_can_be_removed_while_no_worker_is_at_work(
+    host: Carrier, order: Any, config: VmConfig, state: HostState
+) -> None:
+    digest = order()["inputs"]
+    lock = state.hold()
+    assert forget(config) == [] and host.trees.has(digest)
+    lock.release()
+    assert [line.partition(" /")[0] for line in forget(config)] == [
+        "received trees",
+        "received incoming",
+        "received images",
+    ]
+    assert not host.trees.has(digest) and forget(config) == []
+
+
+def test_a_lease_that_is_dropped_at_work_leaves_nothing(host: Carrier, order: Any) -> None:
+    host.begin(order(wait=True))
+    begun(host)
+    host.drop("1" * 32)
+    for _ in range(3000):
+        if not host.owed:
+            break
+        time.sleep(0.01)
+    assert host.owed == 0 and not list(host._spool.iterdir())

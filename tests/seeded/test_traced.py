@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a customer's trace to the least scenario: each seeded defect, recorded, imported, played, minimised.
+
+The traffic is that of the scenario that catches the defect, recorded by kstrace.sys on a guest with the
+wrong driver.  What goes on is the capsule alone, as it would be sent.  `make test` plays few of them, `make
+test-all` every one (`KSHS_TEST_TRACED`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import drivers.build
+from drivers.components import ROOT
+from harness import config
+from harness.capsule.agreement import Outcome, outcome
+from harness.capsule.manifest import Role
+from harness.capsule.minimizing import Minimized, Minimizer
+from harness.capsule.opened import Capsule
+from harness.capsule.playing import Player
+from harness.capsule.scenario_text import read
+from harness.capsule.seen import Seen, of_records
+from harness.capsule.traced.opening import make_playable
+from harness.guests.package import find_target
+from harness.language.model import Route, Scenario
+from harness.results import parts
+from harness.verdict import Verdict
+from tests.component.traced_guest import TracedProvider
+from tests.seeded.hunt import SHORT_MS, catalogue, run
+from tests.seeded.local_guest import LocalProvider
+from tests.seeded.table import Defect, catchers, defects
+
+pytestmark = pytest.mark.component
+
+#: What is played in `make test`.
+FEW = ("length-status-too-small",)
+#: Steps that are left, and of those the one that opens the pin.
+MOST_STEPS = 5
+
+#: What a filter cannot hand on, each with its reason (docs/tracing.md, "What it does not see").
+OUT_OF_SIGHT: dict[str, str] = {}
+
+
+def chosen() -> list[Defect]:
+    """The defects of this session."""
+    wanted = os.environ.get("KSHS_TEST_TRACED", "")
+    table = [defect for defect in defects() if defect.id not in OUT_OF_SIGHT]
+    if wanted == "all":
+        return table
+    names = wanted.split(",") if wanted else FEW
+    return [defect for defect in table if defect.id in names]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of one trace: the scenario, what it showed, and the least one."""
+
+    scenario: Scenario
+    then: Seen
+    least: Minimized
+
+
+def traced(defect: Defect, tree: Path, folder: Path) -> Path:
+    """The capsule of the defect's traffic."""
+    named = catchers()[defect.id]
+    (scenario,) = [each for each in catalogue() if each.id == named]
+    impatient = scenario.model_copy(update={"timeout_ms": min(scenario.timeout_ms, SHORT_MS)})
+    capsule = folder / "field.capsule"
+    provider = TracedProvider(tree, "records=16384", keep=capsule)
+    for result in run(provider, [impatient], folder):
+        assert result.verdict.value in defect.verdicts, result.reason
+    assert capsule.exists(), "nothing was left of the tracer"
+    return capsule
+
+
+def imported(capsule: Path, folder: Path, route: Route) -> tuple[Scenario, Seen]:
+    """What `kshs capsule import` makes of it: the scenario, and what the trace shows of its answers."""
+    target = find_target("avshs", config.load(None))
+    played = folder / f"{route.value}.capsule"
+    with Capsule(capsule) as opened:
+        make_playable(opened, target, lambda: target.package(drivers.build.build()), played, route)
+    with Capsule(played) as opened:
+        opened.check()
+        (scenario,) = read(opened.text(Role.SCENARIO) or "")
+        records = folder / f"{route.value}.jsonl"
+        records.write_text(opened.text(Role.RESULT) or "")
+    return scenario, of_records(parts.stream(records), str(played))
+
+
+def minimized(scenario: Scenario, then: Seen, tree: Path) -> Minimized | None:
+    """The least scenario that fails the same way on the wrong driver; None where nothing fails there."""
+    impatient = scenario.model_copy(update={"timeout_ms": SHORT_MS})
+    with Player(LocalProvider(tree), print) as player:
+        first = player.play(impatient, fresh=True)
+        if outcome(then, first) is not Outcome.REPRODUCED:
+            print(f"{scenario.steps[-1].do}: {first.scenario['verdict']}, {first.scenario.get('reason')}")
+            return None
+        return Minimizer(player, then, runs=1, say=print).minimize(impatient)
+
+
+def told(defect: Defect, folder: Path) -> Told:
+    """The whole way, by the route by which it comes: an IRP does not tell how its sender made it."""
+    tree = folder / "drivers"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    defect.apply(tree)
+    capsule = traced(defect, tree, folder)
+    for route in (Route.IRP, Route.CALL):
+        scenario, then = imported(capsule, folder, route)
+        least = minimized(scenario, then, tree)
+        if least is not None:
+            return Told(scenario, then, least)
+    pytest.fail(f"{defect.id}: what was recorded does not fail when it is played")
+
+
+@pytest.mark.parametrize("defect", [pytest.param(each, id=each.id) for each in chosen()])
+def test_a_recorded_defect_becomes_a_scenario_of_a_few_steps(defect: Defect, tmp_path: Path) -> None:
+    found = told(defect, tmp_path)
+    steps = [step.model_dump(exclude_unset=True) for step in found.least.scenario.steps]
+    print(
+        f"{defect.id}: {len(found.scenario.steps)} steps, then {steps}; {found.least.seen.scenario['reason']}"
+    )
+    assert len(steps) <= MOST_STEPS, steps
+    with Player(LocalProvider(), print) as player:
+        sound = player.play(found.least.scenario, fresh=True)
+    assert sound.scenario["verdict"] == Verdict.PASSED, sound.scenario["reason"]
+
+
+def test_every_name_is_a_defects() -> None:
+    assert {*FEW, *OUT_OF_SIGHT} <= {defect.id for defect in defects()}
