@@ -36,6 +36,7 @@ def compare_night(
     among: Sequence[RunInfo],
     known: Iterable[KnownFile] = (),
     today: date | None = None,
+    read: nights.Read | None = None,
 ) -> Night:
     """What is new in some runs of one night on the same inputs.
 
@@ -48,6 +49,7 @@ def compare_night(
         among: the runs before this night, the oldest first.
         known: known issues and quarantines.
         today: on which day expiries are looked at; by default that of the last run.
+        read: outcomes of runs by their ids, where many comparisons share them; by default the store is asked.
 
     Raises:
         UsageError: the runs cannot stand together.
@@ -60,8 +62,8 @@ def compare_night(
         nearest = next((run for run in reversed(asked) if not run.problem), asked[-1])
         alike = [run for run in asked if nights.is_alike(run, nearest)]
     alike = alike[-BACK:]
-    outcomes = nights.outcomes_of(connection, Side(tuple(now), conditions))
-    history = _History(alike, nights.outcomes_of(connection, Side(tuple(alike), conditions)))
+    outcomes = nights.outcomes_of(connection, Side(tuple(now), conditions), read)
+    history = _History(alike, nights.outcomes_of(connection, Side(tuple(alike), conditions), read))
     chosen = history.before(outcomes)
     used = {one.run for one in chosen}
     before = tuple(run for run in alike if run.id in used)

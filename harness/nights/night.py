@@ -13,7 +13,7 @@ from itertools import pairwise
 from sqlalchemy import Connection
 
 from harness.errors import UsageError
-from harness.nights.comparison import Told, VaryingFields, compare
+from harness.nights.comparison import Told, compare
 from harness.nights.conditions import common, differences
 from harness.nights.findings import Night, Side
 from harness.nights.known import Knowledge, apply
@@ -85,36 +85,10 @@ def last_good(
     before = [run for run in every if _when(run) < _when(first) and not run.problem]
     before = [run for run in reversed(before) if is_alike(run, first)]
     asked_alike = [run for run in before if asked(run.command) == asked(first.command)]
-    return _first_good(connection, asked_alike if same else [*asked_alike, *before])
-
-
-def base_of(connection: Connection, first: RunInfo, among: Sequence[RunInfo] | None = None) -> RunInfo | None:
-    """What a run of a night is held against.
-
-    That is the last good run that was asked for the same on the same inputs but for the package.  Where there
-    is none, the last good one on another kernel, ks.sys or Verifier setting of that guest: what differs then
-    is told as such, and not as so many new scenarios that fail.
-    """
-    found = last_good(connection, first, same=True, among=among)
-    if found is not None:
-        return found
-    every = queries.runs(connection) if among is None else among
-    before = [run for run in every if _when(run) < _when(first) and not run.problem]
-    return _first_good(connection, [run for run in reversed(before) if _is_of_its_guest(run, first)])
-
-
-def _first_good(connection: Connection, runs: Iterable[RunInfo]) -> RunInfo | None:
-    verdicts = ((run, queries.verdict_counts(connection, [run.id]).get(run.id, {})) for run in runs)
-    return next((run for run, counts in verdicts if is_good(run, counts)), None)
-
-
-def _is_of_its_guest(run: RunInfo, first: RunInfo) -> bool:
-    """Whether it was asked for the same with such a guest and target, whatever was in that guest."""
-    alike = all(
-        getattr(run.conditions, name) == getattr(first.conditions, name)
-        for name in ("recipe", "family", "target")
-    )
-    return alike and asked(run.command) == asked(first.command) and _covers(run, first)
+    for run in asked_alike if same else [*asked_alike, *before]:
+        if is_good(run, queries.verdict_counts(connection, [run.id]).get(run.id, {})):
+            return run
+    return None
 
 
 def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
@@ -125,11 +99,7 @@ def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
 def is_alike(run: RunInfo, first: RunInfo) -> bool:
     """Whether it is of the same inputs but for the package, and no narrower."""
     alike = not any(d.matters for d in differences(run.conditions, first.conditions))
-    return alike and _covers(run, first)
-
-
-def _covers(run: RunInfo, first: RunInfo) -> bool:
-    return run.selection is None or run.selection == first.selection
+    return alike and (run.selection is None or run.selection == first.selection)
 
 
 @lru_cache(maxsize=4096)
@@ -168,10 +138,6 @@ def compare_runs(
     now: Sequence[RunInfo],
     known: Iterable[KnownFile] = (),
     today: date | None = None,
-    *,
-    read: Read | None = None,
-    varying: VaryingFields | None = None,
-    first: Sequence[tuple[str, int, str, str]] | None = None,
 ) -> Night:
     """Compares two sides, and tells what is known as such.
 
@@ -181,8 +147,6 @@ def compare_runs(
         now: those of the other.
         known: known issues and quarantines.
         today: on which day expiries are looked at; by default that of the last run.
-        read: outcomes of runs, `varying` the fields that vary, and `first` those that were first seen to
-            in the runs of `now`, where many comparisons share the asking; by default the store is asked.
 
     Raises:
         UsageError: the runs of a side cannot stand together.
@@ -190,26 +154,23 @@ def compare_runs(
     later = Side(tuple(now), common(now))
     sides = Side(tuple(before), common(before) if before else later.conditions), later
     outcomes = tuple(
-        _in_order(side, (read or partial(queries.outcomes, connection))([run.id for run in side.runs]))
-        for side in sides
+        _in_order(side, queries.outcomes(connection, [run.id for run in side.runs])) for side in sides
     )
 
     def load(numbers: Collection[int]) -> Mapping[int, Listed]:
         return load_lists(connection, numbers)
 
     told = Told(
-        load,
-        queries.varying(connection) if varying is None else varying,
-        queries.first_seen_varying(connection, [run.id for run in now]) if first is None else first,
+        load, queries.varying(connection), queries.first_seen_varying(connection, [run.id for run in now])
     )
     night = compare(*sides, (outcomes[0], outcomes[1]), told)
     night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))
     return with_known(connection, night, outcomes[1], known, today)
 
 
-def outcomes_of(connection: Connection, side: Side) -> list[queries.Outcome]:
-    """What the runs of a side say of scenarios, the oldest run first."""
-    return _in_order(side, queries.outcomes(connection, [run.id for run in side.runs]))
+def outcomes_of(connection: Connection, side: Side, read: Read | None = None) -> list[queries.Outcome]:
+    """What the runs of a side say of scenarios, the oldest run first; `read` may stand for the store."""
+    return _in_order(side, (read or partial(queries.outcomes, connection))([run.id for run in side.runs]))
 
 
 def told(connection: Connection, now: Sequence[RunInfo]) -> Told:

@@ -14,14 +14,13 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from harness.errors import HarnessError, UsageError
-from harness.nights.findings import Kind
 from harness.nights.known_file import KnownFile
 from harness.site import history, views
 from harness.site import memory as memories
 from harness.site.broken import Broken, merged
 from harness.site.calendar import nights_of
 from harness.site.gates import take as take_gates
-from harness.site.judging import Judge, alarms, kinds
+from harness.site.judging import Judge, kinds
 from harness.site.memory import Memory, NightMark
 from harness.site.pages import Pages
 from harness.store import queries
@@ -174,23 +173,19 @@ class _Builder:
         fresh: Sequence[str],
     ) -> None:
         self._count(connection, memory, nights, fresh)
-        judge = Judge(connection, self._known, memory)
+        judge = Judge(connection, self._known)
         for number, night in enumerate(fresh, start=1):
             self._say(f"night {number} of {len(fresh)}: {night}")
-            cells = judge.cells(night, [run.id for run in nights.get(night, [])])
+            cells = judge.cells([run.id for run in nights.get(night, [])])
             mark = memory.nights[night]
-            mark.cells, mark.alarms, mark.kinds = len(cells), alarms(cells), dict(kinds(cells))
+            mark.cells, mark.kinds = len(cells), dict(kinds(cells))
+            mark.alarms = sum(cell.alarms for cell in cells)
             mark.unknowns = sum(cell.unknowns for cell in cells)
             scenarios = {outcome.scenario for cell in cells for outcome in cell.outcomes}
             history.add(memory, night, cells, titles(connection, scenarios), self._limit)
-            mended = history.mended(memory, cells)
-            if mended:
-                mark.kinds[Kind.FIXED] = mark.kinds.get(Kind.FIXED, 0) + sum(
-                    len(numbers) for _, numbers in mended.values()
-                )
-            self._write(f"night/{night}.html", pages.night("../", night, cells, memory, mended))
+            self._write(f"night/{night}.html", pages.night("../", night, cells, memory))
             if night == fresh[-1]:
-                self._write(INDEX, pages.night("", night, cells, memory, mended))
+                self._write(INDEX, pages.night("", night, cells, memory))
 
     def _count(
         self,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from harness import guest_text
@@ -79,15 +79,12 @@ def section_of(finding: Finding, verdict: str | None) -> str:
     return "unknown" if finding.kind in UNKNOWN else "better"
 
 
-def groups(
-    cells: Sequence[Cell], memory: Memory, mended: Mapping[str, tuple[str, list[int]]]
-) -> dict[str, list[Group]]:
+def groups(cells: Sequence[Cell], memory: Memory) -> dict[str, list[Group]]:
     """By section: what came last night comes first, then by kind, those of most scenarios first.
 
     Args:
         cells: of the last night.
         memory: with this night as its last one.
-        mended: as `harness.site.history.mended` has found it.
     """
     found: dict[tuple[object, ...], Group] = {}
     for cell in cells:
@@ -95,12 +92,6 @@ def groups(
         for finding in cell.night.findings:
             if cell.tells(finding):
                 _take(found, cell, finding, outcomes.get(finding.key), memory)
-    for key, (night, numbers) in mended.items():
-        words = f"passes again; it failed on {night}"
-        group = found.setdefault(
-            (Kind.FIXED, words), Group("better", Kind.FIXED.value, None, words, None, [])
-        )
-        group.members[key] = Member(key, "", sorted(numbers))
     ranks = {kind.value: rank for rank, kind in enumerate(Kind)}
     tonight = memory.window[-1]
     ordered = sorted(

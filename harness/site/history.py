@@ -11,11 +11,11 @@ from statistics import median
 
 from harness import guest_text
 from harness.nights.field_words import value_words
-from harness.nights.findings import Finding
+from harness.nights.findings import Finding, Kind
 from harness.nights.statistics import all_tries
 from harness.site.judging import Cell
 from harness.site.memory import Crash, Event, Memory, Row, Scenario
-from harness.site.strips import BAD, LETTERS, MIXED, NOT_RUN, SILENT, worst
+from harness.site.strips import LETTERS, MIXED, NOT_RUN, worst
 from harness.store.lists import Change
 from harness.store.queries import Outcome
 from harness.verdict import Verdict
@@ -140,7 +140,7 @@ def _say(memory: Memory, night: str, cell: Cell) -> None:
 def event_of(finding: Finding, outcome: Outcome | None) -> Event:
     """What a finding says, without when and where."""
     words = guest_text.one_line(why(finding, outcome), _LONG)
-    issue = guest_text.one_line(finding.issue, _SHORT) if finding.issue else None
+    issue = guest_text.one_line(finding.issue, _LONG) if finding.issue else None
     return Event(finding.kind.value, words, issue, finding.alarm, changes_of(finding.changes), {})
 
 
@@ -148,7 +148,7 @@ def since(memory: Memory, key: str, said: Event) -> str:
     """The first of the nights, up to the last one and without a pause, in which the same was said of it."""
     scenario = memory.scenarios.get(key)
     nights = {
-        night for one in (scenario.events if scenario else ()) if _same(one, said) for night in one.nights
+        night for one in (scenario.events if scenario else ()) if _goes_on(one, said) for night in one.nights
     }
     first = memory.window[-1]
     for night in reversed(memory.window):
@@ -158,31 +158,19 @@ def since(memory: Memory, key: str, said: Event) -> str:
     return first
 
 
-def mended(memory: Memory, cells: Sequence[Cell]) -> dict[str, tuple[str, list[int]]]:
-    """Scenarios that pass where they failed when they were last run: the night of that, and the cells.
-
-    What was held against a good run cannot have been fixed since then; this is against the night before.
-    """
-    numbers: dict[str, list[int]] = {}
-    for cell in cells:
-        numbers.setdefault(row_key(cell), []).append(cell.number)
-    found: dict[str, tuple[str, list[int]]] = {}
-    for key, scenario in memory.scenarios.items():
-        for name, row in scenario.rows.items():
-            earlier = row.verdicts[:-1].rstrip(SILENT)
-            if name in numbers and row.verdicts[-1] == "p" and earlier and earlier[-1] in BAD:
-                night, known = found.get(key, ("", []))
-                last = memory.window[len(earlier) - 1]
-                found[key] = max(night, last), [*known, *numbers[name]]
-    return found
-
-
 def why(finding: Finding, outcome: Outcome | None) -> str:
     """Why it is said, the same for all of one cause."""
     failed = outcome is not None and outcome.verdict not in (Verdict.PASSED, Verdict.SKIPPED)
     if failed and outcome is not None and not finding.changes and outcome.words:
         return outcome.words
     return finding.words
+
+
+def _goes_on(one: Event, other: Event) -> bool:
+    """Whether it is the same thing: what is still failing was new once, or differed with the guest."""
+    failing = {Kind.NEW_FAILURE.value, Kind.ELSEWHERE.value, Kind.STILL_FAILING.value}
+    still = {one.kind, other.kind} <= failing and one.words == other.words
+    return still or _same(one, other)
 
 
 def _same(one: Event, other: Event) -> bool:

@@ -3,26 +3,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import PurePath
 
 from sqlalchemy import Connection
 
 from harness import guest_text
-from harness.errors import UsageError
-from harness.nights.comparison import VaryingFields
 from harness.nights.findings import Finding, Kind, Night
+from harness.nights.history import BACK, compare_night
 from harness.nights.known_file import KnownFile
-from harness.nights.night import asked, base_of, compare_runs, is_good, option_of
-from harness.site.memory import Memory
+from harness.nights.night import asked, option_of
 from harness.store import queries
-from harness.store.marks import durations, first_to_vary
+from harness.store.marks import durations
 from harness.store.queries import Outcome, RunInfo
 from harness.verdict import Verdict
 
@@ -31,14 +26,28 @@ _LONG = 120
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a night, and what is said of it against `base`; None where there is none to compare with."""
+    """A run of a night with its repeats, and what is said of them against earlier ones."""
 
     number: int
-    run: RunInfo
-    base: RunInfo | None
+    runs: tuple[RunInfo, ...]
     night: Night
     outcomes: Sequence[Outcome]
     seconds: float | None
+
+    @property
+    def run(self) -> RunInfo:
+        """The last of its runs: what it was on is the same for all."""
+        return self.runs[-1]
+
+    @property
+    def base(self) -> RunInfo | None:
+        """The last run that it is held against."""
+        return self.night.before.runs[-1] if self.night.before.runs else None
+
+    @cached_property
+    def alarms(self) -> int:
+        """What somebody has to look at."""
+        return alarms(self)
 
     @cached_property
     def verdicts(self) -> Counter[str]:
@@ -59,7 +68,11 @@ class Cell:
     def unknowns(self) -> int:
         """Of how much less is known than before, or nothing where something was asked."""
         added = {f.key for f in self.night.findings if f.kind is Kind.NEW_SCENARIO and not f.alarm}
-        return self.night.unknowns + len(added & self._errors) + bool(self.run.problem or not self.outcomes)
+        return (
+            self.night.unknowns
+            + len(added & self._errors)
+            + bool(any(run.problem for run in self.runs) or not self.outcomes)
+        )
 
     @cached_property
     def guest(self) -> str:
@@ -88,112 +101,79 @@ class Cell:
 
 
 class Judge:
-    """Says of runs what is new in them, and remembers which were good.
+    """Says of runs what is new in them, as `kshs nightly` does (`harness.nights.history`).
 
     Args:
         connection: of the store.
         known: known issues and quarantines.
-        memory: of good runs.
     """
 
-    def __init__(self, connection: Connection, known: Sequence[KnownFile], memory: Memory) -> None:
+    def __init__(self, connection: Connection, known: Sequence[KnownFile]) -> None:
         self._connection = connection
         self._known = known
-        self._memory = memory
         self._read: dict[int, list[Outcome]] = {}
-        self._first: dict[int, list[tuple[str, int, str, str]]] = {}
+        self._every = queries.runs(connection)
+        self._places = {run.id: place for place, run in enumerate(self._every)}
+        self._alike: dict[tuple[str, ...], list[RunInfo]] = {}
+        for run in self._every:
+            self._alike.setdefault(_call(run), []).append(run)
 
-    @cached_property
-    def _varying(self) -> VaryingFields:
-        return queries.varying(self._connection)
-
-    @cached_property
-    def _every(self) -> list[RunInfo]:
-        return queries.runs(self._connection)
-
-    def cells(self, night: str, run_ids: Collection[int]) -> list[Cell]:
-        """The cells of a night, in the order of time."""
+    def cells(self, run_ids: Collection[int]) -> list[Cell]:
+        """The cells of a night, in the order of time; repeats on the same inputs are one."""
         took = durations(self._connection, run_ids)
-        self._read = {}
-        self._first = first_to_vary(self._connection, run_ids)
-        cells = []
-        for number, run in enumerate(queries.runs(self._connection, run_ids), start=1):
-            base = self._base(run)
-            try:
-                told = self._compared(base, run)
-            except UsageError:  # what it was compared with is gone meanwhile
-                base, told = None, self._compared(None, run)
-            cell = Cell(number, run, base, told, self._outcomes([run.id]), took.get(run.id))
-            if is_good(run, cell.verdicts):
-                for key in _keys(run):
-                    self._memory.keep_good(key, _entry(night, run))
-            cells.append(cell)
+        groups: dict[tuple[object, ...], list[RunInfo]] = {}
+        cells: list[Cell] = []
+        for run in sorted((self._every[self._places[number]] for number in run_ids), key=self._place):
+            inputs = run.conditions.guest_id, run.conditions.target_id
+            groups.setdefault((*_call(run), *inputs), []).append(run)
+        used: set[int] = set()
+        for runs in groups.values():
+            found = self._night(runs)
+            ids = [run.id for run in runs]
+            seconds = [took[number] for number in ids if number in took]
+            outcomes = tuple(self._outcomes(ids))
+            took_all = sum(seconds) if seconds else None
+            cells.append(Cell(len(cells) + 1, tuple(runs), found, outcomes, took_all))
+            used.update(run.id for run in self._among(runs[0])[-BACK:])
+            used.update(ids)
+        # Nights beside each other stand on nearly the same ones.
+        self._read = {number: read for number, read in self._read.items() if number in used}
         return cells
 
-    def _compared(self, base: RunInfo | None, run: RunInfo) -> Night:
-        return compare_runs(
-            self._connection,
-            [base] if base else [],
-            [run],
-            self._known,
-            read=self._outcomes,
-            varying=self._varying,
-            first=self._first.get(run.id, ()),
-        )
+    def _night(self, now: Sequence[RunInfo]) -> Night:
+        return compare_night(self._connection, now, self._among(now[0]), self._known, read=self._outcomes)
+
+    def _among(self, run: RunInfo) -> list[RunInfo]:
+        """Earlier runs that were asked for the same."""
+        place = self._place(run)
+        return [other for other in self._alike[_call(run)] if self._place(other) < place]
 
     def _outcomes(self, run_ids: Collection[int]) -> list[Outcome]:
-        """Those of runs; several cells of a night may have one base."""
         missing = [number for number in run_ids if number not in self._read]
+        for outcome in queries.outcomes(self._connection, missing):
+            self._read.setdefault(outcome.run, []).append(outcome)
         for number in missing:
-            self._read[number] = queries.outcomes(self._connection, [number])
+            self._read.setdefault(number, [])
         return [outcome for number in run_ids for outcome in self._read[number]]
 
-    def _base(self, run: RunInfo) -> RunInfo | None:
-        """What it is held against, as `kshs nightly` takes it (`harness.nights.night.base_of`)."""
-        for key in _keys(run):
-            if key not in self._memory.good:
-                # Nothing of the kind is in memory: the store knows of what was before.
-                found = base_of(self._connection, run, self._every)
-                for one in _keys(run):
-                    runs = self._memory.good.setdefault(one, [])
-                    if found is not None and not runs and one in _keys(found):
-                        runs.append(_entry("", found))
-                return found
-            at = _time(run)
-            fitting = [
-                (time, name)
-                for _, time, name, selection in self._memory.good[key]
-                if time < at and selection in ("", run.selection or "")
-            ]
-            if fitting:
-                try:
-                    return queries.find_run(self._connection, max(fitting)[1])
-                except UsageError:  # pruned
-                    return base_of(self._connection, run, self._every)
-        return None
+    def _place(self, run: RunInfo) -> int:
+        return self._places[run.id]
 
 
-def _time(run: RunInfo) -> str:
-    """What orders runs, as text."""
-    return f"{(run.started or datetime.min).isoformat()} {run.id:012d}"
+def _call(run: RunInfo) -> tuple[str, ...]:
+    """What a run was asked for, with which target: such runs are held against each other."""
+    return run.conditions.recipe, run.conditions.target, *asked(run.command)
 
 
-def _entry(night: str, run: RunInfo) -> list[str]:
-    return [night, _time(run), run.name, run.selection or ""]
+def alarms(cell: Cell) -> int:
+    """What somebody has to look at, as the summary counts it.
 
-
-def _keys(run: RunInfo) -> tuple[str, str]:
-    """Equal for runs of which one may be held against the other: on the same inputs, and on such a guest."""
-    on = run.conditions
-    guest = [on.recipe, on.family, on.target, *asked(run.command)]
-    inputs = [on.kernel, "reference" if on.ks_ours else on.ks_digest, on.verifier]
-    exact, wide = (json.dumps(said).encode() for said in ([inputs, guest], guest))
-    return hashlib.sha256(exact).hexdigest()[:24], hashlib.sha256(wide).hexdigest()[:24]
-
-
-def alarms(cells: Iterable[Cell]) -> int:
-    """Findings of a night that somebody has to look at."""
-    return sum(cell.night.alarms for cell in cells)
+    What differs since the guest changed, or still fails, is one thing for each way in which it fails.
+    """
+    loud = [finding for finding in cell.night.findings if finding.alarm]
+    grouped = (Kind.ELSEWHERE, Kind.STILL_FAILING)
+    ways = {(one.kind, one.signature or one.words) for one in loud if one.kind in grouped}
+    return sum(one.kind not in grouped for one in loud) + len(ways)
 
 
 def kinds(cells: Iterable[Cell]) -> Counter[str]:

@@ -19,8 +19,6 @@ from vm.files import write_whole
 
 FILE = "memory.json"
 _SCHEMA = 1
-#: Runs that are kept of those that others are compared with, of each kind.
-_GOOD = 6
 
 
 @dataclass
@@ -104,9 +102,7 @@ class Gate:
 class Memory:
     """All of it.
 
-    `look` says by which programs it was made, `known` by which known issues the last night was told.  `good`
-    has, by what a run was asked for and on what, those runs in which nothing failed: night, time, name and
-    selection.
+    `look` says by which programs it was made, `known` by which known issues the last night was told.
     """
 
     look: str
@@ -115,7 +111,6 @@ class Memory:
     nights: dict[str, NightMark] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     crashes: dict[str, Crash] = field(default_factory=dict)
-    good: dict[str, list[list[str]]] = field(default_factory=dict)
     gates: dict[str, Gate] = field(default_factory=dict)
 
     def drop(self, night: str) -> None:
@@ -133,8 +128,6 @@ class Memory:
                 event.nights.pop(night, None)
         for crash in self.crashes.values():
             crash.nights.pop(night, None)
-        for key, runs in self.good.items():
-            self.good[key] = [run for run in runs if run[0] != night]
         self.tidy()
 
     def tidy(self) -> None:
@@ -155,14 +148,6 @@ class Memory:
             crash.nights = {night: count for night, count in crash.nights.items() if night in kept}
             if not crash.nights:
                 del self.crashes[key]
-
-    def keep_good(self, key: str, run: list[str]) -> None:
-        """One more run that others may be compared with."""
-        runs = self.good.setdefault(key, [])
-        runs.append(run)
-        # At least one of an earlier night stays: the last night may be taken out again.
-        while len(runs) > _GOOD and any(other[0] != run[0] for other in runs[1:]):
-            runs.pop(0)
 
     def save(self, folder: Path) -> None:
         """Into the site's folder."""

@@ -65,6 +65,7 @@ class Pages:
         environment.filters["seconds"] = seconds
         environment.filters["night"] = calendar.in_words
         environment.filters["counted"] = lambda number, noun: counted(number, noun)
+        environment.filters["tracked"] = tracked
         environment.filters["line"] = guest_text.one_line
         # What people copy into a shell, whatever somebody has called his scenarios and runs.
         environment.filters["quote"] = lambda text: shlex.quote(guest_text.one_line(text))
@@ -91,7 +92,6 @@ class Pages:
         night: str,
         cells: Sequence[Cell],
         memory: Memory,
-        mended: Mapping[str, tuple[str, list[int]]],
     ) -> str:
         """A night: what is new first, then what is known, flaky and unknown, then its cells.
 
@@ -100,10 +100,9 @@ class Pages:
             night: as `harness.site.calendar.night_of` calls it.
             cells: of it.
             memory: with this night as its last one.
-            mended: scenarios that pass again.
         """
         mark = memory.nights[night]
-        groups = causes.groups(cells, memory, mended)
+        groups = causes.groups(cells, memory)
         return self._render(
             "night.html.j2",
             root,
@@ -118,7 +117,10 @@ class Pages:
             cells=cells,
             matrix=matrix(cells),
             groups=groups,
-            counts={name: causes.count(of_section) for name, of_section in groups.items()},
+            counts={
+                name: (mark.alarms or 0) if name == "new" else causes.count(of_section)
+                for name, of_section in groups.items()
+            },
             sections=causes.SECTIONS,
             open=_OPEN,
             members=_MEMBERS,
@@ -246,6 +248,13 @@ class Pages:
         )
 
 
+def tracked(issue: str) -> tuple[str, str | None]:
+    """An issue's id and owner, and its link where a browser may follow it: into the web, nowhere else."""
+    words, _, link = issue.rpartition(", ")
+    followed = link.startswith(("https://", "http://")) and " " not in link
+    return (words, link) if followed else (issue, None)
+
+
 def strips_of(nights: Mapping[str, int], verdict: str, window: Sequence[str]) -> Markup:
     """In which nights something was."""
     letter = strips.LETTERS[Verdict(verdict)]
@@ -279,7 +288,7 @@ def cell_label(cell: Cell) -> str:
 
 def loud(cell: Cell) -> str:
     """The tone of a cell."""
-    if cell.night.alarms:
+    if cell.alarms:
         return "bad"
     if cell.unknowns:
         return "unsure"

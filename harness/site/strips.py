@@ -26,8 +26,7 @@ WORDS = {letter: verdict.value for verdict, letter in LETTERS.items()} | {MIXED:
 #: From what says least to what outranks all else.
 _ORDER = ".spemfhc"
 _TELLING = "pfhcm"
-#: What speaks against a driver, and what says nothing of it.
-BAD, SILENT = "fhc", ".se"
+_BAD = "fhc"
 _CELL, _HIGH = 5, 14
 
 
@@ -51,7 +50,7 @@ def counts(verdicts: str, tries: Iterable[tuple[int, int]]) -> tuple[int, int]:
         verdicts: the strip, with the nights that `tries` is about set to `NOT_RUN`.
         tries: failed and all of nights with other than one attempt.
     """
-    failed = sum(verdicts.count(letter) for letter in BAD)
+    failed = sum(verdicts.count(letter) for letter in _BAD)
     n = sum(verdicts.count(letter) for letter in _TELLING)
     for more_failed, more in tries:
         failed, n = failed + more_failed, n + more

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from harness.store.interning import chunks
-from harness.store.models import Run, Scenario, Varying
+from harness.store.models import Run, Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,4 @@ def titles(connection: Connection, scenario_ids: Collection[int]) -> dict[int, t
     for some in chunks(sorted(scenario_ids)):
         query = select(Scenario.id, Scenario.title, Scenario.rules).where(Scenario.id.in_(some))
         found |= {number: (title or "", rules) for number, title, rules in connection.execute(query)}
-    return found
-
-
-def first_to_vary(
-    connection: Connection, run_ids: Collection[int]
-) -> dict[int, list[tuple[str, int, str, str]]]:
-    """By run what `harness.store.queries.first_seen_varying` says of each."""
-    found: dict[int, list[tuple[str, int, str, str]]] = {}
-    for some in chunks(sorted(run_ids)):
-        query = (
-            select(Varying.run_id, Scenario.key, Varying.position, Varying.field, Varying.seen)
-            .join(Scenario, Varying.scenario_id == Scenario.id)
-            .where(Varying.run_id.in_(some))
-            .order_by(Scenario.key, Varying.position, Varying.field)
-        )
-        for run, key, position, field, seen in connection.execute(query):
-            if run is not None:
-                found.setdefault(run, []).append((key, position, field, seen))
     return found
