@@ -32,6 +32,10 @@ bench: setup
 test: PYTEST_ARGS += --leave-out-unchanged
 # At how many moments runs are killed and gone on with
 test-all: export KSHS_TEST_KILLS ?= 20
+# How many hostile capsules are opened
+test-all: export KSHS_TEST_CAPSULES ?= 1000
+# How often a recorded failure is replayed; 0 leaves that out
+test-all: export KSHS_TEST_REPLAYS ?= 20
 # How many sound runs have to say nothing new
 test-all: export KSHS_TEST_SOUND_RUNS ?= 50
 # Of which seeded defects a trace is taken, played and minimised

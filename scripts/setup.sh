@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 level=${1:-demo}
 uid=$(id -u)
 case $level in
-    demo) lists=(scripts/apt-packages.txt) extras="" ;;
+    demo) lists=(scripts/apt-packages.txt) extras="[fuzz]" ;;
     test) lists=(scripts/apt-packages.txt scripts/apt-packages-test.txt) extras="[dev]" ;;
     *) echo "setup.sh: unknown level '$level': say demo or test" >&2; exit 2 ;;
 esac

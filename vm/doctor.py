@@ -60,6 +60,7 @@ def checks(config: VmConfig) -> list[Check]:
         remote(config),
         _attempt("hypervisor", lambda: trials.hypervisor(config), as_root(f"apt-get install -y {_LIBVIRT}")),
         _attempt("image", lambda: _image(config), "kshs clean"),
+        _attempt("exact replay", lambda: trials.replay(config), as_root(f"apt-get install -y {_QEMU}")),
     ]
 
 

@@ -191,6 +191,11 @@ class UseMark:
                 # It was removed before the lock was ours, and perhaps made anew: then that one counts.
                 os.close(descriptor)
 
+    @property
+    def descriptor(self) -> int:
+        """Of the open file: whoever inherits it holds the mark, too."""
+        return self._descriptor
+
     def close(self) -> None:
         """Ends the use; again does nothing."""
         if self._descriptor >= 0:

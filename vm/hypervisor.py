@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import libvirt
 import libvirt_qemu
 
-from vm import accel, reaper, remote, slots
+from vm import accel, keeper, reaper, remote, slots
 from vm.commands import qemu_version, require
 from vm.config import VmConfig
 from vm.domain import Domain
@@ -23,6 +23,7 @@ from vm.errors import InputError, VmError
 from vm.events import GuestEvents
 from vm.family import family
 from vm.files import write_whole
+from vm.keeper import KeptGuest
 from vm.progress import Progress
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Hypervisor:
                 "coverage",
                 'set accelerator = "tcg" in [vm] of kshs.toml, which is slower',
             )
-        if not self._embedded and not self.config.uri.endswith((":///system", ":///session")):
+        if remote.other_host(self.config.uri) is not None:
             raise InputError(
                 "guests run on another host, whose memory this one does not share",
                 self.config.uri,
@@ -250,6 +251,17 @@ class Hypervisor:
         with self._guard:
             self._domains.pop(domain.uuid, None)
             self._guests.pop(domain.uuid, None)
+
+    def keep(self, domain: Domain, how: KeptGuest) -> None:
+        """The domain outlives this process: a keeper has it from now on.
+
+        Raises:
+            VmError: its QEMU is not on this host, or has ended.
+        """
+        if domain.pid is None or domain.process_ended:
+            raise VmError("cannot be kept: its QEMU does not run on this host", domain.name)
+        keeper.start(self.slot, domain.pid, how)
+        self.forget(domain)
 
     def _close(self) -> None:
         """Ends every guest of this process and gives the slot back."""

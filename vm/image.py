@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vm.config import VmConfig
-from vm.errors import VmError
+from vm.errors import InputError, VmError
 from vm.failures import Failures
 from vm.files import digest_of, locked, private_directory, read_json, remove_tree, write_json
 from vm.progress import Progress, Silent
@@ -115,6 +115,21 @@ def locate(config: VmConfig, recipe: str = "wine") -> tuple[Path, str]:
         return config.images_dir / f"{chosen.name}-{config.image[:16]}", config.image
     digest = digest_of({"format": FORMAT, "recipe": chosen.name, "inputs": dict(chosen.inputs(config))})
     return config.images_dir / f"{chosen.name}-{digest[:16]}", digest
+
+
+def find(config: VmConfig, digest: str) -> Image:
+    """The image of this digest, whatever recipe it was made by.
+
+    Raises:
+        VmError: it is not on this machine.
+    """
+    for path in sorted(config.images_dir.glob("*-*")):
+        image = _sealed(path, digest) if path.is_dir() else None
+        if image is not None:
+            return image
+    raise InputError(
+        f"the image {digest[:16]} is not on this machine any more", str(config.images_dir), "record it anew"
+    )
 
 
 def ensure(config: VmConfig, recipe: str = "wine", progress: Progress | None = None) -> Image:

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from vm import openssh
 from vm.domain import Domain
 from vm.errors import VmError
 from vm.events import GuestEvents
 from vm.files import private_directory, remove_tree
 from vm.hypervisor import Hypervisor
+from vm.keeper import KeptGuest
 from vm.ports import with_free_port
 from vm.shell import Shell
 from vm.ssh import Endpoint, connect
@@ -117,6 +120,27 @@ class Lease:
             GuestLost, GuestTimeout: it does not.
         """
         return _shell(self._hv, self.template, self._domain, self._port)
+
+    def keep(self) -> KeptGuest:
+        """Leaves the guest running, also when this process has ended, for a person to look at.
+
+        The lease ends with it: nothing of ours speaks to the guest any more.
+
+        Raises:
+            VmError: its QEMU has ended, or does not run on this host.
+        """
+        gdb = self._hv.slot / "gdb.sock"
+        stub = f"gdbserver unix:{gdb},server=on,wait=off"
+        self._domain.qmp("human-monitor-command", **{"command-line": stub})
+        settings = openssh.settings_file(self.endpoint, self._directory)
+        evidence = self.evidence_dir
+        serial = next(iter(sorted(evidence.glob("com1.log"))), evidence / "serial.log")
+        shell = shlex.join(["ssh", "-F", str(settings), openssh.ALIAS])
+        kept = KeptGuest(self.id, shell, serial, evidence / "debugcon.log", gdb)
+        self._hv.keep(self._domain, kept)
+        self._released = True
+        self.shell.close()
+        return kept
 
     def release(self) -> None:
         """Ends the guest and removes its disk; evidence that was asked for elsewhere stays."""

@@ -40,6 +40,8 @@ _SETTINGS = (
     "CanonicalizeHostname=no",
     "LogLevel=ERROR",
 )
+ALIAS = "guest"
+"""What a guest is called in a file of settings."""
 _KEPT_VARIABLES = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "LANG", "LC_ALL")
 
 
@@ -51,6 +53,17 @@ def command(program: str, endpoint: Endpoint, directory: Path) -> list[str]:
     options = [word for setting in settings for word in ("-o", setting)]
     options += ["-p", str(endpoint.port)]
     return [program, "-F", "none", "-t", *options, f"{endpoint.user}@{endpoint.host}"]
+
+
+def settings_file(endpoint: Endpoint, directory: Path) -> Path:
+    """The same settings as a file for ``ssh -F FILE guest``, in ``directory``, which is private."""
+    known, file = directory / "known_hosts", directory / "ssh_config"
+    known.write_text(f"[{endpoint.host}]:{endpoint.port} {endpoint.host_key}\n", encoding="ascii")
+    settings = [f"HostName={endpoint.host}", f"Port={endpoint.port}", f"User={endpoint.user}"]
+    settings += [f'UserKnownHostsFile="{known}"', f'IdentityFile="{endpoint.client_key}"', "RequestTTY=auto"]
+    lines = [f"Host {ALIAS}", *(f"    {setting}" for setting in (*settings, *_SETTINGS))]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
 
 
 def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from vm import image, slots
+from vm import image, keeper, slots
 from vm.config import VmConfig
 from vm.errors import VmError
 from vm.files import UseMark, private_directory, read_json, remove_tree, try_lock
@@ -37,6 +37,26 @@ def reap(config: VmConfig) -> list[str]:
     return gone
 
 
+def end_kept(config: VmConfig) -> list[str]:
+    """Ends the guests that were kept for people to look at; says what there was, one line each.
+
+    Raises:
+        VmError: the runtime directory is not ours.
+    """
+    gone: list[str] = []
+    for directory in kept_slots(config):
+        gone += _reap_slot(directory, directory.with_suffix(".lock"), kept_too=True)
+    return gone
+
+
+def kept_slots(config: VmConfig) -> list[Path]:
+    """The slots in which a guest is kept."""
+    if not config.runtime_dir.exists():
+        return []
+    marks = sorted(private_directory(config.runtime_dir).glob("r*.kept"))
+    return [mark.with_suffix("") for mark in marks if keeper.is_kept(mark.with_suffix(""))]
+
+
 def clean(config: VmConfig) -> list[str]:
     """``reap``, and then removes every image and template that no live process uses.
 
@@ -59,18 +79,21 @@ def clean(config: VmConfig) -> list[str]:
             gone.append(f"template {path.name}")
     for path in config.images_dir.glob("*.failed"):
         remove_tree(path)
+    for path in sorted((config.cache_dir / "qemu").glob("*-*")):
+        if path.is_dir() and not any(slots.machines(path)):
+            gone += _remove_unlocked(path, "QEMU")
     for path in sorted(config.images_dir.glob("*-*")):
         if path.is_dir() and str(path) not in busy_images:
             gone += _remove_unlocked(path, "image")
     return gone
 
 
-def _reap_slot(directory: Path, lock_file: Path) -> list[str]:
+def _reap_slot(directory: Path, lock_file: Path, *, kept_too: bool = False) -> list[str]:
     lock = try_lock(lock_file)
     if lock is None:
         return []
     try:
-        return slots.empty(directory)
+        return [] if keeper.is_kept(directory) and not kept_too else slots.empty(directory)
     finally:
         lock.release()
 

@@ -2,7 +2,7 @@
 """Slots: numbered directories of the runtime directory, each of one live process.
 
 A slot's lock is held for as long as its process lives.  So a slot whose lock is free is of a dead run,
-and whatever runs or lies in it may be removed.
+and whatever runs or lies in it may be removed, unless a guest is kept there (`vm.keeper`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock
 
+from vm import keeper
 from vm.config import VmConfig
 from vm.domain import kill_process
 from vm.errors import VmError
@@ -34,12 +35,13 @@ class Slot:
     kept: bool = False
 
     def release(self) -> None:
-        """Empties it and lets another process have it, unless it is kept.
+        """Empties it, unless a guest is kept there, and lets another process have it, unless it is kept.
 
         libvirt may be removing the same files just now; what is then left is removed by the next to take it.
         """
-        with contextlib.suppress(OSError):
-            empty(self.directory)
+        if not keeper.is_kept(self.directory):
+            with contextlib.suppress(OSError):
+                empty(self.directory)
         if not self.kept:
             self.lock.release()
 
@@ -61,6 +63,10 @@ def keep(config: VmConfig) -> Slot:
     if slot is None:
         slot = _kept[config.runtime_dir] = take(config)
         slot.kept = True
+    elif keeper.is_kept(slot.directory):
+        raise VmError(
+            "this process keeps a guest, and has no other slot", str(slot.directory), "use another process"
+        )
     else:
         private_directory(private_directory(config.runtime_dir) / slot.directory.name)
         empty(slot.directory)
@@ -79,6 +85,9 @@ def take(config: VmConfig) -> Slot:
         lock = try_lock(runtime / f"r{number}.lock")
         if lock is None:
             continue
+        if keeper.is_kept(directory):
+            lock.release()
+            continue
         private_directory(directory)
         empty(directory)
         return Slot(directory, lock)
@@ -96,6 +105,7 @@ def empty(directory: Path) -> list[str]:
     for entry in directory.iterdir() if directory.is_dir() else []:
         if entry.name not in KEPT:
             remove_tree(entry)
+    keeper.forget(directory)
     return gone
 
 

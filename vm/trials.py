@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from vm import accel, apt
+from vm import accel, apt, replay_qemu
 from vm.commands import qemu_version, require
 from vm.config import VmConfig
 from vm.errors import VmError
@@ -38,6 +38,18 @@ def hypervisor(config: VmConfig) -> str:
     """The connection can be opened, and its driver answers."""
     with Hypervisor(config) as opened:
         return f"{config.uri} answers, QEMU {opened.qemu_version}"
+
+
+def replay(config: VmConfig) -> str:
+    """Which QEMU records and replays; an old one is no fault: another is unpacked beside it."""
+    own = replay_qemu.of_host(config)
+    if own is not None:
+        return f"QEMU {own.version} records and replays"
+    need = f"QEMU {replay_qemu.LEAST[0]} or later is needed, and the host's is older"
+    found = replay_qemu.unpacked(config)
+    if found is not None:
+        return f"{need}: QEMU {found.version}, unpacked from Debian 13, records and replays"
+    return f"{need}: that of Debian 13 will be unpacked at the first use, which takes a minute and 150 MB"
 
 
 def plugin(config: VmConfig) -> str:

@@ -64,6 +64,16 @@ static NTSTATUS control_create(void)
     return STATUS_SUCCESS;
 }
 
+/* It was still loaded for some reason: with what it had recorded before, and perhaps without its device. */
+void kst_begin_again(void)
+{
+    if (!InterlockedExchange(&kst_finishing, 0))
+        return;
+    kst_ring_clear();
+    if (!control_device && !NT_SUCCESS(control_create()))
+        KST_LOG("no control device: nobody can ask for records\n");
+}
+
 static NTSTATUS answer_state(PIRP irp, ULONG room)
 {
     kstrace_state state;

@@ -99,9 +99,11 @@ static void mimic(kst_filter *filter)
 
 NTSTATUS NTAPI kst_add_device(PDRIVER_OBJECT driver, PDEVICE_OBJECT physical)
 {
-    kst_filter *filter = create(physical);
+    kst_filter *filter;
 
     KSHS_UNUSED(driver);
+    kst_begin_again();
+    filter = create(physical);
     if (!filter) {
         KST_LOG("no memory for a filter: the device works without it\n");
         return STATUS_SUCCESS;

@@ -53,6 +53,7 @@ typedef struct kst_flight {
 /* ---- driver.c ------------------------------------------------------------------ */
 extern PDRIVER_OBJECT kst_driver;
 void kst_control_delete(void);          /* PASSIVE_LEVEL; once */
+void kst_begin_again(void);             /* PASSIVE_LEVEL: a device is added to a driver that was told to finish */
 extern volatile LONG kst_finishing;     /* FINISH came: the control device goes with the last filter */
 
 /* ---- filter.c -------------------------------------------------------------------- */

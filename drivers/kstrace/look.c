@@ -40,7 +40,10 @@ static BOOLEAN is_user_address(ULONG_PTR address)
 
 static BOOLEAN is_resident(ULONG_PTR address, ULONG bytes)
 {
-    return MmIsAddressValid((PVOID)address) && MmIsAddressValid((PVOID)(address + bytes - 1));
+    ULONG_PTR last = address + bytes - 1;
+
+    return MmIsAddressValid((PVOID)address) &&
+           ((address ^ last) < PAGE_SIZE || MmIsAddressValid((PVOID)last));
 }
 
 BOOLEAN kst_read(PVOID to, const VOID *from, ULONG bytes, KPROCESSOR_MODE mode)
@@ -122,7 +125,8 @@ void kst_caller(kstrace_record *record, PIRP irp)
     }
     if (is_32bit) {
         record->flags |= KSTRACE_BITS_KNOWN;
-        if (is_32bit(irp))
+        /* Of an IRP without a thread it is the caller that counts, who runs now. */
+        if (is_32bit(irp && irp->Tail.Overlay.Thread ? irp : NULL))
             record->flags |= KSTRACE_BITS32;
     }
 }

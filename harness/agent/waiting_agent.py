@@ -102,6 +102,21 @@ def ready_script(
     )
 
 
+def copying_script(device: str, directory: str = DIRECTORY) -> str:
+    """POSIX sh after which the waiting agent's frames go to a serial port of the guest, too.
+
+    To be run before anybody attaches.  The port gets every byte as it is, and nothing else.
+    """
+    d, attach = shlex.quote(directory), "attach"
+    with_copy = f"s|cat <&4|tee {device} <\\&4|"
+    return "\n".join(
+        [
+            f"stty raw -echo -F {shlex.quote(device)} && cd {d}",
+            f"sed -i {shlex.quote(with_copy)} {attach} && grep -q 'tee {device} <&4' {attach}",
+        ]
+    )
+
+
 def _relay(port: int) -> str:
     """POSIX sh; each FIFO has exactly one process at this end, or nobody would see the other's end."""
     # Listening means that both FIFOs are open.  Who connects is served by the script, in nc's place.

@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The zip file of a capsule: written plainly, read as if its author were hostile.
 
-Nothing is ever extracted by name.  The members that the manifest lists are read into memory one by one,
-each up to the size that it is said to have, and what the directory of the zip says is not believed before
-it has been checked: names, kinds, methods, sizes, and that no two members share bytes of the file.
+Nothing is ever extracted by name.  The members that the manifest lists are read one by one, each up to the
+size that it is said to have, and what the directory of the zip says is not believed before it has been
+checked: how long it is before any of it is read (`zipfile` makes an object of some hundred bytes of each
+entry, also of millions), then names, kinds, methods, sizes, and that no two members share bytes of the file.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.errors import UsageError
 
@@ -34,6 +37,13 @@ _MOST_PARTS = 8
 #: Names that Windows takes for devices, in any folder and with any suffix.
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+#: The end of the zip's directory: signature, disks, entries here and in all, bytes, place, comment's length.
+_END = struct.Struct("<4s4H2IH")
+_END_SIGNATURE, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x07"
+_LOCATOR_64_SIZE = 20
+#: Of the directory: 512 entries with the longest names are a quarter of it.
+MOST_DIRECTORY_BYTES = 2 << 20
+_CHUNK = 1 << 20
 _ENCRYPTED = 0x1
 _SYMLINK_OR_OTHER = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 _WHAT = "this is no capsule that may be opened"
@@ -97,6 +107,10 @@ class Archive:
                 raise CapsuleError("there is no such file", str(path), "give the path of a capsule")
             if path.stat().st_size > MOST_FILE_BYTES:
                 raise self._refusal(f"it is larger than {MOST_FILE_BYTES >> 20} MiB")
+            with path.open("rb") as stream:
+                why = _wrong_end(stream)
+            if why is not None:
+                raise self._refusal(why)
             self._zip = zipfile.ZipFile(path)
         except OSError as error:
             raise CapsuleError(f"cannot be read: {error.strerror}", str(path)) from None
@@ -120,19 +134,32 @@ class Archive:
         Raises:
             CapsuleError: it is not there, is longer than ``limit``, or its bytes are not what was said.
         """
+        return b"".join(self.pieces(name, limit))
+
+    def pieces(self, name: str, limit: int = MOST_BYTES) -> Iterator[bytes]:
+        """The same, a piece of at most 1 MiB at a time; what was wrong may be known after the last one only.
+
+        Raises:
+            CapsuleError: see `read`.
+        """
         member = self.members.get(name)
         if member is None:
             raise self._refusal(f"it has no {name}")
         if member.size > limit:
             raise self._refusal(f"{name} has {member.size:,} bytes, of which at most {limit:,} are read")
+        left = member.size
         try:
             with self._zip.open(name) as stream:
-                data = stream.read(member.size + 1)
+                # To its end and one further: only there does zipfile compare the checksum.
+                while data := stream.read(min(left + 1, _CHUNK)):
+                    left -= len(data)
+                    if left < 0:
+                        break
+                    yield data
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError) as error:
             raise self._refusal(f"{name} cannot be unpacked ({error})") from None
-        if len(data) != member.size:
+        if left:
             raise self._refusal(f"{name} is not as long as it says")
-        return data
 
     def _refusal(self, why: str) -> CapsuleError:
         return CapsuleError(f"{_WHAT}: {why}", str(self.path), "ask its sender for a new one")
@@ -159,6 +186,25 @@ class Archive:
         if _overlapping(infos):
             raise self._refusal("members of it share their bytes")
         return members
+
+
+def _wrong_end(stream: BinaryIO) -> str | None:
+    """What is wrong with the end of the zip's directory, which says how long that is; None: nothing.
+
+    A capsule has neither a comment nor the form for large files (ZIP64), so its end is in one place.
+    """
+    end = stream.seek(0, os.SEEK_END)
+    before = min(end, _END.size + _LOCATOR_64_SIZE)
+    stream.seek(end - before)
+    tail = stream.read(before)
+    if len(tail) < _END.size or not tail[-_END.size :].startswith(_END_SIGNATURE):
+        return "it is no whole zip file, or has something behind its end"
+    _, _, _, here, entries, size, _, comment = _END.unpack(tail[-_END.size :])
+    if comment or (before > _END.size and tail.startswith(_LOCATOR_64)):
+        return "it is a zip file of another form (ZIP64, or with a comment)"
+    if max(here, entries) > MOST_MEMBERS or size > MOST_DIRECTORY_BYTES:
+        return f"it has more than {MOST_MEMBERS} members"
+    return None
 
 
 def _wrong(info: zipfile.ZipInfo) -> str | None:

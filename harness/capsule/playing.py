@@ -33,22 +33,28 @@ class Player:
     Args:
         provider: of guests; it is closed at the end.
         say: is told what takes long.
+        lent: the provider is somebody else's to close.
     """
 
-    def __init__(self, provider: GuestProvider, say: Say) -> None:
+    def __init__(self, provider: GuestProvider, say: Say, *, lent: bool = False) -> None:
         self._provider = provider
         self._say = say
+        self._lent = lent
         self._folder = tempfile.TemporaryDirectory(prefix="kshs-play-")
         self._runner: Runner | None = None
+        self.before: Callable[[], None] | None = None
+        """Called when the guest is ready, right before each attempt."""
 
     def __enter__(self) -> Player:
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
-            if self._runner is not None:
+            if self._runner is not None and self._lent:
+                self._runner.discard()
+            elif self._runner is not None:
                 self._runner.close()
-            else:
+            elif not self._lent:
                 self._provider.close()
         finally:
             self._folder.cleanup()
@@ -71,6 +77,9 @@ class Player:
             runner.forget_hangs()
             if fresh:
                 runner.discard()
+            if self.before is not None:
+                runner.ready()
+                self.before()
             result = runner.run(scenario, file="capsule")
             if result.verdict is Verdict.SKIPPED:
                 raise NotPlayableError(result.reason or "the guest cannot show it")
@@ -82,6 +91,11 @@ class Player:
         raise HarnessError(
             f"{_TRIES} tries ended with an error of the harness; the last: {reasons[-1]}", scenario.id
         )
+
+    def leave(self) -> None:
+        """Gives the present guest back; the next scenario gets a fresh one."""
+        if self._runner is not None:
+            self._runner.discard()
 
     def _ready(self) -> Runner:
         if self._runner is None:

@@ -78,8 +78,9 @@ def of_records(records: Iterable[Mapping[str, Any]], where: str) -> Seen:
     """
     try:
         seen, names = _pick(records, None)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"these are not the records of a scenario: {error}", where) from None
+    except (HarnessError, KeyError, TypeError, ValueError, AttributeError) as error:
+        why = error.message if isinstance(error, HarnessError) else str(error)
+        raise UsageError(f"these are not the records of a scenario: {why}", where) from None
     if seen is None or len(names) != 1:
         raise UsageError(f"these are the records of {len(names)} scenarios, not of one", where)
     return seen

@@ -20,6 +20,9 @@ def clean(
             " prefixes of the project's tests; Windows guests stay.",
         ),
     ] = False,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Guests that kshs repro --keep left running, too.")
+    ] = False,
     guest: Annotated[
         str | None,
         typer.Option(
@@ -32,9 +35,12 @@ def clean(
     import vm.reaper
     from harness.commands.inventory import remove_builds, remove_prefixes
     from vm.windows import shelf
+    from vm.words import counted
 
     vm_config = settings.load(config).vm
     gone = shelf.remove(vm_config, guest) if guest is not None else []
+    if kept:
+        gone += vm.reaper.end_kept(vm_config)
     if everything:
         from harness.fleet.trees import forget
 
@@ -46,6 +52,9 @@ def clean(
         say(f"removed {line}")
     if not gone:
         say("nothing to remove")
+    left = len(vm.reaper.kept_slots(vm_config))
+    if left:
+        say(f"kept {counted(left, 'guest')} for you to look at (kshs guests): kshs clean --kept")
     if everything:
         for item in shelf.kept(vm_config):
             say(f"kept Windows guest {item.name} ({item.state}): kshs clean --guest {item.name}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
-from vm import slots
+from vm import keeper, slots
 from vm.config import VmConfig
 from vm.files import UseMark, read_json, remove_tree, try_lock
 from vm.windows import shelf
@@ -25,7 +25,7 @@ def inventory(config: VmConfig) -> dict[str, list[str]]:
         for path in _sealed(config.templates_dir)
     ]
     leases = [
-        f"{name}  process {pid}, slot {slot.name}"
+        f"{name}  process {pid}, slot {slot.name}{_kept(slot)}"
         for slot in sorted(config.runtime_dir.glob("r[0-9]*"))
         if slot.is_dir()
         for pid, name in slots.machines(slot)
@@ -37,15 +37,22 @@ def inventory(config: VmConfig) -> dict[str, list[str]]:
     return {"images": images, "Windows guests": windows, "templates": templates, "live guests": leases}
 
 
+def _kept(slot: Path) -> str:
+    """How one gets at a guest that was kept."""
+    guest = keeper.facts(slot)
+    return f", kept: {guest.shell}; gdb stub {guest.gdb}" if guest is not None else ""
+
+
 def places(config: VmConfig) -> list[str]:
     """Every place outside of a project where kshs keeps something: path, MiB, what it is, what removes it."""
     kept = [
         (config.images_dir, "images", "kshs clean --all"),
         (config.templates_dir, "templates", "kshs clean --all"),
         (config.cache_dir / "windows", "Windows guests", "kshs clean --guest NAME"),
+        (config.cache_dir / "qemu", "the QEMU that replays, from Debian 13", "kshs clean --all"),
         (config.cache_dir / "host", "of nights over many hosts", "kshs clean --all"),
         (_builds(), "builds of drivers", "kshs clean --all"),
-        (config.runtime_dir, "live guests", "kshs clean"),
+        (config.runtime_dir, "live guests", "kshs clean, kshs clean --kept"),
         (
             platformdirs.user_data_path("kshs") / "signing",
             "your test certificate and its key",

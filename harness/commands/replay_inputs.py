@@ -5,23 +5,31 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from harness import config as settings
 from harness.capsule.manifest import Manifest, Role
+from harness.capsule.nearest import Choice, choose, without_verifier
 from harness.capsule.opened import SCENARIO, TARGET, Capsule
 from harness.capsule.playing import Player, Say
 from harness.capsule.seen import Seen, of_records
 from harness.commands.inputs import check_file
 from harness.config import Config
 from harness.errors import UsageError
+from harness.guests.kept import KeepingProvider
 from harness.guests.package import LoadedTarget, find_target
 from harness.guests.provider import VmProvider
 from harness.guests.source import find_guest
 from harness.language.model.scenario import Scenario
 from harness.language.scenario_file import load
 from harness.results import parts
+
+if TYPE_CHECKING:
+    from harness.replay.provider import RecordingProvider
+    from vm.keeper import KeptGuest
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class Asked:
     target: str | None = None
     drivers: Path | None = None
     config: Path | None = None
+    verifier: bool = False
+    keep: bool = False
 
 
 class Unpacked:
@@ -74,6 +84,7 @@ class Unpacked:
             ]
             if missing:
                 raise UsageError(f"it has no {', no '.join(missing)}: it cannot be played", str(capsule))
+            _ = self.choice  # what cannot be had is said before anything is unpacked
             opened.unpack(folder)
             result = opened.text(Role.RESULT) or ""
         (folder / "result.jsonl").write_text(result, encoding="utf-8")
@@ -86,15 +97,26 @@ class Unpacked:
 
     @property
     def guest(self) -> str:
-        """The one that was asked for, or that of the failure where there is such a one, or the default."""
-        if self._asked.guest is not None:
-            return self._asked.guest
-        recipe = self.manifest.kernel.recipe
-        try:
-            find_guest(self.config.vm, recipe or "")
-        except UsageError:
-            return self.config.run.guest
-        return recipe or self.config.run.guest
+        """Its name: the one that was asked for, or the nearest to that of the failure."""
+        return self.choice.name
+
+    @cached_property
+    def choice(self) -> Choice:
+        """The guest, and why it.
+
+        Raises:
+            UsageError: Driver Verifier was asked for, and it has none.
+        """
+        from vm.known_guests import known
+
+        guests = known(self.config.vm)
+        name, verifier = self._asked.guest, self._asked.verifier
+        if name is None:
+            return choose(self.manifest.kernel, guests, self.config.run.guest, verifier=verifier)
+        if verifier and not any(guest.name == name and guest.verifier for guest in guests):
+            find_guest(self.config.vm, name)
+            raise without_verifier(name, guests)
+        return Choice(name, "as --guest says")
 
     def player(self, say: Say) -> Player:
         """Plays on that guest.
@@ -103,7 +125,7 @@ class Unpacked:
             UsageError: there is no such guest, or the target cannot run on it.
         """
         find_guest(self.config.vm, self.guest)
-        provider = VmProvider(
+        provider = (KeepingProvider if self._asked.keep else VmProvider)(
             self.config.vm,
             self.target,
             self.guest,
@@ -111,4 +133,37 @@ class Unpacked:
             way=self.config.leases_of(self.guest),
             devices=self.config.devices_of(self.guest),
         )
+        self._provider = provider
         return Player(provider, say)
+
+    @property
+    def capsule(self) -> Path:
+        """Its file."""
+        return self._asked.capsule
+
+    def recording_provider(self, takes: Path) -> RecordingProvider:
+        """Of guests that are recorded into a folder.
+
+        Raises:
+            UsageError: there is no such guest, or the target cannot run on it.
+        """
+        from harness.replay.provider import RecordingProvider
+
+        find_guest(self.config.vm, self.guest)
+        provider = RecordingProvider(
+            self.config.vm,
+            self.target,
+            self.guest,
+            source=self._asked.drivers or self.config.run.drivers,
+        )
+        provider.takes = takes
+        return provider
+
+    def keep(self) -> KeptGuest:
+        """Leaves the last guest of the player running; to be called before the player is left.
+
+        Raises:
+            HarnessError, VmError: it has ended, or cannot be kept.
+        """
+        assert isinstance(self._provider, KeepingProvider), "asked for by Asked.keep"
+        return self._provider.keep()

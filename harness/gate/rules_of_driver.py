@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -18,6 +19,7 @@ from harness.gate.rules_of_runs import ruled
 from harness.gate.verdict import RuleResult
 from harness.gate.waivers import Waived, WaiverFile, apply
 from harness.nights.baseline import Standing, hold
+from harness.nights.field_words import values_in_words
 from harness.nights.findings import UNKNOWN, Finding, Kind, Night
 from harness.nights.night import compare_runs
 from harness.nights.statistics import Counts, wilson
@@ -68,7 +70,7 @@ def look(connection: Connection, facts: Facts) -> Looked:
     failures = of_attempts(
         connection, [one for run in facts.mine for one in facts.attempts.get(run.id, ())], facts.runs
     )
-    changed = list(_changed(facts, nights, standings))
+    changed = list(_changed(facts, nights, standings, _newly_varying(connection, facts)))
     excused = [one for one in failures if _is_excused(one, facts, nights)]
     needed = [one for one in failures if one not in excused]
     files = facts.waivers if facts.loaded.policy.waivers.allowed else ()
@@ -85,8 +87,24 @@ def _held(connection: Connection, runs: Sequence[RunInfo]) -> Standing:
     return hold(outcomes, conditions, acceptances, accepted, lambda ids: load_lists(connection, ids), varying)
 
 
+def _newly_varying(connection: Connection, facts: Facts) -> list[tuple[str, int, str, str]]:
+    """Fields that differ between runs of the candidate, and were never seen to differ with another package.
+
+    Comparisons pass over what varies in fact, so that a driver whose answers have become unsteady would
+    excuse itself.
+    """
+    if facts.previous.first:
+        return []
+    often = Counter((key, position, name) for key, position, name, _ in queries.all_varying(connection))
+    mine = queries.first_seen_varying(connection, [run.id for run in facts.mine])
+    return [one for one in mine if often[one[:3]] == 1]
+
+
 def _changed(
-    facts: Facts, nights: Mapping[int, Night], standings: Mapping[int, Standing]
+    facts: Facts,
+    nights: Mapping[int, Night],
+    standings: Mapping[int, Standing],
+    unsteady: Sequence[tuple[str, int, str, str]],
 ) -> Iterator[Failure]:
     """Values that are other than the released package's, or than what was accepted here."""
     told: set[tuple[str, str | None]] = set()
@@ -106,6 +124,15 @@ def _changed(
             (held.outcome.key, held.changes, "it is other than what was accepted here")
             for held in standing.differs
         ]
+        for key, position, name, seen in unsteady:
+            if key not in accepted:
+                row = {"step": position, "field": name, "now": seen}
+                values = values_in_words(name, seen)
+                said = f"step {position + 1}, {name}: {values} on identical inputs, and never before"
+                failure = of_characteristic(last, key, [row], said)
+                if (key, failure.identity) not in told:
+                    told.add((key, failure.identity))
+                    yield failure
         for key, changes, words in found:
             rows = [{name: getattr(one, name) for name in ("step", "field", "now")} for one in changes]
             failure = of_characteristic(last, key, rows, words)

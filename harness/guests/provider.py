@@ -87,8 +87,7 @@ class VmGuest:
 
     def evidence(self) -> Evidence:
         """The hypervisor's events, the crash recorder's file, bugchecks in the session's log."""
-        driver: list[str] = []
-        other: list[str] = []
+        driver, other = list[str](), list[str]()
         records: dict[str, CrashRecord] = {}
         recording: bool | None = None
         events = self._lease.events
@@ -310,7 +309,10 @@ class VmProvider:
         if self._guests is None or self._hypervisor is None or self._template is None:
             raise HarnessError("the guest's template was not made")
         # Whoever attaches to the waiting agent sets the clock with it.
-        return VmGuest(self._guests.lease(self._hypervisor, self._template, set_clock=False), self._used)
+        return self._guest_of(self._guests.lease(self._hypervisor, self._template, set_clock=False))
+
+    def _guest_of(self, lease: Lease) -> VmGuest:
+        return VmGuest(lease, self._used)
 
     def host(self) -> Mapping[str, Any]:
         """Versions of everything below the guest, digests of everything inside it."""
@@ -326,12 +328,10 @@ class VmProvider:
         if self._hypervisor is not None:
             with contextlib.suppress(Exception):
                 accelerator = self._hypervisor.accelerator
-                facts["qemu"] = self._hypervisor.qemu_version
+                facts |= {"qemu": self._hypervisor.qemu_version, "uri": self._config.uri}
                 facts["accelerator"] = f"{accelerator.kind} ({accelerator.reason})"
-                facts["uri"] = self._config.uri
         if self._image is not None:
-            facts["image"] = str(self._image.digest)
-            facts |= {key: value for key, value in _dates(self._image).items() if value is not None}
+            facts |= {"image": str(self._image.digest), **_dates(self._image)}
         if self._guests is not None:
             facts |= self._guests.facts(self._template)
         if self._build is not None:
@@ -390,10 +390,10 @@ class VmProvider:
         self._hypervisor = self._template = None
 
 
-def _dates(image: Image) -> dict[str, str | None]:
+def _dates(image: Image) -> dict[str, str]:
     """When an image was made, and when it may not be used any more, as ISO 8601 has it."""
-    expires = image.expires
-    return {"image_made": image.made, "image_expires": None if expires is None else expires.isoformat()}
+    expires = image.expires.isoformat() if image.expires is not None else None
+    return {k: v for k, v in {"image_made": image.made, "image_expires": expires}.items() if v is not None}
 
 
 def _version(number: int) -> str:

@@ -19,6 +19,11 @@ from harness.text_file import SAVE_AS, NotTextError, decode
 
 _AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 _MAX_BYTES = 4 * 1024 * 1024
+#: Of tables and arrays in each other.
+_MAX_DEPTH = 32
+#: A dotted key nests without a bracket, and tomllib keeps each of its prefixes: one of 60,000 parts in a file
+#: of 120 KB, takes more memory than machines have.
+_LONG_KEY = re.compile(r"""(?<![\w"'.-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,35 @@ def key_text(key: Iterable[str | int]) -> str:
     return text
 
 
+def parsed(text: str) -> dict[str, Any]:
+    """What a TOML text says; anybody may have written it.
+
+    Raises:
+        TOMLDecodeError: it is none.
+        RecursionError: it is nested too deeply.
+    """
+    if _LONG_KEY.search(text) is not None:
+        raise RecursionError
+    table = tomllib.loads(text)
+    if _is_deep(table):
+        raise RecursionError
+    return table
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether it is nested beyond what files of ours are; without recursion: anybody may have written it."""
+    level, depth = [value], 0
+    while level and depth <= _MAX_DEPTH:
+        depth += 1
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
+
+
 def is_toml(path: Path) -> bool:
     """Whether a file is called as TOML files are, be it in the capitals of another system."""
     return path.suffix.lower() == ".toml"
@@ -84,7 +118,7 @@ class TomlFile:
         except NotTextError as problem:
             raise error(path, [Complaint(problem.line, "", str(problem), SAVE_AS)]) from None
         try:
-            self.data: dict[str, Any] = tomllib.loads(text)
+            self.data: dict[str, Any] = parsed(text)
         except tomllib.TOMLDecodeError as problem:
             found = _AT_LINE.search(str(problem))
             line = int(found[1]) if found and found[1] else text.count("\n") + 1

@@ -379,3 +379,12 @@ def passed_between(
     for name, started, command in connection.execute(query):
         if started is not None:
             yield name, started, command
+
+
+def rules(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """By the id of a scenario the rules that it is about."""
+    found: dict[int, tuple[str, ...]] = {}
+    for some in chunks(sorted(numbers)):
+        query = select(Scenario.id, Scenario.rules).where(Scenario.id.in_(some))
+        found |= {number: tuple(said.split()) for number, said in connection.execute(query)}
+    return found

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from drivers import folder
 from harness.coverage.figures import figures
 from harness.coverage.model import ModuleCoverage, Ran, RunCoverage, read
 from tests.e2e import command
@@ -76,3 +80,18 @@ def test_a_closed_binary_has_blocks_and_exported_names(counted: RunCoverage) -> 
     of = figures(counted, nt)
     assert of.blocks > 50 and 0 < of.export_share.reached < of.export_share.total
     assert "IofCompleteRequest" in functions(counted, nt, one(counted, SUCCESS))
+
+
+@pytest.mark.long
+def test_the_probe_reaches_three_quarters_of_refks(tmp_path: Path) -> None:
+    """The component tests of refks's functions, in a guest: what the sample does not call."""
+    here = Path(__file__).parent
+    for name in ("probe.toml", "in_guest.py"):
+        shutil.copy(here / "probe" / name, tmp_path)
+    folder.package(command.ROOT / "tests" / "component" / "probe", tmp_path / "package")
+    words = ("--coverage", "--target", tmp_path / "probe.toml", tmp_path / "in_guest.py")
+    ran = command.run(tmp_path / "out", *words)
+    assert ran.exit_code == 0, ran.output
+    found = read(tmp_path / "out")
+    share = figures(found, module(found, "ks.sys")).line_share
+    assert share.reached > 0.75 * share.total, share

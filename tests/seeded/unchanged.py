@@ -35,7 +35,9 @@ INPUTS = (
     "docs/seeded-defects.md",
 )
 #: Rooms of the harness above the one that runs scenarios: lint-imports sees that it takes nothing from them.
-_ABOVE = ("__main__.py", "cli.py", "commands", "bench", "nights", "onboarding", "plugin", "capsule")
+_ABOVE = (
+    *("__main__.py", "cli.py", "commands", "bench", "fuzzing", "nights", "onboarding", "plugin", "capsule"),
+)
 #: Of the tests of real binaries, what those of seeded defects stand on.
 _USED = ("channel.py", "package_guest.py", "test_clock.py", "wine.py")
 #: Every package of this machine with its version: compiler, linker, Wine.

@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> VmConfig:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials that succeed: what they do on this host is another test's."""
-    for name in ("mirror", "accelerator", "plugin", "hypervisor"):
+    for name in ("mirror", "accelerator", "plugin", "hypervisor", "replay"):
         monkeypatch.setattr(trials, name, lambda _config: "works")
     monkeypatch.setattr(namespaces, "attempt", lambda: "works")
 
@@ -63,7 +63,7 @@ def test_every_mend_is_a_command_for_this_user(
     monkeypatch.setattr(doctor, "QEMU_USER", "nobody-by-this-name")
     monkeypatch.setattr(doctor, "free_port", fails)
     monkeypatch.setattr(doctor, "private_directory", fails)
-    for name in ("mirror", "accelerator", "hypervisor"):
+    for name in ("mirror", "accelerator", "hypervisor", "replay"):
         monkeypatch.setattr(trials, name, fails)
     monkeypatch.setattr(namespaces, "attempt", fails)
     found = bad(config)

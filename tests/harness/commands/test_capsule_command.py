@@ -20,6 +20,7 @@ from harness.language.model.scenario import Scenario
 from tests.harness.capsule.made import capsule, package, scenario
 from tests.harness.capsule.test_minimizing import FakePlayer
 from tests.harness.capsule.test_opened import run_folder
+from vm.keeper import KeptGuest
 
 from tests.harness.capsule.made import loaded_target, result  # isort: skip
 
@@ -145,3 +146,58 @@ def test_minimize(played: Callable[..., Path], tmp_path: Path, capsys: pytest.Ca
     assert "# Minimised from relay.twice of run r1" in small.read_text()
     code, _, err = kshs(capsys, "minimize", tmp_path / "relay.capsule", "--out", tmp_path)
     assert code == 2 and "this is a directory" in err
+
+
+def test_repro_under_driver_verifier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The embedded guest's kernel has none, and that is said before anything is built."""
+    path = capsule(tmp_path)
+    settings = tmp_path / "kshs.toml"
+    settings.write_text(f'[vm]\ncache_dir = "{tmp_path}/cache"\n')
+    for words, says in (
+        ((), "no guest here has Driver Verifier: the kernel of the embedded one is Wine"),
+        (("--guest", "wine"), "guest wine has no Driver Verifier: its kernel is Wine, which has none"),
+        (("--guest", "none"), "there is no guest 'none'"),
+    ):
+        code, out, err = kshs(capsys, "repro", path, "--verifier", "--config", settings, *words)
+        assert (code, out) == (2, "") and says in err and err.count("\n") == 1
+
+
+def test_repro_that_keeps_the_guest(
+    played: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def keep(self: replay_inputs.Unpacked) -> KeptGuest:
+        asked.append("keep")
+        return KeptGuest("kshs-r0-1", "ssh -F /x guest", Path("/s"), Path("/d"), Path("/g.sock"))
+
+    monkeypatch.setattr(replay_inputs.Unpacked, "keep", keep)
+    monkeypatch.setattr(_Context, "leave", lambda self: asked.append("leave"), raising=False)
+    path = played(asks_unknown)
+    code, out, _ = kshs(capsys, "repro", path, "--runs", 1, "--keep")
+    assert (code, asked) == (1, ["leave", "keep"])
+    assert "guest kshs-r0-1 is kept; kshs clean --kept ends it" in out
+    assert "ssh -F /x guest" in out and "target remote /g.sock" in out
+    code, out, _ = kshs(capsys, "repro", path, "--runs", 1, "--keep", "--json")
+    assert json.loads(out[out.index("{") :])["kept"]["gdb"] == "/g.sock"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--record", "--keep"), "a recorded guest cannot be kept"),
+        (("--recording", "x"), "--recording: nothing is recorded"),
+        (("--record", "--recording", "."), "is there already, and nothing is replaced"),
+    ],
+)
+def test_repro_recordings_that_cannot_be(
+    words: tuple[str, ...], says: str, played: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = kshs(capsys, "repro", played(asks_unknown), *words)
+    assert code == 2 and says in err and err.count("\n") == 1
+
+
+def test_replay_of_what_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in (tmp_path, tmp_path / "none"):
+        code, _, err = kshs(capsys, "replay", place)
+        assert code == 2 and "there is no recording.json: this is no recording" in err

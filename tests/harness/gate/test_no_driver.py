@@ -99,6 +99,12 @@ CASES = [  # ---- failures
         after=lambda s: (s.released / "relay.cat").unlink(),
     ),
     No("lines of a run could not be read", {COVERAGE, EVIDENCE}, "could not be read", before=damaged),
+    No(
+        "a field that has become unsteady",
+        {COMPARISON},
+        "information: 32 or 64 on identical inputs, and never before",
+        before=failing("new2", two={"requests": ({"information": 64},)}),
+    ),
     # ---- flakes and what is known
     No(
         "too few attempts to say how flaky",

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kshs replay``: a recorded failure, instruction by instruction (docs/field-bugs.md, "Exact replay")."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness import config as settings
+from harness.commands.exit_codes import DONE, INFRASTRUCTURE
+from harness.commands.options import ConfigOption, console
+from harness.guest_text import one_line
+from harness.progress import Progress
+
+if TYPE_CHECKING:
+    from harness.replay.proving import Proof
+    from harness.replay.recording import Recording
+
+
+def replay(
+    incident: Annotated[Path, typer.Argument(metavar="DIR", help="Left by kshs repro --record.")],
+    times: Annotated[
+        int, typer.Option("--times", min=1, max=1000, metavar="N", help="How often it is replayed.")
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Replays a recorded failure: proves that it is the same.
+
+    Exit code 0: status blocks and consoles came the same each time; 3: they did not.
+    """
+    from harness.guests import SayProgress
+    from harness.replay import recording
+    from harness.replay.proving import prove
+    from vm.image import find
+    from vm.recorder import Recorder
+
+    said = recording.load(incident)
+    vm_config = settings.load(config).vm
+    image = find(vm_config, said.image)
+    proofs: list[Proof] = []
+    with Progress() as progress, Recorder(vm_config, SayProgress(progress.say)) as recorder:
+        for number in range(times):
+            progress.say(f"replay {number + 1} of {times}")
+            proofs.append(prove(recorder, image, incident, said, progress.say))
+    same = sum(proof.same for proof in proofs)
+    if as_json:
+        typer.echo(json.dumps(_table(said, proofs), indent=1))
+    else:
+        _print(said, proofs, same)
+    raise typer.Exit(DONE if same == times else INFRASTRUCTURE)
+
+
+def _table(said: Recording, proofs: list[Proof]) -> dict[str, object]:
+    return {
+        "scenario": said.scenario,
+        "verdict": said.verdict,
+        "instructions": said.instructions,
+        "replays": [
+            {
+                "same": proof.same,
+                "seconds": proof.seconds,
+                "status_blocks": proof.blocks,
+                "bytes": proof.bytes_compared,
+                "differences": list(proof.differences),
+            }
+            for proof in proofs
+        ],
+    }
+
+
+def _print(said: Recording, proofs: list[Proof], same: int) -> None:
+    say = console().print
+    first = proofs[0]
+    say(f"{said.scenario}: {said.verdict}: {one_line(str(said.reason or '-'))}")
+    seconds = ", ".join(f"{proof.seconds:.0f}" for proof in proofs[:20])
+    say(f"the same in {same} of {len(proofs)} replays ({seconds} s)")
+    say(f"  compared: {first.blocks} answers of the agent, {first.bytes_compared:,} bytes with the consoles")
+    for number, proof in enumerate(proofs, start=1):
+        for difference in proof.differences:
+            say(f"  replay {number}: {one_line(difference)}")

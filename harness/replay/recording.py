@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A recording on disk: what it needs to be replayed, and what a replay has to give again.
+
+A folder with ``recording.json``, QEMU's log, the state that it begins with, the consoles as they were
+recorded, the records of the scenario, and the drivers with their PDBs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import UsageError
+from vm.files import write_whole
+from vm.recorded_machine import BLOCKS, DEBUGCON, SERIAL
+from vm.recorder import LOG, STATE_DISK
+
+FACTS = "recording.json"
+RECORDS = "result.jsonl"
+DRIVERS = "drivers"
+CONSOLES = (SERIAL, DEBUGCON)
+SCHEMA = 1
+
+_HASH = r"^[0-9a-f]{64}$"
+_MOST_BYTES = 1 << 20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Module(_Strict):
+    """A driver in the guest's memory: its name, where it lies, and its bytes there."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    base: int = Field(ge=0, lt=1 << 64)
+    size: int = Field(ge=0, lt=1 << 32)
+
+
+class Recording(_Strict):
+    """What ``recording.json`` says.
+
+    ``plays`` are the instructions before which each playing of the scenario began, the failing one last;
+    ``instructions`` how many there are in all: counted by QEMU, from the start of the state's guest on.
+    """
+
+    schema_version: int = Field(alias="schema", ge=1)
+    kshs: str
+    qemu: str
+    icount: str
+    image: str = Field(pattern=_HASH)
+    state: str = Field(pattern=_HASH)
+    memory_mib: int
+    scenario: str
+    verdict: str
+    reason: str | None = None
+    started: str
+    plays: list[int] = Field(min_length=1)
+    instructions: int
+    modules: list[Module] = Field(default_factory=list, max_length=512)
+
+
+def save(folder: Path, said: Recording) -> None:
+    """Writes ``recording.json``."""
+    table = said.model_dump(mode="json", by_alias=True)
+    write_whole(folder / FACTS, json.dumps(table, indent=1) + "\n")
+
+
+def load(folder: Path) -> Recording:
+    """What a folder says of itself.
+
+    Raises:
+        UsageError: it is no recording, or not whole.
+    """
+    path = folder / FACTS
+    if not path.is_file():
+        raise UsageError(
+            f"there is no {FACTS}: this is no recording", str(folder), "give what kshs repro --record left"
+        )
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError("it is too long")
+        table = json.loads(path.read_text(encoding="utf-8"))
+        version = table.get("schema") if isinstance(table, dict) else None
+        if isinstance(version, int) and version > SCHEMA:
+            raise UsageError(f"it was made by a newer kshs (schema {version})", str(path), "update kshs")
+        said = Recording.model_validate(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UsageError(f"this is no recording: {key}: {first['msg']}", str(path)) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"this is no recording: {error}", str(path)) from None
+    missing = [name for name in (LOG, STATE_DISK, BLOCKS, *CONSOLES) if not (folder / name).is_file()]
+    if missing:
+        raise UsageError(f"the recording is not whole: {', '.join(missing)} is missing", str(folder))
+    return said
+
+
+def take_state(disk: Path, folder: Path) -> None:
+    """The state into a recording's folder: the same file where that can be, since it never changes."""
+    target = folder / STATE_DISK
+    with contextlib.suppress(OSError):
+        os.link(disk, target)
+        return
+    shutil.copyfile(disk, target)
