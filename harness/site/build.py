@@ -31,7 +31,7 @@ from vm.words import counted
 #: Nights that pages show.
 NIGHTS = 60
 #: Scenarios that get plots: those that fail most often.
-PLOTTED = 16
+PLOTTED = 10
 INDEX = "index.html"
 _NIGHT = re.compile(r"\d{4}-\d\d-\d\d\.html")
 _SCENARIO = re.compile(r"[0-9a-f]{20}\.html")
