@@ -24,6 +24,8 @@ pytestmark = pytest.mark.component
 
 #: Without `interfaces`: protocols that carry pointers are those of examples/clock (test_clock.py).
 FILES = [file for file in sorted(scenario_file.CATALOGUE.glob("*.toml")) if file.stem != "interfaces"]
+#: What only the reference class driver with the sample answers so.
+FILES += [Path(__file__).with_name("reference_properties.toml")]
 
 
 def run(session: AgentSession, steps: tuple[PlannedStep, ...]) -> list[str]:

@@ -164,20 +164,20 @@ class Run(Results):
     incident: bool = False
 
     @property
-    def began(self) -> datetime:
+    def begun_at(self) -> datetime:
         """When it was begun."""
         return NOW - timedelta(hours=self.hours)
 
     def records(self) -> list[dict[str, Any]]:
         """All lines."""
         head, environment, *rest = super().records()
-        head["started"] = f"{self.began:%Y-%m-%dT%H:%M:%SZ}"
+        head["started"] = f"{self.begun_at:%Y-%m-%dT%H:%M:%SZ}"
         head["target"] |= {"hardware_id": r"Root\Relay"}
         if self.files:
             head["target"]["files"] = dict(self.files)
         host = head["host"]
         if self.image_days is not None:
-            host["image_made"] = (self.began - timedelta(days=self.image_days)).isoformat()
+            host["image_made"] = (self.begun_at - timedelta(days=self.image_days)).isoformat()
         if self.image_expires is not None:
             host["image_expires"] = self.image_expires.isoformat()
         return [head, {**environment, "host": host}, *rest]
