@@ -15,7 +15,7 @@ from harness.errors import UsageError
 #: How the directory begins in which a run's processes gather their results until its end.
 PARTS = ".parts-"
 #: Of a run's files those that our plugin writes; pytest writes junit.xml where it is told to.
-RESULTS = ("results.jsonl", "report.html")
+RESULTS = ("results.jsonl", "report.html", "seal.json")
 JUNIT = "junit.xml"
 
 _held: dict[Path, int] = {}

@@ -81,7 +81,7 @@ def test_a_run_replaces_what_was_there_at_its_end(project: Project) -> None:
     )
     done = project.run()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(contents(project)) == ["junit.xml", "kshs.log", "report.html", "results.jsonl"]
+    assert sorted(contents(project)) == ["junit.xml", "kshs.log", "report.html", "results.jsonl", "seal.json"]
     assert (project.headline(), set(project.junit().values())) == ("passed", {"passed", "skipped"})
     assert f"generated xml file: {project.out / 'junit.xml'}" in done.stdout
 

@@ -260,7 +260,7 @@ def test_results_junit_and_terminal_stay_well_formed(tmp_path: Path) -> None:
     page = (project.out / "report.html").read_text()
     assert scripts_of(page)[1] == [] and "<script>alert" not in page
     names = {path.name for path in project.out.iterdir()}
-    assert names == {"junit.xml", "results.jsonl", "report.html", "kshs.log", "incidents"}
+    assert names == {"junit.xml", "results.jsonl", "report.html", "kshs.log", "incidents", "seal.json"}
     kept = [path.relative_to(project.out).as_posix() for path in (project.out / "incidents").rglob("*")]
     assert kept and all(re.fullmatch(r"[\w./-]+", path) for path in kept), kept
     assert_harmless((project.out / "kshs.log").read_text().replace("\n", " ")[:15_000])
