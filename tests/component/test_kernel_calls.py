@@ -47,7 +47,7 @@ def table() -> Calls:
 def differing(
     build: drivers.build.Build, built: Package, driver: bytes, expected: Mapping[str, Answer]
 ) -> dict[str, tuple[str, str]]:
-    """Expected and got, where they differ each time: a busy host may be late, and what differs is few by then."""
+    """Expected and got, where they differ each time: a busy host may be late."""
     left = list(names())
     got: dict[str, Answer] = {}
     for _ in range(TRIES):
