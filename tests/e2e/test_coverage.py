@@ -61,10 +61,10 @@ def test_each_scenario_reached_what_it_is_about(counted: RunCoverage) -> None:
     accepted, refused = one(counted, SUCCESS), one(counted, SHORT)
     assert "AvshsPinHandshake" in functions(counted, avshs, accepted)
     assert "AvshsPinHandshake" not in functions(counted, avshs, refused), "H5: the callback does not run"
-    wrong_mode = {
-        text for text in texts(counted, ks, refused, "refks/handshake.c") if "INVALID_DEVICE" in text
-    }
-    assert wrong_mode and not wrong_mode & texts(counted, ks, accepted, "refks/handshake.c")
+    theirs, ours = (texts(counted, ks, ran, "refks/handshake.c") for ran in (accepted, refused))
+    assert any("RequestorMode" in text for text in ours), "the mode is looked at"
+    captured = {text for text in theirs if "RefksCaptureIn" in text}
+    assert captured and not captured & ours, "and nothing behind it"
 
 
 def test_what_loads_the_driver_is_no_scenarios(counted: RunCoverage) -> None:
