@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,8 @@ from harness import cli
 from harness.gate.rule_names import RuleName
 from tests.docs.pages import ROOT, blocks
 from tests.docs.test_nights import agrees, steps
-from tests.harness.gate.scene import NOW, WRONG, Scene, prepared
+from tests.harness.gate import scene as scenes
+from tests.harness.gate.scene import WRONG, Scene, prepared
 
 EXAMPLE = [block for block in blocks() if block.page.name == "gate.md"]
 SESSION = [block for block in EXAMPLE if block.language == "console"]
@@ -23,8 +24,10 @@ DAY = "2026-03-31"
 
 
 @pytest.fixture
-def scene(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def scene(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Scene:
     """As the page begins: runs that are not imported yet, and the statement of the last release."""
+    # The commands have the clock of this machine.
+    monkeypatch.setattr(scenes, "NOW", datetime.now(UTC).replace(microsecond=0))
     made = Scene(tmp_path, prepared(tmp_path_factory.mktemp("packages")))
     made.candidate, candidate = made.released, made.candidate
     made.edit('package = "released"\nrun = "released"', "first = true")
@@ -45,7 +48,7 @@ def test_the_worked_example(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(scene.folder)
-    day = f"{(NOW + timedelta(days=30)).date()}"
+    day = f"{(scenes.NOW + timedelta(days=30)).date()}"
     assert len(SESSION) == 3
     for block in SESSION:
         for command, shown in steps(block):
