@@ -33,7 +33,8 @@ def kshs(folder: Path, *words: str | Path) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_from_a_failed_run_to_the_least_scenario(tmp_path: Path) -> None:
+def failed_capsule(tmp_path: Path) -> str:
+    """Runs a scenario on drivers with a defect, and makes a capsule of its failure; gives the file's name."""
     altered = tmp_path / "altered"  # not "drivers": it would be imported from the working directory
     shutil.copytree(command.ROOT / "drivers", altered, ignore=shutil.ignore_patterns("__pycache__"))
     source = altered / "avshs" / "behaviour.c"
@@ -45,7 +46,11 @@ def test_from_a_failed_run_to_the_least_scenario(tmp_path: Path) -> None:
     assert code == 1, said
     code, said = kshs(tmp_path, "capsule", "make", "out", scenario)
     assert code == 0, said
-    capsule = f"{scenario}.capsule"
+    return f"{scenario}.capsule"
+
+
+def test_from_a_failed_run_to_the_least_scenario(tmp_path: Path) -> None:
+    capsule = failed_capsule(tmp_path)
     code, said = kshs(tmp_path, "repro", capsule, "--runs", "2")
     assert code == 1 and "reproduced: 2 of 2 runs" in said, said
     code, said = kshs(tmp_path, "minimize", capsule, "--runs", "2", "--out", "least.toml")

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import command
-from tests.e2e.test_capsule import DECLINES, OTHERWISE, kshs
+from tests.e2e.test_capsule import failed_capsule, kshs
 
 pytestmark = pytest.mark.e2e
 
@@ -24,18 +22,8 @@ TIMES = int(os.environ.get("KSHS_TEST_REPLAYS", "0"))
 
 @pytest.mark.skipif(not TIMES, reason="it takes minutes: make test-all replays a recording 20 times")
 def test_a_recorded_failure_is_replayed(tmp_path: Path) -> None:
-    altered = tmp_path / "altered"  # not "drivers": it would be imported from the working directory
-    shutil.copytree(command.ROOT / "drivers", altered, ignore=shutil.ignore_patterns("__pycache__"))
-    source = altered / "avshs" / "behaviour.c"
-    text = source.read_text("utf-8")
-    assert text.count(DECLINES) == 1
-    source.write_text(text.replace(DECLINES, OTHERWISE), "utf-8")
-    scenario = "success.alternating"
-    code, said = kshs(tmp_path, "run", "--drivers", altered, "--id", scenario, "--out", "out")
-    assert code == 1, said
-    code, said = kshs(tmp_path, "capsule", "make", "out", scenario)
-    assert code == 0, said
-    code, said = kshs(tmp_path, "repro", f"{scenario}.capsule", "--until-failure", "--recording", "kept")
+    capsule = failed_capsule(tmp_path)
+    code, said = kshs(tmp_path, "repro", capsule, "--until-failure", "--recording", "kept")
     assert code == 1 and "reproduced: 1 of 1 runs" in said and "kshs replay" in said, said
     facts = json.loads((tmp_path / "kept" / "recording.json").read_text())
     assert {"avshs.sys", "ks.sys"} <= {module["name"].lower() for module in facts["modules"]}
