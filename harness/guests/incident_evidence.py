@@ -37,10 +37,7 @@ _QUESTIONS = 25.0
 #: Seconds for the stacks: a program is started for them, beside a driver that may keep the processor busy.
 _STACKS = 60.0
 #: A driver that loops has the guest's one processor: its threads step back behind whoever asks.
-_STEP_BACK = (
-    "for p in $(pidof winedevice.exe); do for t in $(ls /proc/$p/task); do renice -n 19 -p $t; done; done"
-    " >/dev/null 2>&1"
-)
+_STEP_BACK = "renice -n 19 -p $(for p in $(pidof winedevice.exe); do ls /proc/$p/task; done) >/dev/null 2>&1"
 #: Seconds that a Windows guest gets to stop after an NMI.
 _NMI = 30.0
 

@@ -10,7 +10,7 @@ is an error of the harness.  What the guest's Wine is known to do wrong is weigh
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -33,13 +33,19 @@ if TYPE_CHECKING:
 
 #: Seconds that a crash record may come after the crash: the recorder is a process of its own.
 _RECORDER_TIME = 6.0
-_RECORDER_POLL = 0.5
+_RECORDER_POLL = 0.1
+#: Between two questions whether it is at work at all: it is started by the crash, which may be this moment's.
+_WORK_POLL = 0.5
 #: Of that the share that it has at least, also behind a step that had been waited for long.
 _LAST_SHARE = 0.25
 #: Characters that are shown of a record that cannot be read.
 _SHOWN = 200
 #: Kinds of steps that the agent carries out without any driver: their hanging is no driver's.
 _AGENT_KINDS = frozenset({"sleep"})
+
+
+def nobody() -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Attribution:
         crashes: the step that asks the agent for the records of the crash recorder.
         doubts: calls that the drivers under test use and that the guest's Wine gets wrong.
         symbols: of the drivers in the guest.
+        spoiled: told as soon as the guest is of no further use, before anything of it is asked.
     """
 
     guest: Guest
@@ -59,13 +66,16 @@ class Attribution:
     crashes: bytes
     doubts: Sequence[Doubt] = ()
     symbols: DriverSymbols = field(default_factory=DriverSymbols)
+    spoiled: Callable[[], None] = nobody
 
     def of_error(self, step: PlannedStep, error: Exception) -> Ended:
         """What it means that no record came: the guest's own evidence decides."""
+        self.spoiled()
         return weigh(self._of_error(step, error), self.doubts)
 
     def of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
         """The agent lives and says that the step was lost or hung, after so many seconds: who knows more?"""
+        self.spoiled()
         return weigh(self._of_outcome(step, result, seconds), self.doubts)
 
     def _of_error(self, step: PlannedStep, error: Exception) -> Ended:
@@ -173,7 +183,7 @@ class Attribution:
             known = evidence.driver or evidence.gone or evidence.standstill
             if known or idle > 1 or time.monotonic() >= deadline:
                 return evidence
-            time.sleep(_RECORDER_POLL)
+            time.sleep(_WORK_POLL)
 
     def _ask_guest(self) -> Evidence:
         try:

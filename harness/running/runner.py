@@ -30,7 +30,7 @@ from harness.planning.plan import plan
 from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
 from harness.running.answers import Answers, collect, tidy
-from harness.running.attribution import Attribution
+from harness.running.attribution import Attribution, nobody
 from harness.running.doubts import failed
 from harness.running.ended import Ended
 from harness.running.flight import Flight
@@ -266,7 +266,12 @@ class Runner:
         scenario = flight.planned.scenario
         try:
             attribution = Attribution(
-                self._lease.held, flight.session, self._crashes, self._doubts, self._symbols
+                self._lease.held,
+                flight.session,
+                self._crashes,
+                self._doubts,
+                self._symbols,
+                self._replace if upcoming is not None else nobody,
             )
             flight.watchdog = Watchdog(self.limits, flight.planned)
             answers = collect(flight, attribution)
@@ -284,8 +289,8 @@ class Runner:
                 answers.said = said(self._lease.held, answers.steps)
             if not clean:
                 if ended is not None:
-                    if upcoming is not None and isinstance(self.provider, LeasesAhead):
-                        self.provider.acquire_ahead()  # while the evidence is gathered
+                    if upcoming is not None:
+                        self._replace()
                     ended = kept(self.incidents, self._lease.held, flight, answers, ended)
                 self.discard()
         except Exception:  # what a user or a CI interrupts stays in flight
@@ -293,6 +298,11 @@ class Runner:
             raise
         self.journal.end(scenario.id, (ended.verdict if ended else answers.verdict[0]).value, flight.file)
         return answers, ended
+
+    def _replace(self) -> None:
+        """Begins the next guest, while the evidence of the present one is gathered."""
+        if isinstance(self.provider, LeasesAhead):
+            self.provider.acquire_ahead()
 
     def answer(self, scenario: Scenario) -> list[tuple[PlannedStep, StatusBlock]]:
         """What came back of the steps that the scenario itself names, for tests in Python.
@@ -363,8 +373,7 @@ class Runner:
         """A plan, written down first; where the lease will be thrown away, without what would clean it."""
         self.journal.begin(planned.scenario.id, self.lease or "-", file)
         if planned.spoils is not None:
-            if isinstance(self.provider, LeasesAhead):
-                self.provider.acquire_ahead()
+            self._replace()
             # What the guest has on record by now is not this scenario's (`Attribution.afterwards`).
             session.submit(self._crashes, what="crashes before the scenario", timeout=10.0)
         flight = Flight(planned, session, file)
