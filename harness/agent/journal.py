@@ -16,11 +16,14 @@ A journal is a file of JSON lines: ``{"at": ..., "event": ...}`` with these even
 - ``seen``: ``begun`` and ``answered``, the last sequence numbers of which a begin and a record came.
 - ``end``: ``scenario``, ``file``, ``verdict``.
 
-A line that is torn, as a power cut leaves the last one, is ignored on reading.
+A line that is torn, as a power cut leaves the last one, is ignored on reading.  Room for the lines to come is
+written ahead as zero bytes, since a file that does not grow costs a wait for its data alone, not for the file
+system's own journal; they go when the journal is closed, and are passed over where it never was.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -34,6 +37,9 @@ from vm.files import sync_directory
 
 #: Bytes of a step that are kept: its structure, and what most handshakes have behind it.
 KEPT = 256
+#: Bytes that are written ahead at once.
+_ROOM = 256 << 10
+_ZERO = b"\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +112,13 @@ class Journal:
         #: Seconds spent on writing, waits for the disk included.
         self.seconds = 0.0
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         sync_directory(path.parent)
+        self._room = os.fstat(self._fd).st_size
+        self._end = _end_of_lines(self._fd, self._room)
+        if self._end and os.pread(self._fd, 1, self._end - 1) != b"\n":
+            self._end += os.pwrite(self._fd, b"\n", self._end)  # what is torn costs no other line
+        self._make_room()
         if run is not None:
             self._append([{"event": "run", **run}])
 
@@ -149,6 +160,8 @@ class Journal:
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
         if self._fd >= 0:
+            with contextlib.suppress(OSError):  # what is too much is passed over on reading
+                os.ftruncate(self._fd, self._end)
             os.close(self._fd)
             self._fd = -1
 
@@ -168,9 +181,30 @@ class Journal:
     def _write(self, events: Sequence[dict[str, Any]]) -> None:
         at = round(time.time(), 3)
         text = "".join(json.dumps({"at": at, **event}, ensure_ascii=True) + "\n" for event in events)
-        view = memoryview(text.encode("ascii"))
+        view, place = memoryview(text.encode("ascii")), self._end
         while view:
-            view = view[os.write(self._fd, view) :]
+            written = os.pwrite(self._fd, view, place)
+            view, place = view[written:], place + written
+        self._end = place
+        if self._end >= self._room:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Zero bytes for the lines to come; where they cannot be written, the file grows with its lines."""
+        with contextlib.suppress(OSError):
+            self._room = self._end + os.pwrite(self._fd, _ZERO * _ROOM, self._end)
+
+
+def _end_of_lines(fd: int, size: int) -> int:
+    """Where the room begins that a journal which was never closed has behind its lines."""
+    end = size
+    while end:
+        begin = max(0, end - _ROOM)
+        kept = os.pread(fd, end - begin, begin).rstrip(_ZERO)
+        if kept:
+            return begin + len(kept)
+        end = begin
+    return 0
 
 
 def unfinished(path: Path) -> Unfinished | None:
@@ -232,7 +266,7 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="ascii", errors="replace") as lines:
         for line in lines:
             try:
-                event = json.loads(line)
+                event = json.loads(line.strip("\0"))
             except (ValueError, RecursionError):
                 continue  # torn by the cut that we are asked about
             if isinstance(event, dict):

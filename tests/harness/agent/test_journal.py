@@ -40,12 +40,57 @@ def test_what_was_sent_is_known_after_kill_9(tmp_path: Path) -> None:
 
 def test_one_write_and_one_fdatasync_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    write, sync = os.write, os.fdatasync
+    write, sync = os.pwrite, os.fdatasync
     with Journal(tmp_path / "j.jsonl") as journal:
-        monkeypatch.setattr(os, "write", lambda fd, data: (calls.append("write"), write(fd, data))[1])
+        monkeypatch.setattr(
+            os, "pwrite", lambda fd, data, at: (calls.append("write"), write(fd, data, at))[1]
+        )
         monkeypatch.setattr(os, "fdatasync", lambda fd: (calls.append("fdatasync"), sync(fd))[1])
         journal.sending([Intent(n, "x" * 100) for n in range(64)])
     assert calls == ["write", "fdatasync"]
+
+
+def test_the_file_does_not_grow_with_each_batch_and_is_as_long_as_its_lines_in_the_end(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path) as journal:
+        size = path.stat().st_size
+        for number in range(1000):
+            journal.sending([Intent(number, "x" * 20)])
+            assert path.stat().st_size == size or number > 500
+        (left,) = [story(path)]
+        assert left.unfinished == ()
+    text = path.read_bytes()
+    assert b"\0" not in text and text.count(b"\n") == 1000 and path.stat().st_size < size
+
+
+def test_a_journal_that_was_never_closed_is_gone_on_with_behind_its_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    code = (
+        "import os, signal, sys; from pathlib import Path; from harness.agent.journal import *\n"
+        "j = Journal(Path(sys.argv[1])); j.begin('a', 'l'); j.sending([Intent(1, 'open')])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], cwd=Path(__file__).parents[3], check=False)
+    assert path.read_bytes().endswith(b"\0"), "there is room behind its lines"
+    with Journal(path) as journal:
+        journal.sending([Intent(2, "request")])
+    left = unfinished(path)
+    assert left is not None and left.sent == (Intent(1, "open"), Intent(2, "request"))
+    assert b"\0" not in path.read_bytes()
+
+
+def test_a_line_that_was_torn_costs_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with Journal(path) as journal:
+        journal.begin("b", "l")
+    with path.open("ab") as torn:
+        torn.write(b'{"at": 1, "event": "se')
+    with Journal(path) as journal:
+        journal.sending([Intent(1, "open")])
+    left = unfinished(path)
+    assert left is not None and left.sent == (Intent(1, "open"),)
 
 
 def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
