@@ -21,7 +21,7 @@ from harness.fleet.links import Links, LostError
 from harness.fleet.merging import CameBack, Merged, merge
 from harness.fleet.policy import Load, Waiting, at_once, carriers, place
 from harness.fleet.sending import Sender
-from harness.fleet.shards import Shard, split
+from harness.fleet.shards import Needs, Shard, split
 from vm.words import counted
 
 _TICK = 0.5
@@ -200,11 +200,23 @@ class Coordinator:
         if not several:
             return False
         items = [(item.key, item.seconds) for item in cell.items]
-        shards = split(cell.name, needs, items, several, cell.most, self._least)
+        others = self._seconds_beside(cell, needs, loads)
+        shards = split(cell.name, needs, items, several, cell.most, self._least, others)
         self._work[cell.name].shards = len(shards)
         for shard in shards:
             self._waiting.add(shard)
         return True
+
+    def _seconds_beside(self, cell: SentCell, needs: Needs, loads: list[Load]) -> float:
+        """Of the other cells that could run on the hosts that can carry this one."""
+        mine = {host.name for host in carriers(needs, loads)}
+        others = (work.cell for work in self._work.values() if work.cell is not cell)
+        return sum(
+            item.seconds
+            for other in others
+            if any(host.name in mine for host in carriers(other.needs, loads))
+            for item in other.items
+        )
 
     def _place(self, loads: list[Load]) -> None:
         limits = {name: work.cell.most for name, work in self._work.items() if work.cell.most}

@@ -16,7 +16,7 @@ _ROUNDS = 4
 #: Seconds of work for which an idle guest is worth a journey, however long shards are to be.
 _WORTH = 10.0
 #: Scenarios of one shard: they are named one by one on a command line.
-MOST_ITEMS = 400
+MOST_ITEMS = 1000
 
 Kind = Literal["kvm", "tcg"]
 
@@ -62,6 +62,7 @@ def split(
     at_once: int,
     most: int | None = None,
     least: float = 60.0,
+    beside_it: float = 0.0,
 ) -> list[Shard]:
     """A cell's items, each with the seconds that it takes, as shards of about the same length, in order.
 
@@ -72,12 +73,14 @@ def split(
         at_once: how many leases could be at work at the same time on all hosts.
         most: how many may, where the user has said it.
         least: seconds of a shard, if its cell has so many: a lease has to be worth its journey.
+        beside_it: seconds of other cells that the same hosts have to do anyway, so that none of them is idle.
     """
     beside = max(1, min(at_once, most or at_once))
     whole = sum(seconds for _, seconds in items)
     wanted = max(least, whole / (beside * _ROUNDS)) if beside > 1 else float("inf")
     if whole / beside >= _WORTH:  # no guest is idle that could have so much
-        wanted = min(wanted, whole / beside)
+        wanted = min(wanted, (whole + beside_it) / beside)
+    wanted = whole / max(1, round(whole / wanted))  # no small rest
     found: list[list[tuple[str, float]]] = []
     length = 0.0
     for item in items:

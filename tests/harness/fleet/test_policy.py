@@ -73,10 +73,17 @@ def test_shards_have_about_the_same_length_and_all_items_once() -> None:
     assert [key for one in shards for key in one.keys] == [key for key, _ in items]
     lengths = [one.seconds for one in shards]
     assert 18 <= len(shards) <= 22 and max(lengths) < 1.2 * 2000 / 20
-    assert len(split("c", WINE, items, at_once=1)) == 3, "400 at most, however long"
+    assert len(split("c", WINE, items * 2, at_once=1)) == 2, "1,000 at most, however long"
     assert len(split("c", WINE, items[:30], at_once=9, least=10_000)) == 1
     several = split("c", WINE, items[:60], at_once=9, least=10_000)
     assert len(several) in (9, 10), "no guest is idle meanwhile"
+
+
+def test_a_cell_is_not_cut_for_hosts_that_another_cell_keeps_busy() -> None:
+    items = [(f"k{n}", 0.07) for n in range(900)]
+    assert len(split("c", WINE, items, at_once=2)) == 2, "alone, half of it for each host"
+    assert len(split("c", WINE, items, at_once=2, beside_it=63.0)) == 1, "the other host has the other cell"
+    assert len(split("c", WINE, items, at_once=4, beside_it=63.0)) == 2
 
 
 def test_a_host_is_quarantined_when_its_infrastructure_fails_three_times() -> None:
