@@ -75,7 +75,8 @@ def command(order: LeaseOrder, config: Path, work: Path, out: Path) -> list[str]
     """``kshs run`` of the lease's items, each by its node id."""
     nodes = [f"{_root(order, item, work) / item.file}::{item.name}" for item in order.items]
     words = ["run", *nodes, "--guest", order.guest, "--target", target_of(order, work)]
-    words += ["--config", str(config), "--out", str(out), "--", "-p", "no:cacheprovider"]
+    # The night's report is made where all of its shards are.
+    words += ["--config", str(config), "--out", str(out), "--", "-p", "no:cacheprovider", "--kshs-no-report"]
     return [sys.executable, "-m", "harness.cli", *words]
 
 

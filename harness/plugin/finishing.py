@@ -44,8 +44,9 @@ def finish(session: pytest.Session) -> None:
     closing.start()
     try:
         if records is not None and state.out is not None:
-            with _forgiving(session):
-                report.write(records, state.out / "report.html")
+            if not session.config.getoption("kshs_no_report"):
+                with _forgiving(session):
+                    report.write(records, state.out / "report.html")
             remove_left(state.out, state.folder.path)
     finally:
         closing.join(_CLOSING)

@@ -66,6 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kshs-sources", metavar="DIR", action="append", help="sources of drivers, for coverage")
     group.addoption("--kshs-symbols", metavar="DIR", action="append", help="PDBs of drivers, for coverage")
     group.addoption("--kshs-command", metavar="TEXT", help="the command line for the report")
+    group.addoption(
+        "--kshs-no-report", action="store_true", help="no report.html; `kshs report DIR` makes it at any time"
+    )
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

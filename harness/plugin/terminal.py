@@ -78,7 +78,10 @@ class RunSummary:
         for line in summary_lines(state.records):
             terminalreporter.write_line(line)
         if state.out is not None and state.problem is None:
-            terminalreporter.write_line(f"report: {state.out / 'report.html'}")
+            if config.getoption("kshs_no_report"):
+                terminalreporter.write_line(f"results: {state.out}")
+            else:
+                terminalreporter.write_line(f"report: {state.out / 'report.html'}")
             for line in state.coverage:
                 terminalreporter.write_line(f"coverage of {line}")
             if state.coverage:

@@ -138,6 +138,15 @@ def test_scenarios_are_items_and_verdicts_are_outcomes(pytester: pytest.Pytester
     assert [p.name for p in (pytester.path / "out").iterdir() if p.name.startswith(".")] == []
 
 
+def test_a_run_without_a_report_says_where_its_results_are(pytester: pytest.Pytester, run: Run) -> None:
+    result = run("--kshs-out=out", "--kshs-no-report")
+    result.stdout.fnmatch_lines(["results: *out"])
+    assert sorted(p.name for p in (pytester.path / "out").iterdir()) == [
+        "kshs.log", "results.jsonl", "seal.json",
+    ]  # fmt: skip
+    assert len(verdicts(pytester)) == 4
+
+
 def test_there_is_one_record_a_step(pytester: pytest.Pytester, run: Run) -> None:
     run("--kshs-out=out")
     found = records(pytester)
