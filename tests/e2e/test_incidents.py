@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.bench.incidents import COUNT, CRASHES, HANGS, route, scenarios
 from harness.config import Config
 from harness.evidence.incidents import FACTS
 from harness.guests.package import find_target
@@ -18,40 +19,11 @@ from tests.settings import vm_settings
 
 pytestmark = pytest.mark.e2e
 
-COUNT = 200
-CRASHES = frozenset(range(15, COUNT, 20))
-HANGS = frozenset(range(7, COUNT, 40))
-
-HEAD = 'schema = 1\nabout = "a run in which drivers crash and hang"\n'
-ONE = """
-[[scenario]]
-id = "many.s{number:03}"
-title = "number {number} of a long run"
-rule = "{rule}"
-open = ["source"]
-timeout_ms = {timeout}
-steps = [{before}
-  {{ do = "handshake", on = "source", route = "{route}", argument1 = {number} }},
-]
-"""
-
-
-def scenario(number: int) -> str:
-    kind = "fault" if number in CRASHES else "hang" if number in HANGS else ""
-    before = f'\n  {{ do = "behaviour", pin = "source", kind = "{kind}" }},' if kind else ""
-    return ONE.format(
-        number=number,
-        rule="H9" if kind else "H6",
-        timeout=1500 if kind == "hang" else 20000,
-        before=before,
-        route="call" if number % 2 else "irp",
-    )
-
 
 @pytest.mark.long
 def test_a_run_goes_on_through_crashes_and_hangs(tmp_path: Path) -> None:
     file = tmp_path / "many.scenario.toml"
-    file.write_text(HEAD + "".join(map(scenario, range(COUNT))))
+    file.write_text(scenarios())
     ran = run(tmp_path / "out", file)
     assert ran.exit_code == 1, ran.output
     expected = {
@@ -63,11 +35,10 @@ def test_a_run_goes_on_through_crashes_and_hangs(tmp_path: Path) -> None:
     assert len(CRASHES) == 10 and len(HANGS) == 5
     for number in CRASHES | HANGS:
         record = records[f"many.s{number:03}"]
-        route = "call" if number % 2 else "irp"
         facts = json.loads((ran.out / record["incident"] / FACTS).read_bytes())
         assert facts["scenario"]["id"] == record["id"]
         assert facts["verdict"] == record["verdict"]
-        assert facts["in_flight"]["what"] == f"handshake source by {route} from kernel mode"
+        assert facts["in_flight"]["what"] == f"handshake source by {route(number)} from kernel mode"
         assert facts["in_flight"]["request"]["argument1"] == f"0x{number:X}"
         assert {"session.log", "kernel.log", "records.jsonl", "serial.log"} <= set(facts["files"]), facts
         words = "about to wait for ever" if number in HANGS else "about to write through NULL"

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What crashes and hangs cost a run: ``python -m harness.bench.incidents``.
+
+A run of 200 scenarios of which 10 crash and 5 hang, and the same run in which none does, in turns on this
+machine.  The goal is less than 2.5 times as long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+COUNT = 200
+CRASHES = frozenset(range(15, COUNT, 20))
+HANGS = frozenset(range(7, COUNT, 40))
+#: At most so many times the run in which nothing happens.
+GOAL = 2.5
+_TURNS = 3
+_HEAD = 'schema = 1\nabout = "a run in which drivers crash and hang"\n'
+_ONE = """
+[[scenario]]
+id = "many.s{number:03}"
+title = "number {number} of a long run"
+rule = "{rule}"
+open = ["source"]
+timeout_ms = {timeout}
+steps = [{before}
+  {{ do = "handshake", on = "source", route = "{route}", argument1 = {number} }},
+]
+"""
+
+
+def route(number: int) -> str:
+    """By which a scenario sends its request."""
+    return "call" if number % 2 else "irp"
+
+
+def scenarios(*, faults: bool = True) -> str:
+    """The scenario file; without faults, all of it passes."""
+    return _HEAD + "".join(_scenario(number, faults) for number in range(COUNT))
+
+
+def _scenario(number: int, faults: bool) -> str:
+    kind = "fault" if number in CRASHES else "hang" if number in HANGS else ""
+    kind = kind if faults else ""
+    before = f'\n  {{ do = "behaviour", pin = "source", kind = "{kind}" }},' if kind else ""
+    return _ONE.format(
+        number=number,
+        rule="H9" if kind else "H6",
+        timeout=1500 if kind == "hang" else 20000,
+        before=before,
+        route=route(number),
+    )
+
+
+def _run(folder: Path, name: str, faults: bool) -> float:
+    """Seconds of one run.
+
+    Raises:
+        HarnessError: its verdicts are others than they have to be.
+    """
+    file, out = folder / f"{name}.scenario.toml", folder / name
+    file.write_text(scenarios(faults=faults), encoding="utf-8")
+    words = [sys.executable, "-m", "harness.cli", "run", str(file), "--out", str(out)]
+    began = time.monotonic()
+    subprocess.run(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+    seconds = time.monotonic() - began
+    lines = (out / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    found = Counter(record["verdict"] for record in map(json.loads, lines) if record["kind"] == "scenario")
+    crashed, hung = (len(CRASHES), len(HANGS)) if faults else (0, 0)
+    wanted = Counter(passed=COUNT - crashed - hung, crashed=crashed, hung=hung)
+    if +found != +wanted:
+        raise HarnessError(f"a run that was to be measured has other verdicts: {dict(found)}", where=name)
+    return seconds
+
+
+def main() -> int:
+    """0 where the goal is met."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="kshs-b", dir="/tmp") as scratch:
+            folder = Path(scratch)
+            _run(folder, "warm", faults=False)
+            turns = [
+                (_run(folder, f"sound{turn}", faults=False), _run(folder, f"faults{turn}", faults=True))
+                for turn in range(_TURNS)
+            ]
+    except (HarnessError, OSError) as error:
+        print(f"kshs: {error}", file=sys.stderr)
+        return 3
+    for sound, faults in turns:
+        print(f"without {sound:.1f} s, with crashes and hangs {faults:.1f} s: {faults / sound:.2f} times")
+    times = statistics.median(faults / sound for sound, faults in turns)
+    met = "met" if times < GOAL else "MISSED"
+    print(f"{times:.2f} times (goal < {GOAL}: {met}); load {os.getloadavg()[0]:.1f}")
+    return 0 if times < GOAL else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
