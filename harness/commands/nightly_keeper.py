@@ -193,24 +193,20 @@ def _said(found: Night) -> dict[str, Any]:
 
 
 def _loud(found: Night) -> list[dict[str, Any]]:
-    """What somebody has to look at, as it is kept with a cell.
-
-    What differs since the guest or its kernel changed, or still fails, is one thing for each way in which it
-    fails.
-    """
+    """What somebody has to look at, as it is kept with a cell (`harness.nights.findings.Night.way`)."""
     kept: list[dict[str, Any]] = []
-    groups: dict[str, dict[str, Any]] = {}
-    for one in words.as_json(found)["findings"]:
-        if not one["alarm"]:
+    groups: dict[object, dict[str, Any]] = {}
+    for finding, one in zip(found.findings, words.as_json(found)["findings"], strict=True):
+        if not finding.alarm:
             continue
         row = {key: one[key] for key in ("kind", "key", "words", "issue")}
-        if one["kind"] in (Kind.ELSEWHERE, Kind.STILL_FAILING):
-            first = groups.setdefault(f"{one['kind']} {one['signature'] or one['words']}", row)
-            if first is not row:
-                first["alike"] = first.get("alike", 0) + 1
-                continue
-        kept.append(row)
-    for row in groups.values():
+        way = found.way(finding)
+        first = row if way is None else groups.setdefault(way, row)
+        if first is row:
+            kept.append(row)
+        else:
+            first["alike"] = first.get("alike", 0) + 1
+    for row in kept:
         if "alike" in row:
             row["words"] += f"; and {row['alike']} more alike"
     return kept

@@ -150,7 +150,7 @@ def prune(
     issues = [issue for file in known_files(known_issues, None) for issue in file.issue]
     with open_store(store, config) as opened:
         with opened.writing() as connection:
-            keep = runs_that_show(connection, issues, now.date())
+            keep = runs_that_show(connection, issues, now.date(), before)
             pruned = prune_store(connection, before, keep)
         opened.shrink()
     kept = [

@@ -68,20 +68,20 @@ def compare(
     alike = not any(difference.matters for difference in differing)
     findings: list[Finding] = []
     passed: list[_Scenario] = []
-    same = 0
     for scenario in scenarios.values():
         finding = _verdict(scenario, alike, differing)
         if finding is not None:
             findings.append(finding)
-        elif _both_passed(scenario):
+        # What flakes has fields, too: those of the attempts that passed.
+        if _both_passed(scenario) and (finding is None or finding.kind is not Kind.NEW_SCENARIO):
             passed.append(scenario)
-        else:
-            same += 1
-    uncompared = sum(any(one.torn for one in (*each.before, *each.now)) for each in passed)
+    loud = {one.key for one in findings}
+    quiet = [each for each in passed if each.key not in loud]
+    uncompared = sum(any(one.torn for one in (*each.before, *each.now)) for each in quiet)
     changed, varied = _fields(passed, told)
     findings += changed
-    same += len(passed) - len(changed)
     names = {one.key for one in changed}
+    same = len(scenarios) - len(loud | names)
     for key, position, name, seen in told.first:
         if key in scenarios and key not in names:
             words = f"step {position + 1}, {name}: {values_in_words(name, seen)} on identical inputs"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 
 from sqlalchemy import Connection
 
@@ -14,7 +14,9 @@ from harness.store.lists import load_lists
 from harness.verdict import Verdict
 
 
-def runs_that_show(connection: Connection, issues: Iterable[Issue], day: date) -> set[int]:
+def runs_that_show(
+    connection: Connection, issues: Iterable[Issue], day: date, before: datetime | None = None
+) -> set[int]:
     """Runs in which a scenario failed as an issue says, or a field holds what one is about.
 
     An issue that is past its date is open all the same: somebody has to look at it.
@@ -23,12 +25,15 @@ def runs_that_show(connection: Connection, issues: Iterable[Issue], day: date) -
         connection: of the store.
         issues: of the user's file.
         day: the present one; an issue that is opened later is of no past run.
+        before: later ones are not looked at; all are by default.
     """
     opened = [issue for issue in issues if issue.opened <= day]
     found: set[int] = set()
     if not opened:
         return found
     for run in queries.runs(connection):
+        if before is not None and run.started is not None and run.started >= before:
+            continue
         of_run = [issue for issue in opened if issue.applies(run.conditions)]
         if of_run and _shows(connection, run.id, of_run):
             found.add(run.id)

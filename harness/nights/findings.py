@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -113,6 +113,18 @@ class Night:
     def alarms(self) -> int:
         """Findings that somebody has to look at."""
         return sum(finding.alarm for finding in self.findings)
+
+    def way(self, finding: Finding) -> Hashable | None:
+        """What a finding has in common with others that are one thing to look at; None where it is one alone.
+
+        What still fails, or fails since guest or kernel changed, is one thing for each way in which it fails;
+        what came otherwise since then, for each change.
+        """
+        if finding.kind in (Kind.ELSEWHERE, Kind.STILL_FAILING):
+            return finding.kind, finding.signature or finding.words
+        if finding.kind is Kind.CHANGED and not self.alike:
+            return finding.kind, frozenset((one.field, one.before, one.now) for one in finding.changes)
+        return None
 
     @property
     def unknowns(self) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from harness.nights.comparison import Loader, in_words
+from harness.nights.field_words import value_words
 from harness.nights.findings import Finding, Kind, Night
 from harness.nights.known_file import Issue, Quarantine
 from harness.nights.statistics import Counts
@@ -49,6 +50,7 @@ def apply(night: Night, knowledge: Knowledge) -> Night:
     worker = _Applied(night, knowledge)
     found = [made for finding in night.findings for made in worker.finding(finding)]
     found += worker.gone()
+    found += worker.overdue(found)
     ranks = {kind: rank for rank, kind in enumerate(Kind)}
     found.sort(key=lambda one: ranks[one.kind])
     return replace(night, findings=found, counts=Counter(one.kind for one in found))
@@ -129,7 +131,7 @@ class _Applied:
         return finding
 
     def _as_issue(self, finding: Finding, issue: Issue) -> Finding:
-        name = f"{issue.id}, {issue.owner}, {issue.link}"
+        name = _name(issue)
         if self._knowledge.day > issue.expires:
             words = f"expired on {issue.expires}: {finding.words}"
             return replace(finding, kind=Kind.EXPIRED, words=words, issue=name, alarm=True)
@@ -163,3 +165,28 @@ class _Applied:
                 more = f" and {len(ran) - 1} more" if len(ran) > 1 else ""
                 words = f"{first}{more} ran without it; take it out of the file ({issue.owner}, {issue.link})"
                 yield Finding(Kind.ISSUE_GONE, issue.id, words)
+
+    def overdue(self, found: Sequence[Finding]) -> Iterator[Finding]:
+        """Issues of a field that are past their date, and whose value is there as it was before.
+
+        That nothing came otherwise since then gives no finding that could be told as expired.
+        """
+        told = {one.issue for one in found if one.kind is Kind.EXPIRED}
+        for issue in self._issues:
+            name = _name(issue)
+            if issue.field is None or self._knowledge.day <= issue.expires or name in told:
+                continue
+            keys = [
+                key
+                for key, outcomes in self._by_key.items()
+                if issue.covers(key) and any(self._is(issue, one) for one in outcomes)
+            ]
+            if keys:
+                more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+                value = value_words(issue.field, issue.value)
+                words = f"expired on {issue.expires}: {issue.field} is {value} in {keys[0]}{more}"
+                yield Finding(Kind.EXPIRED, issue.id, words, issue=name, alarm=True)
+
+
+def _name(issue: Issue) -> str:
+    return f"{issue.id}, {issue.owner}, {issue.link}"

@@ -6,15 +6,25 @@ from __future__ import annotations
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from harness import ntstatus
 from harness.language.model.values import Strict
 from harness.language.toml_file import TomlFile
-from harness.language.toml_problems import validation_problems
+from harness.language.toml_problems import nearest, validation_problems
+from harness.nights.field_words import value_words
 from harness.store.lists import Listed, ListedStep
+from harness.store.models import NUMBERS
 from harness.store.queries import Conditions
 from harness.store.values import Value
 
@@ -23,14 +33,37 @@ KNOWN_ISSUES = "known-issues.toml"
 QUARANTINE = "quarantine.toml"
 
 
+#: Fields of status blocks; what a callback saw is below `_SEEN`.
+_FIELDS = ("outcome", "protocol", *NUMBERS)
+_SEEN = "seen."
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+def _date(given: object) -> object:
+    """Pydantic takes numbers for seconds since 1970."""
+    if isinstance(given, int | float):
+        raise ValueError("is no date, as in 2026-02-01")
+    return given
+
+
+#: A text that says something, and a day.
+Said = Annotated[str, AfterValidator(_said)]
+Day = Annotated[date, BeforeValidator(_date)]
+
+
 class Entry(Strict):
     """What issues and quarantines have in common; patterns are as in shells."""
 
-    scenario: str = Field(min_length=1, description="pattern of scenario ids, or of file::id")
+    scenario: Said = Field(description="pattern of scenario ids, or of file::id")
     guest: str = Field("*", description="pattern of the guest's recipe, or of its kernel as reports name it")
     target: str = Field("*", description="pattern of the target's name")
-    owner: str = Field(min_length=1, description="who looks after it")
-    expires: date = Field(description="the last day on which it counts")
+    owner: Said = Field(description="who looks after it")
+    expires: Day = Field(description="the last day on which it counts")
 
     def covers(self, key: str) -> bool:
         """Whether it is about a scenario."""
@@ -45,14 +78,16 @@ class Entry(Strict):
 class Issue(Entry):
     """A failure, or a value of a field, that is known."""
 
-    id: str = Field(min_length=1, max_length=200, description="its name in your tracker")
-    link: str = Field(min_length=1, description="where it is tracked")
-    opened: date = Field(description="a pass after this day means that it was fixed")
+    id: Said = Field(max_length=200, description="its name in your tracker")
+    link: Said = Field(description="where it is tracked")
+    opened: Day = Field(description="a pass after this day means that it was fixed")
     signature: str | None = Field(
         None, description="pattern of the signature, or of the reason, of a failure"
     )
     field: str | None = Field(None, description="a field of a status block, as comparisons name it")
-    value: int | str | None = Field(None, description="what that field holds: a number, or a status by name")
+    value: StrictInt | StrictStr | None = Field(
+        None, description="what that field holds: a number, or a status by name"
+    )
     flaky: bool = Field(False, description="it fails now and then: a pass says nothing")
 
     @model_validator(mode="after")
@@ -62,6 +97,11 @@ class Issue(Entry):
             raise ValueError("say signature, or field and value: else it would hide every failure there")
         if (self.field is None) != (self.value is None):
             raise ValueError("field and value go together")
+        if self.field is not None and self.field not in _FIELDS and not self.field.startswith(_SEEN):
+            known = nearest(self.field, _FIELDS) or f"known: {', '.join(_FIELDS)}, {_SEEN}..."
+            raise ValueError(f"no status block has a field {self.field}; {known}")
+        if self.expires < self.opened:
+            raise ValueError(f"it expires on {self.expires}, before it is opened on {self.opened}")
         return self
 
     def is_signature(self, *texts: str | None) -> bool:
@@ -74,10 +114,13 @@ class Issue(Entry):
         """Whether a field holds what this is about."""
         if self.field is None or name != self.field:
             return False
-        if isinstance(self.value, str) and isinstance(value, int):
-            shown = ntstatus.name(value & 0xFFFFFFFF)
-            return self.value in (shown, shown.partition(" ")[0], str(value), hex(value))
-        return self.value == value
+        if not isinstance(self.value, str):
+            return self.value == value
+        names = {value_words(name, value), str(value)}
+        if isinstance(value, int):
+            status = ntstatus.name(value & 0xFFFFFFFF)
+            names |= {status, status.partition(" ")[0], hex(value)}
+        return self.value.casefold() in {one.casefold() for one in names}
 
     def is_in(self, listed: Listed) -> bool:
         """Whether a step holds it."""
@@ -90,7 +133,7 @@ class Issue(Entry):
 class Quarantine(Entry):
     """A scenario whose failures do not count for a while; it runs all the same."""
 
-    reason: str = Field(min_length=1)
+    reason: Said
 
 
 class KnownFile(Strict):

@@ -158,8 +158,8 @@ class _Builder:
             if night < last:
                 return None
             fresh.append(night)
-        if old.known != self._told and last not in fresh:
-            fresh.insert(0, last)
+        if old.known != self._told and not fresh:
+            fresh.append(last)  # with a new night behind it, it is an earlier one, and stays as it was told
         return fresh
 
     # ---- doing it ---------------------------------------------------------------------------------------

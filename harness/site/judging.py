@@ -166,14 +166,9 @@ def _call(run: RunInfo) -> tuple[str, ...]:
 
 
 def alarms(cell: Cell) -> int:
-    """What somebody has to look at, as the summary counts it.
-
-    What differs since the guest changed, or still fails, is one thing for each way in which it fails.
-    """
-    loud = [finding for finding in cell.night.findings if finding.alarm]
-    grouped = (Kind.ELSEWHERE, Kind.STILL_FAILING)
-    ways = {(one.kind, one.signature or one.words) for one in loud if one.kind in grouped}
-    return sum(one.kind not in grouped for one in loud) + len(ways)
+    """What somebody has to look at, as the summary counts it (`harness.nights.findings.Night.way`)."""
+    ways = [cell.night.way(finding) for finding in cell.night.findings if finding.alarm]
+    return ways.count(None) + len({way for way in ways if way is not None})
 
 
 def kinds(cells: Iterable[Cell]) -> Counter[str]:

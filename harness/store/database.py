@@ -31,6 +31,12 @@ _VERSION = "alembic_version"
 #: Of PostgreSQL's advisory locks that of a store: any number that nobody else uses.
 _LOCK = 0x6B736873
 _HINT = "check --store, or store.url in kshs.toml"
+#: What SQLite says where nothing can be written, and what helps; of the transaction nothing is kept.
+_NOT_WRITTEN = (
+    ("readonly database", "give yourself the right to write it and its folder"),
+    ("disk is full", "make room and try again: nothing of it was kept"),
+    ("disk I/O error", "check the disk and try again: nothing of it was kept"),
+)
 
 
 class Store:
@@ -50,11 +56,7 @@ class Store:
         path = self.path
         if path is not None:
             self.shown = str(path)
-            if not make and not path.is_file():
-                raise UsageError(
-                    "there is no store", where=self.shown, hint="kshs store import DIR makes one"
-                )
-            _make_room(path)
+            _check_place(path, make=make)
         self.engine = _engine(self.url)
         self.moved: str | None = None
         """What was done to an older store, for people; None where nothing was."""
@@ -115,6 +117,9 @@ class Store:
                 raise UsageError("this is no store", where=self.shown, hint=_HINT) from None
             if self.path is not None and "unable to open" in words:
                 raise UsageError(f"cannot be opened: {words}", where=self.shown, hint=_HINT) from None
+            why = next((why for said, why in _NOT_WRITTEN if said in words), None)
+            if why is not None:
+                raise HarnessError(f"the store cannot be written: {words}", self.shown, why) from None
             raise HarnessError(f"the store does not answer: {words}", self.shown, _HINT) from None
         except DBAPIError as error:
             words = " ".join(str(error.orig).split())
@@ -187,13 +192,17 @@ def _url(where: str) -> URL:
     raise UsageError(f"{kind} is no database of a store", where=where, hint="give a path or postgresql://...")
 
 
-def _make_room(path: Path) -> None:
+def _check_place(path: Path, *, make: bool) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise UsageError("this is a directory, where a file is wanted", where=str(path), hint=_HINT)
+        if not make and not path.is_file():
+            raise UsageError("there is no store", where=str(path), hint="kshs store import DIR makes one")
+        if make:
+            path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot be made: {error.strerror}", where=str(path), hint=_HINT) from None
-    if path.is_dir():
-        raise UsageError("this is a directory, where a file is wanted", where=str(path), hint=_HINT)
+        said = "cannot be made" if make else "cannot be opened"
+        raise UsageError(f"{said}: {error.strerror}", where=str(path), hint=_HINT) from None
 
 
 def _engine(url: URL) -> Engine:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from harness.store.database import Store
-from harness.store.interning import digest_of, digest_of_bytes, intern, known, table_of, tidy, tidy_text
+from harness.store.interning import cut, digest_of, digest_of_bytes, intern, known, table_of, tidy
 from harness.store.learning import learn
 from harness.store.models import (
     Answer,
@@ -29,7 +29,7 @@ from harness.store.models import (
     Step,
     Target,
 )
-from harness.store.origins import differing, guest_row, run_row, target_row
+from harness.store.origins import differing, guest_row, run_row, seconds_of, target_row
 from harness.store.provenance import columns, keep_package, rows_digest
 from harness.store.reading import ReadRun, ReadScenario, ReadStep, StepKey, read
 from harness.store.values import Block, row_of
@@ -157,7 +157,7 @@ class Importer:
         for one in run.scenarios:
             file = Path(one.file).name
             shown = one.file if places[file, one.name] > 1 else file
-            key = tidy_text(f"{shown}::{one.name}")[:1000]
+            key = cut(f"{shown}::{one.name}", 1000)
             answers = digest_of_bytes(map(self._piece, one.steps)) if one.steps else None
             signature = None
             if one.signature is not None:
@@ -279,7 +279,8 @@ def _signature(row: _Row) -> dict[str, Any]:
 def _step(key: StepKey) -> dict[str, Any]:
     do, name, route, mode, request = key
     shown = json.dumps(dict(request), separators=(",", ":"))
-    return {"do": do[:50], "name": name, "route": route, "mode": mode, "request": shown}
+    short = {"do": do[:50], "route": route and route[:50], "mode": mode and mode[:50]}
+    return {**short, "name": name, "request": shown}
 
 
 def _attempts(
@@ -308,7 +309,7 @@ def _attempts(
                 "torn": read.torn and stands,
                 "verdict": verdict if verdict in set(Verdict) else Verdict.ERROR.value,
                 "reason": reason[:_LONG] if isinstance(reason, str) else None,
-                "seconds": read.seconds if stands else _seconds(one.get("seconds")),
+                "seconds": read.seconds if stands else seconds_of(one.get("seconds")),
                 "lease": _words(read.lease if stands else one.get("lease"), 200),
                 "worker": _words(read.worker if stands else one.get("worker"), 100),
                 "answers_id": answers[row.answers] if stands and row.answers else None,
@@ -320,10 +321,6 @@ def _attempts(
 
 def _words(value: Any, most: int) -> str | None:
     return value[:most] or None if isinstance(value, str) else None
-
-
-def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _incidents(connection: Connection, run_id: int, reads: Mapping[int, ReadScenario]) -> None:

@@ -76,3 +76,12 @@ def tidy_text(value: str) -> str:
     if value.isascii() and "\0" not in value:
         return value
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+
+
+def cut(value: str, most: int) -> str:
+    """A tidy text that names something: what is too long for its column ends with a digest of all of it."""
+    value = tidy_text(value)
+    if len(value) <= most:
+        return value
+    named = digest_of(value).hex()
+    return f"{value[: most - len(named) - 1]}-{named}"

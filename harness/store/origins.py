@@ -8,7 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.guest_info import GuestInfo
+from harness.store.interning import cut
 
+#: Characters of a run's id.
+_NAME = 100
+#: Seconds that nothing takes.
+_FOREVER = 1e9
 #: What is said of a guest that no record describes: none was had.
 UNKNOWN = "unknown"
 
@@ -60,12 +65,11 @@ def target_row(head: Mapping[str, Any], environments: Sequence[Mapping[str, Any]
 
 def run_row(head: Mapping[str, Any], notes: Sequence[str]) -> dict[str, Any]:
     """The columns of `harness.store.models.Run` that the record of the run gives."""
-    seconds = head.get("seconds")
     host = as_table(head.get("host"))
     return {
-        "name": _clip(head.get("id"), 100) or UNKNOWN,
+        "name": name_of(head.get("id")) or UNKNOWN,
         "started": time_of(head.get("started")),
-        "seconds": seconds if isinstance(seconds, int | float) else None,
+        "seconds": seconds_of(head.get("seconds")),
         "version": _clip(head.get("version"), 100),
         "command": _clip(head.get("command"), 4000),
         "selection": _clip(head.get("selection"), 4000),
@@ -80,9 +84,23 @@ def time_of(said: Any) -> datetime | None:
     """A time as a record says it: UTC, without saying so, since SQLite has no time zones."""
     try:
         time = datetime.fromisoformat(said)
-    except (TypeError, ValueError):
+        return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+    except (TypeError, ValueError, OverflowError):
         return None
-    return time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+
+
+def name_of(said: Any) -> str | None:
+    """A run's id as the store has it; None where there is none."""
+    if not isinstance(said, str) or not said.strip():
+        return None
+    return cut(said, _NAME)
+
+
+def seconds_of(said: Any) -> float | None:
+    """How long something took; None where a record says no such thing."""
+    if not isinstance(said, int | float) or isinstance(said, bool) or not 0 <= said < _FOREVER:
+        return None
+    return float(said)
 
 
 def as_table(value: Any) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ from harness.results.folder import PARTS
 from harness.results.parts import SCHEMA
 from harness.results.record import BEGUN
 from harness.results.run_files import read_run, unfinished_run
+from harness.store.origins import name_of, seconds_of
 from harness.store.values import Block, NotARecordError, block_of, check
 from harness.verdict import Verdict, after_retry
 from vm.words import counted
@@ -28,6 +30,8 @@ RESULTS = "results.jsonl"
 #: How signatures are made that no record brings along.
 BY_CAUSE = "cause-1"
 _HINT = "give the --out of a run"
+#: Lines of a file that tell it from those of other runs.
+_NAMING = 4
 _VERDICTS = frozenset(verdict.value for verdict in Verdict)
 
 #: do, name, route, mode, and what was sent.
@@ -106,10 +110,11 @@ def read(folder: Path) -> ReadRun:
             where=str(path),
             hint="update kshs",
         )
-    if not run.head:
+    if name_of(run.head.get("id")) is None:
         if path.is_file():
-            notes.append("the record of the run itself is missing")
-        run.head = {"id": f"no-id-{_name_of(files)}"}
+            said = "has no id" if run.head else "itself is missing"
+            notes.append(f"the record of the run {said}")
+        run.head = {**run.head, "id": f"no-id-{_name_of(files)}"}
     run.notes = notes + run.notes
     return run
 
@@ -131,12 +136,14 @@ def _unfinished(folder: Path) -> tuple[list[Path], dict[str, Any]]:
 
 
 def _name_of(files: Iterable[Path]) -> str:
+    """Names a run that does not say its id, the same each time it is read."""
     import hashlib
 
     digest = hashlib.blake2b(digest_size=6)
     for file in files:
         with file.open("rb") as opened:
-            digest.update(opened.readline())
+            # Its first lines, to which none is added in front; the very first may be the same in every run.
+            digest.update(b"".join(islice(opened, _NAMING)))
     return digest.hexdigest()
 
 
@@ -206,7 +213,7 @@ class _Taker:
         name = _text(record.get("id"))
         file, _, test = name.partition("::")
         read = ReadScenario(test or name, file, "test", _verdict(record), _maybe(record.get("reason")))
-        read.seconds = _number(record.get("seconds"))
+        read.seconds = seconds_of(record.get("seconds"))
         if read.verdict not in (Verdict.PASSED, Verdict.SKIPPED):
             read.signature = _signature(record, [])
         self._keep(read)
@@ -254,7 +261,7 @@ class _Taker:
             content=_maybe(record.get("content")),
             title=_maybe(record.get("title")),
             rules=tuple(map(str, record.get("rules") or ())),
-            seconds=_number(record.get("seconds")),
+            seconds=seconds_of(record.get("seconds")),
             lease=_maybe(record.get("lease")),
             worker=_maybe(record.get("worker")),
             evidence=tuple(map(str, record.get("evidence") or ())),
@@ -374,7 +381,3 @@ def _text(value: Any) -> str:
 
 def _maybe(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

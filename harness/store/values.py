@@ -76,6 +76,8 @@ def block_of(status_block: Mapping[str, Any], *, raced: bool = False, loose: boo
     if (raced or loose) and kept[-1]:
         kept = (*kept[:-1], kept[-1] & ~_CANCELLED)
     seen = status_block.get("seen")
+    if not isinstance(seen, Mapping | None):
+        raise NotARecordError("what a callback saw is no table")
     members: tuple[tuple[str, Any], ...] | None = None
     if seen and op == "release_all":
         members = _left(seen)

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.nights.findings import Kind
+from harness.site.strips import NOT_RUN
 from harness.store import queries
 from harness.store.database import Store
+from tests.e2e.thirty_site import Shown, Told, letter
 from vm.debian import SUITES, host_suite
 
 OTHER = next(suite for suite in SUITES if suite != host_suite())
@@ -109,13 +111,22 @@ def settings(night: Scripted) -> str:
 
 
 def issues(night: Scripted) -> str | None:
-    """known-issues.toml of a night."""
+    """known-issues.toml of a night, where all are played on one day."""
     if night.expires is None:
         return None
     today = datetime.now(UTC).date()
-    # What passed since an issue was opened is taken as fixed, and all nights are played on one day.
+    # What passed since an issue was opened is taken as fixed.
     opened = today if night.expires >= 0 else today - timedelta(days=9)
     return ISSUE.format(opened=opened, expires=today + timedelta(days=night.expires))
+
+
+def issues_apart(night: Scripted) -> str | None:
+    """The same where the nights are a day apart: opened on the first day on which it fails."""
+    if night.expires is None:
+        return None
+    days = [number for number, one in enumerate(SCRIPT) if one.expires is not None]
+    last = next(number for number in days if SCRIPT[number].expires == 0)
+    return ISSUE.format(opened=Shown.day(days[0]).date(), expires=Shown.day(last).date())
 
 
 def tonight(number: int) -> datetime:
@@ -132,6 +143,7 @@ def played(place: Path, play: Callable[[int, Scripted], tuple[int, str]]) -> Non
     """
     assert len(SCRIPT) == 30
     flaked: list[int] = []
+    shown = Shown(place / "apart")
     for number, night in enumerate(SCRIPT):
         code, said = play(number, night)
         folder = place / f"night{number:02d}"
@@ -140,6 +152,8 @@ def played(place: Path, play: Callable[[int, Scripted], tuple[int, str]]) -> Non
         if night.package == "flaking":
             flaked.append(failed(folder, "relay.flakes"))
             check_flake(cells, flaked, code)
+            kinds = {f"{KEY}flakes": Kind(kind) for kind in cells[-1]["more"]["counts"]}
+            shown.night(number, folder, issues_apart(night), Told(kinds, cells[-1]["more"]["alarms"]))
             continue
         wanted = {
             f"relay.toml::relay.{name}" if name in ALL else name: kind for name, kind in night.said.items()
@@ -148,7 +162,32 @@ def played(place: Path, play: Callable[[int, Scripted], tuple[int, str]]) -> Non
             wanted[f"{KEY}flakes"] = Kind.FLAKY
         assert code == night.code, said
         check(folder, night, wanted, cells, said)
+        shown.night(number, folder, issues_apart(night), Told(wanted, night.alarms))
     check_store(place, flaked)
+    shown.end(strips(place, flaked))
+
+
+def strips(place: Path, flaked: list[int]) -> dict[str, dict[str, str]]:
+    """By scenario and kernel what each night has of it, as a letter (`harness.site.strips`)."""
+    with Store(str(place / "nights.db")) as store, store.reading() as connection:
+        kernels = list(dict.fromkeys(run.conditions.kernel for run in queries.runs(connection)))
+    first, other = (kernel for kernel in kernels if kernel is not None)
+    found = {f"{KEY}{name}": {first: "", other: "", "no guest was had": ""} for name in ALL}
+    failures = iter(flaked)
+    for night in SCRIPT:
+        kernel = "no guest was had" if night.lab_is_down else other if night.suite else first
+        flakes = next(failures) if night.package == "flaking" else 0
+        for name in ALL:
+            bad = {"refusing": "refuses", "miscounting": "miscounts"}.get(night.package) == name
+            failed = flakes if name == "flakes" else night.repeats * bad
+            here = (
+                "e"
+                if night.lab_is_down
+                else letter(failed, 0 if night.gone and name == "goes" else night.repeats)
+            )
+            for each, strip in found[f"{KEY}{name}"].items():
+                found[f"{KEY}{name}"][each] = strip + (here if each == kernel else NOT_RUN)
+    return found
 
 
 def failed(folder: Path, scenario: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.commands.nightly_keeper import _loud
 from harness.errors import UsageError
 from harness.nights import words
 from harness.nights.findings import Kind, Night
@@ -272,3 +273,42 @@ def test_a_run_is_named_by_the_beginning_of_its_id(take: Take, compare: Compare)
         compare("ab", "abd2")
     with pytest.raises(UsageError, match="zz is no run of the store"):
         compare("zz", "abd2")
+
+
+RETRIED = Case("x", attempts=("failed", "passed"))
+OTHER = [{"information": 0}]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (Case("x"), Case("x", attempts=("failed", "passed"), requests=OTHER)),
+        (RETRIED, Case("x", requests=OTHER)),
+        (RETRIED, Case("x", attempts=("failed", "passed"), requests=OTHER)),
+    ],
+)
+def test_what_flakes_hides_no_changed_characteristic(
+    take: Take, compare: Compare, before: Case, now: Case
+) -> None:
+    """The next night is held against this one: what is not said now is never said."""
+    take(GOOD.but(cases=[Case("a"), before]), NEXT.but(cases=[Case("a"), now]))
+    night = compare("night00", "night01")
+    assert [(one.kind, one.alarm) for one in night.findings] == [(Kind.CHANGED, True), (Kind.FLAKY, False)]
+    assert [change.field for change in night.findings[0].changes] == ["information"]
+    assert (night.same, night.uncompared) == (1, 0)
+
+
+def test_what_comes_otherwise_on_another_kernel_is_one_thing_for_each_change(
+    take: Take, compare: Compare
+) -> None:
+    cases = [Case(f"s{number}") for number in range(30)]
+    moved = [Case(f"s{number}", requests=OTHER) for number in range(29)]
+    moved.append(Case("s29", requests=[{"information": 0, "answer": DECLINED}]))
+    kernel = {"kernel": "Windows 26200", "build": "26200", "ours": False}
+    take(GOOD.but(cases=cases), NEXT.but(cases=moved), NEXT.but(night=2, id="other", cases=moved, **kernel))
+    for name, ways in (("night01", 30), ("other", 2)):
+        night = compare("night00", name)
+        assert {one.kind for one in night.findings} == {Kind.CHANGED} and night.alarms == 30
+        kept = _loud(night)
+        assert len(kept) == ways and all(one["kind"] == "changed characteristic" for one in kept)
+        assert any(one["words"].endswith("; and 28 more alike") for one in kept) == (name == "other")

@@ -142,6 +142,43 @@ def test_an_issue_of_another_guest_or_target_hides_nothing(
     assert said(night) == {"x": (Kind.NEW_FAILURE, True)}
 
 
+@pytest.mark.parametrize(
+    ("field", "now", "value"),
+    [
+        ("argument1", 0xD5, '"0xD5"'),
+        ("argument1", 0xD5, '"0xd5"'),
+        ("argument1", 0xD5, "0xD5"),
+        ("answer", 0xC0000010, '"STATUS_INVALID_DEVICE_REQUEST (0xC0000010)"'),
+        ("answer", 0xC0000010, '"0xC0000010"'),
+        ("answer", 0xC0000010, "3221225488"),
+        ("answer", None, '"nothing"'),
+    ],
+)
+def test_a_value_may_stand_as_reports_show_it(
+    take: Take, compare: Compare, known: Callable[[str], KnownFile], field: str, now: int | None, value: str
+) -> None:
+    take(run(0, Case("x")), run(1, Case("x", requests=[{field: now}])))
+    issue = known(ISSUE.format(what=f'field = "{field}"\nvalue = {value}'))
+    assert said(compare("night00", "night01", issue)) == {"x": (Kind.KNOWN, False)}
+
+
+def test_a_value_that_is_still_there_when_its_issue_expires_is_told(
+    take: Take, compare: Compare, known: Callable[[str], KnownFile]
+) -> None:
+    """Nothing came otherwise since the night before: all the same somebody has to look."""
+    wrong = [Case(name, requests=[{"information": 0}]) for name in ("x", "y")]
+    take(run(30, *wrong), run(31, *wrong), run(32, *wrong), run(33, Case("x"), Case("y")))
+    issue = known(
+        ISSUE.format(what='field = "information"\nvalue = 0').replace('scenario = "x"', 'scenario = "[xy]"')
+    )
+    assert said(compare("night30", "night31", issue)) == {}
+    night = compare("night31", "night32", issue)
+    assert said(night) == {"KS-12": (Kind.EXPIRED, True)} and night.alarms == 1
+    assert night.findings[0].words == ("expired on 2026-02-01: information is 0 in basic.toml::x and 1 more")
+    gone = said(compare("night32", "night33", issue))
+    assert gone["KS-12"] == (Kind.ISSUE_GONE, False) and gone["x"] == (Kind.CHANGED, True)
+
+
 QUARANTINE = """
 schema = 1
 
@@ -176,6 +213,36 @@ def test_a_quarantined_one_runs_is_told_and_expires(
             "is there twice",
         ),
         ("schema = 2", "schema"),
+        ("", "'schema' is missing"),
+        (ISSUE.format(what=BY_SIGNATURE).replace('owner = "ana"', 'owner = " "'), "owner: is empty"),
+        (ISSUE.format(what=BY_SIGNATURE).replace('id = "KS-12"', 'id = "\\t"'), "id: is empty"),
+        (ISSUE.format(what=BY_SIGNATURE).replace('owner = "ana"', ""), "'owner' is missing"),
+        (
+            ISSUE.format(what=BY_SIGNATURE).replace("2026-02-01", "20260201"),
+            "expires: is no date, as in 2026",
+        ),
+        (
+            ISSUE.format(what=BY_SIGNATURE).replace("2026-02-01", "1769904000"),
+            "expires: is no date, as in 2026",
+        ),
+        (ISSUE.format(what=BY_SIGNATURE).replace("2026-02-01", "2026-02-30"), "no valid TOML"),
+        (ISSUE.format(what=BY_SIGNATURE).replace("2026-02-01", '"soon"'), "expires"),
+        (
+            ISSUE.format(what=BY_SIGNATURE).replace("2026-02-01", "2025-02-01"),
+            "it expires on 2025-02-01, before it is opened on 2026-01-02",
+        ),
+        (ISSUE.format(what=BY_SIGNATURE + '\nid = "again"'), "no valid TOML: Cannot overwrite a value"),
+        (
+            ISSUE.format(what='field = "informatoin"\nvalue = 0'),
+            "no status block has a field informatoin; did you mean 'information'?",
+        ),
+        (
+            ISSUE.format(what='field = "step"\nvalue = "sent"'),
+            "no status block has a field step; known: outcome",
+        ),
+        (ISSUE.format(what='field = "information"\nvalue = true'), "value"),
+        (QUARANTINE.replace('reason = "the lab\'s clock"', ""), "'reason' is missing"),
+        (QUARANTINE.replace('owner = "bo"', 'owner = ""'), "owner: is empty"),
     ],
 )
 def test_a_wrong_file_is_told_with_its_line(
@@ -184,3 +251,14 @@ def test_a_wrong_file_is_told_with_its_line(
     with pytest.raises(TomlFileError) as caught:
         known(text)
     assert told in str(caught.value) and f"{tmp_path / 'known-issues.toml'}:" in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_as_windows_saves_it(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "known-issues.toml"
+    path.write_bytes(ISSUE.format(what=BY_SIGNATURE).replace("\n", "\r\n").encode(encoding))
+    if encoding == "utf-16":
+        with pytest.raises(TomlFileError, match="is UTF-16, where UTF-8 is needed"):
+            load(path)
+    else:
+        assert [issue.id for issue in load(path).issue] == ["KS-12"]

@@ -3,18 +3,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lxml import html
 
-from harness.site import build
+from harness.nights.findings import ALARMS, UNKNOWN, Kind
+from harness.site import build, causes
 from harness.site.build import Built
 from harness.site.history import digest
 from harness.store.database import Store
 from harness.store.importing import Importer
 from tests.harness.nights.folders import Results
+
+#: What somebody has to look at.
+LOUD = frozenset({*ALARMS, Kind.ELSEWHERE, Kind.STILL_FAILING})
+#: Where each verdict of a scripted night stands; one that is too small a sample is no alarm in any of them.
+SECTIONS: Mapping[str, frozenset[Kind]] = {
+    "new": LOUD,
+    "known": frozenset({Kind.KNOWN}),
+    "flaky": frozenset({Kind.FLAKY, Kind.VARIES}),
+    "unknown": UNKNOWN,
+    "better": frozenset({Kind.NEW_SCENARIO, Kind.FIXED, Kind.ISSUE_GONE}),
+}
 
 
 class Site:
@@ -76,3 +88,29 @@ def counts(page: Any) -> dict[str, int]:
     (tally,) = of_class(page, "tally")
     tiles = tally.xpath(".//a")
     return {tile.get("href").removeprefix("#s-"): int(text(tile.xpath("./b")[0])) for tile in tiles}
+
+
+def headline(told: Mapping[str, Kind], alarms: int) -> str:
+    """What a night's page begins with."""
+    if alarms:
+        return f"{alarms} new"
+    return "Nothing new, but less known" if UNKNOWN & set(told.values()) else "Nothing new"
+
+
+def check_night(page: Any, told: Mapping[str, Kind], alarms: int) -> None:
+    """That a night's page says what is scripted, in the section in which it belongs, and counts it.
+
+    Args:
+        page: parsed.
+        told: kinds by scenario or issue, as the page names them.
+        alarms: how much of it somebody has to look at.
+    """
+    wanted: dict[str, dict[str, list[str]]] = {}
+    for key, kind in told.items():
+        section = next(name for name, kinds in SECTIONS.items() if kind in kinds)
+        wanted.setdefault(section, {}).setdefault(kind.value, []).append(key)
+    found = {name: {kind: sorted(keys) for kind, keys in of.items()} for name, of in said(page).items()}
+    assert found == {name: {kind: sorted(keys) for kind, keys in of.items()} for name, of in wanted.items()}
+    sums = {name: sum(map(len, of.values())) for name, of in wanted.items()}
+    assert counts(page) == {name: sums.get(name, 0) for name, *_ in causes.SECTIONS} | {"new": alarms}
+    assert text(page.xpath("//h1")[0]) == headline(told, alarms)

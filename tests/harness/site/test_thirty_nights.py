@@ -17,17 +17,14 @@ import pytest
 from harness.commands.nightly import Cell, Done
 from harness.commands.nightly_keeper import Keeper
 from harness.config import SuiteConfig
-from harness.nights.findings import ALARMS, UNKNOWN, Kind
+from harness.nights.findings import UNKNOWN, Kind
 from harness.nights.known_file import load
 from harness.nights.markdown import summary
-from harness.site import causes
 from tests.harness.nights.folders import Case, Results
 from tests.harness.nights.test_history import ISSUE, night
-from tests.harness.site.pages import Site, counts, of_class, said, text
+from tests.harness.site.pages import LOUD, Site, check_night, of_class, text
 
 NIGHTS = 30
-#: What somebody has to look at.
-LOUD = {*ALARMS, Kind.ELSEWHERE, Kind.STILL_FAILING}
 #: One in five: it fails, and passes when it is tried again.
 RETRIED = range(2, 24, 5)
 EVERY = ("defect", "silent", "flaky", "new", "gone", "issue", "wobbly")
@@ -128,32 +125,8 @@ def test_a_night_is_as_scripted(history: tuple[Site, list[dict[str, Any]]], numb
     assert lines[0] == (f"## Night `lab`: {alarms} new" if alarms else "## Night `lab`: nothing new")
     listed = [line for line in lines if line.startswith("- ")]
     assert len(set(re.findall(r"::(\w+)`", "\n".join(listed))) & set(loud)) == len(named)
-    shown(site.page(of_night(number)), told, alarms, unknowns)
-
-
-def shown(page: Any, told: dict[str, Kind], alarms: int, unknowns: int) -> None:
-    """That the page of a night says what is scripted, in the section in which it belongs, and counts it."""
-    wanted: dict[str, dict[str, list[str]]] = {}
-    for name, kind in told.items():
-        section = next(
-            section
-            for section, of in (
-                ("new", LOUD),
-                ("known", {Kind.KNOWN}),
-                ("flaky", {Kind.FLAKY}),
-                ("unknown", {*UNKNOWN}),
-                ("better", {Kind.NEW_SCENARIO, Kind.FIXED, Kind.ISSUE_GONE}),
-            )
-            if kind in of
-        )
-        key = name if name == "KS-1" else f"basic.toml::{name}"
-        wanted.setdefault(section, {}).setdefault(kind.value, []).append(key)
-    found = {name: {kind: sorted(keys) for kind, keys in of.items()} for name, of in said(page).items()}
-    assert found == {name: {kind: sorted(keys) for kind, keys in of.items()} for name, of in wanted.items()}
-    sums = {name: sum(map(len, of.values())) for name, of in wanted.items()}
-    assert counts(page) == {name: sums.get(name, 0) for name, *_ in causes.SECTIONS} | {"new": alarms}
-    heading = f"{alarms} new" if alarms else "Nothing new, but less known" if unknowns else "Nothing new"
-    assert text(page.xpath("//h1")[0]) == heading
+    keys = {name if name == "KS-1" else f"basic.toml::{name}": kind for name, kind in told.items()}
+    check_night(site.page(of_night(number)), keys, alarms)
 
 
 def test_a_change_of_kernel_is_told_as_one(history: tuple[Site, list[dict[str, Any]]]) -> None:

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.store import database
 from harness.store.database import HEAD, Store
 from harness.store.importing import Importer
@@ -119,7 +119,8 @@ def test_what_is_no_store_is_told_in_one_line(tmp_path: Path) -> None:
         (tmp_path / "none.db", r"there is no store \(kshs store import DIR makes one\)"),
         (tmp_path / "text", "this is no store"),
         (tmp_path / "other.db", "this database is no store"),
-        (tmp_path, "there is no store"),
+        (tmp_path, "this is a directory, where a file is wanted"),
+        (tmp_path / ("n" * 300), "cannot be opened: File name too long"),
         ("mysql://host/name", "mysql is no database of a store"),
         ("nonsense://x", "nonsense is no database of a store"),
         ("a b://", "is no URL of a database"),
@@ -129,6 +130,39 @@ def test_what_is_no_store_is_told_in_one_line(tmp_path: Path) -> None:
             Store(str(where))
     with pytest.raises(UsageError, match="this is a directory"):
         Store(str(tmp_path), make=True)
+
+
+@pytest.mark.parametrize(
+    ("pragma", "said"),
+    [
+        (
+            "max_page_count = 1",
+            r"cannot be written: .*full \(make room and try again: nothing of it was kept\)",
+        ),
+        ("query_only = ON", r"cannot be written: .*readonly database \(give yourself the right to write"),
+    ],
+)
+def test_a_store_that_cannot_be_written_says_so_and_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pragma: str, said: str
+) -> None:
+    path = tmp_path / "s.db"
+    with Store(str(path), make=True) as store:
+        Importer(store).take(RUN.write(tmp_path))
+    connected = database._connected
+
+    def hindered(connection: sqlite3.Connection, record: object) -> None:
+        connected(connection, record)
+        connection.execute(f"PRAGMA {pragma}")
+
+    monkeypatch.setattr(database, "_connected", hindered)
+    more = RUN.but(night=1, cases=[Case(f"more.{number}", requests=[{}] * 9) for number in range(400)])
+    with Store(str(path)) as store:
+        with pytest.raises(HarnessError, match=said) as told:
+            Importer(store).take(more.write(tmp_path))
+        assert not isinstance(told.value, UsageError), "it is no mistake of the command line: exit code 3"
+        with store.reading() as connection:
+            assert connection.exec_driver_sql("SELECT name FROM run").all() == [("night00",)]
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
 
 
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
