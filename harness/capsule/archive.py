@@ -27,8 +27,7 @@ from harness.errors import UsageError
 MOST_MEMBERS = 512
 MOST_BYTES = 256 << 20
 #: Of the file beyond what is in it.
-_MORE_FILE_BYTES = 1 << 20
-MOST_FILE_BYTES = MOST_BYTES + _MORE_FILE_BYTES
+MORE_FILE_BYTES = 1 << 20
 #: Deflate makes of one byte at most 1,032; what people pack is below this.
 MOST_RATIO = 200
 #: Members that are small may be as empty as they like: headers of zeros compress well.
@@ -112,7 +111,7 @@ class Archive:
         try:
             if not path.is_file():
                 raise CapsuleError("there is no such file", str(path), "give the path of a capsule")
-            most = self.most_bytes + _MORE_FILE_BYTES
+            most = self.most_bytes + MORE_FILE_BYTES
             if path.stat().st_size > most:
                 raise self._refusal(f"it is larger than {most >> 20} MiB")
             with path.open("rb") as stream:
