@@ -127,6 +127,7 @@ class _Nights:
         ]
         heads = (json.loads(line) for line in self._lines if line.startswith(b'{"kind":"scenario"'))
         self.ids = [str(record["id"]) for record in heads]
+        self._bodies: dict[int, bytes] = {}
 
     def write(self, folder: Path, hours: int, package: Mapping[str, str] | str, scenarios: int) -> None:
         """One night, so many hours ago, of a package that is given by its files or by its digest alone."""
@@ -142,10 +143,18 @@ class _Nights:
         with (folder / RESULTS).open("wb") as file:
             file.write(json.dumps(head, separators=(",", ":")).encode() + b"\n")
             file.write(json.dumps(self._environment, separators=(",", ":")).encode() + b"\n")
+            file.write(self._body(scenarios))
+        seal.write(folder, folder.name)
+
+    def _body(self, scenarios: int) -> bytes:
+        """The lines of so many scenarios: each night has the same."""
+        if scenarios not in self._bodies:
+            lines: list[bytes] = []
             for copy in range(-(-scenarios // len(self.ids))):
                 more = b"\\g<1>\\g<2>" + (b".%d" % copy if copy else b"")
-                file.writelines(_ID.sub(more, line, count=1) for line in self._lines)
-        seal.write(folder, folder.name)
+                lines += (_ID.sub(more, line, count=1) for line in self._lines)
+            self._bodies[scenarios] = b"".join(lines)
+        return self._bodies[scenarios]
 
 
 def _fill(store: Store, results: Path, package: Path, folder: Path, nights: int) -> policy.LoadedPolicy:

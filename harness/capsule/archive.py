@@ -26,7 +26,8 @@ from harness.errors import UsageError
 #: Bounds of a capsule; driver packages with their symbols are some megabytes.
 MOST_MEMBERS = 512
 MOST_BYTES = 256 << 20
-MOST_FILE_BYTES = MOST_BYTES + (1 << 20)
+#: Of the file beyond what is in it.
+MORE_FILE_BYTES = 1 << 20
 #: Deflate makes of one byte at most 1,032; what people pack is below this.
 MOST_RATIO = 200
 #: Members that are small may be as empty as they like: headers of zeros compress well.
@@ -98,17 +99,23 @@ class Archive:
 
     Raises:
         CapsuleError: it is no zip file, or none that may be read.
+
+    Its bounds are a capsule's; what holds more by its nature has others.
     """
+
+    most_members = MOST_MEMBERS
+    most_bytes = MOST_BYTES
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             if not path.is_file():
                 raise CapsuleError("there is no such file", str(path), "give the path of a capsule")
-            if path.stat().st_size > MOST_FILE_BYTES:
-                raise self._refusal(f"it is larger than {MOST_FILE_BYTES >> 20} MiB")
+            most = self.most_bytes + MORE_FILE_BYTES
+            if path.stat().st_size > most:
+                raise self._refusal(f"it is larger than {most >> 20} MiB")
             with path.open("rb") as stream:
-                why = _wrong_end(stream)
+                why = _wrong_end(stream, self.most_members)
             if why is not None:
                 raise self._refusal(why)
             self._zip = zipfile.ZipFile(path)
@@ -128,7 +135,7 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self._zip.close()
 
-    def read(self, name: str, limit: int = MOST_BYTES) -> bytes:
+    def read(self, name: str, limit: int | None = None) -> bytes:
         """One member, whole.
 
         Raises:
@@ -136,7 +143,7 @@ class Archive:
         """
         return b"".join(self.pieces(name, limit))
 
-    def pieces(self, name: str, limit: int = MOST_BYTES) -> Iterator[bytes]:
+    def pieces(self, name: str, limit: int | None = None) -> Iterator[bytes]:
         """The same, a piece of at most 1 MiB at a time; what was wrong may be known after the last one only.
 
         Raises:
@@ -145,6 +152,7 @@ class Archive:
         member = self.members.get(name)
         if member is None:
             raise self._refusal(f"it has no {name}")
+        limit = self.most_bytes if limit is None else limit
         if member.size > limit:
             raise self._refusal(f"{name} has {member.size:,} bytes, of which at most {limit:,} are read")
         left = member.size
@@ -166,8 +174,8 @@ class Archive:
 
     def _checked(self) -> dict[str, Member]:
         infos = self._zip.infolist()
-        if len(infos) > MOST_MEMBERS:
-            raise self._refusal(f"it has more than {MOST_MEMBERS} members")
+        if len(infos) > self.most_members:
+            raise self._refusal(f"it has more than {self.most_members} members")
         members: dict[str, Member] = {}
         folded: set[str] = set()
         for info in infos:
@@ -181,14 +189,14 @@ class Archive:
         for name in folded:
             if any(parent in folded for parent in _parents(name)):
                 raise self._refusal(f"the member {name!r} lies in a file")
-        if sum(member.size for member in members.values()) > MOST_BYTES:
-            raise self._refusal(f"it would unpack to more than {MOST_BYTES >> 20} MiB")
+        if sum(member.size for member in members.values()) > self.most_bytes:
+            raise self._refusal(f"it would unpack to more than {self.most_bytes >> 20} MiB")
         if _overlapping(infos):
             raise self._refusal("members of it share their bytes")
         return members
 
 
-def _wrong_end(stream: BinaryIO) -> str | None:
+def _wrong_end(stream: BinaryIO, most_members: int) -> str | None:
     """What is wrong with the end of the zip's directory, which says how long that is; None: nothing.
 
     A capsule has neither a comment nor the form for large files (ZIP64), so its end is in one place.
@@ -202,8 +210,8 @@ def _wrong_end(stream: BinaryIO) -> str | None:
     _, _, _, here, entries, size, _, comment = _END.unpack(tail[-_END.size :])
     if comment or (before > _END.size and tail.startswith(_LOCATOR_64)):
         return "it is a zip file of another form (ZIP64, or with a comment)"
-    if max(here, entries) > MOST_MEMBERS or size > MOST_DIRECTORY_BYTES:
-        return f"it has more than {MOST_MEMBERS} members"
+    if max(here, entries) > most_members or size > MOST_DIRECTORY_BYTES:
+        return f"it has more than {most_members} members"
     return None
 
 

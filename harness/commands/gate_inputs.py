@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,6 @@ import typer
 
 from harness import config as settings
 from harness.commands.inputs import check_file
-from harness.commands.known_option import known_files
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,8 +39,8 @@ KeyOption = Annotated[
 ]
 
 
-def loaded_policy(path: Path) -> LoadedPolicy:
-    """The policy.
+def loaded_policy(path: Path, *, judging: bool = True) -> LoadedPolicy:
+    """The policy; `judging` as in `harness.gate.policy.load`.
 
     Raises:
         UsageError: there is none, or it is wrong.
@@ -49,7 +48,24 @@ def loaded_policy(path: Path) -> LoadedPolicy:
     from harness.gate.policy import load
 
     check_file(path, "--policy")
-    return load(path)
+    return load(path, judging=judging)
+
+
+def known_places(policy: Path, known_issues: Path | None, quarantine: Path | None) -> dict[str, Path]:
+    """Files of known issues and quarantines by the names that evidence gives them.
+
+    Those that are named; else those of the working directory, as other commands have it; else those beside
+    the policy, which may be asked from anywhere.
+    """
+    from harness.nights.known_file import KNOWN_ISSUES, QUARANTINE
+
+    found = {}
+    for name, given in ((KNOWN_ISSUES, known_issues), (QUARANTINE, quarantine)):
+        usual = (path for path in (Path(name), policy.parent / name) if path.is_file())
+        path = given or next(usual, None)
+        if path is not None:
+            found[name] = path
+    return found
 
 
 def asked(
@@ -65,6 +81,7 @@ def asked(
         UsageError: a file is wrong, or several packages are given: an answer is for one.
     """
     from harness.gate.facts import Asked
+    from harness.nights.known_file import load as load_known
 
     if len(candidate) != 1:
         raise UsageError(
@@ -72,20 +89,28 @@ def asked(
         )
     loaded = loaded_policy(policy)
     package = candidate[0].absolute()
-    waivers = loaded.path(loaded.policy.waivers.folder)
-    files = [policy, *(waivers.glob("*") if waivers.is_dir() else ()), *_files(package)]
+    places = known_places(policy, known_issues, quarantine)
     return Asked(
         loaded,
         package,
         datetime.now(UTC),
-        known_files(known_issues, quarantine),
+        [load_known(path) for path in places.values()],
         settings.load(config).limits.request_ms,
-        touched(files),
+        touched([policy, *places.values(), *_files(package), *_named(loaded)]),
     )
 
 
-def _files(package: Path) -> list[Path]:
-    return [path for path in package.rglob("*") if path.is_file()] if package.is_dir() else []
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+
+
+def _named(loaded: LoadedPolicy) -> Iterator[Path]:
+    """Files that a policy names, and those of directories that it names."""
+    policy = loaded.policy
+    paths = [policy.waivers.folder, *(one.key for one in policy.signer), policy.released.statement]
+    paths += [path for require in policy.require for path in require.suite.paths]
+    for path in map(loaded.path, filter(None, paths)):
+        yield from _files(path) if path.is_dir() else (path,)
 
 
 def touched(files: Iterable[Path]) -> dict[Path, datetime]:

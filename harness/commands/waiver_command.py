@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,16 +116,42 @@ def _different(failures: Sequence[Failure], scenario: str) -> list[Failure]:
 def _waiver(
     failure: Failure, owner: str, why: str, expires: date, versions: list[str], now: datetime
 ) -> Waiver:
-    from harness.gate.waivers import Waiver
+    from pydantic import ValidationError
 
     conditions, identity = failure.conditions, failure.identity
     assert identity is not None
     if versions and conditions.version not in versions:
-        raise UsageError(f"the driver that failed is of version {conditions.version}", "--version")
+        version = conditions.version or "no version that is known"
+        raise UsageError(f"the driver that failed is of {version}", "--version", "leave it out, or name it")
     words = _ODD.sub("-", failure.key.rpartition("::")[2].lower()).strip("-")[:40]
+    # The same failure on two guests is two waivers.
+    which = sha256(f"{identity} {conditions.recipe}".encode()).hexdigest()[:8]
+    try:
+        return _made(
+            failure, f"{words or 'waiver'}-{which}-{now:%Y%m%d%H%M%S}", owner, why, expires, versions, now
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{where}: {first['msg'].lower()}", "kshs waiver add") from None
+
+
+def _made(
+    failure: Failure,
+    id_: str,
+    owner: str,
+    why: str,
+    expires: date,
+    versions: list[str],
+    now: datetime,
+) -> Waiver:
+    from harness.gate.waivers import Waiver
+
+    conditions, identity = failure.conditions, failure.identity
+    assert identity is not None
     return Waiver(
         schema=1,
-        id=f"{words or 'waiver'}-{identity[:8]}-{now:%Y%m%d%H%M%S}",
+        id=id_,
         made=now.replace(microsecond=0),
         expires=expires,
         owner=owner,

@@ -21,7 +21,7 @@ from harness.fleet.cells import CellItem, SentCell
 from harness.fleet.junit import write_junit
 from harness.fleet.ledger import Held
 from harness.results import parts as part_files
-from harness.results import report
+from harness.results import report, seal
 from harness.results.parts import Gathered, gather, join, line_of, stream
 from harness.results.record import result_of_begun
 from harness.verdict import Verdict
@@ -87,7 +87,7 @@ class Merged:
 
 
 def merge(cell: SentCell, leases: Sequence[CameBack], seconds: float, why_not: str | None) -> Merged:
-    """Writes results.jsonl, report.html and junit.xml; what hosts left of incidents goes beside them.
+    """Writes results.jsonl and its seal, report.html, junit.xml; what hosts left of incidents lies beside.
 
     ``why_not``: why items have not been run, where some have not.
 
@@ -134,18 +134,25 @@ def merge(cell: SentCell, leases: Sequence[CameBack], seconds: float, why_not: s
         "seconds": round(seconds, 3),
         "problem": problem,
         "host": environment.get("host") or {},
-        "target": {**cell.head["target"], "digest": environment.get("target_digest")},
+        "target": {**cell.head["target"], **_package(environment)},
         "handed_out_again": sorted(whole.again),
         "hosts": dict(sorted(hosts.items())),
         "leases": len(leases),
     }
     ordered = [tests[item.key] for item in cell.items if item.key in tests]
     records = part_files.write(head, whole, cell.folder / "results.jsonl", ordered)
+    seal.write(cell.folder, str(cell.head["id"]), cell.folder / INCIDENTS)
     report.write(records, cell.folder / "report.html")
     found = [(one.held.host, one.out / "junit.xml") for one in leases if one.out is not None]
     write_junit(cell.folder / "junit.xml", records, found, keys.key)
     verdicts = Counter(str(r["verdict"]) for r in records if r["kind"] in ("scenario", "test"))
     return Merged(records, verdicts, problem)
+
+
+def _package(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What hosts deployed, as a run on one host says it."""
+    files = environment.get("target_files")
+    return {"digest": environment.get("target_digest"), **({"files": files} if files else {})}
 
 
 def _rewritten(cell: SentCell, lease: CameBack, keys: Keys) -> Path:

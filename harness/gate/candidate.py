@@ -55,6 +55,8 @@ def load(directory: Path, hardware_id: str | None, beside: Sequence[str] = ()) -
         return Candidate(directory, "", wrong=(f"it is no package that could be tested: {error}",))
     odd = [name for name in others if not is_beside(name, beside)]
     wrong = [f"{name} lies in it, and no guest gets it (target.beside of the policy)" for name in odd]
+    links = sorted(name for name, path in package.files.items() if path.is_symlink())
+    wrong += [f"{name} is a link: what lies there may be another file tomorrow" for name in links]
     catalogue = package.cat.relative_to(directory).as_posix()
     let = tuple(name for name in others if name not in odd)
     return Candidate(directory, package.digest, package.digests, catalogue, tuple(wrong), let)

@@ -12,8 +12,8 @@ from pathlib import Path
 from harness.gate.policy import LoadedPolicy, Require
 from harness.gate.suites import Suites, Wanted
 from harness.language.toml_file import is_toml
-from harness.nights.conditions import differences
-from harness.store.proofs import AttemptInfo, Proof
+from harness.nights.conditions import NOT_KNOWN, differences
+from harness.store.proofs import AttemptInfo
 from harness.store.queries import RunInfo
 from harness.verdict import Verdict
 from vm.words import counted
@@ -50,9 +50,15 @@ class Cell:
 
     def compares_with(self, run: RunInfo) -> bool:
         """Whether a run of another package is on the same inputs."""
-        if not self.counted or not _is_of(self.require, self.build, run):
+        if not self.counted or _why_not_of(self.require, self.build, run) is not None:
             return False
         return not any(d.matters for d in differences(run.conditions, self.counted[-1].conditions))
+
+    def why_not(self, target: str, run: RunInfo) -> str | None:
+        """What of a run this one does not ask for; None where it is of it."""
+        if run.conditions.target != target:
+            return f"it is of target {run.conditions.target}, not {target}"
+        return _why_not_of(self.require, self.build, run)
 
     def is_whole(self, run: RunInfo, attempts: Sequence[AttemptInfo]) -> bool:
         """Whether a run of another package holds all that this one's have to hold."""
@@ -69,7 +75,6 @@ def cells_of(
     loaded: LoadedPolicy,
     runs: Sequence[RunInfo],
     attempts: Mapping[int, Sequence[AttemptInfo]],
-    proofs: Mapping[int, Proof],
     suites: Suites,
     now: datetime,
 ) -> list[Cell]:
@@ -85,11 +90,13 @@ def cells_of(
         wanted = suites.wanted(require.suite)
         builds: list[str | None] = [*require.kernel_builds] or [None]
         for build in builds:
-            cell = Cell(require, build, wanted, [run for run in of_target if _is_of(require, build, run)])
+            cell = Cell(
+                require, build, wanted, [run for run in of_target if _why_not_of(require, build, run) is None]
+            )
             whole = []
             for run in cell.runs:
                 why = _not_whole(run, attempts.get(run.id, ()), wanted, require.suite.passed)
-                why = why or _not_fresh(run, proofs[run.id], policy.evidence.run_days, now)
+                why = why or _not_fresh(run, policy.evidence.run_days, now)
                 if why is None:
                     whole.append(run)
                 else:
@@ -107,15 +114,20 @@ def cells_of(
     return made
 
 
-def _is_of(require: Require, build: str | None, run: RunInfo) -> bool:
-    conditions = run.conditions
-    return (
-        conditions.recipe == require.guest
-        and (build is None or conditions.kernel_build == build)
-        and (require.verifier is None or fnmatchcase(conditions.verifier or "", require.verifier))
-        and (require.accelerator is None or conditions.accelerator == require.accelerator)
-        and (not require.real_ks or conditions.ks_ours is False)
-    )
+def _why_not_of(require: Require, build: str | None, run: RunInfo) -> str | None:
+    """What of a run a requirement does not ask for; None where it is of it."""
+    had = run.conditions
+    if had.recipe != require.guest:
+        return f"it is on guest {had.recipe}, not {require.guest}"
+    if build is not None and had.kernel_build != build:
+        return f"it is on kernel build {had.kernel_build or NOT_KNOWN}, not {build}"
+    if require.verifier is not None and not fnmatchcase(had.verifier or "", require.verifier):
+        return f"Driver Verifier is {had.verifier or NOT_KNOWN!r}, not {require.verifier!r}"
+    if require.accelerator is not None and had.accelerator != require.accelerator:
+        return f"its accelerator is {had.accelerator or NOT_KNOWN}, not {require.accelerator}"
+    if require.real_ks and had.ks_ours is not False:
+        return "it is with the reference ks.sys"
+    return None
 
 
 def _not_whole(
@@ -153,7 +165,7 @@ def _place(one: AttemptInfo) -> tuple[str, str]:
     return Path(file).name, name
 
 
-def _not_fresh(run: RunInfo, proof: Proof, days: float, now: datetime) -> str | None:
+def _not_fresh(run: RunInfo, days: float, now: datetime) -> str | None:
     if run.started is None:
         return "it does not say when it was made"
     if now - run.started > timedelta(days=days):

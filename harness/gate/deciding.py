@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 from harness.gate import rules_of_driver, rules_of_runs
 from harness.gate.cells import Cell
 from harness.gate.facts import Asked, Facts, gather
+from harness.gate.looking import Looked, look
 from harness.gate.policy import Require
-from harness.gate.rules_of_driver import Looked, look
 from harness.gate.rules_of_runs import nearest_selftest
 from harness.gate.statement import results_name
 from harness.gate.verdict import GateVerdict, NotCovered, RuleResult, RunUsed
@@ -21,8 +21,6 @@ from harness.language.scenario_file import CATALOGUE
 from harness.results.seal import SEAL, sha256
 from harness.store.queries import RunInfo
 from harness.store.selftests import SELFTEST
-
-KNOWN_NAMES = ("known-issues.toml", "quarantine.toml")
 
 
 def decide(connection: Connection, asked: Asked, beside: Mapping[str, Path] | None = None) -> GateVerdict:
@@ -115,7 +113,9 @@ def _not_counted(facts: Facts) -> Iterator[str]:
     asked = {run.id for cell in facts.cells for run in cell.runs}
     for run in facts.mine:
         if run.id not in asked:
-            yield f"run {run.name} on {run.conditions.recipe} is of no requirement"
+            target = facts.loaded.policy.target.name
+            whys = dict.fromkeys(cell.why_not(target, run) or "" for cell in facts.cells)
+            yield f"run {run.name} on {run.conditions.recipe} is of no requirement: {'; '.join(whys)}"
 
 
 # ---- what would have to be run --------------------------------------------------------------------------

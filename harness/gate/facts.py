@@ -14,13 +14,14 @@ from harness.gate import keys, waivers
 from harness.gate.candidate import Candidate
 from harness.gate.candidate import load as load_candidate
 from harness.gate.cells import Cell, cells_of
-from harness.gate.evidence import Evidence, of_run
+from harness.gate.evidence import Evidence, StoreSays, of_run
 from harness.gate.policy import LoadedPolicy
 from harness.gate.previous import Previous, previous_of
 from harness.gate.suites import Suites
 from harness.gate.waivers import WaiverFile
 from harness.nights.known_file import KnownFile
 from harness.store import queries
+from harness.store.integrity import altered
 from harness.store.proofs import (
     AttemptInfo,
     Proof,
@@ -30,7 +31,7 @@ from harness.store.proofs import (
     package_files,
     proofs,
 )
-from harness.store.provenance import rows_digest
+from harness.store.provenance import origin_kept, rows_digest
 from harness.store.queries import RunInfo
 from harness.store.selftests import SelfTestInfo, selftests
 
@@ -104,8 +105,10 @@ def gather(connection: Connection, asked: Asked) -> Facts:
     said = attempts(connection, [run.id for run in mine])
     known = proofs(connection, [run.id for run in mine])
     by_run = _by_run(said)
-    cells = cells_of(loaded, mine, by_run, known, Suites(loaded, asked.request_ms), now)
-    by_run |= _before(connection, every, previous.digest, cells)
+    cells = cells_of(loaded, mine, by_run, Suites(loaded, asked.request_ms), now)
+    # A package that is held against itself has nothing new, whatever it does.
+    released = previous.digest if previous.digest != candidate.digest else None
+    by_run |= _before(connection, every, released, cells)
     before = list({run.id: run for cell in cells for run in cell.before}.values())
     known |= proofs(connection, [run.id for run in before])
     others = [
@@ -125,7 +128,7 @@ def gather(connection: Connection, asked: Asked) -> Facts:
         cells,
         by_run,
         known,
-        {run.id: _evidence(connection, run, known, by_run) for run in (*mine, *before)},
+        _evidence(connection, [*mine, *before], known, by_run),
         selftests(connection),
         waivers.load_folder(
             loaded.path(policy.waivers.folder), signers, now.replace(tzinfo=UTC), policy.waivers.days
@@ -146,11 +149,17 @@ def _by_run(said: Collection[AttemptInfo]) -> dict[int, list[AttemptInfo]]:
 
 def _evidence(
     connection: Connection,
-    run: RunInfo,
+    runs: Sequence[RunInfo],
     known: Mapping[int, Proof],
     by_run: Mapping[int, Sequence[AttemptInfo]],
-) -> Evidence:
-    return of_run(run.name, known[run.id], by_run.get(run.id, ()), rows_digest(connection, run.id))
+) -> dict[int, Evidence]:
+    odd = altered(connection, [run.id for run in runs])
+    found = {}
+    for run in runs:
+        rows, origin = rows_digest(connection, run.id), origin_kept(connection, run.id)
+        store = StoreSays(rows, odd.get(run.id, ()), origin)
+        found[run.id] = of_run(run.name, known[run.id], by_run.get(run.id, ()), store)
+    return found
 
 
 def _before(

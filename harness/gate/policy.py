@@ -71,13 +71,15 @@ class Released(Strict):
     digest: Digest | None = Field(default=None, description="its digest, as kshs store list --json has it")
     statement: Path | None = Field(default=None, description="the statement of its gate")
     run: str | None = Field(default=None, min_length=1, description="what kshs run calls it (--target)")
-    first: bool = Field(default=False, description="true: nothing was released before")
+    first: bool = Field(strict=True, default=False, description="true: nothing was released before")
 
     @model_validator(mode="after")
     def _says_what(self) -> Released:
         named = [self.package, self.digest, self.statement]
         if self.first and any(named):
             raise ValueError("first says that nothing was released before: take the other key away")
+        if self.package is not None and self.digest is not None:
+            raise ValueError("say package or digest: two of them may be two packages")
         if not self.first and not any(named):
             raise ValueError("say package, digest or statement, or first = true where nothing was released")
         return self
@@ -93,7 +95,10 @@ class Suite(Strict):
     tag: list[Pattern] = Field(default_factory=list, description="only those with these tags")
     id: list[Pattern] = Field(default_factory=list, description="only those whose ids match these patterns")
     passed: int = Field(
-        default=1, ge=1, description="so many of them must pass in each run: skipped ones show nothing"
+        strict=True,
+        default=1,
+        ge=1,
+        description="so many of them must pass in each run: skipped ones show nothing",
     )
 
 
@@ -111,8 +116,10 @@ class Require(Strict):
         default=None, description="pattern of the Driver Verifier's settings, as kshs store list has them"
     )
     accelerator: Word | None = Field(default=None, description="kvm or tcg")
-    real_ks: bool = Field(default=False, description="true: no run with the reference ks.sys counts")
-    repeats: int = Field(default=1, ge=1, le=1000, description="so many whole runs")
+    real_ks: bool = Field(
+        strict=True, default=False, description="true: no run with the reference ks.sys counts"
+    )
+    repeats: int = Field(strict=True, default=1, ge=1, le=1000, description="so many whole runs")
     suite: Suite = Field(default_factory=Suite)
 
 
@@ -120,42 +127,50 @@ class Failures(Strict):
     """Which failures beside waived ones are let through."""
 
     known_issues: bool = Field(
-        default=False, description="true: those of known-issues.toml and quarantine.toml"
+        strict=True, default=False, description="true: those of known-issues.toml and quarantine.toml"
     )
     as_released: bool = Field(
-        default=False, description="true: those with which the released package fails as well"
+        strict=True, default=False, description="true: those with which the released package fails as well"
     )
 
 
 class Flakes(Strict):
     """How unreliable scenarios may be: the upper end of Wilson's interval at 95% must not be above it."""
 
-    suite: float = Field(default=0.05, gt=0, lt=1, description="all scenarios of a requirement together")
-    scenario: float | None = Field(default=None, gt=0, lt=1, description="each one; needs many runs")
+    suite: float = Field(
+        strict=True, default=0.05, gt=0, lt=1, description="all scenarios of a requirement together"
+    )
+    scenario: float | None = Field(
+        strict=True, default=None, gt=0, lt=1, description="each one; needs many runs"
+    )
 
 
 class EvidencePolicy(Strict):
     """How old things may be."""
 
-    run_days: float = Field(default=30, gt=0, le=3660, description="runs that are older do not count")
-    image_days: float = Field(default=90, gt=0, le=3660, description="how old an image may be when it is run")
+    run_days: float = Field(
+        strict=True, default=30, gt=0, le=3660, description="runs that are older do not count"
+    )
+    image_days: float = Field(
+        strict=True, default=90, gt=0, le=3660, description="how old an image may be when it is run"
+    )
 
 
 class SelfTestPolicy(Strict):
     """The self-test that must have passed beside each run."""
 
-    required: bool = True
+    required: bool = Field(default=True, strict=True, description="false: none is asked for")
     cases: Literal["all", "short"] = Field(default="all", description="all of its cases, or the short set")
     hours: float = Field(
-        default=24, gt=0, le=24 * 31, description="so far from the run at most, before or behind"
+        strict=True, default=24, gt=0, le=24 * 31, description="so far from the run at most, before or behind"
     )
 
 
 class WaiverPolicy(Strict):
     """What may be waived, and for how long."""
 
-    allowed: bool = True
-    days: int = Field(default=90, ge=1, le=366, description="how long a waiver may last at most")
+    allowed: bool = Field(default=True, strict=True, description="false: no waiver counts")
+    days: int = Field(strict=True, default=90, ge=1, le=366, description="how long a waiver may last at most")
     folder: Path = Field(default=Path("waivers"), description="where they are")
 
 
@@ -188,8 +203,13 @@ class LoadedPolicy:
         return path if path.is_absolute() else self.file.absolute().parent / path
 
 
-def load(path: Path) -> LoadedPolicy:
+def load(path: Path, *, judging: bool = True) -> LoadedPolicy:
     """Reads a policy.
+
+    Args:
+        path: of the file.
+        judging: whether a package is to be judged by it; who verifies a statement needs its signers alone,
+            and may have neither the scenarios nor the packages that it names.
 
     Raises:
         TomlFileError: what is wrong with it, each with its line.
@@ -203,7 +223,7 @@ def load(path: Path) -> LoadedPolicy:
     complaints = [
         *_twice(file, "require", [one.name for one in found.require]),
         *_twice(file, "signer", [one.name for one in found.signer]),
-        *_missing(file, found),
+        *_missing(file, found, judging),
     ]
     if complaints:
         raise file.fail(complaints)
@@ -218,16 +238,16 @@ def _twice(file: TomlFile, table: str, names: list[str]) -> list[Complaint]:
     ]
 
 
-def _missing(file: TomlFile, policy: Policy) -> list[Complaint]:
+def _missing(file: TomlFile, policy: Policy, judging: bool) -> list[Complaint]:
     """Paths of files that have to be there."""
     wanted: list[tuple[tuple[str | int, ...], Path]] = [
         (("signer", number, "key"), one.key) for number, one in enumerate(policy.signer)
     ]
     for key in ("package", "statement"):
         path = getattr(policy.released, key)
-        if path is not None:
+        if path is not None and judging:
             wanted.append((("released", key), path))
-    for number, require in enumerate(policy.require):
+    for number, require in enumerate(policy.require if judging else ()):
         wanted += [
             (("require", number, "suite", "paths", place), path)
             for place, path in enumerate(require.suite.paths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from harness.gate.candidate import load as load_candidate
 from harness.gate.keys import Trusted
@@ -51,5 +51,5 @@ def previous_of(loaded: LoadedPolicy, hardware_id: str | None, signers: Sequence
     if named.digest not in (None, digest):
         return Previous(None, wrong=f"{path} is of package {digest[:12]}, not of {str(named.digest)[:12]}")
     waived = frozenset((one.scenario, one.failure) for one in statement.predicate.waivers)
-    at = statement.predicate.created.replace(tzinfo=None)
+    at = statement.predicate.created.astimezone(UTC).replace(tzinfo=None)
     return Previous(digest, waived=waived, at=at)

@@ -3,168 +3,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from sqlalchemy import Connection
-
-from harness.errors import UsageError
 from harness.gate.cells import Cell
 from harness.gate.facts import Facts
-from harness.gate.failures import CHARACTERISTIC, Failure, of_attempts, of_characteristic
+from harness.gate.failures import CHARACTERISTIC, Failure
+from harness.gate.looking import Looked
 from harness.gate.rule_names import RuleName
 from harness.gate.rules_of_runs import ruled
 from harness.gate.verdict import RuleResult
-from harness.gate.waivers import Waived, WaiverFile, apply
-from harness.nights.baseline import Standing, hold
-from harness.nights.field_words import values_in_words
-from harness.nights.findings import UNKNOWN, Finding, Kind, Night
-from harness.nights.night import compare_runs
+from harness.gate.waivers import WaiverFile
+from harness.nights.findings import UNKNOWN, Finding, Kind
 from harness.nights.statistics import Counts, wilson
-from harness.store import queries
-from harness.store.lists import load_lists
 from harness.store.proofs import AttemptInfo
-from harness.store.queries import RunInfo
 from harness.verdict import Verdict
 from vm.words import counted
 
 _SHOWN = 30
-
-
-@dataclass(frozen=True)
-class Looked:
-    """What came of looking at the driver's answers: nights of cells, the baseline, failures and waivers.
-
-    `changed` are values that are new and that nobody has accepted, `waived` what became of them and of the
-    failures of every run of these bytes but for `excused`, which the policy lets through without a waiver.
-    """
-
-    nights: Mapping[int, Night]
-    standings: Mapping[int, Standing]
-    changed: Sequence[Failure]
-    waived: Waived
-    errors: Sequence[str]
-    excused: Sequence[Failure]
-
-
-def look(connection: Connection, facts: Facts) -> Looked:
-    """Compares, and holds what was found against the baseline and against waivers."""
-    nights: dict[int, Night] = {}
-    standings: dict[int, Standing] = {}
-    errors: list[str] = []
-    # Else what an issue is about would be told as known, and be let through although the policy does not.
-    known_files = facts.known if facts.loaded.policy.failures.known_issues else ()
-    for number, cell in enumerate(facts.cells):
-        if not cell.counted:
-            continue
-        standings[number] = _held(connection, cell.counted)
-        if cell.before:
-            try:
-                nights[number] = compare_runs(
-                    connection, cell.before, cell.counted, known_files, facts.now.date()
-                )
-            except UsageError as error:
-                errors.append(f"{cell.name}: {error}")
-    failures = of_attempts(
-        connection, [one for run in facts.mine for one in facts.attempts.get(run.id, ())], facts.runs
-    )
-    changed = list(_changed(facts, nights, standings, _newly_varying(connection, facts)))
-    excused = [one for one in failures if _is_excused(one, facts, nights)]
-    needed = [one for one in failures if one not in excused]
-    files = facts.waivers if facts.loaded.policy.waivers.allowed else ()
-    return Looked(nights, standings, changed, apply(files, [*needed, *changed]), errors, excused)
-
-
-def _held(connection: Connection, runs: Sequence[RunInfo]) -> Standing:
-    """All counted runs of a cell against what was accepted."""
-    acceptances = queries.acceptances(connection)
-    accepted = queries.accepted(connection, [one.id for one in acceptances])
-    outcomes = queries.outcomes(connection, [run.id for run in runs])
-    conditions = runs[-1].conditions
-    varying = queries.varying(connection)
-    return hold(outcomes, conditions, acceptances, accepted, lambda ids: load_lists(connection, ids), varying)
-
-
-def _newly_varying(connection: Connection, facts: Facts) -> list[tuple[str, int, str, str]]:
-    """Fields that differ between runs of the candidate, and were never seen to differ with another package.
-
-    Comparisons pass over what varies in fact, so that a driver whose answers have become unsteady would
-    excuse itself.
-    """
-    if facts.previous.first:
-        return []
-    often = Counter((key, position, name) for key, position, name, _ in queries.all_varying(connection))
-    mine = queries.first_seen_varying(connection, [run.id for run in facts.mine])
-    return [one for one in mine if often[one[:3]] == 1]
-
-
-def _changed(
-    facts: Facts,
-    nights: Mapping[int, Night],
-    standings: Mapping[int, Standing],
-    unsteady: Sequence[tuple[str, int, str, str]],
-) -> Iterator[Failure]:
-    """Values that are other than the released package's, or than what was accepted here."""
-    told: set[tuple[str, str | None]] = set()
-    for number, cell in enumerate(facts.cells):
-        if number not in standings:
-            continue
-        standing, last = standings[number], cell.counted[-1]
-        accepted = {held.outcome.key for held in standing.same} - {h.outcome.key for h in standing.differs}
-        found: list[tuple[str, Sequence[object], str]] = []
-        if number in nights:
-            found += [
-                (finding.key, finding.changes, finding.words)
-                for finding in nights[number].findings
-                if finding.kind is Kind.CHANGED and finding.key not in accepted
-            ]
-        found += [
-            (held.outcome.key, held.changes, "it is other than what was accepted here")
-            for held in standing.differs
-        ]
-        for key, position, name, seen in unsteady:
-            if key not in accepted:
-                row = {"step": position, "field": name, "now": seen}
-                values = values_in_words(name, seen)
-                said = f"step {position + 1}, {name}: {values} on identical inputs, and never before"
-                failure = of_characteristic(last, key, [row], said)
-                if (key, failure.identity) not in told:
-                    told.add((key, failure.identity))
-                    yield failure
-        for key, changes, words in found:
-            rows = [{name: getattr(one, name) for name in ("step", "field", "now")} for one in changes]
-            failure = of_characteristic(last, key, rows, words)
-            if (key, failure.identity) not in told:
-                told.add((key, failure.identity))
-                yield failure
-
-
-def _is_excused(failure: Failure, facts: Facts, nights: Mapping[int, Night]) -> bool:
-    """Whether the policy lets a failure through; of an attempt before the last nothing is known for sure."""
-    policy = facts.loaded.policy.failures
-    if failure.identity is None:
-        return False
-    for number, night in nights.items():
-        cell = facts.cells[number]
-        if failure.run not in {run.name for run in cell.counted}:
-            continue
-        kinds = {finding.kind for finding in night.findings if finding.key == failure.key}
-        if policy.known_issues and kinds & {Kind.KNOWN, Kind.QUARANTINED}:
-            return True
-        if policy.as_released and Kind.STILL_FAILING in kinds and _failed_so(failure, facts, cell):
-            return True
-    return False
-
-
-def _failed_so(failure: Failure, facts: Facts, cell: Cell) -> bool:
-    """Whether the released package failed with the same signature."""
-    return any(
-        (one.key, one.verdict, one.signature) == (failure.key, failure.what, failure.signature)
-        for run in cell.before
-        for one in facts.attempts.get(run.id, ())
-    )
 
 
 def failures(facts: Facts, looked: Looked) -> RuleResult:
@@ -216,11 +72,22 @@ def _comparison(facts: Facts, looked: Looked) -> Iterator[str]:
         if not any(cell.counted for cell in facts.cells):
             yield "there is no run that counts"
         return
+    if facts.previous.digest == facts.candidate.digest:
+        yield "the policy names this very package as the released one: there is nothing to compare with"
+        return
     open_keys = {one.key for one in looked.waived.open}
     for number, cell in enumerate(facts.cells):
         night = looked.nights.get(number)
+        if night is None and not cell.counted:
+            yield f"{cell.name}: nothing to compare: no run of the candidate counts"
+        elif night is None:
+            name = facts.loaded.policy.released.run
+            how = f"kshs run --target {name}" if name else "released.run of the policy says what runs call it"
+            yield (
+                f"{cell.name}: nothing to compare with: the released package was not run on the same inputs"
+                f" ({how})"
+            )
         if night is None:
-            yield f"{cell.name}: nothing to compare with: the released package was not run on the same inputs"
             continue
         for finding in night.findings:
             if _speaks(finding, cell, open_keys):
@@ -308,6 +175,8 @@ def known(facts: Facts) -> RuleResult:
     ]
     right = (
         f"{counted(len(issues), 'known issue')} and {counted(len(quarantines), 'quarantine')}, all in date"
+        if facts.known
+        else "no file of known issues or quarantines is there, or was given"
     )
     return ruled(RuleName.KNOWN, wrong, [right])
 

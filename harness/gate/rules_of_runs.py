@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 
+from harness.gate.agreement import of_selftest
 from harness.gate.candidate import differing
 from harness.gate.facts import Facts
 from harness.gate.rule_names import RuleName
 from harness.gate.verdict import RuleResult
 from harness.nights.conditions import described
-from harness.results.seal import sha256
 from harness.store.queries import RunInfo
-from harness.store.selftests import ALL, SELFTEST, SHORT, SelfTestInfo
+from harness.store.selftests import ALL, SHORT, SelfTestInfo
 from vm.words import counted
 
 #: Clocks of two machines may differ by so much.
@@ -81,7 +80,7 @@ def _clock(facts: Facts) -> Iterator[str]:
     if facts.previous.at is not None and facts.previous.at > limit:
         yield f"the clock says {now} UTC, and the last statement is of {facts.previous.at:%Y-%m-%d %H:%M}"
     for file in facts.waivers:
-        if file.waiver is not None and file.waiver.made.replace(tzinfo=None) > limit:
+        if file.waiver is not None and file.waiver.made.astimezone(UTC).replace(tzinfo=None) > limit:
             yield f"the clock says {now} UTC, and waiver {file.name} was made later"
     for run in facts.mine:
         imported = facts.proofs[run.id].imported
@@ -101,6 +100,8 @@ def coverage(facts: Facts) -> RuleResult:
 
 
 def _coverage(facts: Facts) -> Iterator[str]:
+    target = facts.loaded.policy.target.name
+    asked = {run.id for cell in facts.cells for run in cell.runs}
     for cell in facts.cells:
         if cell.missing:
             yield (
@@ -109,6 +110,8 @@ def _coverage(facts: Facts) -> Iterator[str]:
             )
             for run, why in cell.not_counted[:_SHOWN]:
                 yield f"{cell.name}: run {run.name} does not count: {why}"
+            for run in [run for run in facts.mine if run.id not in asked][-_SHOWN:]:
+                yield f"{cell.name}: run {run.name} is not of it: {cell.why_not(target, run)}"
 
 
 def evidence(facts: Facts) -> RuleResult:
@@ -118,16 +121,8 @@ def evidence(facts: Facts) -> RuleResult:
     files = sum(len(facts.evidence[run.id].files) for run in runs)
     right = [f"{counted(files, 'file')} as the runs wrote them"]
     none = [] if runs else ["there is no run, and so nothing that could be shown"]
-    lost = [one for one in map(_lost, used_selftests(facts)) if one is not None]
+    lost = [one for one in map(of_selftest, used_selftests(facts)) if one is not None]
     return ruled(RuleName.EVIDENCE, [*wrong, *none, *lost], right, runs)
-
-
-def _lost(one: SelfTestInfo) -> str | None:
-    path = Path(one.folder) / SELFTEST
-    try:
-        return None if sha256(path) == one.digest else f"{path} is not what was imported"
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}"
 
 
 def selftest(facts: Facts) -> RuleResult:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -29,8 +30,9 @@ STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 #: No address: nothing is to be fetched to understand it (docs/gate.md, "The statement").
 PREDICATE_TYPE: Final = "urn:kshs:gate:1"
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=8000)]
-Maybe = Annotated[str, StringConstraints(max_length=8000)] | None
+MOST_TEXT = 8000
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MOST_TEXT)]
+Maybe = Annotated[str, StringConstraints(max_length=MOST_TEXT)] | None
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -49,6 +51,12 @@ class Subject(Strict):
 
     name: Text
     digest: DigestSet
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Subject:
+        if not is_path(self.name):
+            raise ValueError("it is no path within a package")
+        return self
 
 
 class PolicySaid(Strict):
@@ -216,6 +224,8 @@ def contradiction(statement: Statement) -> str | None:
     kept = {one.name: one.sha256 for one in said.evidence}
     if len(kept) != len(said.evidence):
         return "a piece of evidence stands in it twice"
+    if kept.get("gate.toml") != said.policy.sha256:
+        return "the policy is not among its evidence"
     if any(kept.get(results_name(run.name)) != run.results for run in said.runs):
         return "the results of a run are not among its evidence"
     return None
@@ -224,6 +234,17 @@ def contradiction(statement: Statement) -> str | None:
 def results_name(run: str) -> str:
     """The name of a run's results in a bundle."""
     return f"runs/{run}/results.jsonl"
+
+
+def when(time: datetime | None) -> str | None:
+    """A time as statements have it: UTC, to the second."""
+    return None if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def shown(text: str) -> str:
+    """A text of a driver's or a guest's, as long as statements have texts, and never empty."""
+    more = " and more"
+    return (text if len(text) <= MOST_TEXT else text[: MOST_TEXT - len(more)] + more) or "-"
 
 
 def signed(statement: Statement, signer: KeySigner) -> bytes:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 
 from harness.gate.statement import (
     PREDICATE_TYPE,
@@ -21,6 +21,8 @@ from harness.gate.statement import (
     Statement,
     Subject,
     WaiverSaid,
+    shown,
+    when,
 )
 from harness.gate.verdict import GateVerdict, RunUsed
 from harness.verdict import Verdict
@@ -64,20 +66,19 @@ def _predicate(said: GateVerdict, kshs: str) -> Predicate:
         ),
         released=said.released,
         rules=[
-            RuleSaid(rule=one.rule, ok=one.ok, said=list(one.said), runs=list(one.runs)) for one in said.rules
+            RuleSaid(rule=one.rule, ok=one.ok, said=[shown(line) for line in one.said], runs=list(one.runs))
+            for one in said.rules
         ],
         counts={Verdict(name): count for name, count in said.counts.items()},
         runs=[_run(one) for one in said.runs],
         selftests=[
-            SelfTestSaid(
-                sha256=one.digest, started=_when(one.started), selected=one.selected, cases=one.cases
-            )
+            SelfTestSaid(sha256=one.digest, started=when(one.started), selected=one.selected, cases=one.cases)
             for one in said.selftests
         ],
         waivers=list(_waivers(said)),
-        skipped=[Skip(scenario=name, reason=reason) for name, reason in said.not_covered.skipped],
+        skipped=[Skip(scenario=name, reason=shown(reason)) for name, reason in said.not_covered.skipped],
         never_accepted=list(said.not_covered.never_accepted),
-        not_counted=list(said.not_covered.not_counted),
+        not_counted=[shown(line) for line in said.not_covered.not_counted],
         evidence=[Evidence(name=name, sha256=digest) for name, (_, digest) in sorted(said.evidence.items())],
     )
 
@@ -88,7 +89,7 @@ def _run(used: RunUsed) -> RunSaid:
         name=run.name,
         role="candidate" if used.role == "candidate" else "released",
         counted=used.counted,
-        started=_when(run.started),
+        started=when(run.started),
         guest=conditions.recipe,
         kernel=conditions.kernel,
         kernel_build=conditions.kernel_build,
@@ -98,8 +99,8 @@ def _run(used: RunUsed) -> RunSaid:
         verifier=conditions.verifier,
         accelerator=conditions.accelerator,
         image=conditions.image,
-        image_made=_when(proof.image_made),
-        image_expires=_when(proof.image_expires),
+        image_made=when(proof.image_made),
+        image_expires=when(proof.image_expires),
         package=conditions.package,
         kshs=run.kshs,
         build=run.build,
@@ -124,7 +125,3 @@ def _waivers(said: GateVerdict) -> Iterator[WaiverSaid]:
                 failure=failure,
                 why=waiver.why,
             )
-
-
-def _when(time: datetime | None) -> str | None:
-    return None if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}"

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness.gate import bundle
+from harness.capsule.archive import CapsuleError
+from harness.gate import bundle_check
 from harness.gate.candidate import file_digest, is_beside, names_in
 from harness.gate.keys import Trusted
-from harness.gate.policy import LoadedPolicy
+from harness.gate.policy import LoadedPolicy, May
 from harness.gate.statement import Statement, StatementError, opened
 from vm.words import counted
 
@@ -54,8 +55,6 @@ def verify(
         bundle_file: that must hold the evidence.
         policy: that the statement is held against, where one is given.
 
-    Raises:
-        UsageError: the bundle is none.
     """
     try:
         statement, signed = opened(file, trusted)
@@ -89,11 +88,16 @@ def verify(
     if bundle_file is None:
         not_checked.append("the evidence: --bundle ZIP")
     else:
-        found = list(bundle.wrong(bundle_file, data, statement, signers))
+        found = list(_wrong_bundle(bundle_file, data, statement, signers))
         wrong += [f"{bundle_file}: {one}" for one in found]
         if not found:
             runs, files = counted(len(said.runs), "run"), counted(len(said.evidence), "piece")
-            checked.append(f"{bundle_file} holds all {files} of evidence; the counts of {runs} are theirs")
+            if said.waivers and not any(May.WAIVE in one.may for one in signers):
+                signed_by = counted(len({one.id for one in said.waivers}), "waiver")
+                not_checked.append(f"who has signed {signed_by}: --policy")
+            checked.append(
+                f"{bundle_file} holds all {files} of evidence; counts, guests and images of {runs} are theirs"
+            )
     return Verified(checked, wrong, not_checked, statement)
 
 
@@ -108,15 +112,30 @@ def _wrong_package(directory: Path, statement: Statement) -> Iterator[str]:
         yield str(error)
         return
     for name, digest in wanted.items():
-        try:
-            if (directory / name).is_symlink() or file_digest(directory / name) != digest:
-                yield f"{name} is not what was released"
-        except OSError:
+        path = directory / name
+        if not path.exists():
             yield f"{name} is missing"
+        elif not _is(path, digest):
+            yield f"{name} is not what was released"
     beside = statement.predicate.candidate.beside
     for name in there:
         if name not in wanted and not is_beside(name, beside):
             yield f"{name} was not released"
+
+
+def _wrong_bundle(path: Path, data: bytes, statement: Statement, signers: Sequence[Trusted]) -> Iterator[str]:
+    try:
+        yield from bundle_check.wrong(path, data, statement, signers)
+    except CapsuleError as error:  # what cannot be read holds nothing
+        yield error.message
+
+
+def _is(path: Path, digest: str) -> bool:
+    """Whether it is a file, no link to one and no pipe, of these bytes."""
+    try:
+        return path.is_file() and not path.is_symlink() and file_digest(path) == digest
+    except OSError:
+        return False
 
 
 def utc_now() -> datetime:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError, model_validator
 from securesystemslib.signer import Signer as KeySigner
 
-from harness.gate.envelope import EnvelopeError, Signed, add_signature, read, seal, strict_json
+from harness.gate.envelope import MOST_BYTES, EnvelopeError, Signed, add_signature, seal, strict_json
+from harness.gate.envelope import load as load_signed
 from harness.gate.keys import Trusted
 from harness.gate.policy import Digest, May, Word
 from harness.language.model.values import Strict
@@ -136,15 +137,30 @@ def load_folder(folder: Path, signers: Sequence[Trusted], now: datetime, days: i
 def load(path: Path, signers: Sequence[Trusted], now: datetime, days: int) -> WaiverFile:
     """One waiver, with what is wrong with it."""
     try:
-        signed = read(path, KIND, signers)
-        waiver = Waiver.model_validate_json(json.dumps(strict_json(signed.payload)))
+        if not path.is_file():  # a pipe would be waited for
+            return WaiverFile(path, "", None, None, "is no file")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        signed = load_signed(data, KIND, signers)
+        waiver = parsed(signed)
     except OSError as error:
         return WaiverFile(path, "", None, None, f"cannot be read: {error.strerror}")
-    except (EnvelopeError, ValidationError) as error:
-        why = str(error) if isinstance(error, EnvelopeError) else "it is no waiver of this kshs"
-        return WaiverFile(path, "", None, None, why)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except EnvelopeError as error:
+        return WaiverFile(path, "", None, None, str(error))
+    digest = hashlib.sha256(data).hexdigest()
     return WaiverFile(path, digest, waiver, signed, _problem(waiver, signed, now, days))
+
+
+def parsed(signed: Signed) -> Waiver:
+    """The waiver in a signed file, whoever has signed it.
+
+    Raises:
+        EnvelopeError: it holds none.
+    """
+    try:
+        return Waiver.model_validate_json(json.dumps(strict_json(signed.payload)))
+    except ValidationError:
+        raise EnvelopeError("it is no waiver of this kshs") from None
 
 
 def _problem(waiver: Waiver, signed: Signed, now: datetime, days: int) -> str | None:
@@ -155,7 +171,7 @@ def _problem(waiver: Waiver, signed: Signed, now: datetime, days: int) -> str | 
     today = now.astimezone(UTC).date()
     if waiver.made > now:
         return f"it was made on {waiver.made:%Y-%m-%d %H:%M}, which is still to come"
-    if (waiver.expires - waiver.made.date()).days > days:
+    if (waiver.expires - waiver.made.astimezone(UTC).date()).days > days:
         return f"it lasts longer than the {days} days of the policy"
     if today > waiver.expires:
         return f"it expired on {waiver.expires}"

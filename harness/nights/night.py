@@ -13,7 +13,7 @@ from itertools import pairwise
 from sqlalchemy import Connection
 
 from harness.errors import UsageError
-from harness.nights.comparison import Told, compare
+from harness.nights.comparison import Told, VaryingFields, compare
 from harness.nights.conditions import common, differences
 from harness.nights.findings import Night, Side
 from harness.nights.known import Knowledge, apply
@@ -138,6 +138,7 @@ def compare_runs(
     now: Sequence[RunInfo],
     known: Iterable[KnownFile] = (),
     today: date | None = None,
+    varying: VaryingFields | None = None,
 ) -> Night:
     """Compares two sides, and tells what is known as such.
 
@@ -147,6 +148,7 @@ def compare_runs(
         now: those of the other.
         known: known issues and quarantines.
         today: on which day expiries are looked at; by default that of the last run.
+        varying: fields that are known to vary; by default all that the store knows.
 
     Raises:
         UsageError: the runs of a side cannot stand together.
@@ -160,9 +162,8 @@ def compare_runs(
     def load(numbers: Collection[int]) -> Mapping[int, Listed]:
         return load_lists(connection, numbers)
 
-    told = Told(
-        load, queries.varying(connection), queries.first_seen_varying(connection, [run.id for run in now])
-    )
+    known_to_vary = queries.varying(connection) if varying is None else varying
+    told = Told(load, known_to_vary, queries.first_seen_varying(connection, [run.id for run in now]))
     night = compare(*sides, (outcomes[0], outcomes[1]), told)
     night = replace(night, notes=_notes(sides[0], sides[1], outcomes[0], outcomes[1]))
     return with_known(connection, night, outcomes[1], known, today)

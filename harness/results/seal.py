@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,8 @@ def read(folder: Path) -> Seal:
         SealError: there is none, or it is none.
     """
     try:
+        if stat.S_ISFIFO((folder / SEAL).stat().st_mode):  # it would be waited for
+            raise SealError(f"{SEAL} is no file")
         with (folder / SEAL).open("rb") as file:
             return parse(file.read(_MOST_BYTES + 1))
     except FileNotFoundError:
@@ -109,6 +112,8 @@ def broken(folder: Path, seal: Seal) -> Iterator[str]:
         try:
             if not path.resolve().is_relative_to(folder.resolve()):
                 yield f"{name} lies elsewhere"
+            elif path.exists() and not path.is_file():
+                yield f"{name} is no file"
             elif sha256(path) != digest:
                 yield f"{name} is not what the run wrote"
         except FileNotFoundError:

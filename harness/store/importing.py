@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from harness.store.database import Store
-from harness.store.interning import cut, digest_of, digest_of_bytes, intern, known, table_of, tidy
+from harness.store.integrity import NOTHING
+from harness.store.interning import cut, digest_of, digest_of_bytes, intern, known, table_of, tidy, tidy_text
 from harness.store.learning import learn
 from harness.store.models import (
     Answer,
@@ -31,12 +32,13 @@ from harness.store.models import (
 )
 from harness.store.origins import differing, guest_row, run_row, seconds_of, target_row
 from harness.store.provenance import columns, keep_package, rows_digest
-from harness.store.reading import ReadRun, ReadScenario, ReadStep, StepKey, read
-from harness.store.values import Block, row_of
+from harness.store.reading import ReadRun, ReadScenario, ReadSignature, ReadStep, StepKey, read
+from harness.store.values import Block, kept_block, row_of
 from harness.verdict import Verdict
 from vm.words import counted
 
-_NOTHING = b"\0" * 16
+#: Of a run whose results came again with other bytes.
+OTHER_RESULTS = "these are other results than those that were imported"
 #: Characters of a reason or an evidence that are kept.
 _LONG = 8000
 
@@ -97,8 +99,8 @@ class Importer:
         proof = columns(folder, run)
         rows = self._rows(run)
         guest, target = (
-            _named(guest_row(run.head, run.environments)),
-            _named(target_row(run.head, run.environments)),
+            _named(tidy(guest_row(run.head, run.environments))),
+            _named(tidy(target_row(run.head, run.environments))),
         )
         digest = _digest(rows, guest[0], target[0], head)
         with self._store.writing() as connection:
@@ -107,18 +109,23 @@ class Importer:
                 run.notes.append(wrong)
                 head["note"] = "; ".join(run.notes)
             before = connection.execute(
-                select(Run.id, Run.digest, Run.name).where(Run.name == head["name"])
+                select(Run.id, Run.digest, Run.problem, Run.note, Run.results).where(Run.name == head["name"])
             ).one_or_none()
             if before is not None and bytes(before.digest) == digest:
-                self._prove(connection, before.id, proof)
+                if not _are_others(before, proof):  # an export says the same, and proves nothing
+                    self._prove(connection, before.id, proof)
                 return Imported(head["name"], len(rows), run.blocks, known=True)
             if before is not None:
                 kept = connection.scalar(
                     select(func.count()).where(Attempt.run_id == before.id, Attempt.stands)
                 )
+                why = None
                 if (kept or 0) > len(rows):
                     there = counted(kept or 0, "scenario")
                     why = f"the store has {there} of it, here are {len(rows)}: left as it was"
+                elif _are_others(before, proof):
+                    why = f"{OTHER_RESULTS}: left as it was"
+                if why is not None:
                     return Imported(head["name"], len(rows), run.blocks, known=True, refused=why)
                 forget_attempts(connection, [before.id])
             values = {
@@ -161,8 +168,9 @@ class Importer:
             answers = digest_of_bytes(map(self._piece, one.steps)) if one.steps else None
             signature = None
             if one.signature is not None:
-                signature = digest_of(one.signature.version, one.signature.text)
-            rows.append(_Row(one, key, digest_of(key, one.content, one.kind), answers, signature))
+                signature = _signature_digest(one.signature)
+            content = one.content and tidy_text(one.content[:100])
+            rows.append(_Row(one, key, digest_of(key, content, one.kind), answers, signature))
         return rows
 
     def _piece(self, step: ReadStep) -> bytes:
@@ -170,15 +178,15 @@ class Importer:
         key, block, verdict, reason = step
         asked = self._steps.get(key)
         if asked is None:
-            asked = self._steps[key] = digest_of(key)
-        came = _NOTHING
+            asked = self._steps[key] = digest_of(_kept(key))
+        came = NOTHING
         if block is not None:
-            came = self._blocks.get(block, _NOTHING)
-            if came is _NOTHING:
-                came = self._blocks[block] = digest_of(block)
+            came = self._blocks.get(block, NOTHING)
+            if came is NOTHING:
+                came = self._blocks[block] = digest_of(kept_block(block))
         if verdict == "passed":
             return asked + came
-        return asked + came + digest_of(verdict, reason)
+        return asked + came + digest_of(verdict, _reason(reason))
 
     # ---- rows --------------------------------------------------------------
 
@@ -221,7 +229,7 @@ class Importer:
                         "step_id": steps_by[self._steps[key]],
                         "status_block_id": None if block is None else blocks_by[self._blocks[block]],
                         "verdict": verdict,
-                        "reason": reason and str(reason)[:_LONG],
+                        "reason": _reason(reason),
                     }
                 )
                 for digest, steps in new.items()
@@ -229,6 +237,15 @@ class Importer:
             ],
         )
         return found | made
+
+
+def _are_others(before: Any, proof: Mapping[str, Any]) -> bool:
+    """Whether a run came before, whole, with other bytes: results do not change, but for somebody's hand.
+
+    One that was interrupted, damaged, or had left no results when it was imported may come whole.
+    """
+    whole = before.problem is None and before.note is None and before.results is not None
+    return whole and before.results != proof["results"]
 
 
 def forget_attempts(connection: Connection, runs: list[int]) -> None:
@@ -276,11 +293,25 @@ def _signature(row: _Row) -> dict[str, Any]:
     return {"version": made.version[:50], "text": made.text[:_LONG], "words": made.words[:_LONG]}
 
 
-def _step(key: StepKey) -> dict[str, Any]:
+def _signature_digest(made: ReadSignature) -> bytes:
+    return digest_of(tidy_text(made.version[:50]), tidy_text(made.text[:_LONG]))
+
+
+def _kept(key: StepKey) -> StepKey:
+    """What was asked as it is kept: digests are of what the store holds, by which it can be checked."""
     do, name, route, mode, request = key
+    where = route and tidy_text(route[:50]), mode and tidy_text(mode[:50])
+    return tidy_text(do[:50]), tidy_text(name), *where, request
+
+
+def _reason(reason: Any) -> str | None:
+    return None if reason is None else tidy_text(str(reason)[:_LONG])
+
+
+def _step(key: StepKey) -> dict[str, Any]:
+    do, name, route, mode, request = _kept(key)
     shown = json.dumps(dict(request), separators=(",", ":"))
-    short = {"do": do[:50], "route": route and route[:50], "mode": mode and mode[:50]}
-    return {**short, "name": name, "request": shown}
+    return {"do": do, "name": name, "route": route, "mode": mode, "request": shown}
 
 
 def _attempts(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,16 @@ from sqlalchemy import Connection, insert, select
 
 from drivers.package import digest_files
 from harness.results.seal import RESULTS, sha256
-from harness.store.interning import table_of
+from harness.store.interning import table_of, tidy
 from harness.store.models import Answers, Attempt, Guest, PackageFile, Run, Scenario, Signature, Target
-from harness.store.origins import as_table, time_of
+from harness.store.origins import as_table, guest_row, run_row, target_row, time_of
 from harness.store.reading import ReadRun
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LONG = 400
+#: Columns of a run that results say themselves, and by which somebody may judge them.
+_OF_RUN = ("name", "started", "version", "build", "selection", "problem")
+_DATES = ("image_made", "image_expires")
 
 
 def columns(folder: Path, run: ReadRun) -> dict[str, Any]:
@@ -34,13 +37,9 @@ def columns(folder: Path, run: ReadRun) -> dict[str, Any]:
         results = sha256(path) if path.is_file() else None
     except OSError:
         results = None
-    host = _host(run)
-    return {
-        "folder": str(path.parent.absolute()),
-        "results": results,
-        "image_made": time_of(host.get("image_made")),
-        "image_expires": time_of(host.get("image_expires")),
-    }
+    dates = _dates(_host_of(run.head, run.environments))
+    kept = {name: dates[f"run.{name}"] for name in _DATES}
+    return {"folder": str(path.parent.absolute()), "results": results, **kept}
 
 
 def keep_package(connection: Connection, run: ReadRun) -> str | None:
@@ -91,15 +90,38 @@ def rows_digest(connection: Connection, run_id: int) -> str:
     return said.hexdigest()
 
 
+def origin_said(head: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Where results say that they come from, in the words of the store: by table and column."""
+    run = run_row(head, ())
+    said = {f"run.{name}": run[name] for name in _OF_RUN} | _dates(_host_of(head, environments))
+    said |= {f"guest.{name}": value for name, value in guest_row(head, environments).items()}
+    return tidy(said | {f"target.{name}": value for name, value in target_row(head, environments).items()})
+
+
+def origin_kept(connection: Connection, run_id: int) -> dict[str, Any]:
+    """The same as the store says it."""
+    columns = [getattr(Run, name).label(f"run.{name}") for name in (*_OF_RUN, *_DATES)]
+    for model, word in ((Guest, "guest"), (Target, "target")):
+        names = [column.name for column in table_of(model).columns if column.name not in ("id", "digest")]
+        columns += [getattr(model, name).label(f"{word}.{name}") for name in names]
+    query = select(*columns).join(Guest, Run.guest_id == Guest.id).join(Target, Run.target_id == Target.id)
+    row = connection.execute(query.where(Run.id == run_id)).mappings().one()
+    return {str(name): value for name, value in row.items()}
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _host(run: ReadRun) -> Mapping[str, Any]:
-    environment = run.environments[0] if run.environments else {}
-    return as_table(environment.get("host")) or as_table(run.head.get("host"))
+def _host_of(head: Mapping[str, Any], environments: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    environment = environments[0] if environments else {}
+    return as_table(environment.get("host")) or as_table(head.get("host"))
+
+
+def _dates(host: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"run.{name}": time_of(host.get(name)) for name in _DATES}
 
 
 def _are_files(files: Any) -> bool:

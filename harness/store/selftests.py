@@ -61,7 +61,7 @@ def take(store: Store, folder: Path) -> str:
     if row is None:
         raise UsageError("this is no self-test", str(path), _HINT)
     row |= {
-        "digest": hashlib.sha256(data).hexdigest(),
+        "digest": digest_of_file(data),
         "folder": str(folder.absolute()),
         "imported": datetime.now(UTC).replace(tzinfo=None),
     }
@@ -71,6 +71,11 @@ def take(store: Store, folder: Path) -> str:
             return "the self-test is in the store already"
         connection.execute(insert(table_of(SelfTest)).values(tidy(row)))
     return f"self-test: {counted(row['cases'], 'case')}, {row['wrong']} not as they must be"
+
+
+def digest_of_file(data: bytes) -> str:
+    """By which a self-test is known: SHA-256."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def row_of(said: dict[str, Any]) -> dict[str, Any] | None:

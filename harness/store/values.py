@@ -115,6 +115,12 @@ def check(block: Block) -> None:
             raise NotARecordError("what a callback saw is no number")
 
 
+def kept_block(block: Block) -> Block:
+    """A block as it is kept, which its digest is of: numbers without a sign."""
+    outcome, *numbers, protocol, members = block
+    return (outcome[:20], *map(unsigned, numbers), protocol and protocol[:50], members)
+
+
 def row_of(block: Block) -> dict[str, Any]:
     """The columns of a block."""
     outcome, *numbers, protocol, members = block
@@ -132,7 +138,7 @@ def fields_of(row: Mapping[str, Any] | None) -> dict[str, Value]:
     if row is None:
         return {}
     fields: dict[str, Value] = {"outcome": row["outcome"], "protocol": row["protocol"]}
-    fields |= {name: _unsigned(row[name]) for name in NUMBERS}
+    fields |= {name: unsigned(row[name]) for name in NUMBERS}
     if row["seen"]:
         fields |= {f"seen.{name}": value for name, value in json.loads(row["seen"]).items()}
     return fields
@@ -143,5 +149,6 @@ def _signed(value: int | None) -> int | None:
     return value - _BITS if value is not None and value >= _BITS >> 1 else value
 
 
-def _unsigned(value: int | None) -> int | None:
+def unsigned(value: int | None) -> int | None:
+    """A number of 64 bits as records have it, which databases keep with a sign."""
     return value + _BITS if value is not None and value < 0 else value

@@ -121,11 +121,11 @@ def test_too_many_members_and_too_many_bytes(tmp_path: Path, monkeypatch: pytest
     many = packed(*((f"f{number}", b"") for number in range(archive.MOST_MEMBERS + 1)))
     with pytest.raises(CapsuleError, match="more than 512 members"):
         opened(tmp_path, many)
-    monkeypatch.setattr(archive, "MOST_BYTES", 1000)
+    monkeypatch.setattr(archive.Archive, "most_bytes", 1000)
     two = packed(("a", b"x" * 600), ("b", b"y" * 600))
     with pytest.raises(CapsuleError, match="would unpack to more"):
         opened(tmp_path, two)
-    monkeypatch.setattr(archive, "MOST_FILE_BYTES", 10)
+    monkeypatch.setattr(archive.Archive, "most_bytes", 10 - archive.MORE_FILE_BYTES)
     with pytest.raises(CapsuleError, match="it is larger than"):
         opened(tmp_path, two)
 

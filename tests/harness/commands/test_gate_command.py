@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
+from harness.commands import gate_runs
 from tests.harness.commands.in_process import called
 from tests.harness.gate.scene import NOW, WRONG, Scene, prepared
 
@@ -121,6 +124,11 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(scene: Scene) -> None:
         ("repeats = 2", "repeats = 0", r"require\[0\].repeats"),
         ('package = "released"', 'first = true\npackage = "released"', r"first says that nothing was"),
         ("suite = 0.7", "suite = 1.5", r"flakes.suite"),
+        ("suite = 0.7", "suite = nan", r"flakes.suite"),
+        ("repeats = 2", 'repeats = "2"', r"require\[0\].repeats: .* integer"),
+        ("repeats = 2", 'repeats = 2\nreal_ks = "no"', r"require\[0\].real_ks: .* boolean"),
+        ("[flakes]", '[selftest]\nrequired = "off"\n[flakes]', r"selftest.required: .* boolean"),
+        ('package = "released"', f'package = "released"\ndigest = "{"0" * 64}"', r"say package or digest"),
         ('paths = ["scenarios/basic.toml"]', 'id = ["none.*"]', r"a suite holds no scenario"),
     ],
 )  # fmt: skip
@@ -150,3 +158,123 @@ def test_waivers_are_listed_checked_and_signed_again(scene: Scene) -> None:
     listed = kshs(scene, "waiver", "list").stdout
     assert f"basic.toml::relay.two failed, ana: meant; until {day}, second signer bo\n1 waiver\n" in listed
     assert kshs(scene, *YES).returncode == 0
+
+
+def test_a_waiver_of_too_many_words_is_one_line(scene: Scene) -> None:
+    scene.edit('package = "released"\nrun = "released"', "first = true")
+    scene.loaded()
+    scene.fail(two=WRONG)
+    scene.take()
+    day = f"{(NOW + timedelta(days=9)).date()}"
+    add = ("waiver", "add", "relay.two", "--candidate", "candidate", "--expires", day, "--key", "ana.key")
+    for why in ("y" * 4001, "half \ud800"):
+        done = kshs(scene, *add, "--why", why)
+        assert done.returncode == 2 and done.stderr.startswith("kshs: kshs waiver add: why: "), done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert list((scene.folder / "waivers").iterdir()) == []
+
+
+def test_the_same_failure_on_two_guests_has_two_waivers(scene: Scene) -> None:
+    scene.edit('package = "released"\nrun = "released"', "first = true")
+    scene.loaded()
+    scene.fail(two=WRONG)
+    scene.runs["else"] = replace(scene.runs["new2"], id="else", recipe="server2025", hours=4)
+    scene.take()
+    day = f"{(NOW + timedelta(days=9)).date()}"
+    add = ("waiver", "add", "relay.two", "--candidate", "candidate", "--why", "meant", "--expires", day)
+    done = kshs(scene, *add, "--key", "ana.key")
+    assert done.returncode == 0, done.stderr
+    assert len(list((scene.folder / "waivers").iterdir())) == 2
+    assert kshs(scene, "waiver", "check", "--candidate", "candidate").returncode == 0
+
+
+def test_who_verifies_by_a_policy_needs_no_more_of_it_than_its_keys(scene: Scene) -> None:
+    scene.take()
+    assert kshs(scene, *YES).returncode == 0
+    for path in (scene.folder / "scenarios", scene.folder / "released", scene.folder / "out" / "new1"):
+        shutil.rmtree(path)
+    done = kshs(scene, "gate", "verify", "out/gate/statement.json")
+    assert done.returncode == 0 and "judged by this very policy" in done.stdout, done.stderr
+    assert kshs(scene, *YES).returncode == 2
+
+
+KNOWN = """
+schema = 1
+[[issue]]
+id = "KS-1"
+link = "x"
+scenario = "relay.*"
+owner = "ana"
+signature = "*"
+opened = 2020-01-01
+expires = 2020-02-01
+"""
+
+
+def test_known_issues_beside_the_policy_are_seen_from_anywhere(scene: Scene) -> None:
+    scene.take()
+    (scene.folder / "known-issues.toml").write_text(KNOWN)
+    (scene.folder / "else").mkdir()
+    words = ("--candidate", "../candidate", "--policy", "../gate.toml", "--store", "../store.db")
+    done = called(scene.folder / "else", "gate", "run", *words)
+    assert done.returncode == 1 and "known issue KS-1 (ana) expired on 2020-02-01" in done.stdout
+
+
+def test_known_issues_of_any_name_are_evidence_and_replace_none(scene: Scene) -> None:
+    scene.take()
+    for name in ("a", "b"):
+        (scene.folder / name).mkdir()
+        (scene.folder / name / "gate.toml").write_text("schema = 1\n")
+    done = kshs(scene, *YES, "--known-issues", "a/gate.toml", "--quarantine", "b/gate.toml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    sources = json.loads((scene.folder / "out/gate/evidence.json").read_text())["files"]
+    named = {name: Path(sources[name]).parent.name for name in ("known-issues.toml", "quarantine.toml")}
+    assert named == {"known-issues.toml": "a", "quarantine.toml": "b"}
+    assert Path(sources["gate.toml"]) == scene.folder / "gate.toml"
+
+
+class Runs:
+    """What stands for the processes of ``--run``: what each leaves, and how it was called."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.calls: list[list[str]] = []
+        self.stdout: list[object] = []
+
+    def __call__(self, words: list[str], *, check: bool, stdout: int | None) -> CompletedProcess[str]:
+        assert not check
+        out = Path(words[words.index("--out") + 1])
+        self.calls.append(words[3:])
+        self.stdout.append(stdout)
+        assert not out.exists()
+        if words[3] == "selftest":
+            out.mkdir()
+            started = f"{NOW - timedelta(hours=2.25):%Y-%m-%dT%H:%M:%SZ}"
+            said = {**(self.scene.selftest or {}), "started": started}
+            (out / "selftest.json").write_text(json.dumps(said))
+        else:
+            run = replace(self.scene.runs["new1"], id="new3", hours=2.5)
+            run.write(out.parent).rename(out)
+        return CompletedProcess(words, 0)
+
+
+def test_what_is_missing_is_run_with_the_self_test_that_its_runs_then_need(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.edit("[flakes]", "[selftest]\nhours = 2\n\n[flakes]")
+    scene.loaded()
+    del scene.runs["new2"]
+    scene.take()
+    scene.runs["new1"] = replace(scene.runs["new1"], cases=scene.cases())
+    out = scene.folder / "out" / "gate"
+    (out / "run-007").mkdir(parents=True)
+    (out / "run-007" / "kept").write_text("of an earlier call, as run-001 was")
+    ran = Runs(scene)
+    monkeypatch.setattr(gate_runs.subprocess, "run", ran)
+    done = kshs(scene, *YES, "--run", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [words[0] for words in ran.calls] == ["run", "selftest"]
+    assert [Path(words[-1]).name for words in ran.calls] == ["run-008", "run-009"]
+    assert json.loads(done.stdout)["verdict"] == "yes", "stdout is for the program that has asked"
+    assert ran.stdout == [2, 2] and "1 of 1: kshs selftest" in done.stderr
+    assert (out / "run-007" / "kept").exists()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.harness.nights.folders import Case, Results
 
 IMAGE, BUILD, PACKAGE = "f" * 64, "d" * 64, "1" * 64
 FILE = "scenarios/many.toml"
+#: Of the package that hosts deploy.
+FILES = {"relay.sys": "9" * 64}
 
 
 @dataclass
@@ -85,8 +88,9 @@ class ScriptedHost:
         if not said.no_results:
             cases = [Case(name, verdict, file=FILE) for name, verdict in said.verdicts.items()]
             run = Results(id=order["id"], cases=cases, image=said.image, package=said.package)
-            records = run.but(problem=said.problem).write(self.folder)
-            assert records.is_dir()
+            records = run.but(problem=said.problem).write(self.folder) / "results.jsonl"
+            deployed = f'"kind": "environment", "target_files": {json.dumps(FILES)}'
+            records.write_text(records.read_text().replace('"kind": "environment"', deployed))
 
     def files(self, lease: str) -> list[list[Any]]:
         path = self.folder / lease / "results.jsonl"

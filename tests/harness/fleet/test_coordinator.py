@@ -18,7 +18,8 @@ from harness.fleet.coordinator import Coordinator
 from harness.fleet.ledger import FencedError, Ledger, read
 from harness.fleet.merging import Merged
 from harness.fleet.shards import Needs, Shard
-from tests.harness.fleet.scripted import Said, ScriptedHost, ScriptedLinks, cell, passes
+from harness.results import seal
+from tests.harness.fleet.scripted import FILES, Said, ScriptedHost, ScriptedLinks, cell, passes
 
 NAMES = [f"s{n}" for n in range(8)]
 #: A busy machine must not pass for a silent host.
@@ -112,6 +113,17 @@ def test_each_item_once_on_all_hosts(night: Any) -> None:
         assert set(host.dropped) == set(host.leases), "nothing stays on the hosts"
     junit = (played.folder / "c" / "junit.xml").read_text()
     assert 'tests="8" failures="0" errors="0" skipped="0"' in junit
+
+
+def test_what_hosts_ran_is_sealed_and_says_what_they_deployed_as_on_one_host(night: Any) -> None:
+    """Else the release gate would take no run of several hosts."""
+    played = night(("a", passes), ("b", passes)).run()
+    folder = played.folder / "c"
+    kept = seal.read(folder)
+    assert kept.run == "0" * 12 and list(kept.files) == ["results.jsonl"]
+    assert [*seal.broken(folder, kept)] == []
+    head = json.loads((folder / "results.jsonl").read_text().splitlines()[0])
+    assert head["kind"] == "run" and head["target"]["files"] == FILES
 
 
 def test_what_a_silent_host_had_goes_elsewhere_and_what_it_says_later_does_not_count(night: Any) -> None:

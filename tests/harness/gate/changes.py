@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -74,6 +75,19 @@ def known(*entries: Strict) -> Act:
 def quarantined(**changes: object) -> Quarantine:
     said = {"scenario": "relay.two", "owner": "bo", "reason": "slow", "expires": NOW.date()}
     return Quarantine.model_validate({**said, **changes})
+
+
+def piped(path: Path) -> None:
+    """Nobody writes into it: who opens it waits."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def linked(scene: Scene) -> None:
+    """The driver's file lies beside itself, under another name."""
+    path = scene.candidate / "relay.sys"
+    path.rename(path.with_name("real.sys"))
+    path.symlink_to("real.sys")
 
 
 def rebuilt(scene: Scene) -> None:

@@ -41,6 +41,8 @@ from tests.harness.nights.folders import Case, Results
 
 #: Later than whatever is imported while the tests run: a session of all tests takes most of an hour.
 NOW = (datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0)
+#: A real clock's time, behind every file.
+LATER = NOW + timedelta(hours=1)
 INF = r"""
 [Version]
 Signature = "$WINDOWS NT$"

@@ -29,8 +29,10 @@ from tests.harness.gate.changes import (
     forge,
     forge_store,
     is_no,
+    linked,
     no_selftest,
     other_content,
+    piped,
     policy,
     rebuilt,
     selftest,
@@ -80,6 +82,13 @@ CASES = [
         after=lambda s: (s.candidate / "extra.dll").write_bytes(b"x"),
     ),
     No(
+        "a file of the package is a link",
+        {CANDIDATE},
+        r"relay\.sys is a link",
+        before=policy('"*.pdb"', '"*.pdb", "real.sys"'),
+        after=linked,
+    ),
+    No(
         "the files that were deployed are not on record",
         {CANDIDATE},
         "no run says which files",
@@ -101,9 +110,15 @@ CASES = [
         before=policy('["7601"]', '["7601", "26100"]'),
     ),
     No(
+        "another target than the policy wants",
+        NOTHING,
+        "run new2 is not of it: it is of target relay, not relais",
+        before=policy('[target]\nname = "relay"', '[target]\nname = "relais"'),
+    ),
+    No(
         "another guest than the policy wants",
         NOTHING,
-        "whole runs of server2025",
+        "run new1 is not of it: it is on guest wine, not server2025",
         before=policy('guest = "wine"', 'guest = "server2025"'),
     ),
     No(
@@ -164,6 +179,18 @@ CASES = [
         after=lambda s: (s.results("new1") / "results.jsonl").unlink(),
     ),
     No(
+        "the results are a pipe, which nobody writes into",
+        {EVIDENCE},
+        r"results\.jsonl is no file",
+        after=lambda s: piped(s.results("new1") / "results.jsonl"),
+    ),
+    No(
+        "the seal is a pipe",
+        {EVIDENCE},
+        r"seal\.json is no file",
+        after=lambda s: piped(s.results("new1") / "seal.json"),
+    ),
+    No(
         "the whole folder is gone",
         {EVIDENCE},
         "there is no seal.json",
@@ -221,6 +248,12 @@ CASES = [
         {EVIDENCE},
         "an earlier kshs imported it",
         after=tamper("UPDATE run SET rows = NULL, results = NULL, folder = NULL WHERE name = 'new1'"),
+    ),
+    No(
+        "a run that was killed, and left nothing but what its processes had written",
+        {EVIDENCE},
+        r"had left no results\.jsonl when it was imported",
+        after=tamper("UPDATE run SET results = NULL WHERE name = 'new1'"),
     ),
     No(
         "the evidence of the released package is gone",

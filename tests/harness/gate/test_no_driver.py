@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from harness.nights.baseline import usable
+from harness.store import accepting, queries
 from tests.harness.gate.changes import (
     COMPARISON,
     COVERAGE,
@@ -29,6 +32,26 @@ from tests.harness.gate.changes import (
     quarantined,
 )
 from tests.harness.gate.scene import NOW, WRONG, Scene
+
+#: Of one request.
+OTHER_VALUE = {"requests": ({"information": 64},)}
+
+
+def in_between(scene: Scene) -> None:
+    """A build between the released package and the candidate: its second run has another value."""
+    first = scene.run("mid1", hours=7.5, package="5" * 64)
+    second = replace(first, id="mid2", hours=7, cases=scene.cases(two=OTHER_VALUE))
+    scene.runs = {"mid1": first, "mid2": second, **scene.runs}
+
+
+def accept(scene: Scene, run: str) -> None:
+    """Somebody accepts what a run got."""
+    with scene.store.writing() as connection:
+        found = queries.find_run(connection, run)
+        outcomes = usable(queries.outcomes(connection, [found.id]))
+        answers = {one.scenario: one.answers for one in outcomes if one.answers is not None}
+        accepting.accept(connection, found.id, answers, who="ana", why="looked at", pattern="*")
+
 
 CASES = [  # ---- failures
     No("a new failure", {FAILURES, COMPARISON}, r"relay\.two failed in run new1", before=failing(two=WRONG)),
@@ -104,6 +127,31 @@ CASES = [  # ---- failures
         {COMPARISON},
         "information: 32 or 64 on identical inputs, and never before",
         before=failing("new2", two={"requests": ({"information": 64},)}),
+    ),
+    No(
+        "the released package is this very package",
+        {COMPARISON},
+        "names this very package as the released one",
+        before=policy('package = "released"', 'package = "candidate"'),
+    ),
+    No(
+        "a value that a build in between had now and then",
+        {COMPARISON},
+        r"information 32 -> 64",
+        before=lambda s: (s.fail(two=OTHER_VALUE), in_between(s)),
+    ),
+    No(
+        "a field that has become unsteady with a build in between",
+        {COMPARISON},
+        "information: 32 or 64 on identical inputs, and never before",
+        before=lambda s: (s.fail("new2", two=OTHER_VALUE), in_between(s)),
+    ),
+    No(
+        "a value that is accepted, and was another now and then with a build in between",
+        {COMPARISON},
+        r"information 32 -> 64",
+        before=lambda s: (s.fail(two=OTHER_VALUE), in_between(s)),
+        after=lambda s: accept(s, "old1"),
     ),
     # ---- flakes and what is known
     No(

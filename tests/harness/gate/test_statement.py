@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
-import zipfile
 from collections.abc import Callable
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -22,14 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import ValidationError
 
-from harness.gate import bundle, envelope, keys, stating
-from harness.gate.bundle import sources_text
+from harness.gate import envelope, keys, stating
 from harness.gate.statement import Statement, StatementError, opened, signed, unsigned
 from harness.gate.verifying import Verified, verify
-from tests.harness.gate.scene import NOW, Scene
-
-#: A real clock's time, behind every file.
-LATER = NOW + timedelta(hours=1)
+from tests.harness.gate.scene import LATER, NOW, Scene
 
 
 @pytest.fixture
@@ -144,6 +140,8 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], object]] = {
     "the catalogue is no file of it": lambda s: s["predicate"]["candidate"].update(catalogue="other.cat"),
     "the verdict is no": lambda s: s["predicate"].update(verdict="no"),
     "results are no evidence": lambda s: s["predicate"]["evidence"].clear(),
+    "the policy is no evidence": lambda s: s["predicate"]["policy"].update(sha256="0" * 64),
+    "a file elsewhere": lambda s: s["subject"].append({"name": "../x", "digest": {"sha256": "0" * 64}}),
     "evidence elsewhere": lambda s: s["predicate"]["evidence"].append({"name": "../x", "sha256": "0" * 64}),
     "another type": lambda s: s.update(predicateType="https://in-toto.io/attestation/test-result/v0.1"),
     "a key that is not known": lambda s: s["predicate"].update(more=1),
@@ -190,6 +188,10 @@ PACKAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: shutil.copy(p.parent / "released/relay.sys", p / "relay.sys"),
         "relay.sys",
     ),
+    "a pipe": (
+        lambda p: ((p / "relay.sys").unlink(), os.mkfifo(p / "relay.sys")),
+        "relay.sys is not",
+    ),
     "a link": (
         lambda p: (
             (p / "relay.sys").rename(p.parent / "away"),
@@ -208,65 +210,6 @@ def test_a_package_is_what_was_released_or_is_not(scene: Scene, stated: Path, ch
     act(scene.candidate)
     found = check(scene, stated, package=scene.candidate)
     assert not found.good and any(words in line for line in found.wrong), found.wrong
-
-
-# ---- bundles ----------------------------------------------------------------------------------------------
-
-
-def bundled(scene: Scene, stated: Path) -> Path:
-    out = scene.folder / "gate"
-    out.mkdir()
-    shutil.copy(stated, out / bundle.STATEMENT)
-    (out / bundle.SOURCES).write_text(sources_text(scene.judge().evidence))
-    file = scene.folder / "bundle.zip"
-    bundle.make(out, file, unsigned(stated))
-    return file
-
-
-def rezip(file: Path, change: Callable[[dict[str, bytes]], object]) -> None:
-    with zipfile.ZipFile(file) as opened_zip:
-        members = {name: opened_zip.read(name) for name in opened_zip.namelist()}
-    change(members)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, data in members.items():
-            made.writestr(name, data)
-
-
-BUNDLES: dict[str, tuple[Callable[[dict[str, bytes]], object], str]] = {
-    "results altered": (
-        lambda m: m.update({"runs/new1/results.jsonl": m["runs/new1/results.jsonl"] + b"\n"}),
-        "runs/new1/results.jsonl is not what the statement says",
-    ),
-    "results missing": (lambda m: m.pop("runs/new1/results.jsonl"), "runs/new1/results.jsonl is missing"),
-    "the policy missing": (lambda m: m.pop("gate.toml"), "gate.toml is missing"),
-    "another policy": (lambda m: m.update({"gate.toml": b"schema = 1"}), "gate.toml is not what"),
-    "another statement": (lambda m: m.update({"statement.json": b"{}"}), "is another one"),
-    "a file more": (lambda m: m.update({"runs/new9/results.jsonl": b""}), "the statement does not name"),
-}
-
-
-@pytest.mark.parametrize("change", BUNDLES)
-def test_a_bundle_holds_the_evidence_or_does_not(scene: Scene, stated: Path, change: str) -> None:
-    file = bundled(scene, stated)
-    shutil.rmtree(scene.folder / "out")
-    (scene.folder / "store.db").unlink()
-    assert check(scene, stated, bundle_file=file, package=scene.candidate).good
-    act, words = BUNDLES[change]
-    rezip(file, act)
-    found = check(scene, stated, bundle_file=file)
-    assert not found.good and any(words in line for line in found.wrong), found.wrong
-
-
-def test_a_bundle_of_altered_evidence_is_not_made(scene: Scene, stated: Path) -> None:
-    path = scene.results("new1") / "results.jsonl"
-    evidence = scene.judge().evidence
-    out = scene.folder / "gate"
-    out.mkdir()
-    shutil.copy(stated, out / bundle.STATEMENT)
-    (out / bundle.SOURCES).write_text(sources_text(evidence))
-    path.write_bytes(path.read_bytes() + b"\n")
-    with pytest.raises(bundle.BundleError, match="not what the statement says"):
-        bundle.make(out, scene.folder / "bundle.zip", unsigned(stated))
 
 
 # ---- keys -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,9 @@ import pytest
 from harness.gate.keys import signer
 from harness.gate.rule_names import RuleName
 from harness.gate.verdict import GateVerdict
+from harness.gate.verifying import verify
 from harness.gate.waivers import write
+from tests.harness.gate.changes import piped
 from tests.harness.gate.scene import NOW, WRONG, Scene
 
 
@@ -106,6 +108,7 @@ PROBLEMS: dict[str, tuple[Callable[[Scene], object], str]] = {
     ),
     "respelt": (lambda s: s.waive().write_bytes(s.waive().read_bytes() + b"\n"), "somebody has changed it"),
     "no waiver": (lambda s: (s.waive().parent / "one.waiver.json").write_text("{}"), "no DSSE envelope"),
+    "a pipe": (lambda s: piped(s.waive()), "is no file"),
     "twice": (lambda s: (s.waive(), s.waive(file="two", id="one")), "its id stands in several files"),
 }
 
@@ -118,6 +121,15 @@ def test_what_is_wrong_with_a_waiver_is_told_and_it_does_not_count(scene: Scene,
     verdict = scene.judge()
     assert not verdict.yes
     assert any("does not count" in line and words in line for line in verdict.idle), verdict.idle
+
+
+def test_a_waiver_is_of_its_time_in_whatever_zone_that_is_written(scene: Scene) -> None:
+    failing(scene)
+    made = (NOW - timedelta(hours=1)).astimezone(timezone(timedelta(hours=14)))
+    assert made.replace(tzinfo=None) > NOW.replace(tzinfo=None)
+    scene.waive(made=made)
+    verdict = scene.judge()
+    assert verdict.yes, [one.said for one in verdict.rules if not one.ok]
 
 
 def test_a_waiver_never_covers_what_is_missing_or_an_error(scene: Scene) -> None:
@@ -148,6 +160,13 @@ def test_a_waiver_that_is_not_needed_is_said_and_harms_nothing(scene: Scene) -> 
     scene.waive(file="idle", failure="0" * 64)
     verdict = scene.judge()
     assert verdict.yes and list(verdict.idle) == ["waiver idle matches nothing"]
+
+
+def test_a_failure_of_many_words_is_stated_cut(scene: Scene) -> None:
+    failing(scene, reason="x" * 8000)
+    scene.waive(reason="much")
+    assert verify(scene.state(), scene.trusted(), NOW + timedelta(hours=1)).good
+    assert max(len(line) for rule in scene.judge().rules for line in rule.said) > 8000
 
 
 def test_a_policy_that_takes_none(scene: Scene) -> None:

@@ -21,6 +21,22 @@ def test_all_is_as_it_must_be(scene: Scene) -> None:
     assert [one.run.name for one in said.runs if one.counted] == ["new1", "new2"]
 
 
+def test_what_varies_with_the_released_package_too_is_known(scene: Scene) -> None:
+    for name in ("old2", "new2"):
+        scene.fail(name, two={"requests": ({"information": 64},)})
+    scene.take()
+    said = scene.judge()
+    assert said.yes, [one.said for one in said.rules if not one.ok]
+
+
+def test_texts_that_no_database_takes_are_those_of_the_results(scene: Scene) -> None:
+    scene.fail("old1", "old2", "new1", "new2", three={"verdict": "skipped", "reason": "nul \0 half \ud800"})
+    scene.take()
+    said = scene.judge()
+    assert said.yes, [one.said for one in said.rules if not one.ok]
+    assert said.not_covered.skipped == [("basic.toml::relay.three", "nul \ufffd half ?")]
+
+
 def test_behind_a_self_test_that_failed_both_are_made_anew(scene: Scene) -> None:
     assert scene.selftest is not None
     scene.selftest["cases"][0] |= {"verdict": "passed"}

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate.evidence import of_run, scan
+from harness.gate.evidence import StoreSays, of_run
+from harness.gate.results_scan import scan
 from harness.results import seal
 from harness.store.database import Store
 from harness.store.importing import Importer
+from harness.store.integrity import altered
 from harness.store.proofs import attempts, proofs
-from harness.store.provenance import rows_digest
+from harness.store.provenance import origin_kept, rows_digest
 from harness.store.queries import runs
 from tests.harness.plugin.project import Project
 
@@ -33,8 +35,11 @@ def test_a_run_seals_its_results(tmp_path: Path) -> None:
             (run,) = runs(connection)
             proof = proofs(connection, [run.id])[run.id]
             said = attempts(connection, [run.id])
-            rows = rows_digest(connection, run.id)
-    assert of_run(run.name, proof, said, rows).problems == ()
+            odd = altered(connection, [run.id])
+            store_says = StoreSays(
+                rows_digest(connection, run.id), odd.get(run.id, ()), origin_kept(connection, run.id)
+            )
+    assert of_run(run.name, proof, said, store_says).problems == ()
     path = project.out / "results.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"passed"', b'"failed"', 1))
     assert list(seal.broken(project.out, made)) == ["results.jsonl is not what the run wrote"]
