@@ -40,8 +40,8 @@ class HostWorker:
         self.session = secrets.token_hex(6)
         self.name = host_name(config)
         self.accelerator = accel.probe(config.vm).kind
-        self.carrier = Carrier(config.vm, state, config.hosts.silence_s)
-        self._cores, self._memory = _measured(config)
+        self._cores, self._memory = room = _measured(config)
+        self.carrier = Carrier(config.vm, state, config.hosts.silence_s, self.session, room)
 
     def facts(self) -> dict[str, Any]:
         """See `harness.fleet.hosts.HostFacts`."""
@@ -54,6 +54,7 @@ class HostWorker:
             "disk_mib": free_mib(self.state.folder),
             "images": sorted(self.carrier.trees.images()),
             "busy": self.carrier.busy,
+            "at_work": self.carrier.at_work(),
             "code": code_digest(),
             "version": version(),
             "uri": self._config.vm.uri,
