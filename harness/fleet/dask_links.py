@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError
 from harness.fleet import calls
-from harness.fleet.engine import address, security
+from harness.fleet.engine import address, reach, security
 from harness.fleet.hosts import HostFacts
 from harness.fleet.links import LostError
 from harness.fleet.shards import Needs
@@ -67,6 +67,7 @@ class DaskLinks:
 
     async def _connect(self, patience: float) -> None:
         try:
+            await reach(self._url, self._security, patience)
             self._client = await Client(  # type: ignore[no-untyped-call]
                 self._url,
                 security=self._security,
@@ -76,8 +77,7 @@ class DaskLinks:
                 name="kshs",
             )
         except (OSError, TimeoutError, ValueError) as error:
-            why = error.__cause__ or error
-            raise LostError(f"no scheduler answers: {why}") from None
+            raise LostError(f"no scheduler answers: {error}") from None
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._asking.values():

@@ -14,11 +14,12 @@ from typing import Any
 from distributed import Worker
 
 import vm.reaper
+import vm.remote
 from harness import version
 from harness.config import Config
 from harness.errors import UsageError
 from harness.fleet.carrier import Carrier
-from harness.fleet.engine import NO_HTTP, address, own_address, security
+from harness.fleet.engine import NO_HTTP, address, own_address, reach, security
 from harness.fleet.host_state import HostState, code_digest, free_mib, host_name
 from vm import accel
 
@@ -89,6 +90,7 @@ def serve(url: str, config: Config, say: Callable[[str], None], listen: str | No
     name = host_name(config)
     shown = security(config.hosts.keys, name, config.hosts.silence_s)
     where = address(url)
+    vm.remote.check(config.vm.uri)
     state = HostState.of(config)
     lock = state.hold()
     try:
@@ -150,6 +152,7 @@ async def _joined(
     ending: asyncio.Event,
 ) -> str | None:
     """One membership; why it ended, None where it was to."""
+    await reach(url, shown, host.carrier.silence / 2)
     worker: Any = Worker(
         url,
         name=f"{host.name} {secrets.token_hex(4)}",

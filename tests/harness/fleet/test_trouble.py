@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,9 @@ from tests.harness.fleet.scripted import Said, ScriptedHost, ScriptedLinks, cell
 from tests.harness.fleet.test_coordinator import NAMES, SILENCE, Played, all_of, failing, heard
 from tests.harness.fleet.test_coordinator import night as night
 from tests.harness.fleet.test_coordinator import quick as quick
+
+#: Names and sessions.
+TWINS = (("a", "0"), ("a", "1"), ("b", "2"))
 
 
 def slow(host: ScriptedHost, order: Mapping[str, Any]) -> Said:
@@ -290,11 +293,20 @@ def test_the_words_of_a_host_do_nothing_to_a_terminal(capsys: pytest.CaptureFixt
 
 
 def test_two_workers_of_one_name_get_nothing_and_it_is_said(tmp_path: Path) -> None:
-    one = ScriptedHost("a", tmp_path).facts()
-    twin = one.model_copy(update={"twin": True})
-    assert one.closed() is None
+    from harness.fleet.certificates import make
+    from harness.fleet.dask_links import DaskLinks
+
+    make(tmp_path / "keys", ["boss"])
+    links = DaskLinks("tls://127.0.0.1:1", tmp_path / "keys", "boss", 60.0)
+    a, again, b = (ScriptedHost(name, tmp_path, session=session * 12).facts() for name, session in TWINS)
+    now = time.monotonic()
+    links._known = {"tls://1": (now, a), "tls://2": (now, again), "tls://3": (now, b)}
+    assert links._twins() == {"a"}
+    links._known["tls://1"] = (now - 60, a)  # it was cut off, and has joined again as another
+    assert links._twins() == set()
+    assert a.closed() is None
+    twin = a.model_copy(update={"twin": True})
     assert twin.closed() == "two workers are called so: each needs a name of its own, as hosts.this"
-    assert json.loads(twin.model_dump_json())["twin"] is True
 
 
 def test_who_called_the_night_and_stalled_quarantines_nobody(night: Any, tmp_path: Path) -> None:

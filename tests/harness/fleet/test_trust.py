@@ -179,3 +179,41 @@ def test_a_worker_with_such_keys_says_it_and_ends(tmp_path: Path) -> None:
     done = called(tmp_path, "worker", "--scheduler", "tls://127.0.0.1:8786")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert "others may read this key (chmod 600" in done.stderr
+
+
+def test_why_a_scheduler_cannot_be_reached_is_said(tmp_path: Path) -> None:
+    import asyncio
+
+    from distributed import Scheduler
+
+    for name in ("ours", "theirs"):
+        make(tmp_path / name, ["a"])
+    shown = engine.security(tmp_path / "ours", "a", 20.0)
+    stranger = engine.security(tmp_path / "theirs", "a", 20.0)
+
+    async def work() -> None:
+        scheduler = Scheduler(
+            host="127.0.0.1", port=0, protocol="tls://", security=shown, dashboard=False,
+            dashboard_address=engine.NO_HTTP,
+        )  # fmt: skip
+        async with scheduler:
+            await engine.reach(scheduler.address, shown, 20.0)
+            with pytest.raises(OSError, match=r"both must be of one authority: .*certificate verify failed"):
+                await engine.reach(scheduler.address, stranger, 20.0)
+            gone = scheduler.address
+        with pytest.raises(OSError, match="Connection refused") as refused:
+            await engine.reach(gone, shown, 2.0)
+        assert "object at" not in str(refused.value)
+        with pytest.raises(UsageError, match="there is no way to it"):
+            await engine.reach("tls://nowhere.invalid:8786", shown, 2.0)
+
+    asyncio.run(work())
+
+
+def test_a_worker_whose_hypervisor_is_another_hosts_says_it_and_ends(tmp_path: Path) -> None:
+    make(tmp_path / "keys", ["lab"])
+    settings = "[hosts]\nkeys = 'keys'\nthis = 'lab'\n[vm]\nuri = 'qemu+ssh://elsewhere/system'\n"
+    (tmp_path / "kshs.toml").write_text(settings + f"cache_dir = '{tmp_path}/cache'\naccelerator = 'tcg'\n")
+    done = called(tmp_path, "worker", "--scheduler", "tls://127.0.0.1:8786")
+    assert done.returncode == 2 and "leases do not work over it" in done.stderr
+    assert "run kshs worker on elsewhere" in done.stderr
