@@ -29,6 +29,8 @@ from harness.fleet.shards import Needs
 _FRESH = 2.0
 #: Seconds that who is asked again has before others are looked at.
 _ANSWER = 1.0
+#: Seconds in which a scheduler takes a connection; dask tries again and again what is refused.
+_CONNECT = 15.0
 #: Errors of a function on a host that are told as they are; all others are the engine's.
 _TOLD = (HarnessError,)
 #: What reads or hashes gigabytes has as many times the patience.
@@ -62,12 +64,12 @@ class DaskLinks:
         try:
             await self._connect(self._silence)
         except LostError as error:
-            raise HarnessError(str(error), self._url, "is kshs scheduler at work there?") from None
+            raise HarnessError(str(error), self._url) from None
         return self
 
     async def _connect(self, patience: float) -> None:
         try:
-            await reach(self._url, self._security, patience)
+            await reach(self._url, self._security, min(patience, _CONNECT))
             self._client = await Client(  # type: ignore[no-untyped-call]
                 self._url,
                 security=self._security,
@@ -77,7 +79,7 @@ class DaskLinks:
                 name="kshs",
             )
         except (OSError, TimeoutError, ValueError) as error:
-            raise LostError(f"no scheduler answers: {error}") from None
+            raise LostError(f"no scheduler answers there: {error}") from None
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._asking.values():

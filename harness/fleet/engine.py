@@ -100,11 +100,12 @@ async def reach(url: str, shown: Any, patience: float) -> None:
         UsageError: there is no way to it.
         OSError: nobody answers there within so many seconds, or not to us.
     """
-    from distributed.comm import connect
+    from distributed.comm.core import connect
 
     own_address(url)
     try:
-        comm = await connect(url, timeout=patience, **shown.get_connection_args("client"))
+        arguments = shown.get_connection_args("client")
+        comm = await connect(url, timeout=patience, **arguments)  # type: ignore[no-untyped-call]
     except OSError as error:
         raise OSError(_cause(error, patience)) from None
     await comm.close()
