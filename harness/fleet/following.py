@@ -111,7 +111,8 @@ class Following:
         """Items that have ended, as far as is heard."""
         flying = sum(
             len({event.get("id") for event in lease.events if event.get("kind") == "scenario"})
-            for lease in self._leases.values()
+            for key, lease in self._leases.items()
+            if key not in self.ended  # its host is about to be told
         )
         return self._ended + flying
 

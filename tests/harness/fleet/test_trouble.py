@@ -321,3 +321,18 @@ def test_who_called_the_night_and_stalled_quarantines_nobody(night: Any, tmp_pat
     assert played.verdicts() == dict.fromkeys(many, "passed") and code_of(played.merged["c"]) == 0
     assert [host.quarantined for host in played.hosts.values()] == [None, None]
     assert any("nobody renewed" in str(row.get("said")) for row in read(played.folder))
+
+
+def test_what_has_ended_is_counted_once(night: Any) -> None:
+    """Also while its host is told that nobody needs it any more."""
+    played = night(("a", passes))
+    a, said, drop = played.hosts["a"], list[int](), played.hosts["a"].drop
+
+    def look(lease: str) -> None:
+        assert played.coordinator is not None
+        said.append(played.coordinator._following.seen)
+        drop(lease)
+
+    a.drop = look  # type: ignore[method-assign]
+    played.run()
+    assert max(said) == len(NAMES)
