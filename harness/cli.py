@@ -22,6 +22,8 @@ from harness.commands.version import version_option
 from harness.errors import HarnessError, UsageError
 from vm.errors import InputError, VmError
 
+#: What typer makes of Ctrl-C where it does not end the process itself; no command of ours ends so.
+_INTERRUPTED = 130
 #: Commands in the order of the help, each with its place: a function, or an application that has commands.
 _PLACES = {
     "run": "run_command:run",
@@ -124,6 +126,8 @@ def main(arguments: list[str] | None = None) -> None:
             obj=theirs,
             standalone_mode=False,
         )
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
     except (HarnessError, VmError, BuildError) as error:
         code = _fail(
             str(error), error, USAGE if isinstance(error, (UsageError, InputError)) else INFRASTRUCTURE

@@ -13,6 +13,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
+from harness import guest_text
 from vm.progress import WARNING
 
 #: A step of many of one kind, like ``compiled 3 of 97: dispatch.c``.
@@ -27,8 +28,8 @@ class Progress:
     """A context manager whose `say` tells what begins now.
 
     On a terminal one line with a spinner, gone at the end; elsewhere a line a step, with seconds since
-    the beginning.  A step that takes no time is not told twice; of many that are counted a log has the last
-    and one each ten seconds.
+    the beginning.  What a guest or another host has said in it is made visible.  A step that takes no time is
+    not told twice; of many that are counted a log has the last and one each ten seconds.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -53,6 +54,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """This begins now; a text that begins with `vm.progress.WARNING` is for keeping."""
+        text = guest_text.lines(text)
         if text == self._last:
             return
         self._last = text
@@ -69,6 +71,7 @@ class Progress:
 
     def tell(self, text: str) -> None:
         """This has happened: a line that stays."""
+        text = guest_text.lines(text)
         _LOG.info("%s", text)
         self._console.print(f"kshs: {text}", markup=False, soft_wrap=True)
         self._console.file.flush()

@@ -18,12 +18,13 @@ from harness import version
 from harness.commands.exit_codes import DONE, DRIVER, INFRASTRUCTURE, USAGE
 from harness.commands.fleet_items import collect
 from harness.commands.nightly import Cell, Done, Nightly
+from harness.commands.options import say
 from harness.commands.run import Selection
 from harness.config import Config
 from harness.errors import HarnessError, UsageError
 from harness.fleet.cells import SentCell
 from harness.fleet.coordinator import Coordinator
-from harness.fleet.engine import address
+from harness.fleet.engine import address, security
 from harness.fleet.host_state import code_digest, host_name
 from harness.fleet.merging import Merged
 from harness.fleet.staging import Asked, Staging
@@ -61,7 +62,7 @@ def night_on_hosts(
         done = Done(sent.name, code_of(merged), round(took, 3), merged.problem)
         work.take(cells, by_name[sent.name], done)
 
-    address(url)
+    _reach(url, config)
     with Progress() as progress:
         for name in (_STAGE, _LEASES):  # of a night that was killed
             remove_tree(folder / name)
@@ -90,9 +91,10 @@ def run_on_hosts(selection: Selection, config: Config, url: str, seconds: Mappin
         HarnessError: no scheduler answers, or the results cannot be written.
     """
     out = (selection.out or config.run.out).absolute()
-    address(url)
+    _reach(url, config)
     claim(out)
     found: list[Merged] = []
+    partial: list[Merged] = []
     try:
         with Progress() as progress:
             for name in (_STAGE, _LEASES):
@@ -115,7 +117,20 @@ def run_on_hosts(selection: Selection, config: Config, url: str, seconds: Mappin
                 alone=bool(config.devices_of(guest)),
             )
             sent = staging.stage(asked)
-            _run(url, config, out, [sent], lambda cell, merged, took: found.append(merged), progress, None)
+            _run(
+                url,
+                config,
+                out,
+                [sent],
+                lambda cell, merged, took: found.append(merged),
+                progress,
+                None,
+                partial,
+            )
+    except KeyboardInterrupt:
+        for merged in partial:
+            _show(merged, out)
+        raise
     finally:
         for name in (_STAGE, _LEASES):
             remove_tree(out / name)
@@ -123,17 +138,22 @@ def run_on_hosts(selection: Selection, config: Config, url: str, seconds: Mappin
     if not found:
         raise HarnessError("the run came to no end", where=str(out))
     (merged,) = found
+    _show(merged, out)
+    return code_of(merged)
+
+
+def _show(merged: Merged, out: Path) -> None:
+    """What came of a run, as pytest says it of one on this host."""
     tally = counts(merged.records) + counts(merged.records, "test")
     said = ", ".join(f"{count} {verdict}" for verdict, count in tally.items() if count)
     run = next(r for r in merged.records if r["kind"] == "run")
-    print(f"{counted(sum(tally.values()), 'item')} on {', '.join(run['hosts']) or 'no host'}: {said}")
+    say(f"{counted(sum(tally.values()), 'item')} on {', '.join(run['hosts']) or 'no host'}: {said}")
     for record in merged.records:
         if record["kind"] in ("scenario", "test") and record["verdict"] not in ("passed", "skipped"):
-            print(f"{str(record['verdict']).upper()} {record['id']} - {record.get('reason')}")
+            say(f"{str(record['verdict']).upper()} {record['id']} - {record.get('reason')}")
     if merged.problem:
-        print(f"kshs: {merged.problem}")
-    print(f"report: {out / 'report.html'}")
-    return code_of(merged)
+        say(f"kshs: {merged.problem}")
+    say(f"report: {out / 'report.html'}")
 
 
 def code_of(merged: Merged) -> int:
@@ -203,6 +223,25 @@ def _head(
     }
 
 
+def _reach(url: str, config: Config) -> None:
+    """Before anything is made ready, which may take minutes.
+
+    Raises:
+        UsageError: the address or the keys are wrong.
+        HarnessError: no scheduler answers.
+    """
+    hosts = config.hosts
+    address(url)
+    security(hosts.keys, host_name(config), hosts.silence_s)
+    from harness.fleet.dask_links import DaskLinks
+
+    async def work() -> None:
+        async with DaskLinks(url, hosts.keys, host_name(config), hosts.silence_s):
+            pass
+
+    asyncio.run(work())
+
+
 def _run(
     url: str,
     config: Config,
@@ -211,8 +250,12 @@ def _run(
     ended: Ended,
     progress: Progress,
     deadline: float | None,
+    partial: list[Merged] | None = None,
 ) -> None:
-    """All cells to their ends; Ctrl-C gives up what is at work, and keeps what has ended."""
+    """All cells to their ends; Ctrl-C gives up what is at work, and keeps what has ended.
+
+    ``partial``: takes what has come of cells that were interrupted; without it they are run again as a whole.
+    """
     from harness.fleet.dask_links import DaskLinks
 
     hosts = config.hosts
@@ -230,12 +273,18 @@ def _run(
                 progress.tell,
                 ended,
                 hosts.shard_s,
+                f"--scheduler {url}",
             )
             task = asyncio.current_task()
             assert task is not None
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-            await coordinator.run(cells, deadline)
+            try:
+                await coordinator.run(cells, deadline)
+            except asyncio.CancelledError:
+                if partial is not None:
+                    partial.extend(coordinator.salvage("interrupted"))
+                raise
 
     try:
         asyncio.run(work())

@@ -8,21 +8,40 @@ scheduler counts as dead.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from harness.errors import HarnessError
+from vm.errors import VmError
 
 _LOOK = 0.3
 
 
+class HostError(HarnessError):
+    """A host cannot do what it was asked; who does not answer at all is lost (`links.LostError`)."""
+
+
+async def _there(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Does it in a thread.
+
+    Raises:
+        HostError: this host's disk is full, say.
+    """
+    try:
+        return await asyncio.to_thread(function, *arguments)
+    except (OSError, VmError) as error:
+        raise HostError(str(error)) from None
+
+
 async def facts(dask_worker: Any = None) -> dict[str, Any]:
     """What this host is and has (`harness.fleet.hosts.HostFacts`)."""
-    found: dict[str, Any] = await asyncio.to_thread(dask_worker.kshs.facts)
+    found: dict[str, Any] = await _there(dask_worker.kshs.facts)
     return found
 
 
 async def renew(leases: Mapping[str, int], dask_worker: Any = None) -> dict[str, Any]:
     """See `Carrier.renew`."""
-    found: dict[str, Any] = await asyncio.to_thread(dask_worker.kshs.carrier.renew, leases)
+    found: dict[str, Any] = await _there(dask_worker.kshs.carrier.renew, leases)
     return found
 
 
@@ -33,18 +52,18 @@ async def cancel(lease: str, why: str, dask_worker: Any = None) -> None:
 
 async def read(lease: str, name: str, number: int, dask_worker: Any = None) -> bytes:
     """See `Carrier.read`."""
-    data: bytes = await asyncio.to_thread(dask_worker.kshs.carrier.read, lease, name, number)
+    data: bytes = await _there(dask_worker.kshs.carrier.read, lease, name, number)
     return data
 
 
 async def drop(lease: str, dask_worker: Any = None) -> None:
     """See `Carrier.drop`."""
-    await asyncio.to_thread(dask_worker.kshs.carrier.drop, lease)
+    await _there(dask_worker.kshs.carrier.drop, lease)
 
 
 async def leftovers(night: str, dask_worker: Any = None) -> dict[str, Any]:
     """See `Carrier.leftovers`."""
-    found: dict[str, Any] = await asyncio.to_thread(dask_worker.kshs.carrier.leftovers, night)
+    found: dict[str, Any] = await _there(dask_worker.kshs.carrier.leftovers, night)
     return found
 
 
@@ -58,29 +77,29 @@ async def expect(
 ) -> list[tuple[int, int]]:
     """See `Trees.expect`."""
     trees = dask_worker.kshs.carrier.trees
-    found: list[tuple[int, int]] = await asyncio.to_thread(trees.expect, digest, files, image)
+    found: list[tuple[int, int]] = await _there(trees.expect, digest, files, image)
     return found
 
 
 async def put(digest: str, pieces: list[tuple[int, int, bytes]], dask_worker: Any = None) -> None:
     """See `Trees.put`."""
-    await asyncio.to_thread(dask_worker.kshs.carrier.trees.put, digest, pieces)
+    await _there(dask_worker.kshs.carrier.trees.put, digest, pieces)
 
 
 async def finish(digest: str, image: Mapping[str, str] | None, dask_worker: Any = None) -> None:
     """See `Trees.finish`; the worker's resources say the new image from now on."""
-    await asyncio.to_thread(dask_worker.kshs.carrier.trees.finish, digest, image)
-    await dask_worker.set_resources(**await asyncio.to_thread(dask_worker.kshs.resources))
+    await _there(dask_worker.kshs.carrier.trees.finish, digest, image)
+    await dask_worker.set_resources(**await _there(dask_worker.kshs.resources))
 
 
 async def quarantine(reason: str | None, dask_worker: Any = None) -> None:
     """See `HostState.quarantine`."""
-    await asyncio.to_thread(dask_worker.kshs.state.quarantine, reason)
+    await _there(dask_worker.kshs.state.quarantine, reason)
 
 
 async def drain(draining: bool, dask_worker: Any = None) -> None:
     """See `HostState.drain`."""
-    await asyncio.to_thread(dask_worker.kshs.state.drain, draining)
+    await _there(dask_worker.kshs.state.drain, draining)
 
 
 async def carry(order: Mapping[str, Any]) -> None:
@@ -93,6 +112,7 @@ async def carry(order: Mapping[str, Any]) -> None:
 
     worker: Any = get_worker()
     carrier = worker.kshs.carrier
-    await asyncio.to_thread(carrier.begin, order)
+    while not await _there(carrier.begin, order):
+        await asyncio.sleep(_LOOK)
     while not carrier.has_ended(order["id"]):
         await asyncio.sleep(_LOOK)

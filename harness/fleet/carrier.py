@@ -71,11 +71,24 @@ class Carrier:
         config: of its guests.
         state: its folder.
         silence: seconds after which a lease that is not renewed is over.
+        session: names this life of its worker.
+        room: cores and MiB that all leases may take together, whoever sends them; None: any.
     """
 
-    def __init__(self, config: VmConfig, state: HostState, silence: float) -> None:
+    def __init__(
+        self,
+        config: VmConfig,
+        state: HostState,
+        silence: float,
+        session: str = "",
+        room: tuple[int, int] | None = None,
+    ) -> None:
         self._config = config
         self.silence = silence
+        self._session = session
+        self._room = room
+        self._withdrawn: set[str] = set()
+        self._beginning = threading.Lock()
         self._spool = private_directory(state.folder / "spool")
         self.trees = Trees(config, state)
         self._carried: dict[str, _Carried] = {}
@@ -85,9 +98,10 @@ class Carrier:
         gone = []
         limit = time.time() - _KEPT_DAYS * 86400
         for folder in self._spool.iterdir():
-            if folder.stat().st_mtime < limit and self.has_ended(folder.name):
-                remove_tree(folder)
-                gone.append(f"results of lease {folder.name[:8]}")
+            with contextlib.suppress(OSError):  # it is dropped at this very moment
+                if folder.stat().st_mtime < limit and self.has_ended(folder.name):
+                    remove_tree(folder)
+                    gone.append(f"results of lease {folder.name[:8]}")
         return gone
 
     @property
@@ -101,22 +115,52 @@ class Carrier:
         now = time.monotonic()
         return sum(not one.ended or now - one.over < self.silence for one in list(self._carried.values()))
 
-    def begin(self, said: Mapping[str, Any]) -> None:
+    def at_work(self) -> list[dict[str, Any]]:
+        """What leases take that are at work: `harness.fleet.hosts.Taken`."""
+        return [
+            {
+                "lease": one.order.id,
+                "cores": one.order.cores,
+                "memory_mib": one.order.memory_mib,
+                "guest": one.order.guest,
+            }
+            for one in list(self._carried.values())
+            if not one.ended
+        ]
+
+    def begin(self, said: Mapping[str, Any]) -> bool:
         """Begins a lease, in a thread of its own; `renew` tells how it ends.
 
+        False where leases of others have taken what it needs: two nights do not know of each other.
+
         Raises:
-            LeaseError: it was carried before: a lease is carried once, whoever asks.
+            LeaseError: it was carried before: a lease is carried once, whoever asks; or nobody waits for it
+                any more.
         """
         order = LeaseOrder.model_validate(dict(said))
         self.tidy()
-        folder = self._spool / order.id
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            raise LeaseError("was carried already; a lease is carried once", where=order.id) from None
-        write_whole(folder / _ORDER, order.model_dump_json())
-        one = self._carried[order.id] = _Carried(order, folder, time.monotonic())
+        with self._beginning:
+            if order.id in self._withdrawn:
+                raise LeaseError("was given up before it was begun", where=order.id)
+            folder = self._spool / order.id
+            if order.id in self._carried or folder.exists():
+                raise LeaseError("was carried already; a lease is carried once", where=order.id)
+            if not self._has_room(order):
+                return False
+            one = self._carried[order.id] = _Carried(order, folder, time.monotonic())
         threading.Thread(target=self._carry, args=(one,), name=f"kshs-{order.id[:8]}", daemon=True).start()
+        return True
+
+    def _has_room(self, order: LeaseOrder) -> bool:
+        if self._room is None:
+            return True
+        there = self.at_work()
+        cores, memory = (sum(int(one[key]) for one in there) for key in ("cores", "memory_mib"))
+        return (
+            cores + order.cores <= self._room[0]
+            and memory + order.memory_mib <= self._room[1]
+            and not (order.alone and any(one["guest"] == order.guest for one in there))
+        )
 
     def has_ended(self, lease: str) -> bool:
         """Whether a lease is not at work here."""
@@ -147,6 +191,8 @@ class Carrier:
 
     def _run(self, one: _Carried) -> int:
         order, folder = one.order, one.folder
+        folder.mkdir(mode=0o700)
+        write_whole(folder / _ORDER, order.model_dump_json())
         work = folder / "work"
         shutil.copytree(self.trees.check(order.inputs), work, symlinks=True)
         build = self.trees.check(order.build) if order.build is not None else None
@@ -198,12 +244,16 @@ class Carrier:
             one.cancelled = why
 
     def renew(self, leases: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-        """Renews leases; gives what has happened under each behind the event of that number."""
-        told = {}
+        """Renews leases; gives what has happened under each behind the event of that number.
+
+        One that is not known is not begun yet, or was carried by an earlier life of this worker, which has
+        taken it along: the session tells which.
+        """
+        told: dict[str, dict[str, Any]] = {}
         for lease, since in leases.items():
             one = self._carried.get(lease)
             if one is None:
-                told[lease] = {"known": (self._spool / lease).is_dir(), "events": []}
+                told[lease] = {"known": False, "session": self._session, "busy": self.busy}
                 continue
             one.renewed = time.monotonic()
             self._listen(one)
@@ -223,8 +273,13 @@ class Carrier:
         return found
 
     def drop(self, lease: str) -> None:
-        """Nobody needs what a lease has left; one at work is ended first."""
-        one = self._carried.get(lease)
+        """Nobody needs what a lease has left; one at work is ended first, and one that is not begun yet never
+        will be.
+        """
+        with self._beginning:
+            one = self._carried.get(lease)
+            if one is None and not (self._spool / lease).exists():
+                self._withdrawn.add(lease)
         if one is not None and not one.ended:
             one.dropped = True
             self.cancel(lease, "the lease was dropped")

@@ -8,12 +8,15 @@ later), and nothing is ever spoken without.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -63,7 +66,8 @@ def files_of(folder: Path | None, name: str) -> tuple[str, str, str]:
     """Authority, certificate and key of a host.
 
     Raises:
-        UsageError: the settings name no folder, a file is missing, or it is no such file.
+        UsageError: the settings name no folder, a file is missing, others may read the key, or no host would
+            take the certificate: it is of another authority, or not valid now.
     """
     if folder is None:
         raise UsageError(
@@ -80,7 +84,36 @@ def files_of(folder: Path | None, name: str) -> tuple[str, str, str]:
         context.load_cert_chain(paths[1], paths[2])
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"these are no keys of a host: {error}", where=str(paths[1])) from None
+    _check(*paths)
     return str(paths[0]), str(paths[1]), str(paths[2])
+
+
+def _check(authority: Path, certificate: Path, key: Path) -> None:
+    """What else would be said by a handshake alone, and there in the words of OpenSSL."""
+    if key.stat().st_mode & 0o077:
+        raise UsageError("others may read this key", str(key), f"chmod 600 {shlex.quote(str(key))}")
+    trusted, shown = (x509.load_pem_x509_certificates(path.read_bytes()) for path in (authority, certificate))
+    issuer = next((one for one in trusted if _has_issued(one, shown[-1])), None)
+    if issuer is None:
+        raise UsageError(
+            "is of another authority", str(certificate), f"{authority} is not the one that has signed it"
+        )
+    now = datetime.now(UTC)
+    for one, path in ((issuer, authority), *((one, certificate) for one in shown)):
+        if not one.not_valid_before_utc <= now <= one.not_valid_after_utc:
+            since = f"{one.not_valid_before_utc:%Y-%m-%d} to {one.not_valid_after_utc:%Y-%m-%d}"
+            raise UsageError(
+                f"is valid from {since} and not now, {now:%Y-%m-%d}",
+                where=str(path),
+                hint="look at the clock; else remove the folder and make all keys anew: kshs hosts keys",
+            )
+
+
+def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    with contextlib.suppress(ValueError, TypeError, InvalidSignature):
+        certificate.verify_directly_issued_by(issuer)
+        return True
+    return False
 
 
 def _name(text: str) -> x509.Name:

@@ -37,6 +37,10 @@ class ContentError(HarnessError):
     """What came is not what its digest names."""
 
 
+class UnexpectedError(ContentError):
+    """Pieces came of a tree of which nothing is known here: it has to be announced again."""
+
+
 @dataclass(frozen=True)
 class Listed:
     """One file of a tree; `pieces` are the SHA-256 of each piece, `ZERO` for one of zeros."""

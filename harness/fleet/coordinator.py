@@ -8,18 +8,19 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.fleet import calls
-from harness.fleet.blame import TRIES, Blame
+from harness.fleet.blame import STRIKES, TRIES, Blame
 from harness.fleet.cells import SentCell
 from harness.fleet.following import Following, Outcome
-from harness.fleet.hosts import HostFacts
 from harness.fleet.ledger import Ledger
 from harness.fleet.links import Links, LostError
 from harness.fleet.merging import CameBack, Merged, merge
 from harness.fleet.policy import Load, Waiting, at_once, carriers, place
+from harness.fleet.roster import Roster
 from harness.fleet.sending import Sender
 from harness.fleet.shards import Needs, Shard, split
 from vm.words import counted
@@ -30,6 +31,8 @@ _ASK_EACH = 2.0
 #: Shards of a cell that have failed everywhere, after which the rest of a cell that has worked nowhere is
 #: left.
 _BROKEN = 2
+#: Seconds at a night's end, at most, for hosts that fell silent.
+_LAST = 30.0
 
 
 @dataclass
@@ -58,6 +61,7 @@ class Coordinator:
         tell: told what has happened, a line each.
         ended: told of each cell that has ended, with its merged results.
         least: seconds of a shard.
+        lift: the words behind ``kshs hosts lift NAME``.
     """
 
     def __init__(
@@ -71,23 +75,22 @@ class Coordinator:
         tell: Callable[[str], None],
         ended: Callable[[SentCell, Merged, float], None],
         least: float = 60.0,
+        lift: str = "",
     ) -> None:
         self._links = links
-        self._code = code
         self._least = least
         self._silence = silence
         self._say, self._tell, self._ended = say, tell, ended
         self.ledger = Ledger(folder)
         self.blame = Blame()
+        self.roster = Roster(links, self.blame, code, silence, tell, lift)
         self.sender = Sender(links, silence, tell)
         self._following = Following(links, self.ledger, self.sender, folder, night, silence)
         self._night = night
         self._work: dict[str, _CellWork] = {}
         self._waiting = Waiting()
         self._running: dict[asyncio.Task[Outcome], tuple[Shard, str]] = {}
-        self._facts: dict[str, HostFacts] = {}
-        self._heard: dict[str, float] = {}
-        self._sentenced: dict[str, str] = {}
+        self._told_waiting: set[str] = set()
         self._reconciled: set[str] = set()
         self._asked: dict[str, float] = {}
 
@@ -103,7 +106,8 @@ class Coordinator:
         idle = time.monotonic()
         try:
             while to_split or len(self._waiting) or self._running:
-                await self._look()
+                await self.roster.look()
+                await self._reconcile()
                 loads = self._loads()
                 to_split = [cell for cell in to_split if not self._split(cell, loads)]
                 late = deadline is not None and time.monotonic() >= deadline
@@ -111,81 +115,49 @@ class Coordinator:
                     self._place(loads)
                 if self._running:
                     idle = time.monotonic()
-                elif late or time.monotonic() - idle > self._silence:
-                    why = "out of time before it was begun" if late else self._why_idle(loads)
-                    self._leave_all(to_split, why)
-                    to_split = []
+                elif late:
+                    self._leave_all(to_split, lambda needs: "out of time before it was begun")
+                    break
+                elif any(carriers(shard.needs, loads) for shard in self._waiting):
+                    idle = time.monotonic()  # other nights have the hosts now
+                elif time.monotonic() - idle > self._silence:
+                    self._leave_all(to_split, partial(self._why_idle, loads))
                     break
                 self._show()
+                self._tell_waiting(to_split, loads)
                 await self._take(await self._wait())
-            await self._reconcile(last=True)
+            await self._last_words()
         finally:
+            # Before those who follow leases are ended: these forget them.
+            given_up = await self._following.abandon()
             listening.cancel()
             for task in self._running:
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
             await asyncio.gather(*self._running, return_exceptions=True)
-            await self._following.abandon()
+            taken = {one.held.id for work in self._work.values() for one in work.came_back}
+            for back in (*self._following.ended.values(), *given_up):
+                if back.held.id not in taken:
+                    self._work[back.held.cell].came_back.append(back)
             self.ledger.close()
         for work in self._work.values():
             if work.ended < work.shards or work.came_back or work.why_not:
-                self._finish(work)
+                await self._finish(work)
 
-    # ---- hosts ---------------------------------------------------------------
+    def salvage(self, why: str) -> list[Merged]:
+        """Of a night that was interrupted: cells of which something has come get their results written.
 
-    async def _look(self) -> None:
-        """Who is there, and whether somebody has lifted a quarantine or come back."""
-        try:
-            there = await self._links.hosts()
-        except LostError:
-            return
-        now = time.monotonic()
-        for name, facts in there.items():
-            before = self._facts.get(name)
-            if before is None:
-                self._tell(f"host {name}: {facts.closed(self._code) or 'is there'}")
-            elif before.session != facts.session:
-                self._tell(f"host {name}: is back")
-            sentenced = self._sentenced.get(name)
-            if sentenced is not None and before is not None and before.quarantined and not facts.quarantined:
-                self._tell(f"host {name}: the quarantine was lifted")
-                self.blame.forgive(name)
-                del self._sentenced[name]
-            self._facts[name] = facts
-            self._heard[name] = now
-        await self._reconcile()
+        Nobody is told that these have ended: they have not.
 
-    def _loads(self) -> list[Load]:
-        """The hosts as the policy sees them, with what runs on them."""
-        found = []
-        gone = time.monotonic() - max(3.0, self._silence / 4)
-        for name, facts in self._facts.items():
-            load = facts.load(self._code)
-            if self._heard[name] < gone:
-                load.closed = "silent"
-            elif name in self._sentenced:
-                load.closed = f"quarantined: {self._sentenced[name]}"
-            found.append(load)
-        by_name = {load.name: load for load in found}
-        for shard, host in self._running.values():
-            if host in by_name:
-                by_name[host].take(shard.needs)
-        return found
-
-    async def _sentence(self, host: str) -> None:
-        """Quarantines a host of which too much has failed, there too; or takes that back."""
-        sentence = self.blame.sentence(host, others=len(self._facts) > 1)
-        if sentence is not None and host not in self._sentenced:
-            self._sentenced[host] = sentence
-            self._tell(f"host {host}: quarantined: {sentence}; lift it with: kshs hosts lift {host}")
-        elif sentence is None and host in self._sentenced:
-            del self._sentenced[host]
-            self._tell(f"host {host}: the quarantine is lifted: what failed there fails elsewhere, too")
-        else:
-            return
-        with contextlib.suppress(LostError, HarnessError):
-            await self._links.call(host, calls.quarantine, sentence)
+        Raises:
+            HarnessError: results cannot be written.
+        """
+        return [
+            self._merged(work, time.monotonic() - work.began, why)
+            for work in self._work.values()
+            if work.ended >= 0 and work.began is not None and work.came_back
+        ]
 
     # ---- shards --------------------------------------------------------------
 
@@ -229,7 +201,7 @@ class Coordinator:
                     continue
             work = self._work[shard.cell]
             work.began = work.began or time.monotonic()
-            facts = self._facts[load.name]
+            facts = self.roster.facts[load.name]
             task = asyncio.create_task(self._following.run(work.cell, shard, facts))
             self._running[task] = (shard, load.name)
 
@@ -251,15 +223,15 @@ class Coordinator:
             if outcome.failed is not None:
                 reason = f"{outcome.failed}"
                 self._tell(f"host {host}: {shard.id}: {reason}")
-                self.blame.failed(host, shard.id, shard.cell, reason, outcome.incident, held=outcome.held)
+                if outcome.held or not outcome.silent:  # else nobody has renewed it from here
+                    self.blame.failed(host, shard.id, shard.cell, reason, outcome.incident, held=outcome.held)
             if outcome.refused is not None:
                 self._tell(f"{shard.id}: {outcome.refused}")
                 work.why_not = work.why_not or outcome.refused
             self._again(work, shard, outcome)
-            for name in list(self._facts):
-                await self._sentence(name)
+            await self.roster.sentence()
             if work.shards and work.ended >= work.shards:
-                self._finish(work)
+                await self._finish(work)
 
     def _again(self, work: _CellWork, shard: Shard, outcome: Outcome) -> None:
         """What came to nothing is tried elsewhere, a bounded number of times."""
@@ -270,12 +242,19 @@ class Coordinator:
         if not left:
             work.ended += 1
             return
+        if outcome.crowded:
+            self._waiting.add(shard)
+            return
         # A host that fell silent says nothing of the shard: it is tried as often as there are hosts to lose.
-        counts = shard.tries + (not outcome.silent)
-        if counts < TRIES and not self._everywhere(shard):
+        # But what silences whoever gets it, again and again, is not given to hosts for ever.
+        tries = shard.tries + (not outcome.silent)
+        silences = shard.silences + outcome.silent
+        bounded = tries < TRIES and silences < STRIKES * max(1, len(self.roster.facts))
+        if bounded and not self._everywhere(shard):
             seconds = shard.seconds * len(left) / len(shard.keys)
             avoid = self.blame.hosts_of(shard.id)
-            self._waiting.add(replace(shard, keys=left, seconds=seconds, tries=counts, avoid=avoid))
+            again = replace(shard, keys=left, seconds=seconds, tries=tries, silences=silences, avoid=avoid)
+            self._waiting.add(again)
             return
         self.blame.acquit(shard.id)
         work.ended += 1
@@ -286,48 +265,84 @@ class Coordinator:
         else:
             work.why_not = work.why_not or outcome.failed
 
+    def _loads(self) -> list[Load]:
+        running = [(shard.needs, host) for shard, host in self._running.values()]
+        return self.roster.loads(running, self._following.is_ours)
+
     def _everywhere(self, shard: Shard) -> bool:
         """Whether it has failed on several hosts, and on all that can carry it."""
         tried = self.blame.hosts_of(shard.id)
         able = {load.name for load in carriers(shard.needs, self._loads())}
         return len(tried) > 1 and able <= tried
 
-    def _finish(self, work: _CellWork) -> None:
-        """Its results, once."""
-        name = work.cell.name
-        if name not in self._work or work.ended < 0:
+    async def _finish(self, work: _CellWork) -> None:
+        """Its results, once; leases of other cells are renewed meanwhile."""
+        if work.ended < 0:
             return
         seconds = time.monotonic() - work.began if work.began is not None else 0.0
         work.ended = -1
-        merged = merge(work.cell, work.came_back, seconds, work.why_not)
+        merged = await asyncio.to_thread(self._merged, work, seconds, work.why_not)
         self._ended(work.cell, merged, seconds)
 
-    def _leave_all(self, to_split: Sequence[SentCell], why: str) -> None:
+    @staticmethod
+    def _merged(work: _CellWork, seconds: float, why_not: str | None) -> Merged:
+        try:
+            return merge(work.cell, list(work.came_back), seconds, why_not)
+        except OSError as error:
+            where = str(work.cell.folder)
+            raise HarnessError(f"results cannot be written: {error.strerror}", where) from None
+
+    def _leave_all(self, to_split: Sequence[SentCell], why: Callable[[Needs], str]) -> None:
         for cell in to_split:
-            self._work[cell.name].why_not = why
+            self._work[cell.name].why_not = why(cell.needs)
         for shard in list(self._waiting):
             work = self._work[shard.cell]
-            work.why_not = work.why_not or why
+            work.why_not = work.why_not or why(shard.needs)
             self._waiting.drop_cell(shard.cell)
 
-    def _why_idle(self, loads: Sequence[Load]) -> str:
+    def _why_idle(self, loads: Sequence[Load], needs: Needs) -> str:
         if not loads:
             return "no host has joined the scheduler"
-        said = "; ".join(f"{load.name}: {load.closed or 'lacks what it needs'}" for load in loads)
+        said = "; ".join(f"{load.name}: {load.lacks(needs)}" for load in loads)
         return f"no host can carry it ({said})"[:1000]
+
+    def _tell_waiting(self, to_split: Sequence[SentCell], loads: Sequence[Load]) -> None:
+        """Says once of each cell that no host can carry it as it is, while others go on."""
+        unable = {cell.name: cell.needs for cell in to_split}
+        unable |= {s.cell: s.needs for s in self._waiting if not carriers(s.needs, loads)}
+        for name in unable.keys() - self._told_waiting if loads else ():
+            self._told_waiting.add(name)
+            self._tell(f"{name}: {self._why_idle(loads, unable[name])}; it waits for one")
 
     # ---- who comes back --------------------------------------------------------
 
-    async def _reconcile(self, *, last: bool = False) -> None:
-        """Leases that were given up and whose hosts are here again: what they did is put on record."""
-        now = time.monotonic()
-        lost = [
+    def _lost(self) -> list[CameBack]:
+        """Leases that were given up, and of which their hosts have not been asked yet."""
+        return [
             one
             for work in self._work.values()
             for one in work.came_back
             if one.why is not None and one.held.id not in self._reconciled
         ]
-        for host in {one.held.host for one in lost} & set(self._facts):
+
+    async def _last_words(self) -> None:
+        """Who fell silent gets a moment to come back, so that nothing of the night is left there."""
+        end = time.monotonic() + min(self._silence / 2, _LAST)
+        await self._reconcile(last=True)
+        while (lost := self._lost()) and time.monotonic() < end:
+            hosts = ", ".join(sorted({one.held.host for one in lost}))
+            self._say(f"a last look for what is left on {hosts}")
+            await asyncio.sleep(_TICK)
+            await self.roster.look()
+            await self._reconcile(last=True)
+
+    async def _reconcile(self, *, last: bool = False) -> None:
+        """Leases that were given up and whose hosts are here again: what they did is put on record."""
+        now = time.monotonic()
+        lost = self._lost()
+        for host in {one.held.host for one in lost} & set(self.roster.facts):
+            if not self.roster.is_heard(host):
+                continue  # it would be waited for
             if not last and now - self._asked.get(host, 0.0) < _ASK_EACH:
                 continue
             self._asked[host] = now
@@ -337,10 +352,15 @@ class Coordinator:
                 )
             except (LostError, HarnessError):
                 continue
+            at_work = {taken.lease for taken in self.roster.facts[host].at_work}
             for one in lost:
-                events = left.get(one.held.id) if one.held.host == host else None
-                if events is None:
-                    continue  # it never came there, or is not at its end
+                if one.held.host != host:
+                    continue
+                events = left.get(one.held.id)
+                if events is None:  # it is not at its end, or never came there
+                    if one.held.id not in at_work:
+                        self._reconciled.add(one.held.id)
+                    continue
                 one.late = list(events)
                 self._reconciled.add(one.held.id)
                 self.ledger.late(one.held.id, f"{counted(len(events), 'event')} of it")

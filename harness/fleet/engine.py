@@ -17,6 +17,8 @@ from harness.fleet.certificates import files_of
 NO_HTTP = "127.0.0.1:0"
 #: Seconds below which dask asserts that its timeout is too low for ten probes.
 _LEAST_TCP = 12.0
+#: How dask names what it connects with.
+_OBJECT = re.compile(r"in <[^>]*>: ")
 _URL = re.compile(r"tls://[^\s/@]+:\d{1,5}")
 
 
@@ -89,6 +91,34 @@ def settings(silence: float) -> dict[str, Any]:
         "distributed.admin.tick.limit": "60s",
         "distributed.admin.log-format": "%(asctime)s %(name)s: %(message)s",
     }
+
+
+async def reach(url: str, shown: Any, patience: float) -> None:
+    """Speaks to a scheduler once, so that what keeps us from it is known; dask says of most of it nothing.
+
+    Raises:
+        UsageError: there is no way to it.
+        OSError: nobody answers there within so many seconds, or not to us.
+    """
+    from distributed.comm.core import connect
+
+    own_address(url)
+    try:
+        arguments = shown.get_connection_args("client")
+        comm = await connect(url, timeout=patience, **arguments)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise OSError(_cause(error, patience)) from None
+    await comm.close()
+
+
+def _cause(error: BaseException, patience: float) -> str:
+    """What lies below an error of dask's, in words."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = _OBJECT.sub("", str(error))
+    if "CERTIFICATE" in said.upper() or "SSL" in said:
+        return f"one side does not take the other's certificate, both must be of one authority: {said}"
+    return said or f"nothing came within {patience:g} s"
 
 
 def own_address(url: str) -> str:

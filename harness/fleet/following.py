@@ -13,27 +13,29 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.fleet import calls
 from harness.fleet.cells import SentCell
-from harness.fleet.content import ContentError
 from harness.fleet.hosts import HostFacts
 from harness.fleet.judging import judge
 from harness.fleet.lease_files import LeaseOrder
 from harness.fleet.ledger import FencedError, Held, Ledger
 from harness.fleet.links import Links, LostError
 from harness.fleet.merging import CameBack, Keys
-from harness.fleet.sending import Sender, fetch
+from harness.fleet.sending import LocalError, Sender, fetch
 from harness.fleet.shards import Shard
 from vm.files import remove_tree
 
 _EACH = 1.0
 #: Seconds beyond the silence: the host is then sure to have ended it.
 _MARGIN = 2.0
+#: Seconds that a host has to hear that a lease is over; it ends without that, too, and later.
+_DROPPING = 5.0
+_ENDED = "the night was ended"
 LEASES = ".leases"
 
 
@@ -42,7 +44,8 @@ class Outcome:
     """What became of a shard's lease.
 
     `worked`: whether its host did what it was asked to; `failed`, `refused`, `held` and `again` are those of
-    `harness.fleet.judging.Ended`, with node ids of ours.  `silent`: the host fell silent.
+    `harness.fleet.judging.Ended`, with node ids of ours.  `silent`: the host fell silent.  `crowded`: it was
+    never begun, since another night has taken what it needs; that is nobody's fault.
     """
 
     came_back: CameBack | None
@@ -53,16 +56,24 @@ class Outcome:
     incident: str = ""
     silent: bool = False
     held: bool = True
+    crowded: bool = False
 
 
 @dataclass
 class Lease:
-    """A lease that is followed; `heard` by `time.monotonic`."""
+    """A lease that is followed; `heard` and `answered` by `time.monotonic`: when something was heard of it,
+    and when its host has said anything.
+
+    `over` says why nothing can come of it any more, `others`: whether its host has leases of others at work.
+    """
 
     held: Held
     host: str
     heard: float
-    begun: float
+    session: str
+    answered: float = 0.0
+    over: str | None = None
+    others: bool = False
     events: list[Mapping[str, Any]] = field(default_factory=list)
     result: Mapping[str, Any] | None = None
     known: bool = False
@@ -91,15 +102,23 @@ class Following:
         self._silence = silence
         self._leases: dict[str, Lease] = {}
         self._ended = 0
+        self._silences: dict[str, tuple[int, float]] = {}
+        #: Leases that have ended, from the moment on at which that is on record.
+        self.ended: dict[str, CameBack] = {}
 
     @property
     def seen(self) -> int:
         """Items that have ended, as far as is heard."""
         flying = sum(
             len({event.get("id") for event in lease.events if event.get("kind") == "scenario"})
-            for lease in self._leases.values()
+            for key, lease in self._leases.items()
+            if key not in self.ended  # its host is about to be told
         )
         return self._ended + flying
+
+    def is_ours(self, lease: str) -> bool:
+        """Whether a lease is one that is followed, or has ended as it should."""
+        return lease in self._leases or self._ledger.has_ended(lease)
 
     async def run(self, cell: SentCell, shard: Shard, facts: HostFacts) -> Outcome:
         """A shard on a host; never raises what a host did."""
@@ -107,19 +126,21 @@ class Following:
         try:
             await self._sender.bring(host, facts.session, cell.trees, facts.images)
         except LostError as error:
-            return self._lost(None, host, facts, f"the host was lost before the lease began: {error}")
-        except (ContentError, OSError) as error:
+            return self._lost(None, host, f"the host was lost before the lease began: {error}")
+        except LocalError as error:  # no host can do anything about it
+            return Outcome(None, refused=str(error), again=None)
+        except HarnessError as error:
             return Outcome(None, failed=str(error), again=None, incident=f"{host}-{shard.id}-{shard.tries}")
         held = self._ledger.grant(shard, host)
-        lease = Lease(held, host, time.monotonic(), time.monotonic())
+        lease = Lease(held, host, time.monotonic(), facts.session)
         self._leases[held.id] = lease
         try:
-            return await self._follow(cell, shard, facts, lease)
+            return await self._follow(cell, shard, lease)
         finally:
             self._leases.pop(held.id, None)
             await self._links.forget(held.id)
 
-    async def _follow(self, cell: SentCell, shard: Shard, facts: HostFacts, lease: Lease) -> Outcome:
+    async def _follow(self, cell: SentCell, shard: Shard, lease: Lease) -> Outcome:
         sent = {item.key: item.item for item in cell.items}
         order = LeaseOrder(
             **cell.order,
@@ -128,25 +149,37 @@ class Following:
             shard=shard.id,
             silence_s=self._silence,
             items=tuple(sent[key] for key in shard.keys),
+            cores=shard.needs.cores,
+            memory_mib=shard.needs.memory_mib,
+            alone=shard.needs.alone,
         )
         with contextlib.suppress(LostError):  # then nobody hears of it, and it is given up
             await self._links.begin(lease.host, order.model_dump(mode="json"), shard.needs)
         while lease.result is None:
+            if lease.over is not None:
+                return self._lost(lease, lease.host, lease.over)
             if time.monotonic() - lease.heard > self._silence + _MARGIN:
+                if not lease.known and lease.answered > lease.heard + self._silence / 2:
+                    return await self._not_begun(lease)
                 at = time.strftime("%H:%M:%S")
                 why = f"host {lease.host} fell silent, and at {at} nothing had been heard of it for"
-                return self._lost(lease, lease.host, facts, f"{why} {self._silence:g} s")
+                return self._lost(lease, lease.host, f"{why} {self._silence:g} s")
             await asyncio.sleep(_EACH / 4)
+        if lease.result.get("cancelled"):
+            # Its host has ended it and is there: who did not renew it, or told its worker to end, was not it.
+            lost = self._lost(lease, lease.host, f"{str(lease.result['cancelled'])[:500]}")
+            return replace(lost, held=False)
         out = self._folder / LEASES / f"{lease.held.number:05d}" / "out"
         try:
             await fetch(
                 self._links, lease.host, lease.held.id, lease.result["files"], out, self._silence + _MARGIN
             )
         except LostError as error:
-            return self._lost(
-                lease, lease.host, facts, f"host {lease.host} fell silent with its results: {error}"
-            )
-        except (HarnessError, OSError, KeyError, TypeError, ValueError) as error:
+            return self._lost(lease, lease.host, f"host {lease.host} fell silent with its results: {error}")
+        except LocalError as error:
+            self._given_up(lease, str(error))
+            raise
+        except (HarnessError, KeyError, TypeError, ValueError) as error:
             return self._given_up(lease, f"its results could not be fetched: {error}")
         ended = judge(lease.result, out, cell.expects)
         if not ended.taken:
@@ -165,10 +198,10 @@ class Following:
             self._ledger.end(lease.held.id, f"exit code {lease.result.get('code')}")
         except FencedError:
             return Outcome(None, failed="it was given up", again=None, incident=lease.held.id)
+        back = self.ended[lease.held.id] = CameBack(lease.held, out=out)
         self._ended += len(shard.keys) - len(again)
         with contextlib.suppress(LostError, HarnessError):
             await self._links.call(lease.host, calls.drop, lease.held.id)
-        back = CameBack(lease.held, out=out)
         # Where a part of it worked, the host does, and what failed is tried elsewhere.
         worked = failed is None or again != set(shard.keys)
         held = ended.held or bool(lacking)
@@ -177,9 +210,23 @@ class Following:
             back, worked=worked, failed=failed, again=frozenset(again), incident=incident, held=held
         )
 
-    def _lost(self, lease: Lease | None, host: str, facts: HostFacts, why: str) -> Outcome:
+    async def _not_begun(self, lease: Lease) -> Outcome:
+        """Its host is there, and has never begun it: others were first, or the word of it was lost."""
+        with contextlib.suppress(LostError, HarnessError):  # a word that comes late is not taken any more
+            await self._links.call(lease.host, calls.drop, lease.held.id)
+        took = "others have taken what it needs" if lease.others else "the word of it was lost"
+        why = f"host {lease.host} has not begun it within {self._silence:g} s: {took}"
+        back = self._given_up(lease, why)
+        if lease.others:
+            return Outcome(back.came_back, again=None, crowded=True)
+        return Outcome(back.came_back, failed=why, again=None, incident=lease.held.id, held=False)
+
+    def _lost(self, lease: Lease | None, host: str, why: str) -> Outcome:
         """The host is silent: one cut is one failure, whatever it has cost."""
-        incident = f"silence of {host} {facts.session} {int(time.monotonic() / (4 * self._silence))}"
+        number, last = self._silences.get(host, (0, -1e9))
+        number += time.monotonic() - last > 4 * self._silence
+        self._silences[host] = number, time.monotonic()
+        incident = f"silence {number} of {host}"
         if lease is None:
             return Outcome(None, failed=why, again=None, incident=incident, silent=True)
         outcome = self._given_up(lease, why)
@@ -212,23 +259,38 @@ class Following:
         except (LostError, HarnessError):
             return
         now = time.monotonic()
+        begun = sum(bool((told.get(key) or {}).get("known")) for key in leases)
         for key, one in leases.items():
             said = told.get(key) or {}
+            one.answered = now
             one.known = one.known or bool(said.get("known"))
             if said.get("known"):
                 one.heard = now
                 one.events += said.get("events") or ()
                 one.result = said.get("result")
-            # Unknown there: not begun yet, or of a life of its worker that is over; its silence is counted.
+                continue
+            # Unknown there: not begun yet, or of a life of its worker that is over.
+            one.others = int(said.get("busy") or 0) > begun
+            if said.get("session", one.session) != one.session:
+                one.over = f"the worker of host {host} has ended and was started anew"
         await asyncio.sleep(_EACH / 2)
 
-    async def abandon(self) -> None:
-        """The night ends early: what is still at work is not waited for."""
-        for lease in list(self._leases.values()):
-            if self._ledger.holds(lease.held.id):
-                self._ledger.give_up(lease.held.id, "the night was ended")
-            with contextlib.suppress(LostError, HarnessError):
-                await self._links.call(lease.host, calls.drop, lease.held.id)
+    async def abandon(self) -> list[CameBack]:
+        """The night ends early: what is still at work is not waited for, and ends on its hosts, too; what was
+        heard of it.
+        """
+        leases = [lease for lease in self._leases.values() if self._ledger.holds(lease.held.id)]
+        found = []
+        for lease in leases:
+            with contextlib.suppress(HarnessError):  # then its end is not on record
+                self._ledger.give_up(lease.held.id, _ENDED)
+            found.append(CameBack(lease.held, why=_ENDED, events=list(lease.events)))
+        await asyncio.gather(*map(self._drop, leases))
+        return found
+
+    async def _drop(self, lease: Lease) -> None:
+        with contextlib.suppress(LostError, HarnessError, TimeoutError):
+            await asyncio.wait_for(self._links.call(lease.host, calls.drop, lease.held.id), _DROPPING)
 
 
 def _ours(keys: Keys, names: Collection[tuple[str, str]]) -> set[str]:

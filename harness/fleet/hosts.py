@@ -9,11 +9,23 @@ from harness.fleet.policy import Load
 from harness.fleet.shards import Kind
 
 
+class Taken(BaseModel):
+    """What a lease that is at work takes of its host, whoever has sent it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    lease: str
+    cores: int
+    memory_mib: int
+    guest: str
+
+
 class HostFacts(BaseModel):
     """A host as its worker says it is.
 
     `session` is another one in each life of its worker, `code` the digest of its kshs, `images` those of its
-    sealed images; `quarantined` says why it takes no lease.
+    sealed images; `quarantined` says why it takes no lease, and `at_work` what is taken of it.  `twin`:
+    another worker is called so, too.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
@@ -26,16 +38,20 @@ class HostFacts(BaseModel):
     disk_mib: int = Field(ge=0)
     images: list[str] = Field(max_length=10_000)
     busy: int = 0
+    at_work: list[Taken] = Field(default_factory=list)
     code: str
     version: str
     uri: str
     quarantined: str | None = Field(default=None, max_length=4000)
     draining: bool = False
+    twin: bool = False
 
     def closed(self, code: str | None = None) -> str | None:
         """Why it takes no lease; None where it does.  ``code``: of the one who asks."""
         if self.quarantined is not None:
             return f"quarantined: {self.quarantined}"
+        if self.twin:
+            return "two workers are called so: each needs a name of its own, as hosts.this"
         if self.draining:
             return "draining"
         if code is not None and self.code != code:

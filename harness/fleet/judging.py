@@ -46,8 +46,6 @@ def judge(result: Mapping[str, Any], out: Path, expects: Mapping[str, str]) -> E
     """
     if result.get("error"):
         return Ended(taken=False, failed=str(result["error"])[:500])
-    if result.get("cancelled"):
-        return Ended(taken=False, failed=str(result["cancelled"])[:500])
     said = _last_word(str(result.get("said", "")))
     if result.get("code") == _USAGE:
         return Ended(taken=False, refused=said)

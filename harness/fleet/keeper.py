@@ -8,6 +8,7 @@ closes all the same, and then the run is ended as Ctrl-C would, so that it leave
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,11 +17,21 @@ import threading
 
 #: Seconds for a run to end by itself once it was told to.
 _PATIENCE = 60.0
+#: prctl(2).
+_PR_SET_PDEATHSIG = 1
 
 
 def main(words: list[str]) -> int:
     """The exit code of the command; 128 and the signal where one ended it."""
-    child = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+    # Should this process be killed itself, the kernel tells the run.
+    prctl, us = ctypes.CDLL(None).prctl, os.getpid()
+
+    def follow() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != us:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, preexec_fn=follow)
     threading.Thread(target=_watch, args=(child,), daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end(child))

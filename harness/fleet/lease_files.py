@@ -17,7 +17,7 @@ from harness.language.toml_literal import literal
 from vm.config import VmConfig
 
 #: Settings of [vm] that belong to the host which runs a lease; all others come with the lease.
-_OF_HOST = ("uri", "cache_dir", "runtime_dir", "accelerator", "qemu")
+OF_HOST = ("uri", "cache_dir", "runtime_dir", "accelerator", "qemu")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -38,7 +38,8 @@ class LeaseOrder(BaseModel):
     (`harness.fleet.content`); an image of None: the guests are not ours (`pytest_kshs_provider`).
     `directory` is where the run was called, and `target` the target's file, both below the inputs; a target
     that is no path is a name.  `settings` are tables of kshs.toml.  `silence_s`: when
-    who sent it gives it up, so that nobody runs it any more by then.
+    who sent it gives it up, so that nobody runs it any more by then.  `cores`, `memory_mib` and `alone` are
+    those of `harness.fleet.shards.Needs`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,6 +58,9 @@ class LeaseOrder(BaseModel):
     items: tuple[Item, ...] = Field(min_length=1)
     settings: dict[str, Any]
     silence_s: float | None = Field(default=None, gt=0)
+    cores: int = Field(default=1, ge=1)
+    memory_mib: int = Field(default=0, ge=0)
+    alone: bool = False
 
 
 def settings_text(order: LeaseOrder, host: VmConfig, work: Path, build: Path | None) -> str:
@@ -90,7 +94,7 @@ def _root(order: LeaseOrder, item: Item, work: Path) -> Path:
 
 
 def _of_host(host: VmConfig) -> dict[str, Any]:
-    return {name: str(getattr(host, name)) for name in _OF_HOST}
+    return {name: str(getattr(host, name)) for name in OF_HOST}
 
 
 def _key(name: str) -> str:

@@ -52,6 +52,7 @@ class Ledger:
         sync_directory(folder)
         self._held: dict[str, Held] = {}
         self._over: dict[str, Held] = {}
+        self._ended: set[str] = set()
         self._number = 0
         self._close_books(folder)
 
@@ -85,9 +86,9 @@ class Ledger:
         """
         return self._over_with(lease, "given up", why)
 
-    def given_up(self, lease: str) -> Held | None:
-        """The lease of that id, where it was given up in this night."""
-        return self._over.get(lease)
+    def has_ended(self, lease: str) -> bool:
+        """Whether a lease of this night has ended, and was not given up."""
+        return lease in self._ended
 
     def late(self, lease: str, said: str) -> None:
         """A host has come back with a lease that was given up."""
@@ -120,14 +121,19 @@ class Ledger:
         del self._held[lease]
         if what == "given up":
             self._over[lease] = held
+        else:
+            self._ended.add(lease)
         return held
 
     def _write(self, what: str, held: Held, **more: Any) -> None:
         row = {"event": what, "at": round(time.time(), 3), **asdict(held), **more}
         if what != "granted":
             row.pop("keys", None)
-        os.write(self._fd, (json.dumps(row, separators=(",", ":")) + "\n").encode())
-        os.fdatasync(self._fd)
+        try:
+            os.write(self._fd, (json.dumps(row, separators=(",", ":")) + "\n").encode())
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise HarnessError(f"leases cannot be kept: {error.strerror}", where=FILE) from None
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

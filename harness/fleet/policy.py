@@ -48,6 +48,22 @@ class Load:
             and self._has_room_for(needs)
         )
 
+    def lacks(self, needs: Needs) -> str:
+        """Why it could not carry this, for people."""
+        if self.closed is not None:
+            return self.closed
+        lacking = []
+        if needs.cores > self.cores:
+            lacking.append(f"lends {self.cores} of {needs.cores} cores")
+        if needs.memory_mib > self.memory_mib:
+            lacking.append(f"lends {self.memory_mib} of {needs.memory_mib} MiB")
+        if needs.accelerator not in (None, self.accelerator):
+            lacking.append(f"has {self.accelerator.upper()} where {needs.accelerator.upper()} is needed")
+        if not self._has_room_for(needs):
+            wanted = (needs.image_bytes >> 20) + DISK_LEFT_MIB
+            lacking.append(f"has {self.disk_mib} of {wanted} MiB of disk for the image")
+        return ", ".join(lacking) or "could carry it"
+
     def fits(self, needs: Needs) -> bool:
         """Whether it can carry this now."""
         return (

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.errors import HarnessError
 from harness.fleet import calls
 from harness.fleet.cells import Tree
-from harness.fleet.content import PIECE, ContentError, pack
+from harness.fleet.content import PIECE, ContentError, UnexpectedError, pack
 from harness.fleet.links import Links, LostError
+from vm.errors import VmError
 from vm.files import private_directory
 
 #: Pieces of one message.
@@ -23,6 +25,10 @@ _PAUSE = 1.0
 _REMADE = ("report.html",)
 #: Bytes of all that one lease may leave.
 MOST_BYTES = 8 << 30
+
+
+class LocalError(HarnessError):
+    """Something of this host cannot be read or written: no fault of those that are spoken with."""
 
 
 class Sender:
@@ -48,7 +54,8 @@ class Sender:
 
         Raises:
             LostError: it has not answered for too long.
-            ContentError: it cannot have them, or they are damaged here.
+            HarnessError: it cannot have them.
+            LocalError: they are damaged here.
         """
         for tree in trees:
             async with self._locks.setdefault((host, tree.digest), asyncio.Lock()):
@@ -75,7 +82,8 @@ class Sender:
                     since = time.monotonic()
                 await self._links.call(host, calls.finish, tree.digest, tree.image)
                 return
-            except LostError:
+            except (LostError, UnexpectedError):
+                # A worker that was started anew, or whom another night has sent the same, knows of nothing.
                 if time.monotonic() - since > self._patience:
                     raise
                 await asyncio.sleep(_PAUSE)
@@ -83,7 +91,10 @@ class Sender:
     async def _send(self, host: str, tree: Tree, wanted: Sequence[tuple[int, int]]) -> None:
         pieces = []
         for index, number in wanted:
-            data = await asyncio.to_thread(pack, tree.path, tree.listing.files[index], number)
+            try:
+                data = await asyncio.to_thread(pack, tree.path, tree.listing.files[index], number)
+            except (ContentError, OSError) as error:
+                raise LocalError(f"cannot be sent: {error}") from None
             pieces.append((index, number, data))
             self.sent[host, tree.digest] = self.sent.get((host, tree.digest), 0) + len(data)
         await self._links.call(host, calls.put, tree.digest, pieces)
@@ -97,7 +108,19 @@ async def fetch(
     Raises:
         LostError: the host has not answered for too long.
         ContentError: what came is not what was listed, or too much.
+        LocalError: it cannot be written here.
     """
+    try:
+        await _fetched(links, host, lease, files, into, patience)
+    except LostError:
+        raise
+    except (OSError, VmError) as error:
+        raise LocalError(f"results cannot be kept: {error}", where=str(into)) from None
+
+
+async def _fetched(
+    links: Links, host: str, lease: str, files: Sequence[Any], into: Path, patience: float
+) -> None:
     private_directory(into)
     if sum(int(size) for _, size, _ in files) > MOST_BYTES:
         raise ContentError("has left more than is taken", where=f"lease {lease[:8]} on {host}")

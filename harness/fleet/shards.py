@@ -43,7 +43,8 @@ class Needs:
 class Shard:
     """A part of a cell: items that one lease runs; `seconds` is how long that is expected to take.
 
-    `keys` are the items' node ids, `avoid` the hosts on which it has failed.
+    `keys` are the items' node ids, `avoid` the hosts on which it has failed, `tries` how often, and
+    `silences` how often the host that had it fell silent.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Shard:
     seconds: float
     avoid: frozenset[str] = field(default_factory=frozenset)
     tries: int = 0
+    silences: int = 0
 
 
 def split(

@@ -18,14 +18,15 @@ from harness.config import Config
 from harness.errors import UsageError
 from harness.fleet.cells import CellItem, SentCell, Tree
 from harness.fleet.content import listing
-from harness.fleet.lease_files import Item
+from harness.fleet.lease_files import OF_HOST, Item
 from harness.fleet.shards import BESIDE_MIB, GUESTS, Needs
 from harness.guests.package import find_target
+from harness.guests.source import find_guest, usable_guest
 from harness.language.scenario_file import CATALOGUE
 from harness.language.target import BUILTIN, package_directory
 from harness.text_file import decode
 from vm.files import private_directory, remove_tree
-from vm.windows.profile import BUILTIN as PROFILES
+from vm.guests import SealedGuests
 
 if TYPE_CHECKING:
     from harness.guests.package import LoadedTarget
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 FS = "fs"
 #: What of the settings goes with a lease.
 _TABLES = ("limits", "incidents")
-#: Of [vm]: what makes the guest what it is.
-_VM = ("memory_mib", "machine", "suite", "keep_templates", "boot_timeout", "connect_timeout")
+#: Of [vm] what does not make the guest what it is: it is each host's own, or goes in another way.
+_NOT_OF_GUEST = (*OF_HOST, "image", "apt_sources", "legs")
 #: Bytes of all that a user's files may have together.
 _MOST = 2 << 30
 
@@ -118,10 +119,16 @@ class Staging:
         }
         if builtin:
             order["target"] = loaded.file.stem
-        memory = self._memory(asked.guest) * GUESTS + BESIDE_MIB
+        memory, cores = self._size(asked.guest, ours=asked.ours)
         kind = config.vm.accelerator
         needs = Needs(
-            asked.guest, image, memory, 1, size, None if kind == "auto" else kind, alone=asked.alone
+            asked.guest,
+            image,
+            memory * GUESTS + BESIDE_MIB,
+            cores,
+            size,
+            None if kind == "auto" else kind,
+            alone=asked.alone,
         )
         items = tuple(
             CellItem(one.key, _item(one), one.begun, one.seconds, one.scenario) for one in asked.items
@@ -135,16 +142,24 @@ class Staging:
         found: dict[str, Any] = {
             name: getattr(config, name).model_dump(mode="json", exclude_unset=True) for name in _TABLES
         }
-        found["vm"] = {name: getattr(config.vm, name) for name in _VM}
+        names = [name for name in type(config.vm).model_fields if name not in _NOT_OF_GUEST]
+        found["vm"] = {name: getattr(config.vm, name) for name in names}
+        if guest in config.vm.legs:
+            found["vm"]["legs"] = {guest: config.vm.legs[guest].model_dump(exclude_none=True)}
         profile = config.guests.get(guest)
         if profile is not None:
             said = profile.model_dump(mode="json", exclude_unset=True, exclude={"name", "files"})
             found["guests"] = {guest: said}
         return found
 
-    def _memory(self, guest: str) -> int:
-        profile = self._config.guests.get(guest) or PROFILES.get(guest)
-        return profile.memory_mib if profile is not None else self._config.vm.memory_mib
+    def _size(self, guest: str, *, ours: bool) -> tuple[int, int]:
+        """MiB and processors of a guest: of a leg its own, of a sealed one those that it was sealed with."""
+        vm = self._config.vm
+        if guest in vm.legs:
+            vm = vm.of_leg(guest)
+        elif ours and isinstance(source := find_guest(vm, guest), SealedGuests):
+            return source.sealed.profile.memory_mib, source.sealed.profile.cpus
+        return vm.memory_mib, vm.cpus
 
     # ---- trees ---------------------------------------------------------------
 
@@ -152,7 +167,6 @@ class Staging:
         if guest in self._images:
             return self._images[guest]
         from harness.guests.interface import SayProgress
-        from harness.guests.source import usable_guest
 
         config = self._config
         source = usable_guest(config.vm, guest, self._say, config.leases_of(guest), config.devices_of(guest))

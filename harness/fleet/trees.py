@@ -6,12 +6,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.fleet.content import ContentError, Inbox, Listing, listing, verify
+from harness.fleet.content import ContentError, Inbox, Listing, UnexpectedError, listing, verify
 from harness.fleet.host_state import HostState
 from vm.config import VmConfig
 from vm.errors import VmError
@@ -43,6 +45,8 @@ class Trees:
         self._parts = private_directory(state.folder / "incoming")
         self._marks = private_directory(state.folder / "images")
         self._inboxes: dict[str, Inbox] = {}
+        #: By digest: two nights may send the same at the same time.
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def images(self) -> dict[str, Path]:
         """Sealed images by digest."""
@@ -93,8 +97,12 @@ class Trees:
         Raises:
             ContentError: the list is wrong, or another image of that name is here.
         """
-        target = self._image_place(image) if image is not None else self.place(digest)
-        if target.is_dir():  # an image's digest is looked at by `_image_place`
+        with self._locks[digest]:
+            return self._expect(digest, files, image)
+
+    def _expect(self, digest: str, files: Any, image: Mapping[str, str] | None) -> list[tuple[int, int]]:
+        target = self._place_of(digest, image)
+        if self._is_there(target, image):
             return []
         self._inboxes[digest] = Inbox(target, Listing.of_json(files, digest), self._parts)
         return self._inboxes[digest].missing()
@@ -103,20 +111,30 @@ class Trees:
         """Pieces of it.
 
         Raises:
-            ContentError: one is not what the list says, or nothing is expected.
+            ContentError: one is not what the list says.
+            UnexpectedError: nothing is expected.
         """
-        inbox = self._inbox(digest)
-        for index, number, data in pieces:
-            inbox.put(index, number, data)
+        with self._locks[digest]:
+            inbox = self._inbox(digest)
+            for index, number, data in pieces:
+                inbox.put(index, number, data)
 
     def finish(self, digest: str, image: Mapping[str, str] | None) -> None:
         """All of it is here.
 
         Raises:
             ContentError: it is not, or the image is none of its digest.
+            UnexpectedError: nothing is expected.
         """
-        if digest not in self._inboxes and self.expect(digest, None, image) == []:
-            return  # it was finished before, and the answer was lost
+        with self._locks[digest]:
+            self._finish(digest, image)
+
+    def _finish(self, digest: str, image: Mapping[str, str] | None) -> None:
+        if self._is_there(self._place_of(digest, image), image):
+            # The answer was lost, or another night was first: what guests may run from already stays.
+            remove_tree(self._parts / digest)
+            self._inboxes.pop(digest, None)
+            return
         if image is None:
             self._inbox(digest).finish()
         else:
@@ -156,9 +174,18 @@ class Trees:
                 if path.stat().st_mtime < limit:
                     remove_tree(path)
 
+    def _place_of(self, digest: str, image: Mapping[str, str] | None) -> Path:
+        return self._image_place(image) if image is not None else self.place(digest)
+
+    def _is_there(self, target: Path, image: Mapping[str, str] | None) -> bool:
+        """Whole; of an image that is half removed the folder is left, and its manifest is not."""
+        if image is None:
+            return target.is_dir()
+        return (read_json(target / "manifest.json") or {}).get("digest") == image["digest"]
+
     def _inbox(self, digest: str) -> Inbox:
         if digest not in self._inboxes:
-            raise ContentError("nothing is expected of this digest", where=digest[:16])
+            raise UnexpectedError("nothing is expected of this digest", where=digest[:16])
         return self._inboxes[digest]
 
     def _image_place(self, image: Mapping[str, str]) -> Path:

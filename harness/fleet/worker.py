@@ -14,11 +14,12 @@ from typing import Any
 from distributed import Worker
 
 import vm.reaper
+import vm.remote
 from harness import version
 from harness.config import Config
 from harness.errors import UsageError
 from harness.fleet.carrier import Carrier
-from harness.fleet.engine import NO_HTTP, address, own_address, security
+from harness.fleet.engine import NO_HTTP, address, own_address, reach, security
 from harness.fleet.host_state import HostState, code_digest, free_mib, host_name
 from vm import accel
 
@@ -40,8 +41,8 @@ class HostWorker:
         self.session = secrets.token_hex(6)
         self.name = host_name(config)
         self.accelerator = accel.probe(config.vm).kind
-        self.carrier = Carrier(config.vm, state, config.hosts.silence_s)
-        self._cores, self._memory = _measured(config)
+        self._cores, self._memory = room = _measured(config)
+        self.carrier = Carrier(config.vm, state, config.hosts.silence_s, self.session, room)
 
     def facts(self) -> dict[str, Any]:
         """See `harness.fleet.hosts.HostFacts`."""
@@ -54,6 +55,7 @@ class HostWorker:
             "disk_mib": free_mib(self.state.folder),
             "images": sorted(self.carrier.trees.images()),
             "busy": self.carrier.busy,
+            "at_work": self.carrier.at_work(),
             "code": code_digest(),
             "version": version(),
             "uri": self._config.vm.uri,
@@ -88,6 +90,7 @@ def serve(url: str, config: Config, say: Callable[[str], None], listen: str | No
     name = host_name(config)
     shown = security(config.hosts.keys, name, config.hosts.silence_s)
     where = address(url)
+    vm.remote.check(config.vm.uri)
     state = HostState.of(config)
     lock = state.hold()
     try:
@@ -149,6 +152,7 @@ async def _joined(
     ending: asyncio.Event,
 ) -> str | None:
     """One membership; why it ended, None where it was to."""
+    await reach(url, shown, host.carrier.silence / 2)
     worker: Any = Worker(
         url,
         name=f"{host.name} {secrets.token_hex(4)}",

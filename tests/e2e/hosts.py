@@ -22,8 +22,9 @@ from tests.e2e.command import command_line, environment
 
 PATIENCE = 600.0
 PORT = 8786
-#: Users of the hosts, by number: none of these has a name.
-_FIRST_USER = 71_000
+#: Users of the hosts, by number: none of these has a name.  Each process of tests has its own, since it
+#: kills all that the user of a host runs.
+_FIRST_USER = 1_000_000 + 16 * os.getpid()
 
 
 #: Where all hosts find the first one.

@@ -139,14 +139,18 @@ def disturbed_night(net: Net, folder: Path, night: Path, code: int = 1) -> str:
     words = ("nightly", "lab", "--scheduler", net.url, "--out", night)
     process = net.start("boss", *words, log=folder / "night.log", cwd=folder / "project")
 
-    def both() -> list[dict[str, Any]] | None:
-        found = [it for name in "ab" if (it := at_work(night, name)) and has_begun(net, name, it["id"])]
-        return found if len(found) == 2 else None
+    disturb = {"a": net.hosts["a"].kill, "b": lambda: net.cut("b")}
+    lost = set()
 
-    killed, cut = until(both)
-    net.hosts["a"].kill()
-    net.cut("b")
-    until(lambda: {killed["id"], cut["id"]} <= {r["id"] for r in leases(night) if r["event"] == "given up"})
+    def in_flight() -> tuple[str, str] | None:
+        found = ((name, it["id"]) for name in disturb if (it := at_work(night, name)))
+        return next(((name, lease) for name, lease in found if has_begun(net, name, lease)), None)
+
+    while disturb:  # each at a moment of its own: none waits for the other to be at work, too
+        name, lease = until(in_flight)
+        disturb.pop(name)()
+        lost.add(lease)
+    until(lambda: lost <= {r["id"] for r in leases(night) if r["event"] == "given up"})
     net.mend("b")
     net.hosts["a"].work(net.url)
     process.wait(1800)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.fleet.cells import CellItem, SentCell
-from harness.fleet.hosts import HostFacts
+from harness.fleet.hosts import HostFacts, Taken
 from harness.fleet.lease_files import Item
 from harness.fleet.links import LostError
 from harness.fleet.shards import Needs
@@ -39,6 +39,7 @@ class Said:
     package: str = PACKAGE
     no_results: bool = False
     never: bool = False
+    cancelled: str | None = None
 
 
 Script = Callable[["ScriptedHost", Mapping[str, Any]], Said]
@@ -60,6 +61,9 @@ class ScriptedHost:
     draining: bool = False
     code: str = "c"
     leases: dict[str, tuple[Mapping[str, Any], Said]] = field(default_factory=dict)
+    others: int = 0
+    full: bool = False
+    earlier: dict[str, tuple[Mapping[str, Any], Said]] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
 
     def facts(self) -> HostFacts:
@@ -76,9 +80,20 @@ class ScriptedHost:
             uri="",
             quarantined=self.quarantined,
             draining=self.draining,
+            at_work=[
+                Taken(lease=f"other-{n}", cores=1, memory_mib=1000, guest="wine") for n in range(self.others)
+            ],
         )
 
+    def restart(self) -> None:
+        """Killed, and at once started anew: it carries nothing of what it had."""
+        self.session = f"{int(self.session, 16) + 1:012x}"
+        self.earlier |= self.leases
+        self.leases = {}
+
     def begin(self, order: Mapping[str, Any]) -> None:
+        if self.full:  # dask keeps it until there is room
+            return
         assert order["id"] not in self.leases, "a lease is carried once"
         self.end(order, self.script(self, order))
 
@@ -100,7 +115,7 @@ class ScriptedHost:
         return [["results.jsonl", len(data), hashlib.sha256(data).hexdigest()]]
 
     def events(self, lease: str) -> list[dict[str, Any]]:
-        order, said = self.leases[lease]
+        order, said = (self.earlier | self.leases)[lease]
         found: list[dict[str, Any]] = []
         for item in order["items"]:
             told = {"id": item["name"], "file": FILE}
@@ -114,13 +129,13 @@ class ScriptedHost:
         told: dict[str, Any] = {}
         for lease, since in leases.items():
             if lease not in self.leases:
-                told[lease] = {"known": False, "events": []}
+                told[lease] = {"known": False, "session": self.session, "busy": self.others}
                 continue
             _, said = self.leases[lease]
             result = None
             if not said.never:
                 result = {
-                    "code": said.code, "error": said.error, "cancelled": None, "seconds": 1.0,
+                    "code": said.code, "error": said.error, "cancelled": said.cancelled, "seconds": 1.0,
                     "files": self.files(lease), "said": said.said,
                 }  # fmt: skip
             told[lease] = {"known": True, "events": self.events(lease)[since:], "result": result}
@@ -136,7 +151,7 @@ class ScriptedHost:
     def leftovers(self, night: str) -> dict[str, Any]:
         return {
             lease: self.events(lease)
-            for lease, (order, _) in self.leases.items()
+            for lease, (order, _) in (self.earlier | self.leases).items()
             if order["night"] == night and lease not in self.dropped
         }
 

@@ -274,3 +274,96 @@ def test_a_lease_that_is_dropped_at_work_leaves_nothing(host: Carrier, order: An
             break
         time.sleep(0.01)
     assert host.owed == 0 and not list(host._spool.iterdir())
+
+
+def test_all_leases_together_take_no_more_than_the_host_lends(
+    host: Carrier, order: Any, config: VmConfig, state: HostState
+) -> None:
+    """Two nights do not know of each other; the host knows of both."""
+    lends = Carrier(config, state, silence=30.0, session="s", room=(4, 1000))
+
+    def asked(lease: str, **needs: Any) -> dict[str, Any]:
+        return {**order(wait=True, lease=lease * 32), "cores": 1, "memory_mib": 400, **needs}
+
+    assert lends.begin(asked("1")) and lends.begin(asked("2"))
+    assert not lends.begin(asked("3")), "memory"
+    assert not lends.begin(asked("4", cores=3, memory_mib=1)), "cores"
+    assert not lends.begin(asked("5", memory_mib=1, alone=True)), "its device is taken"
+    assert lends.begin(asked("6", memory_mib=1, alone=True, guest="other"))
+    assert {one["lease"][0]: one["memory_mib"] for one in lends.at_work()} == {"1": 400, "2": 400, "6": 1}
+    told = lends.renew({"3" * 32: 0})["3" * 32]
+    assert told == {"known": False, "session": "s", "busy": 3}
+    lends.drop("3" * 32)
+    with pytest.raises(LeaseError, match="given up before it was begun"):
+        lends.begin(asked("3"))
+    for lease in ("1", "2", "6"):
+        lends.drop(lease * 32)
+    for _ in range(3000):
+        if not lends.busy:
+            break
+        time.sleep(0.01)
+    assert lends.begin(asked("7", cores=4, memory_mib=1000))
+    lends.drop("7" * 32)
+    for _ in range(3000):
+        if not lends.busy:
+            break
+        time.sleep(0.01)
+
+
+def test_a_lease_of_an_earlier_life_is_not_known_as_one_that_is_at_work(
+    host: Carrier, order: Any, config: VmConfig, state: HostState
+) -> None:
+    """Else who renews it would wait for its end for ever."""
+    host.begin(order(wait=True))
+    begun(host)
+    again = Carrier(config, state, silence=30.0, session="another")
+    told = again.renew({"1" * 32: 0})["1" * 32]
+    assert told["known"] is False and told["session"] == "another"
+    host.drop("1" * 32)
+
+
+def test_a_run_ends_when_even_its_keeper_is_killed(tmp_path: Path) -> None:
+    sleeper = "import os, pathlib, time; pathlib.Path('on').write_text(str(os.getpid())); time.sleep(600)"
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", "harness.fleet.keeper", "--", sys.executable, "-c", sleeper],
+        stdin=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    for _ in range(3000):
+        if (tmp_path / "on").exists() and (tmp_path / "on").read_text():
+            break
+        time.sleep(0.01)
+    run = int((tmp_path / "on").read_text())
+    keeper.kill()
+    keeper.wait(60)
+    for _ in range(3000):
+        try:
+            state = Path(f"/proc/{run}/stat").read_text().rpartition(") ")[2][:1]
+        except FileNotFoundError:
+            return
+        if state == "Z":  # nobody waits for it any more
+            return
+        time.sleep(0.01)
+    os.kill(run, signal.SIGKILL)
+    raise AssertionError("it is still at work")
+
+
+def test_a_disk_that_is_full_is_no_silence(
+    host: Carrier, order: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+    from types import SimpleNamespace
+
+    from harness.fleet import calls
+
+    def full(*given: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    worker, asked = SimpleNamespace(kshs=SimpleNamespace(carrier=host)), order()
+    monkeypatch.setattr(host.trees, "put", full)
+    with pytest.raises(calls.HostError, match="No space left on device"):
+        asyncio.run(calls.put("1" * 64, [], dask_worker=worker))
+    monkeypatch.setattr(carrier_module, "write_whole", full)
+    host.begin(asked)
+    assert "No space left on device" in ended(host)["error"]

@@ -42,13 +42,19 @@ class Played:
         self.told: list[str] = []
         self.coordinator: Coordinator | None = None
 
+    def made(self) -> Coordinator:
+        self.coordinator = Coordinator(
+            ScriptedLinks(list(self.hosts.values())), self.folder, "ab" * 6, "c", SILENCE,
+            lambda text: None, self.told.append,
+            lambda cell, merged, took: self.merged.update({cell.name: merged}), 2.0,
+            "--scheduler tls://boss:1",
+        )  # fmt: skip
+        return self.coordinator
+
     def run(self, meanwhile: Callable[[Played], Any] | None = None) -> Played:
         async def work() -> None:
-            self.coordinator = Coordinator(
-                ScriptedLinks(list(self.hosts.values())), self.folder, "ab" * 6, "c", SILENCE,
-                lambda text: None, self.told.append,
-                lambda cell, merged, took: self.merged.update({cell.name: merged}), 2.0,
-            )  # fmt: skip
+            self.made()
+            assert self.coordinator is not None
             other = asyncio.create_task(meanwhile(self)) if meanwhile is not None else None
             await asyncio.wait_for(self.coordinator.run(self.cells), 60)
             if other is not None:
@@ -208,7 +214,8 @@ def test_a_host_whose_infrastructure_fails_is_quarantined_and_the_others_do_its_
     assert played.verdicts() == dict.fromkeys(many, "passed") and played.ran_on() == {"b"}
     reason = played.hosts["a"].quarantined
     assert reason is not None and reason.startswith("infrastructure failed 3 times: no guest can be had")
-    assert any("lift it with: kshs hosts lift a" in line for line in played.told)
+    lift = "lift it with: kshs hosts lift a --scheduler tls://boss:1"
+    assert any(line.endswith(lift) for line in played.told), played.told
     assert len(played.hosts["a"].leases) < 10, "it gets no more of them"
     assert played.hosts["b"].quarantined is None and code_of(played.merged["c"]) == 0
 

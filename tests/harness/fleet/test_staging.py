@@ -6,6 +6,7 @@ else.
 from __future__ import annotations
 
 import shutil
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +15,15 @@ import pytest
 from harness.config import Config
 from harness.errors import UsageError
 from harness.fleet.cells import SentCell
-from harness.fleet.lease_files import LeaseOrder, command
+from harness.fleet.lease_files import OF_HOST, LeaseOrder, command, settings_text
 from harness.fleet.merging import Keys
+from harness.fleet.shards import BESIDE_MIB
 from harness.fleet.staging import Asked, FoundItem, Staging, _target_files
 from harness.guests.package import LoadedTarget
 from harness.language.scenario_file import CATALOGUE
 from harness.language.target import load
 from tests.harness.plugin.test_plugin import ROOT
+from vm.config import VmConfig
 
 
 @pytest.fixture
@@ -95,3 +98,39 @@ def test_a_target_goes_with_its_package_and_an_absolute_path_in_it_does_not_trav
     file.write_text(absolute)
     with pytest.raises(UsageError, match="an absolute path does not travel to other hosts"):
         list(_target_files(LoadedTarget(load(file), file)))
+
+
+def test_a_leg_travels_with_its_size_and_each_setting_of_a_guest_does(project: Path) -> None:
+    config = Config.model_validate(
+        {
+            "vm": {
+                "memory_mib": 512,
+                "connect_timeout": 77,
+                "legs": {"wine-big": {"memory_mib": 1024, "cpus": 2, "suite": "trixie"}, "other": {}},
+            }
+        }
+    )
+    asked = Asked(
+        "c",
+        project / "out",
+        "wine-big",
+        "avshs",
+        [item(CATALOGUE / "mode.toml", "mode.two-handles", "m::mode.two-handles")],
+        (),
+        False,
+        None,
+        {},
+    )
+    cell = Staging(project / ".staged", config, lambda text: None).stage(asked)
+    assert (cell.needs.cores, cell.needs.memory_mib) == (2, 2 * 1024 + BESIDE_MIB)
+    order = LeaseOrder(
+        **cell.order, id="1" * 32, night="2" * 12, shard="c/1", items=tuple(one.item for one in cell.items)
+    )
+    host = VmConfig(cache_dir=project / "cache", suite="bookworm", accelerator="tcg")
+    told = Config.model_validate(tomllib.loads(settings_text(order, host, project, None)))
+    assert set(told.vm.legs) == {"wine-big"} and told.run.guest == "wine-big"
+    assert told.vm.of_leg("wine-big").memory_mib == 1024 and told.vm.of_leg("wine-big").suite == "trixie"
+    assert told.vm.cache_dir == project / "cache" and told.vm.accelerator == "tcg"
+    for name in VmConfig.model_fields:
+        if name not in (*OF_HOST, "image", "apt_sources", "legs"):
+            assert getattr(told.vm, name) == getattr(config.vm, name), name

@@ -7,13 +7,14 @@ import contextlib
 import ssl
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import UsageError
-from harness.fleet import engine
+from harness.fleet import certificates, engine
 from harness.fleet.certificates import files_of, make
 from tests.harness.commands.in_process import called
 from tests.harness.plugin.test_plugin import ROOT
@@ -138,3 +139,81 @@ def test_keys_are_private_and_are_made_once(tmp_path: Path) -> None:
     (folder / "a-key.pem").write_bytes((folder / "b-key.pem").read_bytes())
     with pytest.raises(UsageError, match="no keys of a host"):
         files_of(folder, "a")
+
+
+def test_what_no_host_would_take_is_said_before_anything_is_spoken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "keys"
+    make(folder, ["a"])
+    key = folder / "a-key.pem"
+    key.chmod(0o640)
+    with pytest.raises(UsageError, match=r"others may read this key \(chmod 600 .*a-key.pem\)"):
+        files_of(folder, "a")
+    key.chmod(0o600)
+    assert files_of(folder, "a")
+    make(tmp_path / "theirs", ["a"])
+    mine = (folder / "ca.pem").read_bytes()
+    (folder / "ca.pem").write_bytes((tmp_path / "theirs" / "ca.pem").read_bytes())
+    with pytest.raises(UsageError, match=r"a.pem: is of another authority"):
+        files_of(folder, "a")
+    (folder / "ca.pem").write_bytes((tmp_path / "theirs" / "ca.pem").read_bytes() + mine)
+    assert files_of(folder, "a"), "both are trusted while one takes the other's place"
+    for years in (-4, 4):
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: Any = None, years: int = years) -> datetime:
+                return datetime.now(tz) + timedelta(days=365 * years)
+
+        with monkeypatch.context() as other:
+            other.setattr(certificates, "datetime", Clock)
+            with pytest.raises(UsageError, match=r"is valid from \d{4}-\d\d-\d\d to .* and not now"):
+                files_of(folder, "a")
+
+
+def test_a_worker_with_such_keys_says_it_and_ends(tmp_path: Path) -> None:
+    make(tmp_path / "keys", ["lab"])
+    (tmp_path / "keys" / "lab-key.pem").chmod(0o644)
+    (tmp_path / "kshs.toml").write_text("[hosts]\nkeys = 'keys'\nthis = 'lab'\n")
+    done = called(tmp_path, "worker", "--scheduler", "tls://127.0.0.1:8786")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert "others may read this key (chmod 600" in done.stderr
+
+
+def test_why_a_scheduler_cannot_be_reached_is_said(tmp_path: Path) -> None:
+    import asyncio
+
+    from distributed import Scheduler
+
+    for name in ("ours", "theirs"):
+        make(tmp_path / name, ["a"])
+    shown = engine.security(tmp_path / "ours", "a", 20.0)
+    stranger = engine.security(tmp_path / "theirs", "a", 20.0)
+
+    async def work() -> None:
+        scheduler = Scheduler(
+            host="127.0.0.1", port=0, protocol="tls://", security=shown, dashboard=False,
+            dashboard_address=engine.NO_HTTP,
+        )  # fmt: skip
+        async with scheduler:
+            await engine.reach(scheduler.address, shown, 20.0)
+            with pytest.raises(OSError, match=r"both must be of one authority: .*certificate verify failed"):
+                await engine.reach(scheduler.address, stranger, 20.0)
+            gone = scheduler.address
+        with pytest.raises(OSError, match="Connection refused") as refused:
+            await engine.reach(gone, shown, 2.0)
+        assert "object at" not in str(refused.value)
+        with pytest.raises(UsageError, match="there is no way to it"):
+            await engine.reach("tls://nowhere.invalid:8786", shown, 2.0)
+
+    asyncio.run(work())
+
+
+def test_a_worker_whose_hypervisor_is_another_hosts_says_it_and_ends(tmp_path: Path) -> None:
+    make(tmp_path / "keys", ["lab"])
+    settings = "[hosts]\nkeys = 'keys'\nthis = 'lab'\n[vm]\nuri = 'qemu+ssh://elsewhere/system'\n"
+    (tmp_path / "kshs.toml").write_text(settings + f"cache_dir = '{tmp_path}/cache'\naccelerator = 'tcg'\n")
+    done = called(tmp_path, "worker", "--scheduler", "tls://127.0.0.1:8786")
+    assert done.returncode == 2 and "leases do not work over it" in done.stderr
+    assert "run kshs worker on elsewhere" in done.stderr
