@@ -17,7 +17,7 @@ from securesystemslib.signer import Signer as KeySigner
 from harness.gate.envelope import EnvelopeError, Signed, add_signature, read, seal, strict_json
 from harness.gate.keys import Trusted
 from harness.gate.policy import Digest, May, Word
-from harness.language.model.values import Strict
+from harness.language.strict import Strict
 
 if TYPE_CHECKING:  # a statement is verified without a store
     from harness.gate.failures import Failure
