@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Table, insert, select
+from sqlalchemy import Connection, Table, insert, select
 
 #: Values in one statement: SQLite allows 32,766 from 3.32 on, older ones 999.
 CHUNK = 500
@@ -32,7 +32,7 @@ def chunks(values: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
         yield values[start : start + size]
 
 
-def among(connection: Connection, query: Select[Any], column: Any, values: Collection[Any]) -> Iterator[Any]:
+def among(connection: Connection, query: Any, column: Any, values: Collection[Any]) -> Iterator[Any]:
     """Rows of a query whose column has one of some values, a part of these at a time, in their order."""
     for some in chunks(sorted(values)):
         yield from connection.execute(query.where(column.in_(some))).all()
