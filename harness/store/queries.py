@@ -199,7 +199,11 @@ def verdict_counts(
     """Scenarios and tests of each run by verdict; of all runs, or of some."""
     query = select(Attempt.run_id, Attempt.verdict, func.count()).where(Attempt.stands)
     query = query.group_by(Attempt.run_id, Attempt.verdict)
-    rows = connection.execute(query) if run_ids is None else among(connection, query, Attempt.run_id, run_ids)
+    rows: Any
+    if run_ids is None:
+        rows = connection.execute(query)
+    else:
+        rows = among(connection, query, Attempt.run_id, run_ids)
     found: dict[int, dict[str, int]] = {}
     for run, verdict, count in rows:
         found.setdefault(run, {})[verdict] = count
