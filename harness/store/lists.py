@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -59,7 +60,9 @@ def load_lists(connection: Connection, numbers: Collection[int]) -> dict[int, Li
     )
     rows = list(among(connection, answers, Answer.answers_id, numbers))
     of_steps = select(Step.id, Step.do, Step.name, Step.route, Step.mode, Step.request)
-    steps = {row[0]: row[1:] for row in among(connection, of_steps, Step.id, {row.step_id for row in rows})}
+    steps: dict[int, list[Any]] = {
+        row[0]: [*row[1:]] for row in among(connection, of_steps, Step.id, {row.step_id for row in rows})
+    }
     names = ("outcome", "protocol", "seen", *NUMBERS)
     columns = [getattr(StatusBlock, name) for name in names]
     ids = {row.status_block_id for row in rows if row.status_block_id is not None}

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -72,10 +73,11 @@ def proofs(connection: Connection, run_ids: Collection[int]) -> dict[int, Proof]
         Guest.architecture,
         Guest.ks_version,
     ).join(Guest, Run.guest_id == Guest.id)
-    return {
-        row[0]: Proof(*row[1:4], bytes(row[4]).hex(), *row[5:])
-        for row in among(connection, query, Run.id, run_ids)
-    }
+    found = {}
+    for row in among(connection, query, Run.id, run_ids):
+        said: list[Any] = [*row[1:4], bytes(row[4]).hex(), *row[5:]]
+        found[row[0]] = Proof(*said)
+    return found
 
 
 def attempts(connection: Connection, run_ids: Collection[int]) -> list[AttemptInfo]:

@@ -156,7 +156,8 @@ def _runs() -> Any:
 
 def _run(row: Sequence[Any]) -> RunInfo:
     own = len(RunInfo.__slots__) - 1
-    return RunInfo(*row[:own], Conditions(*row[own:]))
+    said: list[Any] = [*row[:own], Conditions(*row[own:])]
+    return RunInfo(*said)
 
 
 def runs(connection: Connection, run_ids: Collection[int] | None = None) -> list[RunInfo]:
@@ -199,10 +200,8 @@ def verdict_counts(
     """Scenarios and tests of each run by verdict; of all runs, or of some."""
     query = select(Attempt.run_id, Attempt.verdict, func.count()).where(Attempt.stands)
     query = query.group_by(Attempt.run_id, Attempt.verdict)
-    rows: Any
-    if run_ids is None:
-        rows = connection.execute(query)
-    else:
+    rows: Any = connection.execute(query) if run_ids is None else None
+    if run_ids is not None:
         rows = among(connection, query, Attempt.run_id, run_ids)
     found: dict[int, dict[str, int]] = {}
     for run, verdict, count in rows:
@@ -260,8 +259,9 @@ def _with_tries(
         for _, _, verdict, reason, signature, answers, stands, torn, seconds in tries:
             if stands:
                 text, words = signatures[signature]
-                said = verdict, reason, text, words, None if torn else answers, verdicts, torn, seconds
-                yield Outcome(run, scenario, *scenarios[scenario], *said)
+                kept = None if torn else answers
+                said: list[Any] = [run, scenario, *scenarios[scenario], verdict, reason, text, words, kept]
+                yield Outcome(*said, verdicts, torn, seconds)
 
 
 def varying(connection: Connection) -> dict[int, dict[tuple[int, str], list[Value]]]:
@@ -314,10 +314,11 @@ def acceptances(connection: Connection) -> list[AcceptanceInfo]:
         .join(Target, Run.target_id == Target.id)
         .order_by(Acceptance.id)
     )
-    return [
-        AcceptanceInfo(*row[:6], counts.get(row[0], 0), Conditions(*row[6:]))
-        for row in connection.execute(query)
-    ]
+    found = []
+    for row in connection.execute(query):
+        said: list[Any] = [*row]
+        found.append(AcceptanceInfo(*said[:6], counts.get(row[0], 0), Conditions(*said[6:])))
+    return found
 
 
 def accepted(connection: Connection, acceptance_ids: Collection[int]) -> list[AcceptedList]:

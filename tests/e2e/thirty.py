@@ -152,8 +152,8 @@ def played(place: Path, play: Callable[[int, Scripted], tuple[int, str]]) -> Non
         if night.package == "flaking":
             flaked.append(failed(folder, "relay.flakes"))
             check_flake(cells, flaked, code)
-            kinds = {f"{KEY}flakes": Kind(kind) for kind in cells[-1]["more"]["counts"]}
-            shown.night(number, folder, issues_apart(night), Told(kinds, cells[-1]["more"]["alarms"]))
+            told = {f"{KEY}flakes": Kind(kind) for kind in cells[-1]["more"]["counts"]}
+            shown.night(number, folder, issues_apart(night), Told(told, cells[-1]["more"]["alarms"]))
             continue
         wanted = {
             f"relay.toml::relay.{name}" if name in ALL else name: kind for name, kind in night.said.items()
