@@ -72,9 +72,8 @@ def load_lists(connection: Connection, numbers: Collection[int]) -> dict[int, Li
     }
     for row in sorted(rows, key=lambda row: (row.answers_id, row.position)):
         fields = blocks.get(row.status_block_id, {}) if row.status_block_id is not None else {}
-        found[row.answers_id].append(
-            ListedStep(row.position, *steps[row.step_id], row.verdict, row.reason, fields)
-        )
+        said: list[Any] = [row.position, *steps[row.step_id], row.verdict, row.reason, fields]
+        found[row.answers_id].append(ListedStep(*said))
     return {number: tuple(listed) for number, listed in found.items()}
 
 

@@ -259,9 +259,9 @@ def _with_tries(
         for _, _, verdict, reason, signature, answers, stands, torn, seconds in tries:
             if stands:
                 text, words = signatures[signature]
-                kept = None if torn else answers
-                said: list[Any] = [run, scenario, *scenarios[scenario], verdict, reason, text, words, kept]
-                yield Outcome(*said, verdicts, torn, seconds)
+                came = [verdict, reason, text, words, None if torn else answers, verdicts, torn, seconds]
+                said: list[Any] = [run, scenario, *scenarios[scenario], *came]
+                yield Outcome(*said)
 
 
 def varying(connection: Connection) -> dict[int, dict[tuple[int, str], list[Value]]]:
@@ -316,8 +316,9 @@ def acceptances(connection: Connection) -> list[AcceptanceInfo]:
     )
     found = []
     for row in connection.execute(query):
-        said: list[Any] = [*row]
-        found.append(AcceptanceInfo(*said[:6], counts.get(row[0], 0), Conditions(*said[6:])))
+        on: list[Any] = [*row[6:]]
+        said: list[Any] = [*row[:6], counts.get(row[0], 0), Conditions(*on)]
+        found.append(AcceptanceInfo(*said))
     return found
 
 

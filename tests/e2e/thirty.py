@@ -221,8 +221,8 @@ def check(
     assert summary.startswith(f"## Night `lab`: {head}\n")
     for key, kind in loud.items():
         assert summary.count(f"- **{kind}** `{key}`: ") == 1
-    for kind, count in counts.items():
-        assert f"{count} {kind}" in summary
+    for name, count in counts.items():
+        assert f"{count} {name}" in summary
     if night.suite is not None and Kind.ELSEWHERE in wanted.values():
         assert any(one.startswith("kernel changed: ") for one in more["changed"]), more
         assert "kernel changed: " in summary
