@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from harness.language.model.values import Strict
+from harness.language.strict import Strict
 from harness.language.toml_file import Complaint, TomlFile
 from harness.language.toml_problems import validation_problems
 from harness.rules import Rule

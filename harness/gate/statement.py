@@ -21,7 +21,7 @@ from harness.gate.envelope import EnvelopeError, Signed, read, seal, strict_json
 from harness.gate.keys import Trusted
 from harness.gate.policy import Digest, May
 from harness.gate.rule_names import RuleName
-from harness.language.model.values import Strict
+from harness.language.strict import Strict
 from harness.results.seal import is_path
 from harness.verdict import Verdict
 

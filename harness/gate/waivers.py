@@ -18,7 +18,7 @@ from harness.gate.envelope import MOST_BYTES, EnvelopeError, Signed, add_signatu
 from harness.gate.envelope import load as load_signed
 from harness.gate.keys import Trusted
 from harness.gate.policy import Digest, May, Word
-from harness.language.model.values import Strict
+from harness.language.strict import Strict
 
 if TYPE_CHECKING:  # a statement is verified without a store
     from harness.gate.failures import Failure

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import islice
 
 from sqlalchemy import Connection
 
@@ -23,11 +24,15 @@ from harness.nights.conditions import common
 from harness.nights.findings import Finding, Kind, Night, Side
 from harness.nights.known_file import KnownFile
 from harness.nights.statistics import Counts, all_tries
+from harness.store import queries
+from harness.store.interning import CHUNK
 from harness.store.queries import Outcome, RunInfo
 from harness.verdict import Verdict
 
 #: Earlier runs that are looked at.
 BACK = 30
+#: Those of them that are looked at first: most scenarios have passed in one.
+_NEAR = 3
 
 
 def compare_night(
@@ -55,15 +60,14 @@ def compare_night(
         UsageError: the runs cannot stand together.
     """
     conditions = common(now)
-    asked = [run for run in among if nights.asked(run.command) == nights.asked(now[-1].command)]
-    asked = [run for run in asked if run.conditions.target == conditions.target]
-    alike = [run for run in asked if nights.is_alike(run, now[-1])]
-    if not alike and asked:
-        nearest = next((run for run in reversed(asked) if not run.problem), asked[-1])
-        alike = [run for run in asked if nights.is_alike(run, nearest)]
-    alike = alike[-BACK:]
-    outcomes = nights.outcomes_of(connection, Side(tuple(now), conditions), read)
-    history = _History(alike, nights.outcomes_of(connection, Side(tuple(alike), conditions), read))
+    call = nights.asked(now[-1].command)
+    alike = _last_alike(among, call, now[-1])
+    if not alike:
+        asked = [run for run in among if _is_asked(run, call, now[-1])]
+        nearest = next((run for run in reversed(asked) if not run.problem), asked[-1] if asked else None)
+        alike = _last_alike(asked, call, nearest) if nearest is not None else []
+    outcomes = nights.outcomes_of(connection, now, read)
+    history = _history(connection, alike, outcomes, read)
     chosen = history.before(outcomes)
     used = {one.run for one in chosen}
     before = tuple(run for run in alike if run.id in used)
@@ -73,6 +77,45 @@ def compare_night(
         found = _with_last(found, history, outcomes)
     found = nights.with_notes(found, chosen, outcomes)
     return nights.with_known(connection, found, outcomes, known, today)
+
+
+def has_enough(among: Sequence[RunInfo], now: Sequence[RunInfo]) -> bool:
+    """Whether runs before some say all that counts, so that none before those need be known."""
+    return len(_last_alike(among, nights.asked(now[-1].command), now[-1])) == BACK
+
+
+def _is_asked(run: RunInfo, call: tuple[str, ...], like: RunInfo) -> bool:
+    return run.conditions.target == like.conditions.target and nights.asked(run.command) == call
+
+
+def _last_alike(among: Sequence[RunInfo], call: tuple[str, ...], like: RunInfo) -> list[RunInfo]:
+    """The last runs that were asked for the same and are like one, out of thousands."""
+    found = (run for run in reversed(among) if _is_asked(run, call, like) and nights.is_alike(run, like))
+    return [*islice(found, BACK)][::-1]
+
+
+def _history(
+    connection: Connection, alike: Sequence[RunInfo], now: Sequence[Outcome], read: nights.Read | None
+) -> _History:
+    """What earlier runs say, as far as it counts: of most scenarios the last runs say it."""
+    last = alike[-_NEAR:]
+    inputs = {_inputs_of(run) for run in last}
+    near = [run for run in alike if _inputs_of(run) in inputs]
+    outcomes = nights.outcomes_of(connection, near, read)
+    history = _History(near, outcomes)
+    open_keys = history.unsettled(now, last)
+    if open_keys is None or len(open_keys) > CHUNK:
+        return _History(alike, nights.outcomes_of(connection, alike, read))
+    if open_keys and len(near) < len(alike):
+        rest = [run.id for run in alike if run not in near]
+        more = queries.outcomes(connection, rest, open_keys)
+        return _History(alike, nights.in_order(alike, [*outcomes, *more]))
+    return history
+
+
+def _inputs_of(run: RunInfo) -> tuple[object, ...]:
+    """Guest, package, and our own build."""
+    return run.conditions.guest_id, run.conditions.target_id, run.build
 
 
 class _History:
@@ -101,6 +144,26 @@ class _History:
         order = {number: place for place, number in enumerate(self._runs)}
         return sorted(found, key=lambda one: order[one.run])
 
+    def unsettled(self, now: Iterable[Outcome], last: Sequence[RunInfo]) -> set[str] | None:
+        """Scenarios of which earlier runs may say more; None where they may of all.
+
+        Of one that has passed in these runs no earlier one counts, but for those on the same inputs: neither
+        for what it is held against nor for how it ended last and since when.
+        """
+        contents = {one.key: one.content for one in now}
+        whole = self._last_whole()
+        if whole is None or whole not in {run.id for run in last}:
+            return None
+        keys = {key for key, outcomes in self._by_key.items() if any(one.run == whole for one in outcomes)}
+        return {key for key in {*contents, *keys} if not self._has_passed(key, contents.get(key))}
+
+    def _has_passed(self, key: str, content: str | None) -> bool:
+        return any(
+            one.verdict == Verdict.PASSED and _telling(one)
+            for one in self._by_key.get(key, ())
+            if content is None or one.content == content
+        )
+
     def _last_whole(self) -> int | None:
         """The last run that came to its end, and said something of a driver."""
         said = {one.run for outcomes in self._by_key.values() for one in outcomes if _telling(one)}
@@ -117,22 +180,20 @@ class _History:
 
     def _inputs(self, outcome: Outcome) -> tuple[object, ...]:
         """Guest, package, our own build, and the scenario's content."""
-        run = self._runs[outcome.run]
-        return run.conditions.guest_id, run.conditions.target_id, run.build, outcome.scenario
+        return *_inputs_of(self._runs[outcome.run]), outcome.scenario
 
     def last(self, key: str, content: str | None) -> tuple[Outcome, RunInfo, int] | None:
         """How it ended last, in which run it began to end so, and in how many it did."""
-        telling = [
-            one for one in self._by_key.get(key, ()) if _telling(one) and content in (None, one.content)
-        ]
-        if not telling:
-            return None
+        latest = first = None
         row = 0
-        for one in reversed(telling):
-            if (one.verdict, one.signature) != (telling[-1].verdict, telling[-1].signature):
+        for one in reversed(self._by_key.get(key, ())):
+            if content not in (None, one.content) or not _telling(one):
+                continue
+            latest = latest or one
+            if (one.verdict, one.signature) != (latest.verdict, latest.signature):
                 break
-            row += 1
-        return telling[-1], self._runs[telling[-row].run], row
+            first, row = one, row + 1
+        return None if latest is None or first is None else (latest, self._runs[first.run], row)
 
 
 def _with_last(night: Night, history: _History, now: Sequence[Outcome]) -> Night:
@@ -177,4 +238,4 @@ def _fixed(key: str, last: tuple[Outcome, RunInfo, int], now: Counts) -> Finding
 
 
 def _telling(outcome: Outcome) -> bool:
-    return Counts.of(outcome.tries).n > 0
+    return all_tries([outcome.tries]).n > 0

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from harness import ntstatus
-from harness.language.model.values import Strict
+from harness.language.strict import Strict
 from harness.language.toml_file import TomlFile
 from harness.language.toml_problems import nearest, validation_problems
 from harness.nights.field_words import value_words

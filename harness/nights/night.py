@@ -98,7 +98,9 @@ def is_good(run: RunInfo, verdicts: Collection[str]) -> bool:
 
 def is_alike(run: RunInfo, first: RunInfo) -> bool:
     """Whether it is of the same inputs but for the package, and no narrower."""
-    alike = not any(d.matters for d in differences(run.conditions, first.conditions))
+    one, other = run.conditions, first.conditions
+    same = one.guest_id == other.guest_id and one.target == other.target
+    alike = same or not any(d.matters for d in differences(one, other))
     return alike and (run.selection is None or run.selection == first.selection)
 
 
@@ -156,7 +158,7 @@ def compare_runs(
     later = Side(tuple(now), common(now))
     sides = Side(tuple(before), common(before) if before else later.conditions), later
     outcomes = tuple(
-        _in_order(side, queries.outcomes(connection, [run.id for run in side.runs])) for side in sides
+        in_order(side.runs, queries.outcomes(connection, [run.id for run in side.runs])) for side in sides
     )
 
     def load(numbers: Collection[int]) -> Mapping[int, Listed]:
@@ -169,9 +171,11 @@ def compare_runs(
     return with_known(connection, night, outcomes[1], known, today)
 
 
-def outcomes_of(connection: Connection, side: Side, read: Read | None = None) -> list[queries.Outcome]:
-    """What the runs of a side say of scenarios, the oldest run first; `read` may stand for the store."""
-    return _in_order(side, (read or partial(queries.outcomes, connection))([run.id for run in side.runs]))
+def outcomes_of(
+    connection: Connection, runs: Sequence[RunInfo], read: Read | None = None
+) -> list[queries.Outcome]:
+    """What runs say of scenarios, the first run first; `read` may stand for the store."""
+    return in_order(runs, (read or partial(queries.outcomes, connection))([run.id for run in runs]))
 
 
 def told(connection: Connection, now: Sequence[RunInfo]) -> Told:
@@ -226,8 +230,9 @@ def with_known(
     return apply(night, Knowledge(issues, quarantines, day, outcomes, load, passed_since))
 
 
-def _in_order(side: Side, outcomes: list[queries.Outcome]) -> list[queries.Outcome]:
-    place = {run.id: number for number, run in enumerate(side.runs)}
+def in_order(runs: Sequence[RunInfo], outcomes: Iterable[queries.Outcome]) -> list[queries.Outcome]:
+    """Outcomes in the order of their runs."""
+    place = {run.id: number for number, run in enumerate(runs)}
     return sorted(outcomes, key=lambda outcome: place[outcome.run])
 
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -80,9 +82,22 @@ def build(
         UsageError: there is another site in the folder, or nothing can be written there.
     """
     try:
-        return _Builder(store, out, known, limit, say).build(broken or Broken(), gates)
+        with _uncollected():
+            return _Builder(store, out, known, limit, say).build(broken or Broken(), gates)
     except OSError as error:
         raise HarnessError(f"cannot be written: {error.strerror}", str(error.filename or out)) from None
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector: its passes over all that was read are a sixth of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class _Builder:

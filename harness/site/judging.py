@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from harness import guest_text
 from harness.nights.findings import Finding, Kind, Night
-from harness.nights.history import BACK, compare_night
+from harness.nights.history import BACK, compare_night, has_enough
 from harness.nights.known_file import KnownFile
 from harness.nights.night import asked, option_of
 from harness.store import queries
@@ -22,6 +22,8 @@ from harness.store.queries import Outcome, RunInfo
 from harness.verdict import Verdict
 
 _LONG = 120
+#: Runs that are looked at first; of a store with more of them most nights need no others.
+_LATEST = 2000
 
 
 @dataclass(frozen=True)
@@ -112,15 +114,26 @@ class Judge:
         self._connection = connection
         self._known = known
         self._read: dict[int, list[Outcome]] = {}
-        self._every = queries.runs(connection)
-        self._places = {run.id: place for place, run in enumerate(self._every)}
+        self._take(queries.last_runs(connection, _LATEST))
+        self._whole = len(self._every) < _LATEST
+
+    def _take(self, runs: list[RunInfo]) -> None:
+        self._every = runs
+        self._places = {run.id: place for place, run in enumerate(runs)}
         self._alike: dict[tuple[str, ...], list[RunInfo]] = {}
-        for run in self._every:
+        for run in runs:
             self._alike.setdefault(_call(run), []).append(run)
+
+    def _take_all(self) -> None:
+        if not self._whole:
+            self._take(queries.runs(self._connection))
+            self._whole = True
 
     def cells(self, run_ids: Collection[int]) -> list[Cell]:
         """The cells of a night, in the order of time; repeats on the same inputs are one."""
         took = durations(self._connection, run_ids)
+        if not all(number in self._places for number in run_ids):
+            self._take_all()
         groups: dict[tuple[object, ...], list[RunInfo]] = {}
         cells: list[Cell] = []
         for run in sorted((self._every[self._places[number]] for number in run_ids), key=self._place):
@@ -141,7 +154,11 @@ class Judge:
         return cells
 
     def _night(self, now: Sequence[RunInfo]) -> Night:
-        return compare_night(self._connection, now, self._among(now[0]), self._known, read=self._outcomes)
+        among = self._among(now[0])
+        if not has_enough(among, now):
+            self._take_all()
+            among = self._among(now[0])
+        return compare_night(self._connection, now, among, self._known, read=self._outcomes)
 
     def _among(self, run: RunInfo) -> list[RunInfo]:
         """Earlier runs that were asked for the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Table, insert, select
@@ -32,14 +32,17 @@ def chunks(values: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
         yield values[start : start + size]
 
 
+def among(connection: Connection, query: Any, column: Any, values: Collection[Any]) -> Iterator[Any]:
+    """Rows of a query whose column has one of some values, a part of these at a time, in their order."""
+    for some in chunks(sorted(values)):
+        yield from connection.execute(query.where(column.in_(some))).all()
+
+
 def known(connection: Connection, table: Any, digests: Iterable[bytes]) -> dict[bytes, int]:
     """The ids of those that are there."""
     tabled = table_of(table)
-    found: dict[bytes, int] = {}
-    for some in chunks(sorted(digests)):
-        query = select(tabled.c.digest, tabled.c.id).where(tabled.c.digest.in_(some))
-        found |= {bytes(digest): number for digest, number in connection.execute(query)}
-    return found
+    rows = among(connection, select(tabled.c.digest, tabled.c.id), tabled.c.digest, [*digests])
+    return {bytes(digest): number for digest, number in rows}
 
 
 def intern(connection: Connection, table: Any, rows: Mapping[bytes, Mapping[str, Any]]) -> dict[bytes, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from harness.store.interning import chunks
+from harness.store.interning import among
 from harness.store.models import NUMBERS, Answer, StatusBlock, Step
 from harness.store.values import Value, fields_of
 
@@ -50,35 +50,30 @@ class Change:
 def load_lists(connection: Connection, numbers: Collection[int]) -> dict[int, Listed]:
     """Lists by their ids."""
     found: dict[int, list[ListedStep]] = {number: [] for number in numbers}
-    steps: dict[int, tuple[str, str, str | None, str | None, str]] = {}
-    blocks: dict[int, Mapping[str, Value]] = {}
-    rows: list[Any] = []
-    for some in chunks(sorted(numbers)):
-        query = select(
-            Answer.answers_id,
-            Answer.position,
-            Answer.step_id,
-            Answer.status_block_id,
-            Answer.verdict,
-            Answer.reason,
-        )
-        rows += connection.execute(query.where(Answer.answers_id.in_(some))).all()
-    for some in chunks(sorted({row.step_id for row in rows})):
-        query_steps = select(Step.id, Step.do, Step.name, Step.route, Step.mode, Step.request)
-        found_steps = connection.execute(query_steps.where(Step.id.in_(some)))
-        steps |= {row[0]: (row[1], row[2], row[3], row[4], row[5]) for row in found_steps}
-    columns = [StatusBlock.id, StatusBlock.outcome, StatusBlock.protocol, StatusBlock.seen]
-    columns += [getattr(StatusBlock, name) for name in NUMBERS]
-    for some in chunks(sorted({row.status_block_id for row in rows if row.status_block_id is not None})):
-        found_blocks = connection.execute(select(*columns).where(StatusBlock.id.in_(some))).mappings()
-        blocks |= {
-            row["id"]: fields_of({str(key): value for key, value in row.items()}) for row in found_blocks
-        }
+    answers = select(
+        Answer.answers_id,
+        Answer.position,
+        Answer.step_id,
+        Answer.status_block_id,
+        Answer.verdict,
+        Answer.reason,
+    )
+    rows = list(among(connection, answers, Answer.answers_id, numbers))
+    of_steps = select(Step.id, Step.do, Step.name, Step.route, Step.mode, Step.request)
+    steps: dict[int, list[Any]] = {
+        row[0]: [*row[1:]] for row in among(connection, of_steps, Step.id, {row.step_id for row in rows})
+    }
+    names = ("outcome", "protocol", "seen", *NUMBERS)
+    columns = [getattr(StatusBlock, name) for name in names]
+    ids = {row.status_block_id for row in rows if row.status_block_id is not None}
+    blocks = {
+        row[0]: fields_of(dict(zip(names, row[1:], strict=True)))
+        for row in among(connection, select(StatusBlock.id, *columns), StatusBlock.id, ids)
+    }
     for row in sorted(rows, key=lambda row: (row.answers_id, row.position)):
         fields = blocks.get(row.status_block_id, {}) if row.status_block_id is not None else {}
-        found[row.answers_id].append(
-            ListedStep(row.position, *steps[row.step_id], row.verdict, row.reason, fields)
-        )
+        said: list[Any] = [row.position, *steps[row.step_id], row.verdict, row.reason, fields]
+        found[row.answers_id].append(ListedStep(*said))
     return {number: tuple(listed) for number, listed in found.items()}
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from harness.store.interning import chunks
+from harness.store.interning import among
 from harness.store.models import Run, Scenario
 
 
@@ -26,26 +26,21 @@ class RunMark:
 def marks(connection: Connection) -> list[RunMark]:
     """All runs, the oldest first."""
     at = func.coalesce(Run.started, Run.imported)
-    query = select(Run.id, Run.name, Run.digest, Run.started, Run.imported).order_by(at, Run.id)
+    query = select(Run.id, Run.name, Run.digest, at).order_by(at, Run.id)
     return [
-        RunMark(number, name, digest.hex(), started or imported)
-        for number, name, digest, started, imported in connection.execute(query)
+        RunMark(number, name, digest.hex(), when)
+        for number, name, digest, when in connection.execute(query).all()
     ]
 
 
 def durations(connection: Connection, run_ids: Collection[int]) -> dict[int, float]:
     """Seconds that runs took, where they say it."""
-    found: dict[int, float] = {}
-    for some in chunks(sorted(run_ids)):
-        query = select(Run.id, Run.seconds).where(Run.id.in_(some), Run.seconds.is_not(None))
-        found |= {number: seconds for number, seconds in connection.execute(query) if seconds is not None}
-    return found
+    query = select(Run.id, Run.seconds).where(Run.seconds.is_not(None))
+    return dict(map(tuple, among(connection, query, Run.id, run_ids)))
 
 
 def titles(connection: Connection, scenario_ids: Collection[int]) -> dict[int, tuple[str, str]]:
     """Of contents of scenarios what they say of themselves, and their rules."""
-    found: dict[int, tuple[str, str]] = {}
-    for some in chunks(sorted(scenario_ids)):
-        query = select(Scenario.id, Scenario.title, Scenario.rules).where(Scenario.id.in_(some))
-        found |= {number: (title or "", rules) for number, title, rules in connection.execute(query)}
-    return found
+    query = select(Scenario.id, Scenario.title, Scenario.rules)
+    rows = among(connection, query, Scenario.id, scenario_ids)
+    return {number: (title or "", rules) for number, title, rules in rows}

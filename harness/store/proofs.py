@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from harness.store.interning import chunks
+from harness.store.interning import among
 from harness.store.models import (
     Acceptance,
     Attempt,
@@ -61,59 +61,49 @@ class AttemptInfo:
 
 def proofs(connection: Connection, run_ids: Collection[int]) -> dict[int, Proof]:
     """Of some runs, by their ids."""
-    found: dict[int, Proof] = {}
-    for some in chunks(sorted(run_ids)):
-        query = (
-            select(
-                Run.id,
-                Run.folder,
-                Run.results,
-                Run.rows,
-                Run.digest,
-                Run.imported,
-                Run.image_made,
-                Run.image_expires,
-                Guest.architecture,
-                Guest.ks_version,
-            )
-            .join(Guest, Run.guest_id == Guest.id)
-            .where(Run.id.in_(some))
-        )
-        for row in connection.execute(query):
-            said: list[Any] = [*row[1:4], bytes(row[4]).hex(), *row[5:]]
-            found[row[0]] = Proof(*said)
+    query = select(
+        Run.id,
+        Run.folder,
+        Run.results,
+        Run.rows,
+        Run.digest,
+        Run.imported,
+        Run.image_made,
+        Run.image_expires,
+        Guest.architecture,
+        Guest.ks_version,
+    ).join(Guest, Run.guest_id == Guest.id)
+    found = {}
+    for row in among(connection, query, Run.id, run_ids):
+        said: list[Any] = [*row[1:4], bytes(row[4]).hex(), *row[5:]]
+        found[row[0]] = Proof(*said)
     return found
 
 
 def attempts(connection: Connection, run_ids: Collection[int]) -> list[AttemptInfo]:
     """All attempts of some runs, by run and in the order of collection."""
-    found: list[AttemptInfo] = []
-    for some in chunks(sorted(run_ids)):
-        query = (
-            select(
-                Attempt.run_id,
-                Attempt.scenario_id,
-                Scenario.key,
-                Scenario.content,
-                Scenario.kind,
-                Attempt.number,
-                Attempt.stands,
-                Attempt.torn,
-                Attempt.verdict,
-                Attempt.reason,
-                Signature.version,
-                Signature.text,
-                Signature.words,
-                Attempt.answers_id,
-            )
-            .join(Scenario, Attempt.scenario_id == Scenario.id)
-            .outerjoin(Signature, Attempt.signature_id == Signature.id)
-            .where(Attempt.run_id.in_(some))
-            .order_by(Attempt.run_id, Attempt.position, Attempt.number)
+    query = (
+        select(
+            Attempt.run_id,
+            Attempt.scenario_id,
+            Scenario.key,
+            Scenario.content,
+            Scenario.kind,
+            Attempt.number,
+            Attempt.stands,
+            Attempt.torn,
+            Attempt.verdict,
+            Attempt.reason,
+            Signature.version,
+            Signature.text,
+            Signature.words,
+            Attempt.answers_id,
         )
-        rows: list[Any] = list(connection.execute(query).all())
-        found += [AttemptInfo(*row) for row in rows]
-    return found
+        .join(Scenario, Attempt.scenario_id == Scenario.id)
+        .outerjoin(Signature, Attempt.signature_id == Signature.id)
+        .order_by(Attempt.run_id, Attempt.position, Attempt.number)
+    )
+    return [AttemptInfo(*row) for row in among(connection, query, Attempt.run_id, run_ids)]
 
 
 def package_files(connection: Connection, package: str) -> dict[str, str]:

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from harness.errors import UsageError
-from harness.store.interning import chunks
+from harness.store.interning import among
 from harness.store.models import (
     Acceptance,
     Accepted,
@@ -132,17 +134,13 @@ _CONDITIONS = (
 )
 
 
-def _conditions(row: Mapping[Any, Any]) -> Conditions:
-    return Conditions(**{name: row[name] for name in Conditions.__slots__})
-
-
 def _runs() -> Any:
     return (
         select(
             Run.id,
-            Run.name.label("run"),
+            Run.name,
             Run.started,
-            Run.version.label("kshs"),
+            Run.version,
             Run.build,
             Run.command,
             Run.problem,
@@ -156,28 +154,25 @@ def _runs() -> Any:
     )
 
 
-def _run(row: Mapping[Any, Any]) -> RunInfo:
-    return RunInfo(
-        row["id"],
-        row["run"],
-        row["started"],
-        row["kshs"],
-        row["build"],
-        row["command"],
-        row["problem"],
-        row["note"],
-        row["selection"],
-        _conditions(row),
-    )
+def _run(row: Sequence[Any]) -> RunInfo:
+    own = len(RunInfo.__slots__) - 1
+    said: list[Any] = [*row[:own], Conditions(*row[own:])]
+    return RunInfo(*said)
 
 
 def runs(connection: Connection, run_ids: Collection[int] | None = None) -> list[RunInfo]:
     """All runs, or some, the oldest first."""
     if run_ids is None:
-        return [_run(row) for row in connection.execute(_runs()).mappings()]
-    parts = (_runs().where(Run.id.in_(some)) for some in chunks(sorted(run_ids)))
-    found = [_run(row) for part in parts for row in connection.execute(part).mappings()]
+        return [_run(row) for row in connection.execute(_runs()).all()]
+    found = [_run(row) for row in among(connection, _runs(), Run.id, run_ids)]
     return sorted(found, key=lambda run: (run.started or datetime.min, run.id))
+
+
+def last_runs(connection: Connection, count: int) -> list[RunInfo]:
+    """The last runs, the oldest of them first."""
+    when = func.coalesce(Run.started, Run.imported)
+    query = _runs().order_by(None).order_by(when.desc(), Run.id.desc()).limit(count)
+    return [_run(row) for row in connection.execute(query).all()][::-1]
 
 
 def find_run(connection: Connection, name: str) -> RunInfo:
@@ -186,10 +181,10 @@ def find_run(connection: Connection, name: str) -> RunInfo:
     Raises:
         UsageError: there is none, or several.
     """
-    found = [_run(row) for row in connection.execute(_runs().where(Run.name == name)).mappings()]
+    found = [_run(row) for row in connection.execute(_runs().where(Run.name == name))]
     if not found and name:
         pattern = _runs().where(Run.name.startswith(name, autoescape=True))
-        found = [_run(row) for row in connection.execute(pattern).mappings()]
+        found = [_run(row) for row in connection.execute(pattern)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -205,67 +200,68 @@ def verdict_counts(
     """Scenarios and tests of each run by verdict; of all runs, or of some."""
     query = select(Attempt.run_id, Attempt.verdict, func.count()).where(Attempt.stands)
     query = query.group_by(Attempt.run_id, Attempt.verdict)
-    parts = (
-        [query] if run_ids is None else [query.where(Attempt.run_id.in_(some)) for some in chunks([*run_ids])]
-    )
+    rows: Any = connection.execute(query) if run_ids is None else None
+    if run_ids is not None:
+        rows = among(connection, query, Attempt.run_id, run_ids)
     found: dict[int, dict[str, int]] = {}
-    for part in parts:
-        for run, verdict, count in connection.execute(part):
-            found.setdefault(run, {})[verdict] = count
+    for run, verdict, count in rows:
+        found.setdefault(run, {})[verdict] = count
     return found
 
 
-def outcomes(connection: Connection, run_ids: Collection[int], key: str | None = None) -> list[Outcome]:
+def outcomes(
+    connection: Connection, run_ids: Collection[int], keys: Collection[str] | None = None
+) -> list[Outcome]:
     """What runs say of each scenario, in the order of the runs and of their collection.
 
     Args:
         connection: to read by.
         run_ids: of the runs.
-        key: of the one scenario that is asked for; all by default.
+        keys: of the scenarios that are asked for, as many as fit into a statement; all by default.
     """
-    found: list[Outcome] = []
-    for some in chunks(sorted(run_ids)):
-        query = (
-            select(
-                Attempt.run_id,
-                Attempt.scenario_id,
-                Scenario.key,
-                Scenario.content,
-                Scenario.kind,
-                Attempt.verdict,
-                Attempt.reason,
-                Signature.text,
-                Signature.words,
-                Attempt.answers_id,
-                Attempt.stands,
-                Attempt.torn,
-                Attempt.seconds,
-            )
-            .join(Scenario, Attempt.scenario_id == Scenario.id)
-            .outerjoin(Signature, Attempt.signature_id == Signature.id)
-            .where(Attempt.run_id.in_(some))
-            .order_by(Attempt.run_id, Attempt.position, Attempt.number)
+    query = select(
+        Attempt.run_id,
+        Attempt.scenario_id,
+        Attempt.verdict,
+        Attempt.reason,
+        Attempt.signature_id,
+        Attempt.answers_id,
+        Attempt.stands,
+        Attempt.torn,
+        Attempt.seconds,
+    ).order_by(Attempt.run_id, Attempt.position, Attempt.number)
+    if keys is not None:
+        query = query.where(
+            Attempt.scenario_id.in_(select(Scenario.id).where(Scenario.key.in_(sorted(keys))))
         )
-        if key is not None:
-            query = query.where(Scenario.key == key)
-        found += _with_tries(connection.execute(query).all())
-    return found
+    rows = list(among(connection, query, Attempt.run_id, run_ids))
+    # A month of nights has thousands of attempts at each scenario, and a few signatures.
+    of_scenarios = select(Scenario.id, Scenario.key, Scenario.content, Scenario.kind)
+    scenarios = among(connection, of_scenarios, Scenario.id, {row[1] for row in rows})
+    of_signatures = select(Signature.id, Signature.text, Signature.words)
+    signatures = among(connection, of_signatures, Signature.id, {row[4] for row in rows} - {None})
+    return [*_with_tries(rows, _by_id(scenarios), _by_id(signatures) | {None: (None, None)})]
 
 
-def _with_tries(rows: Iterable[Any]) -> list[Outcome]:
+def _by_id(rows: Iterable[Any]) -> dict[int | None, tuple[Any, ...]]:
+    return {row[0]: tuple(row[1:]) for row in rows}
+
+
+def _with_tries(
+    rows: Iterable[Any],
+    scenarios: Mapping[int | None, tuple[Any, ...]],
+    signatures: Mapping[int | None, tuple[Any, ...]],
+) -> Iterator[Outcome]:
     """Attempts made into one outcome a scenario: the one that stands, with the verdicts of all."""
-    tries: dict[tuple[int, int], list[str]] = {}
-    stands = []
-    for row in rows:
-        run, scenario, *_rest = row
-        tries.setdefault((run, scenario), []).append(row[5])
-        if row[10]:
-            stands.append(row)
-    made = []
-    for row in stands:
-        said: list[Any] = [*row[:9], None if row[11] else row[9], tuple(tries[row[0], row[1]]), *row[11:]]
-        made.append(Outcome(*said))
-    return made
+    for (run, scenario), attempts in groupby(rows, key=itemgetter(0, 1)):
+        tries = tuple(attempts)
+        verdicts = tuple(row[2] for row in tries)
+        for _, _, verdict, reason, signature, answers, stands, torn, seconds in tries:
+            if stands:
+                text, words = signatures[signature]
+                came = [verdict, reason, text, words, None if torn else answers, verdicts, torn, seconds]
+                said: list[Any] = [run, scenario, *scenarios[scenario], *came]
+                yield Outcome(*said)
 
 
 def varying(connection: Connection) -> dict[int, dict[tuple[int, str], list[Value]]]:
@@ -306,7 +302,7 @@ def acceptances(connection: Connection) -> list[AcceptanceInfo]:
     query = (
         select(
             Acceptance.id,
-            Run.name.label("run"),
+            Run.name,
             Acceptance.who,
             Acceptance.why,
             Acceptance.at,
@@ -318,39 +314,29 @@ def acceptances(connection: Connection) -> list[AcceptanceInfo]:
         .join(Target, Run.target_id == Target.id)
         .order_by(Acceptance.id)
     )
-    return [
-        AcceptanceInfo(
-            row["id"],
-            row["run"],
-            row["who"],
-            row["why"],
-            row["at"],
-            row["pattern"],
-            counts.get(row["id"], 0),
-            _conditions(row),
-        )
-        for row in connection.execute(query).mappings()
-    ]
+    found = []
+    for row in connection.execute(query):
+        on: list[Any] = [*row[6:]]
+        said: list[Any] = [*row[:6], counts.get(row[0], 0), Conditions(*on)]
+        found.append(AcceptanceInfo(*said))
+    return found
 
 
 def accepted(connection: Connection, acceptance_ids: Collection[int]) -> list[AcceptedList]:
     """What these acceptances stand for, the oldest first."""
-    found: list[AcceptedList] = []
-    for some in chunks(sorted(acceptance_ids)):
-        query = (
-            select(
-                Scenario.key,
-                Accepted.scenario_id,
-                Scenario.content,
-                Accepted.answers_id,
-                Accepted.acceptance_id,
-            )
-            .join(Scenario, Accepted.scenario_id == Scenario.id)
-            .where(Accepted.acceptance_id.in_(some))
-            .order_by(Accepted.acceptance_id)
+    query = (
+        select(
+            Scenario.key,
+            Accepted.scenario_id,
+            Scenario.content,
+            Accepted.answers_id,
+            Accepted.acceptance_id,
         )
-        found += [AcceptedList(*row) for row in connection.execute(query)]
-    return found
+        .join(Scenario, Accepted.scenario_id == Scenario.id)
+        .order_by(Accepted.acceptance_id)
+    )
+    rows = among(connection, query, Accepted.acceptance_id, acceptance_ids)
+    return [AcceptedList(*row) for row in rows]
 
 
 def passed_between(
@@ -383,8 +369,5 @@ def passed_between(
 
 def rules(connection: Connection, numbers: Collection[int]) -> dict[int, tuple[str, ...]]:
     """By the id of a scenario the rules that it is about."""
-    found: dict[int, tuple[str, ...]] = {}
-    for some in chunks(sorted(numbers)):
-        query = select(Scenario.id, Scenario.rules).where(Scenario.id.in_(some))
-        found |= {number: tuple(said.split()) for number, said in connection.execute(query)}
-    return found
+    rows = among(connection, select(Scenario.id, Scenario.rules), Scenario.id, numbers)
+    return {number: tuple(said.split()) for number, said in rows}

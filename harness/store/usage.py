@@ -7,14 +7,11 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, select
 
-from harness.store.interning import chunks
+from harness.store.interning import among
 from harness.store.models import Run
 
 
 def memory_of(connection: Connection, runs: Collection[int]) -> dict[int, int]:
     """MiB that runs held at the most, with their guests; without those of which it is not known."""
-    found: dict[int, int] = {}
-    for some in chunks(sorted(runs)):
-        query = select(Run.id, Run.memory_mib).where(Run.id.in_(some), Run.memory_mib.is_not(None))
-        found |= {number: mib for number, mib in connection.execute(query) if mib is not None}
-    return found
+    query = select(Run.id, Run.memory_mib).where(Run.memory_mib.is_not(None))
+    return dict(map(tuple, among(connection, query, Run.id, runs)))

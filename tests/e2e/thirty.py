@@ -152,8 +152,8 @@ def played(place: Path, play: Callable[[int, Scripted], tuple[int, str]]) -> Non
         if night.package == "flaking":
             flaked.append(failed(folder, "relay.flakes"))
             check_flake(cells, flaked, code)
-            kinds = {f"{KEY}flakes": Kind(kind) for kind in cells[-1]["more"]["counts"]}
-            shown.night(number, folder, issues_apart(night), Told(kinds, cells[-1]["more"]["alarms"]))
+            told = {f"{KEY}flakes": Kind(kind) for kind in cells[-1]["more"]["counts"]}
+            shown.night(number, folder, issues_apart(night), Told(told, cells[-1]["more"]["alarms"]))
             continue
         wanted = {
             f"relay.toml::relay.{name}" if name in ALL else name: kind for name, kind in night.said.items()
@@ -221,8 +221,8 @@ def check(
     assert summary.startswith(f"## Night `lab`: {head}\n")
     for key, kind in loud.items():
         assert summary.count(f"- **{kind}** `{key}`: ") == 1
-    for kind, count in counts.items():
-        assert f"{count} {kind}" in summary
+    for name, count in counts.items():
+        assert f"{count} {name}" in summary
     if night.suite is not None and Kind.ELSEWHERE in wanted.values():
         assert any(one.startswith("kernel changed: ") for one in more["changed"]), more
         assert "kernel changed: " in summary

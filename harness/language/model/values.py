@@ -8,9 +8,10 @@ import uuid
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
 
 from harness import ntstatus
+from harness.language.strict import Strict as Strict
 from harness.rules import Rule as Rule
 
 #: An open object, a request in flight, a pin of the target: what a scenario calls it.
@@ -20,12 +21,6 @@ ID_PATTERN = r"^[a-z0-9]+(?:[._-][a-z0-9]+)*$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=40)]
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN, max_length=120)]
-
-
-class Strict(BaseModel):
-    """Base of everything that comes from a file: no unknown keys, nothing changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_bytes="hex", val_json_bytes="hex")
 
 
 class Side(StrEnum):

@@ -276,24 +276,24 @@ def test_a_run_is_named_by_the_beginning_of_its_id(take: Take, compare: Compare)
 
 
 RETRIED = Case("x", attempts=("failed", "passed"))
-OTHER = [{"information": 0}]
+DIFFERENT = [{"information": 0}]
 
 
 @pytest.mark.parametrize(
-    ("before", "now"),
+    ("before", "now", "kind"),
     [
-        (Case("x"), Case("x", attempts=("failed", "passed"), requests=OTHER)),
-        (RETRIED, Case("x", requests=OTHER)),
-        (RETRIED, Case("x", attempts=("failed", "passed"), requests=OTHER)),
+        (Case("x"), Case("x", attempts=("failed", "passed"), requests=DIFFERENT), Kind.FLAKY),
+        (RETRIED, Case("x", requests=DIFFERENT), Kind.FLAKY),
+        (RETRIED, Case("x", attempts=("failed", "passed"), requests=DIFFERENT), Kind.TOO_SMALL),
     ],
 )
 def test_what_flakes_hides_no_changed_characteristic(
-    take: Take, compare: Compare, before: Case, now: Case
+    take: Take, compare: Compare, before: Case, now: Case, kind: Kind
 ) -> None:
     """The next night is held against this one: what is not said now is never said."""
     take(GOOD.but(cases=[Case("a"), before]), NEXT.but(cases=[Case("a"), now]))
     night = compare("night00", "night01")
-    assert [(one.kind, one.alarm) for one in night.findings] == [(Kind.CHANGED, True), (Kind.FLAKY, False)]
+    assert [(one.kind, one.alarm) for one in night.findings] == [(Kind.CHANGED, True), (kind, False)]
     assert [change.field for change in night.findings[0].changes] == ["information"]
     assert (night.same, night.uncompared) == (1, 0)
 
@@ -302,7 +302,7 @@ def test_what_comes_otherwise_on_another_kernel_is_one_thing_for_each_change(
     take: Take, compare: Compare
 ) -> None:
     cases = [Case(f"s{number}") for number in range(30)]
-    moved = [Case(f"s{number}", requests=OTHER) for number in range(29)]
+    moved = [Case(f"s{number}", requests=DIFFERENT) for number in range(29)]
     moved.append(Case("s29", requests=[{"information": 0, "answer": DECLINED}]))
     kernel = {"kernel": "Windows 26200", "build": "26200", "ours": False}
     take(GOOD.but(cases=cases), NEXT.but(cases=moved), NEXT.but(night=2, id="other", cases=moved, **kernel))

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness.nights import history
 from harness.nights.findings import Kind, Night
 from harness.nights.history import compare_night
 from harness.nights.known_file import load
@@ -178,3 +180,43 @@ def test_runs_of_another_target_or_selection_are_no_history(nights: Nights) -> N
     )
     assert kinds(said[2]) == {"a": Kind.NEW_SCENARIO, "steady": Kind.NEW_SCENARIO}
     assert said[2].before.runs == () and said[2].alarms == 1
+
+
+def test_what_the_last_runs_say_is_what_all_say(
+    nights: Nights, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier runs are read only where they count; it may not show."""
+    dice = random.Random(5)
+    verdicts = ("passed", "passed", "passed", "failed", "skipped", "error")
+
+    def cases(number: int) -> list[Case]:
+        made = [Case("steady", requests=[{"information": number // 6}])]
+        made += [Case(f"s{n}", dice.choice(verdicts[: 3 + n % 4])) for n in range(8) if dice.random() > 0.1]
+        made.append(Case("moved", content=f"c{number // 9}"))
+        made.append(bad("stuck") if number in range(15, 22) else Case("stuck"))
+        return [*made, Case("later")] if number > 20 else made
+
+    lost = {9: "no guest", 10: "no guest", 11: "no guest", 12: "no guest"}
+    runs = [
+        Results(night=number, cases=cases(number), package=f"{number // 3:064x}", problem=lost.get(number))
+        for number in range(40)
+    ]
+    nights(*runs)
+    said: dict[int, list[Night]] = {}
+    for near in (1, 3, history.BACK):
+        monkeypatch.setattr(history, "_NEAR", near)
+        with store.reading() as connection:
+            every = queries.runs(connection)
+            said[near] = [
+                compare_night(connection, [run], every[:number]) for number, run in enumerate(every) if number
+            ]
+    for number, whole in enumerate(said[history.BACK], start=1):
+        for near in (1, 3):
+            found = said[near][number - 1]
+            order = {finding: place for place, finding in enumerate(whole.findings)}
+            assert sorted(found.findings, key=lambda one: order.get(one, -1)) == whole.findings, number
+            assert (found.same, found.alarms, found.unknowns) == (whole.same, whole.alarms, whole.unknowns)
+            assert found.before == whole.before
+    assert {one.kind for night in said[3] for one in night.findings} >= {
+        Kind.FIXED, Kind.STILL_FAILING, Kind.NEW_FAILURE, Kind.FLAKY, Kind.MISSING, Kind.CHANGED
+    }  # fmt: skip

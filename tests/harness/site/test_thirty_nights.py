@@ -21,35 +21,18 @@ from harness.nights.findings import UNKNOWN, Kind
 from harness.nights.known_file import load
 from harness.nights.markdown import summary
 from tests.harness.nights.folders import Case, Results
-from tests.harness.nights.test_history import ISSUE, night
+from tests.harness.nights.test_history import ISSUE, NAMES, night
+from tests.harness.nights.test_history import SCRIPT as ONE_SCRIPT
 from tests.harness.site.pages import LOUD, Site, check_night, of_class, text
 
 NIGHTS = 30
 #: One in five: it fails, and passes when it is tried again.
 RETRIED = range(2, 24, 5)
-EVERY = ("defect", "silent", "flaky", "new", "gone", "issue", "wobbly")
+EVERY = (*NAMES, "wobbly")
 #: Night: what is told of each scenario; of all others nothing.
-SCRIPT: dict[int, dict[str, Kind]] = {
-    3: {"defect": Kind.NEW_FAILURE},
-    4: {"defect": Kind.STILL_FAILING},
-    5: {"defect": Kind.STILL_FAILING},
-    6: {"defect": Kind.FIXED},
-    8: {"silent": Kind.CHANGED},
-    9: {"silent": Kind.CHANGED},
-    10: {"flaky": Kind.NEW_FAILURE},
-    11: {"flaky": Kind.FIXED},
-    12: {"new": Kind.NEW_SCENARIO},
-    14: {"defect": Kind.NEW_FAILURE},
-    15: {"defect": Kind.FIXED},
-    16: {"gone": Kind.MISSING},
-    18: dict.fromkeys(EVERY, Kind.INFRASTRUCTURE),
-    20: {"issue": Kind.KNOWN},
-    21: {"issue": Kind.KNOWN},
-    22: {"issue": Kind.EXPIRED},
-    23: {"issue": Kind.FIXED},
-    # Another kernel, on which all fails.
-    24: dict.fromkeys(EVERY, Kind.ELSEWHERE),
-    **dict.fromkeys(range(25, NIGHTS), dict.fromkeys(EVERY, Kind.STILL_FAILING)),
+SCRIPT = {
+    number: told | ({"wobbly": told[NAMES[0]]} if told.keys() == set(NAMES) else {})
+    for number, told in ONE_SCRIPT.items()
 }
 #: Nights that were retried, and those behind them; of the 18th nothing is known.
 WOBBLY = {2, 3, 7, 8, 12, 13, 17, 19, 22, 23}
