@@ -125,6 +125,10 @@ class ConnectedPlanner(RequestPlanner):
         vary: dict[str, int] | None = None,
     ) -> None:
         wide = self.encoder.wide_handshake(data)
+        if item.peer is None or token is not None:
+            self.calls.unsure(item.pin if item.peer is None else item.peer.pin)
+        else:
+            self.calls.asked(item.peer.pin, expected.prediction, vary["repeat"] if vary else 1)
         self.add(
             what,
             "PROPERTY",

@@ -34,6 +34,7 @@ from harness.language.model import (
     Rule,
     Scenario,
     Seen,
+    SeenExpect,
     SetState,
     Share,
     Side,
@@ -269,6 +270,7 @@ class _Planner(CountingPlanner):
     def _add_reset(self, pin: Pin, what: str) -> None:
         self._control_set(what, "PROP_RESET", pin.id.to_bytes(4, "little"))
         self.behaviours.set(pin, None)
+        self.calls.reset(pin)
 
     def _behaviour(self, step: Behaviour) -> None:
         pin = self.names.pin(step.pin)
@@ -292,10 +294,13 @@ class _Planner(CountingPlanner):
 
     def _seen(self, step: Seen) -> None:
         pin = self.names.pin(step.pin)
+        expect = step.expect
+        if isinstance(expect, SeenExpect) and expect.count == "asked":
+            expect = expect.model_copy(update={"count": self.calls.of(pin)})
         self._add_seen(
             f"read what the callback of {pin.name} saw",
             pin,
-            expected_fields=self.expectations.of(step.expect, pin),
+            expected_fields=self.expectations.of(expect, pin),
         )
 
     def _add_seen(

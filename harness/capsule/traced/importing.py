@@ -18,7 +18,7 @@ from harness.capsule.traced.compacting import Row, rows
 from harness.capsule.traced.events import Event, Trace
 from harness.capsule.traced.judging import Judged, judge
 from harness.capsule.traced.steps import Step
-from harness.capsule.traced.translating import translate
+from harness.capsule.traced.translating import Translated, translate, without_the_end
 from harness.language.model import Route
 from harness.language.model.scenario import Scenario
 from harness.results.record import ScenarioResult, StepResult, scenario_records
@@ -62,6 +62,7 @@ def scenario_of(trace: Trace, target: LoadedTarget, name: str, route: Route = Ro
     """
     translated = translate(trace, target.target, route)
     judged = judge(translated, target.target)
+    translated = _without_idle_looks(translated, judged)
     made, fewer = rows(translated, target.target)
     remarks = [*translated.remarks, *fewer]
     if judged.why_not is not None:
@@ -85,6 +86,23 @@ def scenario_of(trace: Trace, target: LoadedTarget, name: str, route: Route = Ro
         }
     )
     return Imported(scenario, _result(scenario, made, judged), tuple(remarks))
+
+
+def _without_idle_looks(translated: Translated, judged: Judged) -> Translated:
+    """Without the questions what a callback had seen, unless that was wrong."""
+    wrong = {number for number, result in judged.results.items() if result.verdict is Verdict.FAILED}
+    kept = [
+        place
+        for place, (step, event) in enumerate(zip(translated.steps, translated.events, strict=True))
+        if step["do"] != "seen" or (event is not None and event.n in wrong)
+    ]
+    return without_the_end(
+        replace(
+            translated,
+            steps=tuple(translated.steps[place] for place in kept),
+            events=tuple(translated.events[place] for place in kept),
+        )
+    )
 
 
 def _look_at_the_input(step: Step) -> None:

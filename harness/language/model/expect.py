@@ -78,7 +78,9 @@ class DataExpect(Strict):
 class SeenExpect(Strict):
     """What the callback of one pin saw since its last reset (targets with `behaviour`)."""
 
-    count: int | None = Field(None, ge=0, description="calls begun")
+    count: Annotated[int, Field(ge=0)] | Literal["asked"] | None = Field(
+        None, description='calls begun; "asked": one for each request that the contract has it answer (H8)'
+    )
     finished: int | None = Field(None, ge=0, description="calls ended")
     overlapped: int | None = Field(None, ge=0, description="calls begun while another was inside")
     after_close: int | None = Field(None, ge=0, description="calls for a pin that was closed")

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often the callbacks of the pins must have been called, where the contract says it of every request."""
+
+from __future__ import annotations
+
+from harness.contract.prediction import Prediction, PredictionKind
+from harness.language.model import Rule
+from harness.language.model.target import Pin
+
+#: Rules by which a callback decides: what they say of is asked of it, once (H8).
+_DECIDED = frozenset({Rule.H6, Rule.H7, Rule.H9})
+
+
+class Calls:
+    """Counts calls by what is planned, since each pin's last reset."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int | None] = {}
+
+    def reset(self, pin: Pin) -> None:
+        """Its callback has seen nothing."""
+        self._counts[pin.id] = 0
+
+    def unsure(self, pin: Pin | None) -> None:
+        """From now on nobody knows, until the next reset."""
+        if pin is not None:
+            self._counts[pin.id] = None
+
+    def asked(self, pin: Pin | None, prediction: Prediction | None, times: int = 1) -> None:
+        """So many requests of which the contract says this; `pin` is the one whose callback is to answer."""
+        if pin is None:
+            return
+        if prediction is None or prediction.kind is not PredictionKind.EXPECTED:
+            self.unsure(pin)
+        elif _DECIDED & set(prediction.rules) and (count := self.of(pin)) is not None:
+            self._counts[pin.id] = count + times
+
+    def of(self, pin: Pin) -> int | None:
+        """So many calls; None where nobody knows."""
+        return self._counts.get(pin.id, 0)
