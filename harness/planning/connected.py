@@ -128,7 +128,8 @@ class ConnectedPlanner(RequestPlanner):
         if item.peer is None or token is not None:
             self.calls.unsure(item.pin if item.peer is None else item.peer.pin)
         else:
-            self.calls.asked(item.peer.pin, expected.prediction, vary["repeat"] if vary else 1)
+            times = vary["repeat"] if vary else 1
+            self.calls.asked(item.peer.pin, expected.prediction, times, item.peer.state)
         self.add(
             what,
             "PROPERTY",

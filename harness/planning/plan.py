@@ -34,7 +34,6 @@ from harness.language.model import (
     Rule,
     Scenario,
     Seen,
-    SeenExpect,
     SetState,
     Share,
     Side,
@@ -294,9 +293,7 @@ class _Planner(CountingPlanner):
 
     def _seen(self, step: Seen) -> None:
         pin = self.names.pin(step.pin)
-        expect = step.expect
-        if isinstance(expect, SeenExpect) and expect.count == "asked":
-            expect = expect.model_copy(update={"count": self.calls.of(pin)})
+        expect = step.expect if isinstance(step.expect, str) else self.calls.expect(step.expect, pin)
         self._add_seen(
             f"read what the callback of {pin.name} saw",
             pin,

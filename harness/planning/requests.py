@@ -229,7 +229,8 @@ class RequestPlanner(ArgumentPlanner):
         members = self._members(step, self.objects[step.on], request, handed, taken)
         members |= variation | {"flags": members["flags"] | variation.get("flags", 0)}
         which = f", {request.extent}" if request.varies else ""
-        self.calls.asked(self.objects[step.on].pin, expected.prediction, request.repeat)
+        item = self.objects[step.on]
+        self.calls.asked(item.pin, expected.prediction, request.repeat, item.state)
         self.add(
             f"handshake {step.on} by {step.route.value} from {request.mode.value} mode{which}{handed.words}",
             "REQUEST",

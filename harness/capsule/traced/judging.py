@@ -33,7 +33,7 @@ from harness.verdict import Verdict
 _SEEN = frozenset({"answer", "returned", "information", "answer is final", "IoMarkIrpPending"})
 _OF_OUTPUT = frozenset({"protocol", "argument1", "argument2"})
 #: What a callback of the sample had seen.
-_OF_CALLS = frozenset({"count", "after_close", "irql", "aliased"})
+_OF_CALLS = frozenset({"count", "device_state", "after_close", "irql", "aliased"})
 _ANSWERS = (Answer.REQUEST, Answer.PIN_HANDSHAKE, Answer.SEEN)
 _STEPS: TypeAdapter[Any] = TypeAdapter(AnyStep)
 #: Numbers of a status block that a trace has (`StatusBlock.numbers`); arguments only where it has an output.

@@ -54,7 +54,7 @@ class _Translator:
         self.inside: set[tuple[str, int | str]] = set()
         self.fresh: set[int | str] = set()
         aliased = any(event.out_buffer == "alias" for event in self.trace.events)
-        self.looked: Step = {"count": "asked", "after_close": 0, "irql": 0}
+        self.looked: Step = {"count": "asked", "device_state": "asked", "after_close": 0, "irql": 0}
         self.looked |= {} if aliased else {"aliased": False}
         self.last_ns = 0
 
