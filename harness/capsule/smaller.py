@@ -66,14 +66,30 @@ def shrunk(scenario: Scenario) -> list[Scenario]:
     return found
 
 
-def merged(scenario: Scenario) -> list[Scenario]:
-    """The same with one thing less that concurrency took: two pins of a kind as one, or a request that is waited for
-    where it is sent."""
+def simpler(scenario: Scenario) -> list[Scenario]:
+    """The same with one thing less of what several steps are about.
+
+    Without an object and all that is asked of it; with two pins of a kind as one; with a request that is waited
+    for where it is sent.
+    """
     steps = _steps(scenario)
-    found = [_as_one(steps, first, other) for first, other in _pairs(steps)]
+    found = [_without(steps, step["name"]) for step in steps if step["do"] in ("open_pin", "open_filter")]
+    found += [_as_one(steps, first, other) for first, other in _pairs(steps)]
     found += [_at_once(steps, place) for place, step in enumerate(steps) if step.get("start") is not None]
-    tables = ({**scenario.model_dump(exclude_unset=True), "steps": kept} for kept in found)
+    tables = ({**scenario.model_dump(exclude_unset=True), "steps": kept} for kept in found if kept)
     return [smaller for table in tables if (smaller := valid(table)) is not None]
+
+
+def _without(steps: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Nothing is left that refers to the object, nor to a request that was sent to it."""
+    kept: list[dict[str, Any]] = []
+    requests: set[str] = set()
+    for step in steps:
+        if step.get("name") == name or any(step.get(key) == name for key in _REFERS):
+            requests |= {step["start"]} if step.get("start") is not None else set()
+        elif step.get("request") not in requests:
+            kept.append(step)
+    return kept
 
 
 def _pairs(steps: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int]]:

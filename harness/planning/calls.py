@@ -30,9 +30,7 @@ class Calls:
             self._counts[pin.id] = None
             self._states[pin.id] = None
 
-    def asked(
-        self, pin: Pin | None, prediction: Prediction | None, times: int, state: State | None
-    ) -> None:
+    def asked(self, pin: Pin | None, prediction: Prediction | None, times: int, state: State | None) -> None:
         """So many requests of which the contract says this; `pin` is the one whose callback is to answer."""
         if pin is None:
             return

@@ -10,6 +10,7 @@ from harness import ntstatus
 from harness.contract.callbacks import OpenObject
 from harness.contract.handshake_data import HandshakeData, handshake_size
 from harness.contract.prediction import (
+    CallbackKind,
     Callback,
     Circumstances,
     ObjectKind,
@@ -230,7 +231,8 @@ class RequestPlanner(ArgumentPlanner):
         members |= variation | {"flags": members["flags"] | variation.get("flags", 0)}
         which = f", {request.extent}" if request.varies else ""
         item = self.objects[step.on]
-        self.calls.asked(item.pin, expected.prediction, request.repeat, item.state)
+        if expected.callback is None or expected.callback.kind is not CallbackKind.NONE:
+            self.calls.asked(item.pin, expected.prediction, request.repeat, item.state)
         self.add(
             f"handshake {step.on} by {step.route.value} from {request.mode.value} mode{which}{handed.words}",
             "REQUEST",

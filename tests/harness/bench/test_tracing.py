@@ -28,7 +28,11 @@ def test_each_comes_first_in_turn() -> None:
 
 @pytest.mark.parametrize(
     ("watched", "met", "got"),
-    [([103.0, 110.0, 81.6], True, "3.0%"), ([110.0, 110.0, 88.0], False, "10.0%"), ([96.0] * 3, True, "-4.0%")],
+    [
+        ([103.0, 110.0, 81.6], True, "3.0%"),
+        ([110.0, 110.0, 88.0], False, "10.0%"),
+        ([96.0] * 3, True, "-4.0%"),
+    ],
 )
 def test_the_median_of_the_rounds_counts(watched: list[float], met: bool, got: str) -> None:
     """A round that was slow for both, the third here, says as much as any other."""

@@ -103,6 +103,19 @@ def test_what_was_concurrent_becomes_one_pin_and_one_request_under_way() -> None
     assert first.on == second.on and first.start is not None and second.start is None
 
 
+def test_an_object_goes_with_all_that_is_asked_of_it() -> None:
+    """No step of it can go alone, and they do not stand side by side."""
+    names = ("one", "two", "three")
+    steps: list[dict[str, Any]] = [
+        *({"do": "open_pin", "name": name, "pin": pin} for name, pin in zip(names, (0, 1, 2), strict=True)),
+        *({"do": "handshake", "on": name, "start": f"{name}_asked"} for name in names),
+        *({"do": "wait", "request": f"{name}_asked"} for name in names),
+        *({"do": "close", "on": name} for name in names),
+    ]
+    found = minimize(lambda of: has(of, do="close"), scenario(steps=steps, open=[]))
+    assert [step.do for step in found.scenario.steps] == ["open_pin", "handshake", "close"]
+
+
 def test_two_steps_that_need_each_other_stay() -> None:
     def fails(of: Scenario) -> bool:
         numbers = [step.argument1 for step in of.steps if step.do == "handshake"]

@@ -14,10 +14,18 @@ from harness.planning.planned import Answer
 
 AVSHS, _ = target.find("avshs")
 HANDSHAKE = {"do": "handshake", "on": "source", "route": "call"}
+#: An instance without a callback beside one that has its own: nobody is asked.
+MUTE = [
+    {"do": "behaviour", "pin": "source", "kind": "no_callback"},
+    {"do": "open_pin", "name": "mute", "pin": "source"},
+    {"do": "handshake", "on": "mute", "route": "call"},
+]
 ASKED = {"do": "seen", "pin": "source", "expect": {"count": "asked", "device_state": "asked"}}
 
 
-def looked(*steps: dict[str, Any], opened: tuple[str, ...] = ("source",), pin: str = "source") -> dict[str, Any]:
+def looked(
+    *steps: dict[str, Any], opened: tuple[str, ...] = ("source",), pin: str = "source"
+) -> dict[str, Any]:
     """What the last look at a pin's callback expects, by field."""
     table = {"id": "x", "title": "a title", "rule": "H8", "open": list(opened)}
     scenario = Scenario.model_validate({**table, "steps": [*steps, {**ASKED, "pin": pin}]})
@@ -35,6 +43,7 @@ def looked(*steps: dict[str, Any], opened: tuple[str, ...] = ("source",), pin: s
         ([{**HANDSHAKE, "in_length": "size-1"}, HANDSHAKE], 1),
         ([{**HANDSHAKE, "mode": "user"}], 0),
         ([HANDSHAKE, {"do": "reset", "pin": "source"}, HANDSHAKE], 1),
+        ([*MUTE, HANDSHAKE], 1),
     ],
 )
 def test_each_request_that_the_callback_is_to_answer_counts(steps: list[dict[str, Any]], count: int) -> None:

@@ -135,7 +135,9 @@ def test_what_a_sound_trace_cannot_show_is_looked_at_when_it_is_played() -> None
     assert [getattr(expect, "input_intact", None) for expect in looked] == [None, True, None]
     recorder.handshake(protocol=UNKNOWN, status="0xc00000bb")
     found = scenario_of(recorder.trace(), loaded(), "x")
-    assert all(getattr(step, "expect", "contract") in ("contract", "success") for step in found.scenario.steps)
+    assert all(
+        getattr(step, "expect", "contract") in ("contract", "success") for step in found.scenario.steps
+    )
 
 
 def own_property(recorder: Recorder, name: str, *, answer: bytes = b"", value: bytes = b"") -> None:
