@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What kstrace.sys costs a request, in three loops: two guests in turns, one of which is watched.
 
-What is measured is processor time of the guest's process on the host (QEMU), which whatever else the host does
-does not lengthen as it lengthens seconds.
+What is measured is processor time of the guest's process on the host (QEMU), which is not lengthened by whatever
+else the host does, as seconds are.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def recorded(lease: Lease) -> int:
 
 
 def processor_ns(pid: int) -> int:
-    """Nanoseconds of processor time that a process and its threads have had; those that have ended are not in it."""
+    """Nanoseconds of processor time that a process and its threads have had, without threads that have ended."""
     total = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:
@@ -114,7 +114,7 @@ def in_turns(plain: Loop, watched: Loop, rounds: int) -> tuple[list[float], list
 def compared(costs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Mapping[str, Any]:
     """As it stands in ``bench.json``: each loop's costs, what being watched adds as a share, and the goal.
 
-    The shares are those of the rounds, and their median counts: what the host did meanwhile struck both of one.
+    The shares are those of the rounds, and their median counts: what the host did meanwhile struck both.
     """
     told: dict[str, Any] = {}
     for name, (plain, watched) in costs.items():

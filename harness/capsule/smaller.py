@@ -69,8 +69,8 @@ def shrunk(scenario: Scenario) -> list[Scenario]:
 def simpler(scenario: Scenario) -> list[Scenario]:
     """The same with one thing less of what several steps are about.
 
-    Without an object and all that is asked of it; with two pins of a kind as one; with a request that is waited
-    for where it is sent.
+    Without an object and all that is asked of it; with two pins of a kind as one; with a request waited for
+    where it is sent.
     """
     steps = _steps(scenario)
     found = [_without(steps, step["name"]) for step in steps if step["do"] in ("open_pin", "open_filter")]

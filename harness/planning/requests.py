@@ -10,8 +10,8 @@ from harness import ntstatus
 from harness.contract.callbacks import OpenObject
 from harness.contract.handshake_data import HandshakeData, handshake_size
 from harness.contract.prediction import (
-    CallbackKind,
     Callback,
+    CallbackKind,
     Circumstances,
     ObjectKind,
     Prediction,
@@ -22,8 +22,8 @@ from harness.contract.prediction import (
 from harness.errors import UsageError
 from harness.language.model import Cancel, Handshake, Pin, Scenario, Side, Target, Wait
 from harness.language.model.values import length
-from harness.planning.calls import Calls
 from harness.planning.arguments import ArgumentPlanner
+from harness.planning.calls import Calls
 from harness.planning.expectations import override
 from harness.planning.made import Handed, Taken
 from harness.planning.planned import Answer, ExpectedField, NotApplicable, Sizes

@@ -108,7 +108,7 @@ def _without_idle_looks(translated: Translated, judged: Judged) -> Translated:
 def _look_at_the_input(step: Step) -> None:
     """Has the harness look whether a request leaves its input alone, as H2 has it.
 
-    A filter reads the input once, before the drivers below do: where no answer is wrong, this may be what was.
+    A filter reads the input once, before the drivers below do: where no answer is wrong, this may be it.
     """
     plain = not {"start", "in_buffer", "out_buffer", "expect"} & step.keys()
     if step["do"] == "handshake" and step.get("route") in _KERNEL_ROUTES and plain:

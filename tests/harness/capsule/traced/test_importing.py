@@ -125,7 +125,7 @@ def test_a_sound_trace_shows_no_failure_and_is_a_scenario_all_the_same() -> None
 
 
 def test_what_a_sound_trace_cannot_show_is_looked_at_when_it_is_played() -> None:
-    """A filter reads the input before the drivers below do, so whether they left it alone is for the harness."""
+    """A filter reads the input before the drivers below do, so whether they left it alone is to be seen."""
     recorder = Recorder()
     recorder.pin()
     recorder.handshake(one=1)
