@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What kstrace.sys costs a request, in three loops: two guests in turns, one of which is watched.
 
-What is measured is processor time of the guest's process on the host (QEMU), which is not lengthened by whatever
-else the host does, as seconds are.
+What is measured is processor time of the guest's process on the host (QEMU): other work of the host lengthens
+seconds, and not that.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def recorded(lease: Lease) -> int:
 
 
 def processor_ns(pid: int) -> int:
-    """Nanoseconds of processor time that a process and its threads have had, without threads that have ended."""
+    """Nanoseconds of processor time that the threads of a process have had, without those that have ended."""
     total = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:

@@ -13,7 +13,7 @@ _DECIDED = frozenset({Rule.H6, Rule.H7, Rule.H9})
 
 
 class Calls:
-    """Counts calls by what is planned, since each pin's last reset; and the state in which the last one is."""
+    """Counts calls by what is planned since each pin's last reset; and the state of the last one."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int | None] = {}
