@@ -41,9 +41,12 @@ pytestmark = pytest.mark.component
 FEW = ("length-status-too-small",)
 #: Steps that are left, and of those the one that opens the pin.
 MOST_STEPS = 5
-#: Where the defect does not allow that: it takes a call of KsPinHandshake while another one is under way, so a
-#: connected pair, what its callback is to do, two requests, a wait, and a look at who was asked.
-MORE_STEPS = {"second-pin-handshake-answered-by-the-wrong-end": 7}
+#: Where the defect does not allow that: something has to happen while KsPinHandshake is under way, which takes a
+#: connected pair, what the callback is to do, two steps that meet, a wait, and what shows it.
+MORE_STEPS = {
+    "second-pin-handshake-answered-by-the-wrong-end": 7,
+    "pin-handshake-lost-when-a-state-changes-meanwhile": 7,
+}
 
 #: What a filter cannot hand on, each with its reason (docs/tracing.md, "What it does not see").
 OUT_OF_SIGHT: dict[str, str] = {
