@@ -41,8 +41,8 @@ pytestmark = pytest.mark.component
 FEW = ("length-status-too-small",)
 #: Steps that are left, and of those the one that opens the pin.
 MOST_STEPS = 5
-#: Where the defect does not allow that: something has to happen while KsPinHandshake is under way.  That takes
-#: a connected pair, what the callback is to do, two steps that meet, a wait, and what shows it.
+#: Where the defect does not allow that: something has to happen while KsPinHandshake is under way.  That
+#: takes a connected pair, what the callback is to do, two steps that meet, a wait, and what shows it.
 MORE_STEPS = {
     "second-pin-handshake-answered-by-the-wrong-end": 7,
     "pin-handshake-lost-when-a-state-changes-meanwhile": 7,
