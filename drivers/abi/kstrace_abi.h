@@ -10,9 +10,9 @@
 #ifndef KSTRACE_ABI_H
 #define KSTRACE_ABI_H
 
-#define KSTRACE_VERSION 1
+#define KSTRACE_VERSION 2
 #define KSTRACE_RECORD_BYTES 512
-#define KSTRACE_DATA_BYTES 384
+#define KSTRACE_DATA_BYTES 376
 #define KSTRACE_LOOK_BYTES 64           /* of a handshake's input and of its output, at most */
 #define KSTRACE_VALUE_BYTES 256         /* of a property's value */
 #define KSTRACE_NAME_BYTES 344          /* of an object's name, or of what a pin's name says */
@@ -33,10 +33,9 @@
 #define KSTRACE_PNP 8                   /* control: the minor code */
 
 /* ---- flags ------------------------------------------------------------------ */
-#define KSTRACE_DONE 1                  /* it went back: status, information and took_ns hold */
-#define KSTRACE_RETURNED 2              /* the call into the lower driver returned: `returned` holds */
-#define KSTRACE_MARKED 4                /* it was marked pending when it went back */
-#define KSTRACE_CANCEL 8                /* somebody had called IoCancelIrp by then */
+#define KSTRACE_DONE 1                  /* end_flags: it went back: status, information and took_ns hold */
+#define KSTRACE_MARKED 4                /* end_flags: it was marked pending when it went back */
+#define KSTRACE_CANCEL 8                /* end_flags: somebody had called IoCancelIrp by then */
 #define KSTRACE_UNWATCHED 16            /* it went on without a completion routine: nothing is known of its end */
 #define KSTRACE_IN_UNREAD 32            /* there was input, and it could not be read */
 #define KSTRACE_OUT_UNREAD 64           /* the same of the output, or of a property's value */
@@ -57,23 +56,30 @@
 #define KSTRACE_IN_ODD 2097152          /* not aligned for a KSHANDSHAKE */
 #define KSTRACE_OUT_ODD 4194304
 
+/*
+ * Who began an event, who completes it and who sees the lower driver return may be three threads at the same time:
+ * each has members of its own, `flags`, `end_flags` and `has_returned` among them, and none waits for another.
+ */
 typedef struct kstrace_record {
-    uint64_t number;                    /* from 1 on, in the order in which they came; 0: none */
-    uint64_t begin_ns;                  /* performance counter */
-    uint64_t took_ns;
+    uint64_t number;                    /* from 1 on, in the order in which they came; 0: none, or being written */
+    uint64_t writer;                    /* in the ring: as the number, or its writers got in each other's way */
+    uint64_t begin_ns;                  /* performance counter; in the ring: ticks of kstrace_clock */
+    uint64_t took_ns;                   /* likewise */
     uint64_t file;                      /* file object: never leaves the machine */
     uint64_t related;                   /* that it was opened below, or, of a pin, its filter's */
     uint64_t connected;                 /* PIN: file object of the sink that it was connected to */
     uint64_t information;
+    uint64_t later;                     /* in the ring: what its completion needs, address or handle; else 0 */
     uint32_t event;
     uint32_t flags;
+    uint32_t end_flags;                 /* in the ring: those of its completion */
     uint32_t device;                    /* which of the filters, from 1 on */
     uint32_t process;
     uint32_t thread;
     uint32_t control;                   /* control code; PNP: minor code */
     uint32_t in_length;                 /* as the driver was told */
     uint32_t out_length;
-    uint32_t returned;                  /* what the lower driver's dispatch routine returned */
+    uint32_t returned;                  /* what the lower driver's dispatch routine returned, if it has */
     uint32_t status;                    /* IoStatus.Status */
     uint32_t in_bytes;                  /* of `data` */
     uint32_t out_bytes;                 /* behind them */
@@ -82,20 +88,56 @@ typedef struct kstrace_record {
     uint8_t requestor;                  /* IRP->RequestorMode: 0 kernel, 1 user */
     uint8_t previous;                   /* previous mode of the thread */
     uint8_t irql;
-    uint8_t spare[5];
-    uint8_t padding[8];
+    uint8_t has_returned;               /* the call into the lower driver returned: `returned` holds */
     uint8_t data[KSTRACE_DATA_BYTES];
 } kstrace_record;
+
+/* ---- time, in the ring -------------------------------------------------------------------------------
+ * Ticks of whatever tells the time fastest: so many nanoseconds in so many ticks, both at once. */
+typedef struct kstrace_clock {
+    uint64_t first_ticks, first_ns;     /* a moment by both */
+    uint64_t span_ticks, span_ns;       /* their rate; 0: the processor's counter, to be held against the time now */
+} kstrace_clock;
+
+static inline uint64_t kstrace_span_ns(const kstrace_clock *clock, uint64_t ticks)
+{
+    uint64_t per = clock->span_ticks, ns = clock->span_ns;
+
+    while ((per | ns) >> 31) {          /* so that no product overflows; the rate keeps 30 bits */
+        per >>= 1;
+        ns >>= 1;
+    }
+    return per ? ticks / per * ns + ticks % per * ns / per : 0;
+}
+
+static inline uint64_t kstrace_ns(const kstrace_clock *clock, uint64_t ticks)
+{
+    if (ticks < clock->first_ticks)
+        return clock->first_ns;
+    return clock->first_ns + kstrace_span_ns(clock, ticks - clock->first_ticks);
+}
+
+/* A record of the ring as it is told. */
+static inline void kstrace_tell(kstrace_record *record, const kstrace_clock *clock)
+{
+    record->flags |= record->end_flags;
+    record->end_flags = 0;
+    record->begin_ns = kstrace_ns(clock, record->begin_ns);
+    record->took_ns = record->flags & KSTRACE_DONE ? kstrace_span_ns(clock, record->took_ns) : 0;
+    record->writer = record->later = 0;
+}
 
 /* ---- what is found in the driver's data when nobody answers: Wine, where drivers live in a process ---- */
 #define KSTRACE_MAGIC "kshs trace ring"
 typedef struct kstrace_beacon {
     uint8_t magic[16];                  /* KSTRACE_MAGIC with its NUL */
     uint64_t records;                   /* their address; 0: there are none */
-    uint64_t next;                      /* as in kstrace_state */
+    uint64_t next;                      /* as in kstrace_state, and what was forgotten before */
+    uint64_t forgotten;                 /* numbers that IOCTL_KSTRACE_CLEAR has put behind it */
     uint64_t lost;
-    uint32_t count;
+    uint32_t count;                     /* a power of two */
     uint32_t version;                   /* KSTRACE_VERSION */
+    kstrace_clock clock;
 } kstrace_beacon;
 
 /* ---- controls of \Device\KsHsTrace (METHOD_BUFFERED) ------------------------------------------- */

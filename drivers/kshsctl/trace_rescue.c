@@ -49,11 +49,22 @@ static bool find_beacon(HANDLE process, const module *image, kstrace_beacon *bea
                 continue;
             memcpy(beacon, page + i, sizeof(*beacon));
             if (beacon->version == KSTRACE_VERSION && beacon->records && beacon->count >= KSTRACE_LEAST_RECORDS &&
-                beacon->count <= KSTRACE_MOST_RECORDS && beacon->next)
+                beacon->count <= KSTRACE_MOST_RECORDS && beacon->next > beacon->forgotten)
                 return true;
         }
     }
     return false;
+}
+
+/* Where the processor's own counter was the clock, its rate is what it has counted until now. */
+static void hold_against_now(kstrace_clock *clock)
+{
+    uint64_t ns = now_ns(), ticks = __rdtsc();
+
+    if (clock->span_ticks || ticks <= clock->first_ticks || ns <= clock->first_ns)
+        return;
+    clock->span_ticks = ticks - clock->first_ticks;
+    clock->span_ns = ns - clock->first_ns;
 }
 
 static bool rescue(HANDLE process, const module *image, bytes *lines)
@@ -69,15 +80,21 @@ static bool rescue(HANDLE process, const module *image, bytes *lines)
     ring = calloc(beacon.count, sizeof(*ring));
     sorted = calloc(beacon.count, sizeof(*sorted));
     if (ring && sorted && read_memory(process, beacon.records, ring, beacon.count * sizeof(*ring))) {
+        hold_against_now(&beacon.clock);
         number = beacon.next > beacon.count ? beacon.next - beacon.count : 1;
+        if (number <= beacon.forgotten)
+            number = beacon.forgotten + 1;
         for (; number < beacon.next; number++) {
             const kstrace_record *record = &ring[(number - 1) % beacon.count];
 
-            if (record->number == number)
-                sorted[count++] = *record;
+            if (record->number != number || record->writer != number)
+                continue;
+            sorted[count] = *record;
+            kstrace_tell(&sorted[count], &beacon.clock);
+            sorted[count++].number = number - beacon.forgotten;
         }
         memset(&state, 0, sizeof(state));
-        state.next = beacon.next;
+        state.next = beacon.next - beacon.forgotten;
         state.lost = beacon.lost;
         state.filters = 1;
         trace_lines(lines, &state, sorted, count);

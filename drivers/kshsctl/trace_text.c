@@ -273,7 +273,7 @@ static void write_end(writer *w, const kstrace_record *record)
 {
     const uint32_t flags = record->flags;
 
-    if (flags & KSTRACE_RETURNED) {
+    if (record->has_returned) {
         json_hex(&w->j, "returned", record->returned);
         json_bool(&w->j, "pending", record->returned == (uint32_t)STATUS_PENDING);
     }

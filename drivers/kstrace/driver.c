@@ -9,7 +9,7 @@
 #include "kshs_secure.h"
 
 _Static_assert(sizeof(kstrace_record) == KSTRACE_RECORD_BYTES, "kstrace_record");
-_Static_assert(sizeof(kstrace_beacon) == 48, "kstrace_beacon");
+_Static_assert(sizeof(kstrace_beacon) == 88, "kstrace_beacon");
 _Static_assert(offsetof(kstrace_record, data) + KSTRACE_DATA_BYTES == KSTRACE_RECORD_BYTES, "kstrace_record.data");
 _Static_assert(KSTRACE_NAME_BYTES + KSTRACE_PROCESS_BYTES <= KSTRACE_DATA_BYTES, "names");
 _Static_assert(IOCTL_KSTRACE_STATE == CTL_CODE(KSTRACE_DEVICE_TYPE, 0x800, METHOD_BUFFERED, FILE_ANY_ACCESS), "state");
@@ -177,30 +177,26 @@ static NTSTATUS control_dispatch(PIRP irp, UCHAR major)
 static NTSTATUS NTAPI dispatch(PDEVICE_OBJECT device, PIRP irp)
 {
     UCHAR major = IoGetCurrentIrpStackLocation(irp)->MajorFunction;
+    BOOLEAN watched = major == IRP_MJ_CREATE || major == IRP_MJ_CLEANUP || major == IRP_MJ_CLOSE ||
+                      major == IRP_MJ_DEVICE_CONTROL;
+    LONG times = watched ? 2 : 1;       /* for itself, and for the completion routine */
     kst_filter *filter = device->DeviceExtension;
+    BOOLEAN handed = FALSE;
     NTSTATUS status;
 
     if (!filter->head.is_filter)
         return control_dispatch(irp, major);
-    if (!kst_enter(filter))
+    if (!kst_enter(filter, times))
         return kst_gone(irp, major);
     if (major == IRP_MJ_PNP)
         return kst_pnp(filter, irp);    /* the filter may be gone afterwards */
-    switch (major) {
-    case IRP_MJ_CREATE:
-    case IRP_MJ_CLEANUP:
-    case IRP_MJ_CLOSE:
-    case IRP_MJ_DEVICE_CONTROL:
-        status = kst_watch(filter, irp, major);
-        break;
-    case IRP_MJ_POWER:
+    if (watched)
+        status = kst_watch(filter, irp, major, &handed);
+    else if (major == IRP_MJ_POWER)
         status = kst_power(filter, irp);
-        break;
-    default:
+    else
         status = kst_pass(filter, irp);
-        break;
-    }
-    kst_leave(filter);
+    kst_leave(filter, handed ? 1 : times);
     return status;
 }
 

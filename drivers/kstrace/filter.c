@@ -23,18 +23,18 @@ void kst_filters_init(void)
 
 /* ---- who is inside -------------------------------------------------------------------- */
 
-BOOLEAN kst_enter(kst_filter *filter)
+BOOLEAN kst_enter(kst_filter *filter, LONG times)
 {
-    InterlockedIncrement(&filter->inside);
+    InterlockedExchangeAdd(&filter->inside, times);
     if (filter->lower && (!filter->gone || filter->live))
         return TRUE;
-    InterlockedDecrement(&filter->inside);
+    InterlockedExchangeAdd(&filter->inside, -times);
     return FALSE;
 }
 
-void kst_leave(kst_filter *filter)
+void kst_leave(kst_filter *filter, LONG times)
 {
-    InterlockedDecrement(&filter->inside);
+    InterlockedExchangeAdd(&filter->inside, -times);
 }
 
 void kst_filters_count(uint32_t *count, uint32_t *busy)
@@ -246,7 +246,7 @@ static void record_pnp(kst_filter *filter, PIRP irp, UCHAR minor)
     kst_begin_record(&record, filter, KSTRACE_PNP, irp, NULL);
     record.control = minor;
     record.flags |= KSTRACE_UNWATCHED;
-    kst_ring_add(&record, FALSE, NULL);
+    kst_ring_put(&record);
 }
 
 /* What the device below has become is what we are. */
@@ -264,7 +264,7 @@ static NTSTATUS NTAPI mimic_again(PDEVICE_OBJECT device, PIRP irp, PVOID context
             (FILE_REMOVABLE_MEDIA | FILE_FLOPPY_DISKETTE | FILE_READ_ONLY_DEVICE | FILE_WRITE_ONCE_MEDIA);
     if (minor == IRP_MN_DEVICE_USAGE_NOTIFICATION && !(filter->lower->Flags & DO_POWER_PAGABLE))
         filter->self->Flags &= ~(ULONG)DO_POWER_PAGABLE;
-    kst_leave(filter);
+    kst_leave(filter, 1);
     return STATUS_SUCCESS;
 }
 
@@ -294,7 +294,7 @@ static NTSTATUS remove(kst_filter *filter, PIRP irp)
     }
     if (!filter->live)
         KST_LOG("a filter is kept: %d requests of its device are not back\n", (int)filter->inside - 1);
-    kst_leave(filter);
+    kst_leave(filter, 1);
     return status;
 }
 
@@ -335,7 +335,7 @@ NTSTATUS kst_pnp(kst_filter *filter, PIRP irp)
     NTSTATUS status = pnp(filter, irp, &removed);
 
     if (!removed) {
-        kst_leave(filter);
+        kst_leave(filter, 1);
         return status;
     }
     kst_filters_count(&left, &busy);

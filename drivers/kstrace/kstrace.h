@@ -5,8 +5,9 @@
  * An upper filter that records handshakes and the opens, state changes, closes
  * and removals around them, and changes nothing on the way.  Two rules make that
  * so: what it cannot watch it passes on unwatched (no memory is allocated for a
- * request, and none is held up), and it reads of a request's buffers only what
- * can be read without a fault that the drivers below would not have had.
+ * request, no lock is taken, and none is held up), and it reads of a request's
+ * buffers only what can be read without a fault that the drivers below would not
+ * have had.
  */
 #ifndef KSTRACE_H
 #define KSTRACE_H
@@ -16,7 +17,6 @@
 #include <ks.h>
 
 #define KST_TAG KSHS_TAG('K', 's', 'T', 'r')
-#define KST_FLIGHTS 512                 /* requests that are watched at the same time, at most */
 
 #define KST_LOG(...) DbgPrint("kstrace: " __VA_ARGS__)
 
@@ -35,21 +35,6 @@ typedef struct kst_filter {
     LIST_ENTRY link;
 } kst_filter;
 
-/* A watched request: what its completion needs, since the record may be overwritten before. */
-typedef struct kst_flight {
-    volatile LONG busy;
-    kst_filter *filter;
-    uint64_t number;                    /* of its record */
-    uint64_t begin_ns;
-    PVOID out;                          /* where its output will be, or NULL */
-    uint32_t out_length;
-    uint32_t event;
-    HANDLE process, thread;             /* of the caller */
-    KPROCESSOR_MODE mode;
-    HANDLE sink;                        /* PIN: PinToHandle of its name */
-    struct kst_flight *next;
-} kst_flight;
-
 /* ---- driver.c ------------------------------------------------------------------ */
 extern PDRIVER_OBJECT kst_driver;
 void kst_control_delete(void);          /* PASSIVE_LEVEL; once */
@@ -63,18 +48,20 @@ void kst_detach_live(void);
 void kst_filters_init(void);
 void kst_filters_delete(void);          /* at unload: those that were kept */
 void kst_filters_count(uint32_t *filters, uint32_t *busy);
-BOOLEAN kst_enter(kst_filter *filter);
-void kst_leave(kst_filter *filter);
+BOOLEAN kst_enter(kst_filter *filter, LONG times);
+void kst_leave(kst_filter *filter, LONG times);
 NTSTATUS kst_pass(kst_filter *filter, PIRP irp);
 NTSTATUS kst_power(kst_filter *filter, PIRP irp);
 NTSTATUS kst_pnp(kst_filter *filter, PIRP irp);
 NTSTATUS kst_gone(PIRP irp, UCHAR major);
 
 /* ---- watch.c: IRPs that are recorded ------------------------------------------------ */
-NTSTATUS kst_watch(kst_filter *filter, PIRP irp, UCHAR major);
+/* HANDED: the IRP will run our completion routine, which leaves the filter once. */
+NTSTATUS kst_watch(kst_filter *filter, PIRP irp, UCHAR major, BOOLEAN *handed);
 BOOLEAN NTAPI kst_fast_control(PFILE_OBJECT file, BOOLEAN wait, PVOID in, ULONG in_length, PVOID out,
                                ULONG out_length, ULONG control, PIO_STATUS_BLOCK status, PDEVICE_OBJECT device);
-void kst_begin_record(kstrace_record *record, kst_filter *filter, uint32_t event, PIRP irp, PFILE_OBJECT file);
+/* All of a record's head but its number. */
+void kst_begin_record(kstrace_record *record, const kst_filter *filter, uint32_t event, PIRP irp, PFILE_OBJECT file);
 
 /* ---- look.c: memory of others ---------------------------------------------------------- */
 void kst_look_init(void);
@@ -91,12 +78,90 @@ void kst_ring_clear(void);
 void kst_ring_stop(void);
 void kst_ring_state(kstrace_state *state);
 ULONG kst_ring_read(uint64_t first, kstrace_record *out, ULONG most);
-/* Puts a record into the ring.  With `fly` the flight that its completion is told by, or NULL: none is free. */
-uint64_t kst_ring_add(kstrace_record *record, BOOLEAN fly, kst_flight **flight);
-void kst_ring_returned(uint64_t number, NTSTATUS status);
-void kst_ring_flag(uint64_t number, uint32_t flags);
-void kst_ring_end(kst_flight *flight, PIRP irp);
-void kst_flight_free(kst_flight *flight);
+void kst_ring_put(const kstrace_record *whole);         /* a record that was written elsewhere */
+void kst_ring_lose(void);
+
+typedef struct kst_ring_memory {
+    kstrace_record *records;
+    ULONG mask;                         /* their number, a power of two, less one */
+    volatile BOOLEAN recording;
+} kst_ring_memory;
+
+extern kst_ring_memory kst_ring;
+extern volatile kstrace_beacon kst_beacon;      /* its `next` is the number that is given next */
+
+#define KST_SPOILT (~(uint64_t)0)
+
+/* Stores before it are seen before those behind it, and loads likewise.  The processors for which this is built keep
+ * that order by themselves; compilers do not. */
+#if defined(_M_X64) || defined(__x86_64__) || defined(_M_IX86) || defined(__i386__)
+#define KST_IN_ORDER() _ReadWriteBarrier()
+#else
+#define KST_IN_ORDER() KeMemoryBarrier()
+#endif
+
+/* The record of a number that nobody else has, or NULL: nothing is recorded. */
+static inline kstrace_record *kst_ring_reserve(uint64_t *number)
+{
+    kstrace_record *record;
+
+    *number = 0;
+    if (!kst_ring.recording)
+        return NULL;
+    if (!kst_ring.records) {
+        kst_ring_lose();
+        return NULL;
+    }
+    *number = (uint64_t)InterlockedIncrement64((volatile LONG64 *)&kst_beacon.next) - 1;
+    record = &kst_ring.records[(*number - 1) & kst_ring.mask];
+    *(volatile uint64_t *)&record->number = 0;
+    *(volatile uint64_t *)&record->writer = *number;
+    KST_IN_ORDER();
+    return record;
+}
+
+static inline void kst_ring_spoil(kstrace_record *record)
+{
+    *(volatile uint64_t *)&record->writer = KST_SPOILT;
+    kst_ring_lose();
+}
+
+static inline void kst_ring_publish(kstrace_record *record, uint64_t number)
+{
+    KST_IN_ORDER();
+    if (*(volatile uint64_t *)&record->writer == number)
+        *(volatile uint64_t *)&record->number = number;
+    else
+        kst_ring_spoil(record);         /* the ring has gone round meanwhile, and somebody else writes here */
+}
+
+/* The record of a number, if it is still there. */
+static inline kstrace_record *kst_ring_find(uint64_t number)
+{
+    kstrace_record *record = &kst_ring.records[(number - 1) & kst_ring.mask];
+
+    return *(volatile uint64_t *)&record->number == number ? record : NULL;
+}
+
+/* Behind the last store to a record that was found. */
+static inline void kst_ring_found(kstrace_record *record, uint64_t number)
+{
+    KST_IN_ORDER();
+    if (*(volatile uint64_t *)&record->number != number)
+        kst_ring_spoil(record);
+}
+
+/* ---- clock.c ------------------------------------------------------------------------------------ */
+void kst_clock_init(void);
+void kst_clock_set(void);               /* PASSIVE_LEVEL: by it the ticks of the records become nanoseconds */
+extern BOOLEAN kst_counts_itself;
+
+static inline uint64_t kst_ticks(void)
+{
+    if (!kst_counts_itself)
+        return (uint64_t)KeQueryPerformanceCounter(NULL).QuadPart;
+    return __rdtsc();
+}
 
 /* ---- settings.c ------------------------------------------------------------------------------- */
 void kst_settings_read(PUNICODE_STRING registry_path, ULONG *records);  /* PASSIVE_LEVEL */

@@ -49,13 +49,14 @@ static BOOLEAN is_resident(ULONG_PTR address, ULONG bytes)
 BOOLEAN kst_read(PVOID to, const VOID *from, ULONG bytes, KPROCESSOR_MODE mode)
 {
     ULONG_PTR address = (ULONG_PTR)from;
-    BOOLEAN user = !kshs_is_wine() && (mode != KernelMode || is_user_address(address));
+    BOOLEAN wine = kshs_is_wine();
+    BOOLEAN user = !wine && (mode != KernelMode || is_user_address(address));
     BOOLEAN done = FALSE;
 
     if (!from || !bytes || bytes > LARGEST || address + bytes < address || kshs_current_irql() > APC_LEVEL)
         return FALSE;
-    if (!user && !is_resident(address, bytes))
-        return FALSE;
+    if (!user && !wine && !is_resident(address, bytes))
+        return FALSE;                   /* on Wine all memory is a process's, and the handler helps */
     __try {
         if (user)
             ProbeForRead((PVOID)address, bytes, 1);
@@ -113,10 +114,9 @@ void kst_caller(kstrace_record *record, PIRP irp)
     record->process = (uint32_t)(ULONG_PTR)PsGetCurrentProcessId();
     record->thread = (uint32_t)(ULONG_PTR)PsGetCurrentThreadId();
     record->irql = kshs_current_irql();
-    if (irp) {
-        record->requestor = (uint8_t)irp->RequestorMode;
-        record->irp_flags = irp->Flags;
-    }
+    record->requestor = irp ? (uint8_t)irp->RequestorMode : 0;
+    record->previous = 0;
+    record->irp_flags = irp ? irp->Flags : 0;
     if (previous_mode) {
         record->previous = (uint8_t)previous_mode();
         record->flags |= KSTRACE_PREVIOUS_KNOWN;

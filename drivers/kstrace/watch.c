@@ -10,22 +10,20 @@ static const WCHAR pin_prefix[] = KSSTRING_Pin L"\\";
 #define PIN_PREFIX_BYTES (sizeof pin_prefix - sizeof(WCHAR))
 #define PIN_PREFIX_FARTHEST 256         /* bytes of a name in which it is looked for */
 
-/* What a record and its flight need of a request. */
-typedef struct watched {
-    kstrace_record record;
-    PVOID out;
-    uint32_t out_length;
-    HANDLE sink;
-} watched;
-
-void kst_begin_record(kstrace_record *record, kst_filter *filter, uint32_t event, PIRP irp, PFILE_OBJECT file)
+void kst_begin_record(kstrace_record *record, const kst_filter *filter, uint32_t event, PIRP irp, PFILE_OBJECT file)
 {
-    RtlZeroMemory(record, offsetof(kstrace_record, data));
-    record->event = event;
-    record->device = filter->number;
+    record->begin_ns = kst_ticks();
+    record->took_ns = 0;
     record->file = (uint64_t)(ULONG_PTR)file;
+    record->related = record->connected = record->information = record->later = 0;
+    record->event = event;
+    record->flags = record->end_flags = 0;
+    record->device = filter->number;
+    record->control = record->in_length = record->out_length = 0;
+    record->returned = record->status = 0;
+    record->in_bytes = record->out_bytes = record->whole = 0;
+    record->has_returned = 0;
     kst_caller(record, irp);
-    record->begin_ns = kshs_now_ns();
 }
 
 /* ---- opens ---------------------------------------------------------------------------- */
@@ -66,32 +64,35 @@ static const UCHAR *pin_part(const UCHAR *name, ULONG bytes)
     return NULL;
 }
 
-static void look_at_name(watched *item, const UCHAR *name, ULONG bytes)
+static void look_at_name(kstrace_record *record, const UCHAR *name, ULONG bytes)
 {
     const UCHAR *pin = pin_part(name, bytes);
 
     if (pin) {
-        item->record.event = KSTRACE_PIN;
+        record->event = KSTRACE_PIN;
         bytes -= (ULONG)(pin - name);
-        if (bytes >= sizeof(KSPIN_CONNECT))
-            RtlCopyMemory(&item->sink, pin + FIELD_OFFSET(KSPIN_CONNECT, PinToHandle), sizeof item->sink);
+        if (bytes >= sizeof(KSPIN_CONNECT)) {
+            HANDLE sink;
+
+            RtlCopyMemory(&sink, pin + FIELD_OFFSET(KSPIN_CONNECT, PinToHandle), sizeof sink);
+            record->later = (uint64_t)(ULONG_PTR)sink;
+        }
         name = pin;
     }
-    keep(&item->record, name, bytes, KSTRACE_NAME_BYTES);
-    item->record.out_bytes =
-        kst_process_name(item->record.data + item->record.in_bytes, KSTRACE_PROCESS_BYTES);
+    keep(record, name, bytes, KSTRACE_NAME_BYTES);
+    record->out_bytes = kst_process_name(record->data + record->in_bytes, KSTRACE_PROCESS_BYTES);
 }
 
-static void look_at_open(watched *item, PIO_STACK_LOCATION stack)
+static void look_at_open(kstrace_record *record, PIO_STACK_LOCATION stack)
 {
     PFILE_OBJECT file = stack->FileObject;
 
-    item->record.control = stack->Parameters.Create.Options;
+    record->control = stack->Parameters.Create.Options;
     if (!file)
         return;
-    item->record.related = (uint64_t)(ULONG_PTR)file->RelatedFileObject;
+    record->related = (uint64_t)(ULONG_PTR)file->RelatedFileObject;
     if (kshs_current_irql() == PASSIVE_LEVEL)       /* the name may be paged out */
-        look_at_name(item, (const UCHAR *)file->FileName.Buffer, file->FileName.Buffer ? file->FileName.Length : 0);
+        look_at_name(record, (const UCHAR *)file->FileName.Buffer, file->FileName.Buffer ? file->FileName.Length : 0);
 }
 
 /* ---- controls --------------------------------------------------------------------------- */
@@ -102,9 +103,22 @@ static BOOLEAN is_handshake(ULONG control)
     return control >> 16 == FILE_DEVICE_KS && (control >> 2 & 0xFFF) == (IOCTL_KS_HANDSHAKE >> 2 & 0xFFF);
 }
 
-static void look_at_handshake(watched *item, const VOID *in, ULONG in_length, BOOLEAN readable, KPROCESSOR_MODE mode)
+/* Which arguments are addresses; a user's are none of the kernel's. */
+static uint32_t pointers(const uint8_t *data, uint32_t first, uint32_t second)
 {
-    kstrace_record *record = &item->record;
+    const KSHANDSHAKE UNALIGNED *handshake = (const KSHANDSHAKE UNALIGNED *)data;
+    uint32_t flags = 0;
+
+    if (kst_is_kernel_memory((uint64_t)(ULONG_PTR)handshake->Argument1))
+        flags |= first;
+    if (kst_is_kernel_memory((uint64_t)(ULONG_PTR)handshake->Argument2))
+        flags |= second;
+    return flags;
+}
+
+static void look_at_handshake(kstrace_record *record, const VOID *in, ULONG in_length, BOOLEAN readable,
+                              KPROCESSOR_MODE mode)
+{
     ULONG bytes = in_length < KSTRACE_LOOK_BYTES ? in_length : KSTRACE_LOOK_BYTES;
 
     if (bytes && readable && kst_read(record->data, in, bytes, mode))
@@ -113,15 +127,8 @@ static void look_at_handshake(watched *item, const VOID *in, ULONG in_length, BO
         record->flags |= KSTRACE_IN_UNREAD;
     if (bytes < in_length)
         record->flags |= KSTRACE_CUT;
-    if (record->in_bytes >= sizeof(KSHANDSHAKE) && mode == KernelMode) {
-        KSHANDSHAKE handshake;
-
-        RtlCopyMemory(&handshake, record->data, sizeof handshake);
-        if (kst_is_kernel_memory((uint64_t)(ULONG_PTR)handshake.Argument1))
-            record->flags |= KSTRACE_POINTER1;
-        if (kst_is_kernel_memory((uint64_t)(ULONG_PTR)handshake.Argument2))
-            record->flags |= KSTRACE_POINTER2;
-    }
+    if (record->in_bytes >= sizeof(KSHANDSHAKE) && mode == KernelMode)
+        record->flags |= pointers(record->data, KSTRACE_POINTER1, KSTRACE_POINTER2);
 }
 
 static uint32_t addresses(ULONG_PTR in, ULONG_PTR out)
@@ -141,97 +148,169 @@ static uint32_t addresses(ULONG_PTR in, ULONG_PTR out)
     return flags;
 }
 
-/* TRUE: a property that is recorded.  Its identifier is read once, and judged by what was read. */
-static BOOLEAN look_at_property(watched *item, const VOID *in, ULONG in_length, const VOID *out, ULONG out_length,
-                                KPROCESSOR_MODE mode)
+/* Which event a property is, or 0: it is not recorded.  Its identifier is read once, and judged by what was read. */
+static uint32_t property_event(PIRP irp, PIO_STACK_LOCATION stack, KSPROPERTY *property)
 {
-    kstrace_record *record = &item->record;
-    ULONG room = KSTRACE_DATA_BYTES - KSTRACE_VALUE_BYTES;
-    KSPROPERTY property;
-    ULONG bytes;
+    const VOID *in = stack->Parameters.DeviceIoControl.Type3InputBuffer;
 
-    if (in_length < sizeof property || !kst_read(&property, in, sizeof property, mode))
-        return FALSE;
-    if (kst_same_guid(&property.Set, &connection_set) && property.Id == KSPROPERTY_CONNECTION_STATE &&
-        (property.Flags & KSPROPERTY_TYPE_SET)) {
-        record->event = KSTRACE_STATE;
-    } else if (kst_is_watched(&property.Set)) {
-        record->event = KSTRACE_PROPERTY;
-    } else {
-        return FALSE;
-    }
-    RtlCopyMemory(record->data, &property, sizeof property);
-    record->in_bytes = sizeof property;
-    bytes = (in_length < room ? in_length : room) - sizeof property;
-    if (bytes && kst_read(record->data + sizeof property, (const UCHAR *)in + sizeof property, bytes, mode))
+    if (stack->Parameters.DeviceIoControl.InputBufferLength < sizeof *property || !kst_is_callers(irp) ||
+        !kst_read(property, in, sizeof *property, irp->RequestorMode))
+        return 0;
+    if (kst_same_guid(&property->Set, &connection_set) && property->Id == KSPROPERTY_CONNECTION_STATE &&
+        (property->Flags & KSPROPERTY_TYPE_SET))
+        return KSTRACE_STATE;
+    return kst_is_watched(&property->Set) ? KSTRACE_PROPERTY : 0;
+}
+
+static void look_at_property(kstrace_record *record, PIRP irp, PIO_STACK_LOCATION stack, const KSPROPERTY *property)
+{
+    const UCHAR *in = stack->Parameters.DeviceIoControl.Type3InputBuffer;
+    ULONG room = KSTRACE_DATA_BYTES - KSTRACE_VALUE_BYTES, bytes;
+
+    RtlCopyMemory(record->data, property, sizeof *property);
+    record->in_bytes = sizeof *property;
+    bytes = (record->in_length < room ? record->in_length : room) - (ULONG)sizeof *property;
+    if (bytes && kst_read(record->data + sizeof *property, in + sizeof *property, bytes, irp->RequestorMode))
         record->in_bytes += bytes;
-    if (record->in_bytes < in_length)
+    if (record->in_bytes < record->in_length)
         record->flags |= KSTRACE_CUT;
-    if (!(property.Flags & KSPROPERTY_TYPE_SET)) {
-        item->out = (PVOID)out;
-        return TRUE;
+    if (!(property->Flags & KSPROPERTY_TYPE_SET)) {
+        record->later = (uint64_t)(ULONG_PTR)irp->UserBuffer;
+        return;
     }
-    bytes = out_length < KSTRACE_VALUE_BYTES ? out_length : KSTRACE_VALUE_BYTES;
+    bytes = record->out_length < KSTRACE_VALUE_BYTES ? record->out_length : KSTRACE_VALUE_BYTES;
     record->flags |= KSTRACE_VALUE;
-    if (bytes && kst_read(record->data + record->in_bytes, out, bytes, mode))
+    if (bytes && kst_read(record->data + record->in_bytes, irp->UserBuffer, bytes, irp->RequestorMode))
         record->out_bytes = bytes;
     else if (bytes)
         record->flags |= KSTRACE_OUT_UNREAD;
+}
+
+static void look_at_request(kstrace_record *record, PIRP irp, PIO_STACK_LOCATION stack)
+{
+    BOOLEAN neither = (record->control & 3) == METHOD_NEITHER;
+
+    if (!neither) {
+        look_at_handshake(record, irp->AssociatedIrp.SystemBuffer, record->in_length, TRUE, KernelMode);
+        return;
+    }
+    look_at_handshake(record, stack->Parameters.DeviceIoControl.Type3InputBuffer, record->in_length,
+                      kst_is_callers(irp), irp->RequestorMode);
+    record->later = (uint64_t)(ULONG_PTR)irp->UserBuffer;
+    record->flags |= addresses((ULONG_PTR)stack->Parameters.DeviceIoControl.Type3InputBuffer,
+                               (ULONG_PTR)irp->UserBuffer);
+}
+
+/* Which event a control is, or 0: it is not recorded. */
+static uint32_t control_event(PIRP irp, PIO_STACK_LOCATION stack, KSPROPERTY *property)
+{
+    ULONG control = stack->Parameters.DeviceIoControl.IoControlCode;
+
+    if (is_handshake(control))
+        return KSTRACE_HANDSHAKE;
+    if (control == IOCTL_KS_PROPERTY)
+        return property_event(irp, stack, property);
+    if (control == IOCTL_KSHS_MAKE_PIN && kshs_is_wine() && irp->AssociatedIrp.SystemBuffer &&
+        pin_part(irp->AssociatedIrp.SystemBuffer, stack->Parameters.DeviceIoControl.InputBufferLength))
+        return KSTRACE_PIN;
+    return 0;
+}
+
+static void look_at_control(kstrace_record *record, PIRP irp, PIO_STACK_LOCATION stack, const KSPROPERTY *property)
+{
+    record->control = stack->Parameters.DeviceIoControl.IoControlCode;
+    record->in_length = stack->Parameters.DeviceIoControl.InputBufferLength;
+    record->out_length = stack->Parameters.DeviceIoControl.OutputBufferLength;
+    if (record->event == KSTRACE_HANDSHAKE) {
+        look_at_request(record, irp, stack);
+    } else if (record->event == KSTRACE_PIN) {
+        record->flags |= KSTRACE_MADE;
+        look_at_name(record, irp->AssociatedIrp.SystemBuffer, record->in_length);
+    } else {
+        look_at_property(record, irp, stack, property);
+    }
+}
+
+/* ---- on their way back -------------------------------------------------------------------- */
+
+/* Whether this is the thread that sent it, so that its addresses and its handles hold. */
+static BOOLEAN is_its_own(const kstrace_record *record)
+{
+    return (uint32_t)(ULONG_PTR)PsGetCurrentThreadId() == record->thread &&
+           (uint32_t)(ULONG_PTR)PsGetCurrentProcessId() == record->process;
+}
+
+/* The file object of the sink that a pin was connected to; the class driver has just taken the handle for good. */
+static uint64_t sink_of(const kstrace_record *record, KPROCESSOR_MODE mode)
+{
+    PFILE_OBJECT file;
+
+    if (kshs_current_irql() != PASSIVE_LEVEL || !is_its_own(record))
+        return 0;
+    if (!NT_SUCCESS(ObReferenceObjectByHandle((HANDLE)(ULONG_PTR)record->later, 0, KSHS_IO_FILE_OBJECT_TYPE, mode,
+                                              (PVOID *)&file, NULL)))
+        return 0;
+    ObDereferenceObject(file);          /* the number alone is wanted */
+    return (uint64_t)(ULONG_PTR)file;
+}
+
+/* What a success has written; its flags. */
+static uint32_t look_at_output(kstrace_record *record, KPROCESSOR_MODE mode)
+{
+    uint32_t most = record->event == KSTRACE_PROPERTY ? KSTRACE_VALUE_BYTES : KSTRACE_LOOK_BYTES;
+    uint32_t bytes = record->out_length < most ? record->out_length : most;
+
+    if (!bytes || record->in_bytes + bytes > KSTRACE_DATA_BYTES)
+        return 0;
+    if ((mode != KernelMode && !is_its_own(record)) ||
+        !kst_read(record->data + record->in_bytes, (const VOID *)(ULONG_PTR)record->later, bytes, mode))
+        return KSTRACE_OUT_UNREAD;
+    record->out_bytes = bytes;
+    return record->event == KSTRACE_HANDSHAKE && mode == KernelMode && bytes >= sizeof(KSHANDSHAKE)
+               ? pointers(record->data + record->in_bytes, KSTRACE_POINTER3, KSTRACE_POINTER4)
+               : 0;
+}
+
+/* The IRP is on its way up, and its output is not the sender's yet.  FALSE: it was so before, since a driver may
+ * complete an IRP twice. */
+static BOOLEAN look_at_end(uint64_t number, PIRP irp)
+{
+    kstrace_record *record = kst_ring_find(number);
+    uint32_t flags = KSTRACE_DONE;
+
+    if (!record)                        /* overwritten meanwhile */
+        return TRUE;
+    if (record->end_flags)
+        return FALSE;
+    record->took_ns = kst_ticks() - record->begin_ns;
+    record->status = KSHS_STATUS_U32(irp->IoStatus.Status);
+    record->information = irp->IoStatus.Information;
+    if (irp->PendingReturned)
+        flags |= KSTRACE_MARKED;
+    if (irp->Cancel)
+        flags |= KSTRACE_CANCEL;
+    if (record->later && NT_SUCCESS(irp->IoStatus.Status)) {
+        if (record->event == KSTRACE_PIN)
+            record->connected = sink_of(record, irp->RequestorMode);
+        else
+            flags |= look_at_output(record, irp->RequestorMode);
+    }
+    KST_IN_ORDER();
+    *(volatile uint32_t *)&record->end_flags = flags;
+    kst_ring_found(record, number);
     return TRUE;
 }
 
-static BOOLEAN look_at_control(watched *item, PIRP irp, PIO_STACK_LOCATION stack)
+static NTSTATUS NTAPI completed(PDEVICE_OBJECT device, PIRP irp, PVOID context)
 {
-    ULONG control = stack->Parameters.DeviceIoControl.IoControlCode;
-    ULONG in_length = stack->Parameters.DeviceIoControl.InputBufferLength;
-    ULONG out_length = stack->Parameters.DeviceIoControl.OutputBufferLength;
-    BOOLEAN neither = (control & 3) == METHOD_NEITHER;
-    BOOLEAN readable = kst_is_callers(irp);
-
-    item->record.control = control;
-    item->record.in_length = in_length;
-    item->record.out_length = out_length;
-    item->out_length = out_length;
-    if (is_handshake(control)) {
-        look_at_handshake(item, neither ? stack->Parameters.DeviceIoControl.Type3InputBuffer
-                                        : irp->AssociatedIrp.SystemBuffer,
-                          in_length, readable || !neither, neither ? irp->RequestorMode : KernelMode);
-        if (neither) {
-            item->out = irp->UserBuffer;
-            item->record.flags |= addresses((ULONG_PTR)stack->Parameters.DeviceIoControl.Type3InputBuffer,
-                                            (ULONG_PTR)irp->UserBuffer);
-        }
-        return TRUE;
-    }
-    if (control == IOCTL_KS_PROPERTY)
-        return readable && look_at_property(item, stack->Parameters.DeviceIoControl.Type3InputBuffer, in_length,
-                                            irp->UserBuffer, out_length, irp->RequestorMode);
-    if (control == IOCTL_KSHS_MAKE_PIN && kshs_is_wine() && irp->AssociatedIrp.SystemBuffer) {
-        item->record.event = KSTRACE_PIN;
-        item->record.flags |= KSTRACE_MADE;
-        look_at_name(item, irp->AssociatedIrp.SystemBuffer, in_length);
-        return item->record.event == KSTRACE_PIN;
-    }
-    return FALSE;
+    if (irp->PendingReturned)
+        IoMarkIrpPending(irp);
+    if (look_at_end((uint64_t)(ULONG_PTR)context, irp))
+        kst_leave(device->DeviceExtension, 1);
+    return STATUS_SUCCESS;              /* the completion goes on */
 }
 
 /* ---- on their way ------------------------------------------------------------------------- */
-
-static NTSTATUS NTAPI completed(PDEVICE_OBJECT device, PIRP irp, PVOID context)
-{
-    kst_flight *flight = context;
-    kst_filter *filter = flight->filter;
-
-    KSHS_UNUSED(device);
-    if (irp->PendingReturned)
-        IoMarkIrpPending(irp);
-    if (InterlockedExchange(&flight->busy, 0)) {    /* a driver may complete an IRP twice */
-        kst_ring_end(flight, irp);
-        kst_flight_free(flight);
-        kst_leave(filter);
-    }
-    return STATUS_SUCCESS;              /* the completion goes on */
-}
 
 /* Whether there are stack locations for the drivers below if we take one.  An IRP that was allocated before we were
  * put here may have none to spare. */
@@ -240,60 +319,77 @@ static BOOLEAN has_room(const kst_filter *filter, const IRP *irp)
     return irp->CurrentLocation - 1 >= filter->lower->StackSize;
 }
 
-static NTSTATUS send(kst_filter *filter, PIRP irp, watched *item)
+static NTSTATUS send(kst_filter *filter, PIRP irp, kstrace_record *record, uint64_t number, BOOLEAN *handed)
 {
-    kst_flight *flight = NULL;
-    BOOLEAN room = has_room(filter, irp);
-    uint64_t number;
     NTSTATUS status;
 
-    if (!room)
-        item->record.flags |= KSTRACE_UNWATCHED;
-    number = kst_ring_add(&item->record, room, room ? &flight : NULL);
-    if (!flight) {
-        status = kst_pass(filter, irp);
-    } else {
-        flight->filter = filter;
-        flight->out = item->out;
-        flight->out_length = item->out_length;
-        flight->event = item->record.event;
-        flight->process = PsGetCurrentProcessId();
-        flight->thread = PsGetCurrentThreadId();
-        flight->mode = irp->RequestorMode;
-        flight->sink = item->sink;
-        InterlockedIncrement(&filter->inside);
+    *handed = has_room(filter, irp);
+    if (!*handed)
+        record->flags |= KSTRACE_UNWATCHED;
+    kst_ring_publish(record, number);
+    if (*handed) {
         IoCopyCurrentIrpStackLocationToNext(irp);
-        IoSetCompletionRoutine(irp, completed, flight, TRUE, TRUE, TRUE);
+        IoSetCompletionRoutine(irp, completed, (PVOID)(ULONG_PTR)number, TRUE, TRUE, TRUE);
         status = IoCallDriver(filter->lower, irp);
+    } else {
+        status = kst_pass(filter, irp);
     }
-    if (number)
-        kst_ring_returned(number, status);
+    record = kst_ring_find(number);
+    if (record) {
+        record->returned = KSHS_STATUS_U32(status);
+        KST_IN_ORDER();
+        *(volatile uint8_t *)&record->has_returned = 1;
+        kst_ring_found(record, number);
+    }
     return status;
 }
 
-NTSTATUS kst_watch(kst_filter *filter, PIRP irp, UCHAR major)
+NTSTATUS kst_watch(kst_filter *filter, PIRP irp, UCHAR major, BOOLEAN *handed)
 {
-    static const uint8_t events[] = {
-        [IRP_MJ_CREATE] = KSTRACE_OPEN,
-        [IRP_MJ_CLOSE] = KSTRACE_CLOSE,
-        [IRP_MJ_DEVICE_CONTROL] = KSTRACE_HANDSHAKE,
-        [IRP_MJ_CLEANUP] = KSTRACE_CLEANUP,
-    };
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
-    watched item;
+    kstrace_record *record;
+    KSPROPERTY property;
+    uint64_t number;
+    uint32_t event;
 
-    kst_begin_record(&item.record, filter, events[major], irp, stack->FileObject);
-    item.out = NULL;
-    item.out_length = 0;
-    item.sink = NULL;
-    if (major == IRP_MJ_CREATE)
-        look_at_open(&item, stack);
-    else if (major == IRP_MJ_DEVICE_CONTROL && !look_at_control(&item, irp, stack))
+    switch (major) {
+    case IRP_MJ_CREATE:
+        event = KSTRACE_OPEN;
+        break;
+    case IRP_MJ_CLEANUP:
+        event = KSTRACE_CLEANUP;
+        break;
+    case IRP_MJ_CLOSE:
+        event = KSTRACE_CLOSE;
+        break;
+    default:
+        event = control_event(irp, stack, &property);
+        break;
+    }
+    record = event ? kst_ring_reserve(&number) : NULL;
+    if (!record)
         return kst_pass(filter, irp);
-    return send(filter, irp, &item);
+    kst_begin_record(record, filter, event, irp, stack->FileObject);
+    if (major == IRP_MJ_CREATE)
+        look_at_open(record, stack);
+    else if (major == IRP_MJ_DEVICE_CONTROL)
+        look_at_control(record, irp, stack, &property);
+    return send(filter, irp, record, number, handed);
 }
 
 /* ---- fast I/O -------------------------------------------------------------------------------- */
+
+/* Whether they are handled is known afterwards, and by then their input is what the drivers below have made of it. */
+static void begin_fast(kstrace_record *record, const kst_filter *filter, PFILE_OBJECT file, const VOID *in,
+                       ULONG in_length, const VOID *out, ULONG out_length, ULONG control)
+{
+    kst_begin_record(record, filter, KSTRACE_HANDSHAKE, NULL, file);
+    record->flags |= KSTRACE_FAST | addresses((ULONG_PTR)in, (ULONG_PTR)out);
+    record->control = control;
+    record->in_length = in_length;
+    record->out_length = out_length;
+    look_at_handshake(record, in, in_length, TRUE, record->requestor ? UserMode : KernelMode);
+}
 
 /* The drivers below are asked as if we were not here; the I/O manager makes an IRP where they say FALSE. */
 BOOLEAN NTAPI kst_fast_control(PFILE_OBJECT file, BOOLEAN wait, PVOID in, ULONG in_length, PVOID out,
@@ -301,34 +397,29 @@ BOOLEAN NTAPI kst_fast_control(PFILE_OBJECT file, BOOLEAN wait, PVOID in, ULONG 
 {
     kst_device *head = device->DeviceExtension;
     kst_filter *filter = device->DeviceExtension;
+    BOOLEAN records = is_handshake(control) && kst_ring.recording;
     const FAST_IO_DISPATCH *fast;
     BOOLEAN handled = FALSE;
-    watched item;
+    kstrace_record record;
 
-    if (!head->is_filter || !kst_enter(filter))
+    if (!head->is_filter || !kst_enter(filter, 1))
         return FALSE;
     fast = filter->lower->DriverObject->FastIoDispatch;
     if (fast && fast->SizeOfFastIoDispatch > FIELD_OFFSET(FAST_IO_DISPATCH, FastIoDeviceControl) &&
         fast->FastIoDeviceControl) {
-        if (is_handshake(control)) {
-            kst_begin_record(&item.record, filter, KSTRACE_HANDSHAKE, NULL, file);
-            item.record.flags |= KSTRACE_FAST;
-            item.record.control = control;
-            item.record.in_length = in_length;
-            item.record.out_length = out_length;
-            item.record.flags |= addresses((ULONG_PTR)in, (ULONG_PTR)out);
-            look_at_handshake(&item, in, in_length, TRUE, item.record.requestor ? UserMode : KernelMode);
-        }
+        if (records)
+            begin_fast(&record, filter, file, in, in_length, out, out_length, control);
         handled = fast->FastIoDeviceControl(file, wait, in, in_length, out, out_length, control, status,
                                             filter->lower);
-        if (handled && is_handshake(control)) {
-            item.record.status = item.record.returned = KSHS_STATUS_U32(status->Status);
-            item.record.information = status->Information;
-            item.record.took_ns = kshs_now_ns() - item.record.begin_ns;
-            item.record.flags |= KSTRACE_DONE | KSTRACE_RETURNED;
-            kst_ring_add(&item.record, FALSE, NULL);
+        if (handled && records) {
+            record.status = record.returned = KSHS_STATUS_U32(status->Status);
+            record.information = status->Information;
+            record.took_ns = kst_ticks() - record.begin_ns;
+            record.end_flags = KSTRACE_DONE;
+            record.has_returned = 1;
+            kst_ring_put(&record);
         }
     }
-    kst_leave(filter);
+    kst_leave(filter, 1);
     return handled;
 }

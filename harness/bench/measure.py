@@ -151,7 +151,7 @@ def _workers(
 def traced(
     config: Config, *, guest: str | None = None, target: str | None = None, rounds: int, count: int, say: Say
 ) -> Mapping[str, Any]:
-    """What being watched by kstrace.sys costs in the agent's own loop.
+    """What being watched by kstrace.sys costs, the agent's own loop foremost.
 
     Raises:
         HarnessError, VmError, BuildError: guests cannot be provided or watched, or a request failed.
@@ -258,25 +258,26 @@ class VmBench:
         return {number: statistics.median(found) / one for number, found in rates.items()}
 
     def traced(self, tracer: Path, rounds: int, count: int, say: Say) -> Mapping[str, Any]:
-        """The agent's own loop on two guests in turns, one of which is watched."""
+        """Three loops on two guests in turns, one of which is watched."""
         guests = [self._lease(), self._lease()]
         with ExitStack() as stack:
-            loops = []
+            measured = []
             for guest in guests:
                 stack.callback(guest.close)
             say("kstrace.sys is put above the device of one of two guests")
             tracing.watch(guests[1].lease, self.provider.target(), tracer)
             for guest in guests:
                 session = stack.enter_context(AgentSession(guest.open_agent(), self._abi))
-                loops.append(Bench(guest.lease, self._abi, self.provider.target(), session))
-            say(f"the agent's own loop, {counted(rounds, 'time')} each, watched and not")
-            rates = tracing.in_turns(
-                lambda: loops[0].agent_loop(count), lambda: loops[1].agent_loop(count), rounds
-            )
+                bench = Bench(guest.lease, self._abi, self.provider.target(), session)
+                measured.append(tracing.loops(bench, tracing.pid_of(guest.lease), count))
+            costs = {}
+            for name, what in tracing.LOOPS.items():
+                say(f"{what}: {counted(rounds, 'time')} each, watched and not")
+                costs[name] = tracing.in_turns(measured[0][name], measured[1][name], rounds)
             seen = tracing.recorded(guests[1].lease)
         if seen < rounds * count:
             raise HarnessError(f"the tracer recorded {seen} events of more than {rounds * count} requests")
-        return tracing.compared(*rates)
+        return tracing.compared(costs)
 
     def _lease(self) -> VmGuest:
         guest = self.provider.acquire()

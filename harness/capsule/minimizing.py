@@ -21,7 +21,7 @@ from lithium.testcases import Testcase
 from harness.capsule.agreement import Outcome, outcome
 from harness.capsule.playing import NotPlayableError, Player
 from harness.capsule.seen import Seen
-from harness.capsule.smaller import build, pieces, shrunk
+from harness.capsule.smaller import build, pieces, shrunk, simpler
 from harness.errors import UsageError
 from harness.language.model.scenario import Scenario
 from harness.verdict import Verdict
@@ -108,6 +108,8 @@ class Minimizer:
         self._best = [(scenario, seen)]
         self._plays = _plays(before.value)
         self._leave_out(scenario)
+        while any(self._try(smaller) for smaller in simpler(self._best[-1][0])):
+            self._leave_out(self._best[-1][0])
         self._shrink()
         while True:
             smallest, seen = self._best[-1]

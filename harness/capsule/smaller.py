@@ -7,7 +7,8 @@ is a scenario: a request on a pin that nobody opened is none.  `build` says so b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,6 +18,8 @@ from harness.language.model.scenario import Scenario
 
 #: Keys without which a step is another step; what they name is left out with the step.
 _KEPT = frozenset({"do", "on", "name", "pin", "start", "request", "to", "route", "what", "path", "made"})
+#: Keys that name an open object.
+_REFERS = frozenset({"on", "connect_to", "filter"})
 #: Counts and times, of which less may do.
 _SHRINK = ("repeat", "threads", "delay_ms", "ms", "timeout_ms")
 
@@ -61,6 +64,64 @@ def shrunk(scenario: Scenario) -> list[Scenario]:
                 if smaller is not None:
                     found.append(smaller)
     return found
+
+
+def simpler(scenario: Scenario) -> list[Scenario]:
+    """The same with one thing less of what several steps are about.
+
+    Without an object and all that is asked of it; with two pins of a kind as one; with a request waited for
+    where it is sent.
+    """
+    steps = _steps(scenario)
+    found = [_without(steps, step["name"]) for step in steps if step["do"] in ("open_pin", "open_filter")]
+    found += [_as_one(steps, first, other) for first, other in _pairs(steps)]
+    found += [_at_once(steps, place) for place, step in enumerate(steps) if step.get("start") is not None]
+    tables = ({**scenario.model_dump(exclude_unset=True), "steps": kept} for kept in found if kept)
+    return [smaller for table in tables if (smaller := valid(table)) is not None]
+
+
+def _without(steps: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Nothing is left that refers to the object, nor to a request that was sent to it."""
+    kept: list[dict[str, Any]] = []
+    requests: set[str] = set()
+    for step in steps:
+        if step.get("name") == name or any(step.get(key) == name for key in _REFERS):
+            requests |= {step["start"]} if step.get("start") is not None else set()
+        elif step.get("request") not in requests:
+            kept.append(step)
+    return kept
+
+
+def _pairs(steps: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int]]:
+    """Places of two steps that open the same pin in the same way."""
+    opens = [(place, _but(step, "name")) for place, step in enumerate(steps) if step["do"] == "open_pin"]
+    for (first, one), (other, two) in itertools.combinations(opens, 2):
+        if one == two:
+            yield first, other
+
+
+def _as_one(steps: Sequence[dict[str, Any]], first: int, other: int) -> list[dict[str, Any]]:
+    """What the second of them opens is the first one's."""
+    name, gone = steps[first]["name"], steps[other]["name"]
+    return [
+        {key: name if key in _REFERS and value == gone else value for key, value in step.items()}
+        for place, step in enumerate(steps)
+        if place != other
+    ]
+
+
+def _at_once(steps: Sequence[dict[str, Any]], place: int) -> list[dict[str, Any]]:
+    """The request is no longer started, and nobody waits for it later."""
+    called = steps[place]["start"]
+    return [
+        _but(step, "start") if number == place else step
+        for number, step in enumerate(steps)
+        if not (step["do"] == "wait" and step.get("request") == called)
+    ]
+
+
+def _but(step: dict[str, Any], without: str) -> dict[str, Any]:
+    return {key: value for key, value in step.items() if key != without}
 
 
 def valid(table: dict[str, Any]) -> Scenario | None:

@@ -125,6 +125,11 @@ class ConnectedPlanner(RequestPlanner):
         vary: dict[str, int] | None = None,
     ) -> None:
         wide = self.encoder.wide_handshake(data)
+        if item.peer is None or token is not None:
+            self.calls.unsure(item.pin if item.peer is None else item.peer.pin)
+        else:
+            times = vary["repeat"] if vary else 1
+            self.calls.asked(item.peer.pin, expected.prediction, times, item.peer.state)
         self.add(
             what,
             "PROPERTY",

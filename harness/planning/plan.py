@@ -269,6 +269,7 @@ class _Planner(CountingPlanner):
     def _add_reset(self, pin: Pin, what: str) -> None:
         self._control_set(what, "PROP_RESET", pin.id.to_bytes(4, "little"))
         self.behaviours.set(pin, None)
+        self.calls.reset(pin)
 
     def _behaviour(self, step: Behaviour) -> None:
         pin = self.names.pin(step.pin)
@@ -292,10 +293,11 @@ class _Planner(CountingPlanner):
 
     def _seen(self, step: Seen) -> None:
         pin = self.names.pin(step.pin)
+        expect = step.expect if isinstance(step.expect, str) else self.calls.expect(step.expect, pin)
         self._add_seen(
             f"read what the callback of {pin.name} saw",
             pin,
-            expected_fields=self.expectations.of(step.expect, pin),
+            expected_fields=self.expectations.of(expect, pin),
         )
 
     def _add_seen(

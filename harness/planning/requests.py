@@ -11,6 +11,7 @@ from harness.contract.callbacks import OpenObject
 from harness.contract.handshake_data import HandshakeData, handshake_size
 from harness.contract.prediction import (
     Callback,
+    CallbackKind,
     Circumstances,
     ObjectKind,
     Prediction,
@@ -22,6 +23,7 @@ from harness.errors import UsageError
 from harness.language.model import Cancel, Handshake, Pin, Scenario, Side, Target, Wait
 from harness.language.model.values import length
 from harness.planning.arguments import ArgumentPlanner
+from harness.planning.calls import Calls
 from harness.planning.expectations import override
 from harness.planning.made import Handed, Taken
 from harness.planning.planned import Answer, ExpectedField, NotApplicable, Sizes
@@ -88,6 +90,7 @@ class RequestPlanner(ArgumentPlanner):
     def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
         super().__init__(scenario, target, sizes)
         self.in_flight: dict[str, InFlight] = {}
+        self.calls = Calls()
         self._next_token = 0
 
     def _hand(self, step: Handshake, item: OpenObject) -> tuple[HandshakeData, Handed]:
@@ -227,6 +230,9 @@ class RequestPlanner(ArgumentPlanner):
         members = self._members(step, self.objects[step.on], request, handed, taken)
         members |= variation | {"flags": members["flags"] | variation.get("flags", 0)}
         which = f", {request.extent}" if request.varies else ""
+        item = self.objects[step.on]
+        if expected.callback is None or expected.callback.kind is not CallbackKind.NONE:
+            self.calls.asked(item.pin, expected.prediction, request.repeat, item.state)
         self.add(
             f"handshake {step.on} by {step.route.value} from {request.mode.value} mode{which}{handed.words}",
             "REQUEST",
@@ -267,6 +273,7 @@ class RequestPlanner(ArgumentPlanner):
     def _start(self, step: Handshake, item: OpenObject) -> InFlight:
         """Starts the requests of a step, one a thread, each with a token of its own."""
         data, handed = self._hand(step, item)
+        self.calls.unsure(item.pin)
         takers = tuple(self.takers(step, item, data.protocol) for _ in range(step.threads))
         counts = range(step.threads) if handed.counted else [0] * step.threads
         requests = tuple(self._request(step, data, count) for count in counts)

@@ -41,9 +41,20 @@ pytestmark = pytest.mark.component
 FEW = ("length-status-too-small",)
 #: Steps that are left, and of those the one that opens the pin.
 MOST_STEPS = 5
+#: Where the defect does not allow that: something has to happen while KsPinHandshake is under way.  That
+#: takes a connected pair, what the callback is to do, two steps that meet, a wait, and what shows it.
+MORE_STEPS = {
+    "second-pin-handshake-answered-by-the-wrong-end": 7,
+    "pin-handshake-lost-when-a-state-changes-meanwhile": 7,
+}
 
 #: What a filter cannot hand on, each with its reason (docs/tracing.md, "What it does not see").
-OUT_OF_SIGHT: dict[str, str] = {}
+OUT_OF_SIGHT: dict[str, str] = {
+    "target-forgets-that-a-pin-was-closed": (
+        "every answer is right; what differs is the sample's own count of closed instances"
+    ),
+    "answer-of-a-pending-property-is-lost": "no handshake is in it, and a trace without one is no scenario",
+}
 
 
 def chosen() -> list[Defect]:
@@ -124,11 +135,11 @@ def test_a_recorded_defect_becomes_a_scenario_of_a_few_steps(defect: Defect, tmp
     print(
         f"{defect.id}: {len(found.scenario.steps)} steps, then {steps}; {found.least.seen.scenario['reason']}"
     )
-    assert len(steps) <= MOST_STEPS, steps
+    assert len(steps) <= MORE_STEPS.get(defect.id, MOST_STEPS), steps
     with Player(LocalProvider(), print) as player:
         sound = player.play(found.least.scenario, fresh=True)
     assert sound.scenario["verdict"] == Verdict.PASSED, sound.scenario["reason"]
 
 
 def test_every_name_is_a_defects() -> None:
-    assert {*FEW, *OUT_OF_SIGHT} <= {defect.id for defect in defects()}
+    assert {*FEW, *OUT_OF_SIGHT, *MORE_STEPS} <= {defect.id for defect in defects()}

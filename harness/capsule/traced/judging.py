@@ -2,8 +2,8 @@
 """What the contract says of the answers in a trace, as far as a filter sees them.
 
 The same predictions and comparisons as in a run (`harness.running`), over answers that were recorded
-elsewhere.  What a filter cannot see is not judged: guard bytes, what a callback saw, how often an IRP was
-completed, what is left behind.
+elsewhere.  What a filter cannot see is not judged: guard bytes, how often an IRP was completed, what is left
+behind.  What a callback saw is known where somebody asked the sample for it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ from harness.verdict import Verdict
 #: Fields of a status block that the drivers above a device see, and those of which the output is needed.
 _SEEN = frozenset({"answer", "returned", "information", "answer is final", "IoMarkIrpPending"})
 _OF_OUTPUT = frozenset({"protocol", "argument1", "argument2"})
+#: What a callback of the sample had seen.
+_OF_CALLS = frozenset({"count", "device_state", "after_close", "irql", "aliased"})
+_ANSWERS = (Answer.REQUEST, Answer.PIN_HANDSHAKE, Answer.SEEN)
 _STEPS: TypeAdapter[Any] = TypeAdapter(AnyStep)
 #: Numbers of a status block that a trace has (`StatusBlock.numbers`); arguments only where it has an output.
 _NUMBERS = ("answer", "returned", "status", "information", "pending", "pending_returned")
@@ -84,7 +87,7 @@ def judge(translated: Translated, target: Target) -> Judged:
 def _results(steps: tuple[PlannedStep, ...], translated: Translated) -> Iterator[tuple[int, StepResult]]:
     for position, step in enumerate(steps):
         event = translated.events[step.index] if step.index is not None else None
-        if event is None or step.answer not in (Answer.REQUEST, Answer.PIN_HANDSHAKE) or not event.came_back:
+        if event is None or step.answer not in _ANSWERS or not event.came_back:
             continue
         if step.step is not None and step.step.do == "cancel":
             continue
@@ -95,7 +98,11 @@ def _results(steps: tuple[PlannedStep, ...], translated: Translated) -> Iterator
 def _as_seen(result: StepResult, event: Event, step: PlannedStep) -> StepResult:
     """The same without what the trace does not show."""
     content = event.output
-    seen = _SEEN if step.answer is Answer.REQUEST else _SEEN | _OF_OUTPUT | {"out_written"}
+    seen = _SEEN
+    if step.answer is Answer.PIN_HANDSHAKE:
+        seen |= _OF_OUTPUT | {"out_written"}
+    elif step.answer is Answer.SEEN:
+        seen |= _OF_CALLS
     if content is not None and content.protocol is not None:
         seen |= {"protocol"}
         seen |= {name for name in ("argument1", "argument2") if not isinstance(getattr(content, name), str)}

@@ -7,7 +7,7 @@ are kept.  Whatever has no counterpart in the language is said, once each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -52,6 +52,10 @@ class _Translator:
         self.under_way: dict[int, str] = {}
         self.told: dict[int | str, str] = {}
         self.inside: set[tuple[str, int | str]] = set()
+        self.fresh: set[int | str] = set()
+        aliased = any(event.out_buffer == "alias" for event in self.trace.events)
+        self.looked: Step = {"count": "asked", "device_state": "asked", "after_close": 0, "irql": 0}
+        self.looked |= {} if aliased else {"aliased": False}
         self.last_ns = 0
 
     def note(self, text: str) -> None:
@@ -70,10 +74,7 @@ class _Translator:
         for moment in moments(visible, own_asked):
             self._pause(moment)
             self._one(moment)
-        while self.steps and self.steps[-1]["do"] in ("close", "reset", "sleep"):
-            self.steps.pop()  # the harness does the same at a scenario's end
-            self.events.pop()
-        return Translated(tuple(self.steps), tuple(self.events), tuple(self.remarks))
+        return without_the_end(Translated(tuple(self.steps), tuple(self.events), tuple(self.remarks)))
 
     def _remark_on_the_head(self) -> None:
         head = self.trace.head
@@ -199,18 +200,29 @@ class _Translator:
                 self._send(step, event, starts)
             return
         pin = step["pin"]
+        if step["do"] == "wait_inside" and not self.under_way:
+            # What the callback had seen by then; of a pin that was never reset it may be of long ago.
+            if pin in self.fresh:
+                self._add({"do": "seen", "pin": pin, "expect": dict(self.looked)}, event)
+            return
         if step["do"] == "wait_inside":
             place = ("/".join(self.under_way.values()), pin)
-            if not self.under_way or self.told.get(pin) not in _BLOCKING or place in self.inside:
+            if self.told.get(pin) not in _BLOCKING or place in self.inside:
                 return
             self.inside.add(place)
             if self.told[pin] == "slow_state":
                 step["what"] = "state"
         elif step["do"] == "behaviour":
             self.told[pin] = step["kind"]
-        elif step["do"] == "reset" and self.told.pop(pin, None) is None:
-            return
+        elif step["do"] == "reset":
+            told, known = self.told.pop(pin, None), pin in self.fresh
+            self.fresh.add(pin)
+            if told is None and not (known and self._was_asked()):
+                return
         self._add(step)
+
+    def _was_asked(self) -> bool:
+        return any(step["do"] in ("handshake", "pin_handshake") for step in self.steps)
 
     def _on(self, item: Opened, event: Event) -> str:
         if self.objects.opener(item) is Side.USER or self.objects.side(event) is Side.KERNEL:
@@ -218,6 +230,14 @@ class _Translator:
         if item.shared is None:
             self._add(self.make.share(item))
         return item.shared or item.name
+
+
+def without_the_end(translated: Translated) -> Translated:
+    """The same without what the harness does at a scenario's end itself."""
+    count = len(translated.steps)
+    while count and translated.steps[count - 1]["do"] in ("close", "reset", "sleep"):
+        count -= 1
+    return replace(translated, steps=translated.steps[:count], events=translated.events[:count])
 
 
 def _is_look(event: Event) -> bool:

@@ -78,12 +78,16 @@ class DataExpect(Strict):
 class SeenExpect(Strict):
     """What the callback of one pin saw since its last reset (targets with `behaviour`)."""
 
-    count: int | None = Field(None, ge=0, description="calls begun")
+    count: Annotated[int, Field(ge=0)] | Literal["asked"] | None = Field(
+        None, description='calls begun; "asked": one for each request that the contract has it answer (H8)'
+    )
     finished: int | None = Field(None, ge=0, description="calls ended")
     overlapped: int | None = Field(None, ge=0, description="calls begun while another was inside")
     after_close: int | None = Field(None, ge=0, description="calls for a pin that was closed")
     irql: int | None = Field(None, ge=0, le=31, description="of the last call; 0 is PASSIVE_LEVEL")
-    device_state: State | None = Field(None, description="KSSTATE of the pin at the last call")
+    device_state: State | Literal["asked"] | None = Field(
+        None, description='KSSTATE of the pin at the last call; "asked": in which it was asked'
+    )
     returned: StatusWants | None = Field(None, description="what the last call gave back")
     protocol: str | None = Field(None, description="ProtocolId that it got: a protocol's name or a GUID")
     argument1: Word | None = None

@@ -74,7 +74,7 @@ def wrong(status: int = 0xC00000BB, rule: str = "H9", field: str = "answer") -> 
 
 def result(of: Scenario, *, fails: bool = True, comparison: Comparison | None = None, **numbers: Any) -> Any:
     """What running it gave: its last request fails, or all is well."""
-    last = max(i for i, step in enumerate(of.steps) if step.do == "handshake")
+    last = max((i for i, step in enumerate(of.steps) if step.do == "handshake"), default=-1)
     steps = [StepResult(0, "open", "setup", Verdict.PASSED)]
     for index, step in enumerate(of.steps):
         bad = fails and index == last

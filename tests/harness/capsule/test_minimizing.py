@@ -75,6 +75,47 @@ def test_one_step_of_thirty_and_only_the_keys_that_matter() -> None:
     assert read(render([found.scenario])) == [found.scenario]
 
 
+def test_what_was_concurrent_becomes_one_pin_and_one_request_under_way() -> None:
+    """Two are asked at the same time: the second need not be started, nor has it a pin of its own."""
+    steps: list[dict[str, Any]] = [
+        *({"do": "open_pin", "name": name, "pin": "source"} for name in ("one", "two", "three")),
+        {"do": "handshake", "on": "one", "argument1": 1, "start": "first"},
+        {"do": "handshake", "on": "two", "argument1": 2, "start": "second"},
+        {"do": "handshake", "on": "three", "argument1": 3, "start": "third"},
+        *({"do": "wait", "request": name} for name in ("first", "second", "third")),
+    ]
+
+    def fails(of: Scenario) -> bool:
+        under_way: set[str] = set()
+        for step in of.steps:
+            if step.do == "handshake" and under_way:
+                return True
+            if step.do == "handshake" and step.start is not None:
+                under_way.add(step.start)
+            elif step.do == "wait":
+                under_way.discard(step.request)
+        return False
+
+    found = minimize(fails, scenario(steps=steps, open=[]))
+    kinds = [step.do for step in found.scenario.steps]
+    assert kinds == ["open_pin", "handshake", "handshake", "wait"]
+    first, second = (step for step in found.scenario.steps if step.do == "handshake")
+    assert first.on == second.on and first.start is not None and second.start is None
+
+
+def test_an_object_goes_with_all_that_is_asked_of_it() -> None:
+    """No step of it can go alone, and they do not stand side by side."""
+    names = ("one", "two", "three")
+    steps: list[dict[str, Any]] = [
+        *({"do": "open_pin", "name": name, "pin": pin} for name, pin in zip(names, (0, 1, 2), strict=True)),
+        *({"do": "handshake", "on": name, "start": f"{name}_asked"} for name in names),
+        *({"do": "wait", "request": f"{name}_asked"} for name in names),
+        *({"do": "close", "on": name} for name in names),
+    ]
+    found = minimize(lambda of: has(of, do="close"), scenario(steps=steps, open=[]))
+    assert [step.do for step in found.scenario.steps] == ["open_pin", "handshake", "close"]
+
+
 def test_two_steps_that_need_each_other_stay() -> None:
     def fails(of: Scenario) -> bool:
         numbers = [step.argument1 for step in of.steps if step.do == "handshake"]
