@@ -162,14 +162,17 @@ def fuzz(folder: Path, wrong: Any, coverage: Any = None, **asked: Any) -> tuple[
 
 
 def test_what_is_odd_in_a_bulk_is_played_as_a_scenario_and_found(tmp_path: Path) -> None:
-    """A length that rows meet seldom and that single requests meet soon, where thousands go a second."""
+    """Some lengths, in requests that a bulk has sent; scenarios of before have not met them."""
+    told: list[int] = []
 
     def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
-        if int(step.in_length) == 136 and int(step.out_length) == 32 and int(step.mode) == 0:
+        told.append(1)
+        long = int(step.in_length) in range(100, 300) and int(step.out_length) == 32
+        if len(told) > 800 and long and int(step.mode) == 0 and int(step.value) == 0:
             return simulation.request(step, data, status=SUCCESS)
         return None
 
-    state, said, found = fuzz(tmp_path, wrong, finds=1, sequences=12_000)
+    state, said, found = fuzz(tmp_path, wrong, finds=1, sequences=3_000)
     assert len(found) == 1 and found[0]["hits"] == found[0]["runs"] == 2, said
     scenario = load(tmp_path / "finds" / found[0]["signature"] / FOUND)[0]
     assert len(scenario.steps) <= 4
@@ -182,13 +185,13 @@ def test_what_is_odd_in_a_bulk_alone_is_put_down_and_nobody_is_blamed(tmp_path: 
 
     def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
         told.append(1)
-        if len(told) == 2_000 and int(step.in_length) != 32:
+        if len(told) == 700 and int(step.in_length) != 32:
             return simulation.request(step, data, status=0xC0000001)
-        if len(told) == 2_000:
+        if len(told) == 700:
             told.pop()
         return None
 
-    state, said, found = fuzz(tmp_path, wrong, sequences=4_000)
+    state, said, found = fuzz(tmp_path, wrong, sequences=700)
     assert (found, state.unconfirmed, state.errors) == ([], 1, 0), said
     assert len(list(tmp_path.glob("unconfirmed/*.toml"))) == 1
 
@@ -212,14 +215,15 @@ def test_who_reached_new_code_is_found_by_halves(tmp_path: Path) -> None:
     counting = Counting()
 
     def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
-        if int(step.in_length) == 200 and int(step.value) == 0:
+        if int(step.in_length) in range(100, 300) and int(step.value) == 0:
             counting.reached.add(7)
         return None
 
-    state, _, _ = fuzz(tmp_path, wrong, coverage=counting, sequences=12_000)
+    state, _, _ = fuzz(tmp_path, wrong, coverage=counting, sequences=600)
     assert state.coverage_blocks == 1
     kept = [json.loads(line) for line in (tmp_path / "drawn.jsonl").read_text().splitlines()]
-    assert any(step.get("in_length") == 200 for draft in kept for step in draft)
+    lengths = [step.get("in_length") for draft in kept for step in draft]
+    assert any(isinstance(length, int) and 100 <= length < 300 for length in lengths)
 
 
 def test_without_bulks_none_is_sent(tmp_path: Path) -> None:
