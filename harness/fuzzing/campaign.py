@@ -46,7 +46,7 @@ _COMPARED = 0.3
 #: Characters of a line about what a guest has said.
 _MOST_SAID = 500
 #: Of the time, that in which sequences go in bulks, and seconds that they go in a row.
-_IN_BULKS = 0.5
+_IN_BULKS = 0.6
 _A_TURN = 1.0
 #: Seconds between two times at which the state is written.
 _SAVE = 5.0

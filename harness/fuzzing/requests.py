@@ -42,9 +42,17 @@ class Requests(Opening):
         else:
             self.tokens += tokens
         self.expect_calls(table, item, threads * repeat, begins)
+        if not begins and not item.kept and self._keeps_its_input(table, place):
+            table["expect"] = {"input_intact": True}
         if begins:
             table["start"] = self.begin(item.place, str(table["route"]))
         self.add("handshake", on=item.place.name, **table)
+
+    def _keeps_its_input(self, table: Mapping[str, Any], place: Place) -> bool:
+        """Whether the input must be as it was (H2): it is the caller's, and the request a right one."""
+        more = table.keys() & {"in_buffer", "vary", "threads"}
+        right = self.composer.fitting.reaches_callback(table, place)
+        return right and not more and place.pin is not None and place.sink is None and place.source is None
 
     def expect_calls(self, table: Mapping[str, Any], item: OpenedObject, times: int, begins: bool) -> None:
         """Puts down whether so many requests reach the pin's callback."""

@@ -188,3 +188,16 @@ def test_a_sink_is_told_to_ask_its_source_and_nothing_is_judged_but_that_no_clos
     assert [(step.on, step.expect) for step in asked] == [("sink_of_source", "record")] * 2
     seen = [step for step in one.scenario.steps if step.do == "seen"]
     assert {(step.pin, step.expect.after_close) for step in seen} == {("source", 0), ("sink", 0)}  # type: ignore[union-attr]
+
+
+def test_a_right_request_must_leave_its_input_as_it_was() -> None:
+    draft: Draft = (
+        {"do": "handshake", "on": "source"},
+        {"do": "handshake", "on": "source", "out_buffer": "alias"},
+        {"do": "handshake", "on": "source", "in_length": 5},
+    )
+    one = composer(named("avshs")).compose([draft], "fuzz.trip", "Drawn")
+    assert one is not None
+    asked = [step.expect for step in one.scenario.steps if isinstance(step, Handshake)]
+    assert [isinstance(expect, str) or expect.input_intact for expect in asked] == [True, True, True]
+    assert [isinstance(expect, str) for expect in asked] == [False, True, True]
