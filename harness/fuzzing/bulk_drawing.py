@@ -107,7 +107,8 @@ class BulkDrawing:
         elif shape < 8:
             step["repeat"] = choose(_REPEATS)
         elif shape == 8:
-            step["control"] = choose(CONTROLS)
+            # Of another control nothing is known but what is planned for this very step: few are drawn.
+            return {key: step[key] for key in ("do", "on", "route")} | {"control": choose(CONTROLS)}
         elif shape == 9 and number(10) == 0:
             step["repeat"] = _VERY_OFTEN if number(20) == 0 else choose(_OFTEN)
         return step

@@ -94,6 +94,7 @@ class Campaign:
     _probing: set[str] = field(default_factory=set)
     _errors: int = 0
     _here: int = 0
+    _end: float | None = None
 
     def __post_init__(self) -> None:
         self._random = random.Random(f"{self.state.seed}/{self.state.sessions}")  # noqa: S311 - no secret
@@ -166,14 +167,18 @@ class Campaign:
             self._sequences.add((draft,) for draft in trip)
         for name in self.composer.places:
             draft = ({"do": "handshake", "on": name},)
-            self._probing.add(_key(draft))
+            self._probing.add(digest(draft))
             self._sequences.add([(draft,)])
         self._sequences.add((draft,) for draft in self.corpus.load())
 
     @property
     def _is_over(self) -> bool:
         done = self.sequences is not None and self.state.sequences >= self.sequences
-        return done or self._is_enough or self.state.seconds >= self.state.budget
+        if not done and self.state.seconds < self.state.budget:
+            return self._is_enough
+        # What is suspected is still played: nobody would come back to it.
+        self._end = self._end or self.state.seconds + _LATE
+        return self._is_enough or not self._suspected.waits or self.state.seconds >= self._end
 
     @property
     def _is_enough(self) -> bool:
@@ -343,7 +348,7 @@ class Campaign:
             self._land(one)
 
     def _is_probe(self, landed: Landed) -> bool:
-        return len(landed.trip.drafts) == 1 and _key(landed.trip.drafts[0]) in self._probing
+        return len(landed.trip.drafts) == 1 and digest(landed.trip.drafts[0]) in self._probing
 
     def _cannot_open(self, landed: Landed, cause: Cause) -> None:
         """An object that does not open at the very first is none of this target's."""
@@ -391,7 +396,3 @@ class Campaign:
 
     def _save(self) -> None:
         self.keeper.state(self.state)
-
-
-def _key(draft: Draft) -> str:
-    return digest(draft)

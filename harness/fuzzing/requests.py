@@ -42,7 +42,7 @@ class Requests(Opening):
         else:
             self.tokens += tokens
         self.expect_calls(table, item, threads * repeat, begins)
-        if not begins and not item.kept and self._keeps_its_input(table, place):
+        if not begins and not item.kept and self._keeps_its_input(table, item.place):
             table["expect"] = {"input_intact": True}
         if begins:
             table["start"] = self.begin(item.place, str(table["route"]))

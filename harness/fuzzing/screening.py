@@ -36,7 +36,7 @@ from harness.running.step_result import judge_step
 from harness.verdict import Verdict
 
 #: Keys of a step that say how it is sent, and not what it holds.
-_SHAPE = ("on", "route", "mode", "control", "in_buffer", "out_buffer", "repeat")
+_SHAPE = ("on", "route", "mode", "in_buffer", "out_buffer", "repeat")
 _VARIED = ("vary", "in_stride", "out_stride")
 #: What may be sent to standing pins: nothing that goes on while something else is done.
 _KINDS = ("handshake", "state", "pin_handshake")
@@ -188,7 +188,7 @@ class Screen:
         """A request that differs from its template in what it holds alone; None where it has none."""
         on = str(step["on"])
         item = self._objects.get(on)
-        if item is None or any(key in step for key in _VARIED):
+        if item is None or "control" in step or any(key in step for key in _VARIED):
             return None
         word, guid = self._protocol(str(step.get("protocol", "accepted")), item)
         lengths = [self._length(step, name) for name in ("in_length", "out_length")]

@@ -73,6 +73,8 @@ class Strategies:
 
     def _sequence(self, draw: Draw) -> Draft:
         shape = draw(self._number)
+        if shape < 8:
+            return tuple(self._around(draw))
         if shape < 62:
             return tuple(draw(st.lists(self.step, min_size=1, max_size=8)))
         if shape < 82:
@@ -80,6 +82,24 @@ class Strategies:
         if shape < 96 and self._behaves:
             return (self._inside(draw),)
         return (self._leak(draw),)
+
+    def _around(self, draw: Draw) -> Sequence[Step]:
+        """The same is asked before and after something happens to an end of it."""
+        source: str = draw(self._sources if draw(self._number) < 60 else self._kernel)
+        ends: list[str] = [source, self._ends.get(source, source)]
+        on = draw(st.sampled_from(ends))
+        ask = self._pin_handshake(draw) if source in self._ends else self._handshake(draw)
+        kind: int = draw(self._number)
+        other: str = draw(st.sampled_from(ends))
+        happens: Step = {"do": "close", "on": other}
+        if kind < 15:
+            happens = {"do": "close", "on": other, "keep": True}
+        elif kind < 30:
+            happens = {"do": "state", "on": other, "to": draw(st.sampled_from(STATES))}
+        elif kind < 40:
+            happens = self._behaviour(draw, other)
+        ask = {**ask, "on": on}
+        return [{"do": "open", "on": source}, ask, happens, ask]
 
     def _many(self, draw: Draw) -> Step:
         """More instances of one pin, each of which is asked."""

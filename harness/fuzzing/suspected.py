@@ -35,6 +35,11 @@ class Suspected:
     composer: Composer
     _waiting: dict[tuple[str, ...], Suspicion] = field(default_factory=dict)
 
+    @property
+    def waits(self) -> bool:
+        """Whether there are any."""
+        return bool(self._waiting)
+
     def first(self, suspicion: Suspicion) -> tuple[Draft, ...] | None:
         """What is to be played of it; None where it comes to nothing."""
         alone = suspicion.context if suspicion.draft is None else (suspicion.draft,)

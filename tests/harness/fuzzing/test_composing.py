@@ -201,3 +201,10 @@ def test_a_right_request_must_leave_its_input_as_it_was() -> None:
     asked = [step.expect for step in one.scenario.steps if isinstance(step, Handshake)]
     assert [isinstance(expect, str) or expect.input_intact for expect in asked] == [True, True, True]
     assert [isinstance(expect, str) for expect in asked] == [False, True, True]
+
+
+def test_a_control_whose_buffers_are_copied_says_no_length_that_no_buffer_has() -> None:
+    step = {"do": "handshake", "on": "source", "control": 0x002F001C, "in_length": 0xFFFFFFFF}
+    one = composer(named("avshs")).compose([(step,)], "fuzz.trip", "Drawn")
+    assert one is not None
+    assert [each.in_length for each in one.scenario.steps if isinstance(each, Handshake)] == [65_536]
