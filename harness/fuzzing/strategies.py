@@ -112,7 +112,7 @@ class Strategies:
 
     def _behaving(self, draw: Draw) -> Sequence[Step]:
         """A pin is told what to do, and then asked: by requests, through its connection, by its states."""
-        on = draw(self._kernel if draw(self._number) < 70 else self._sources)
+        on: str = draw(self._kernel if draw(self._number) < 70 else self._sources)
         end = self._ends.get(on, on)
         told = self._behaviour(draw, end)
         asked = [self._asked(draw, on, told) for _ in range(draw(st.integers(1, 4)))]
