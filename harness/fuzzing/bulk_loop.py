@@ -203,17 +203,22 @@ class BulkLoop:
         self.state.coverage_blocks = known + len(self.unattributed)
 
     def _suspicions(self, batch: _Batch, flown: Flown) -> list[Suspicion]:
+        """What of it is worth a look: one of each cause that is not known."""
         found: list[Suspicion] = []
+        causes: set[tuple[str, ...]] = set()
         drafts = [one.draft for one in batch.sequences]
         for odd in flown.odd:
             cause = _cause(odd)
-            if cause is not None and self.known(cause):
+            if cause is not None and (cause.key in causes or self.known(cause)):
                 self.state.again += 1
                 continue
+            causes.update([cause.key] if cause is not None else [])
             if odd.number is not None:
                 before = drafts[max(0, odd.number - _BEFORE) : odd.number + 1]
                 found.append(Suspicion(drafts[odd.number], tuple(before), odd.reason, cause))
             elif len(drafts) > _FEW:
+                # One half that shows it is enough.
+                self._batches = deque(other for other in self._batches if not other.blamed)
                 self._halves(batch, blamed=True)
             else:
                 found.append(Suspicion(None, tuple(drafts), odd.reason, cause))

@@ -14,8 +14,11 @@ import pytest
 
 from harness.agent.frames import Record
 from harness.contract import capabilities
+from harness.fuzzing.bulk import Aimed, Flown, Odd
 from harness.fuzzing.bulk_drawing import BulkDrawing
+from harness.fuzzing.bulk_loop import BulkLoop, _Batch
 from harness.fuzzing.composing import Composer
+from harness.fuzzing.corpus import Corpus
 from harness.fuzzing.draft import Draft
 from harness.fuzzing.fitting import Fitting
 from harness.fuzzing.keeping import FOUND
@@ -224,6 +227,27 @@ def test_who_reached_new_code_is_found_by_halves(tmp_path: Path) -> None:
     kept = [json.loads(line) for line in (tmp_path / "drawn.jsonl").read_text().splitlines()]
     lengths = [step.get("in_length") for draft in kept for step in draft]
     assert any(isinstance(length, int) and 100 <= length < 300 for length in lengths)
+
+
+def test_what_is_nobodys_alone_is_looked_for_by_halves_and_one_of_each_cause_is_enough(
+    tmp_path: Path,
+) -> None:
+    """What a bulk leaves behind: a guest of threads and memory has nothing to leave."""
+    nobody: Any = None
+    loop = BulkLoop(
+        nobody, nobody, Corpus(tmp_path), new(), random.Random(1), True, lambda cause: False, nobody
+    )
+    aimed = [Aimed(({"do": "handshake", "on": "source", "argument1": n},), ()) for n in range(40)]
+    left = Flown(odd=[Odd(None, "IO: class_device_inside is +1, expected no more than before")])
+    assert loop._suspicions(_Batch(aimed), left) == []
+    assert [(len(batch.sequences), batch.blamed) for batch in loop._batches] == [(20, True), (20, True)]
+    first = loop._batches.popleft()
+    assert loop._suspicions(first, left) == []
+    assert [len(batch.sequences) for batch in loop._batches] == [10, 10], "the other half is not sent"
+    few = loop._suspicions(_Batch(aimed[:8], blamed=True), left)
+    assert [(one.draft, len(one.context)) for one in few] == [(None, 8)]
+    alone = loop._suspicions(_Batch(aimed), Flown(odd=[Odd(30, "hung")]))
+    assert [(one.draft, one.context[-1]) for one in alone] == [(aimed[30].draft, aimed[30].draft)]
 
 
 def test_without_bulks_none_is_sent(tmp_path: Path) -> None:
