@@ -6,22 +6,23 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from harness.errors import HarnessError, UsageError
+from harness.fuzzing.bulk_loop import BulkLoop
 from harness.fuzzing.causes import causes
 from harness.fuzzing.composing import ANY, Composer
 from harness.fuzzing.corpus import Corpus
-from harness.fuzzing.draft import Draft, Step, digest
-from harness.fuzzing.drawing import Drawing
+from harness.fuzzing.draft import Draft, digest
 from harness.fuzzing.feedback import Feature, features
 from harness.fuzzing.finding import Find, Investigator
 from harness.fuzzing.in_flight import left
 from harness.fuzzing.keeping import Keeper, State
-from harness.fuzzing.mutating import Mutator
+from harness.fuzzing.sequences import Sequences
 from harness.fuzzing.strategies import Strategies
+from harness.fuzzing.suspected import Suspected, Suspicion
 from harness.fuzzing.trips import Landed, Trip, Trips
 from harness.guest_text import one_line
 from harness.language.model import Scenario
@@ -31,10 +32,6 @@ from harness.rules import Rule
 from harness.verdict import Verdict
 from vm.words import counted
 
-#: Sequences that a trip is given to choose from: those that it has no room for go into the next one.
-_A_TRIP = 24
-#: Of the sequences that are drawn, those that are made of kept ones.
-_MUTATED = 0.5
 #: Errors of our own infrastructure in a row after which it is no use to go on.
 _MOST_ERRORS = 5
 #: Trips in a row that come to nothing on this target, after which all others would, too.
@@ -48,6 +45,9 @@ _LATE = 20.0
 _COMPARED = 0.3
 #: Characters of a line about what a guest has said.
 _MOST_SAID = 500
+#: Of the time, that in which sequences go in bulks, and seconds that they go in a row.
+_IN_BULKS = 0.6
+_A_TURN = 1.0
 #: Seconds between two times at which the state is written.
 _SAVE = 5.0
 
@@ -70,6 +70,7 @@ class Campaign:
         sequences: so many are enough.
         steered: whether what was kept is made into others; else every sequence is a new one.
         differences: looks into what differs from another guest or driver, where there is one.
+        in_bulks: whether sequences on pins that stand open go in bulks, too.
     """
 
     trips: Trips
@@ -83,10 +84,9 @@ class Campaign:
     sequences: int | None = None
     steered: bool = True
     differences: Investigator | None = None
+    in_bulks: bool = True
     _compare: deque[Draft] = field(default_factory=deque)
     _comparing: float = 0.0
-    _queue: deque[tuple[Draft, ...]] = field(default_factory=deque)
-    _spare: deque[Draft] = field(default_factory=deque)
     _known: set[tuple[str, ...]] = field(default_factory=set)
     _signatures: set[str] = field(default_factory=set)
     _tried: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -94,20 +94,24 @@ class Campaign:
     _probing: set[str] = field(default_factory=set)
     _errors: int = 0
     _here: int = 0
+    _end: float | None = None
 
     def __post_init__(self) -> None:
         self._random = random.Random(f"{self.state.seed}/{self.state.sessions}")  # noqa: S311 - no secret
         strategies = Strategies(self.composer.target, self.composer.places)
-        self._drawing = Drawing(strategies.sequences, self._random)
-        steps: Drawing[list[Step]] = Drawing(strategies.steps, self._random)
-        fresh: list[Step] = []
-
-        def step() -> Step:
-            if not fresh:
-                fresh.extend(steps.draw())
-            return fresh.pop()
-
-        self._mutator = Mutator(self._random, step)
+        self._sequences = Sequences(strategies, self.corpus, self._random, self.steered)
+        self._suspected = Suspected(self.composer)
+        self._bulks = BulkLoop(
+            self.trips,
+            self.composer,
+            self.corpus,
+            self.state,
+            random.Random(f"bulks/{self.state.seed}/{self.state.sessions}"),  # noqa: S311 - no secret
+            self.steered,
+            self._is_known,
+            self._keep_sequence,
+            self._unattributed,
+        )
 
     # ---- the loop --------------------------------------------------------------------------------
 
@@ -127,6 +131,7 @@ class Campaign:
                     self._send()
                 self._land(self.trips.take())
                 self.state.seconds = before + time.monotonic() - began
+                self._go_in_bulks()
                 self._hold_against()
                 now = time.monotonic()
                 self.state.seconds = before + now - began
@@ -159,17 +164,21 @@ class Campaign:
             self._known.add(tuple(record["key"]))
             self._signatures.add(record["signature"])
         for trip in left(self.keeper.folder):
-            self._queue.extend((draft,) for draft in trip)
+            self._sequences.add((draft,) for draft in trip)
         for name in self.composer.places:
             draft = ({"do": "handshake", "on": name},)
-            self._probing.add(_key(draft))
-            self._queue.append((draft,))
-        self._queue.extend((draft,) for draft in self.corpus.load())
+            self._probing.add(digest(draft))
+            self._sequences.add([(draft,)])
+        self._sequences.add((draft,) for draft in self.corpus.load())
 
     @property
     def _is_over(self) -> bool:
         done = self.sequences is not None and self.state.sequences >= self.sequences
-        return done or self._is_enough or self.state.seconds >= self.state.budget
+        if not done and self.state.seconds < self.state.budget:
+            return self._is_enough
+        # What is suspected is still played: nobody would come back to it.
+        self._end = self._end or self.state.seconds + _LATE
+        return self._is_enough or not self._suspected.waits or self.state.seconds >= self._end
 
     @property
     def _is_enough(self) -> bool:
@@ -182,7 +191,7 @@ class Campaign:
             UsageError: nothing fits it.
         """
         for _ in range(_MOST_EMPTY):
-            drafts = self._next()
+            drafts = self._sequences.next()
             trip = self._trip(drafts)
             if trip is None:
                 self.state.skipped += len(drafts)
@@ -193,7 +202,7 @@ class Campaign:
             except (NotApplicable, UsageError):
                 self.state.skipped += 1
                 if len(trip.drafts) > 1:
-                    self._queue.extend((draft,) for draft in trip.drafts)
+                    self._sequences.add((draft,) for draft in trip.drafts)
         raise UsageError(
             "nothing that is drawn can be sent to it", self.composer.target.name, "see kshs target check FILE"
         )
@@ -203,23 +212,8 @@ class Campaign:
         composed = self.composer.compose(drafts, name, "Sequences that kshs fuzz has drawn")
         if composed is None:
             return None
-        self._spare.extend(drafts[composed.sequences :])
+        self._sequences.back(drafts[composed.sequences :])
         return Trip(drafts[: composed.sequences], composed)
-
-    def _next(self) -> tuple[Draft, ...]:
-        if self._queue:
-            return self._queue.popleft()
-        while len(self._spare) < _A_TRIP:
-            self._spare.extend(self._drawn())
-        return tuple(self._spare.popleft() for _ in range(_A_TRIP))
-
-    def _drawn(self) -> Iterator[Draft]:
-        for draft in self._drawing.draw():
-            kept = self.corpus.choose(self._random) if self.steered else None
-            if kept is None or self._random.random() >= _MUTATED:
-                yield draft
-            else:
-                yield self._mutator.mutate(kept, [draft])
 
     # ---- what came -------------------------------------------------------------------------------
 
@@ -239,10 +233,12 @@ class Campaign:
         if result.verdict is Verdict.SKIPPED:
             self._ban(landed)
         self._learn(landed)
+        suspicion = self._suspected.landed(landed.trip.drafts)
         if landed.odd:
-            found = list(causes(landed))
-            for cause, number in found:
+            for cause, number in list(causes(landed)):
                 self._look(landed, cause, number)
+        elif suspicion is not None:
+            self._not_odd(landed, suspicion)
 
     def _error(self, reason: str) -> None:
         self.state.errors += 1
@@ -270,7 +266,7 @@ class Campaign:
             new = self.corpus.news(blocks) - self._unattributed
             if new and not alone:
                 self._unattributed |= new
-                self._queue.extendleft((draft,) for draft in reversed(landed.trip.drafts))
+                self._sequences.first((draft,) for draft in landed.trip.drafts)
             known = sum(1 for feature in self.corpus.known if feature[0] == "block")
             self.state.coverage_blocks = known + len(self._unattributed)
         for number, draft in enumerate(landed.trip.drafts):
@@ -279,9 +275,45 @@ class Campaign:
                 brings |= blocks
                 self._unattributed -= blocks
             if self.corpus.news(brings):
-                self.corpus.add(draft, brings)
-                if self.differences is not None and not landed.odd:
-                    self._compare.append(draft)
+                self._keep_sequence(draft, brings, odd=landed.odd)
+
+    def _keep_sequence(self, draft: Draft, brings: frozenset[Feature], *, odd: bool = False) -> None:
+        self.corpus.add(draft, brings)
+        if self.differences is not None and not odd:
+            self._compare.append(draft)
+
+    # ---- bulks -------------------------------------------------------------------------------------
+
+    def _go_in_bulks(self) -> None:
+        """For a part of the time, when nothing waits to be played."""
+        if not self.in_bulks or self._sequences.waits or self._is_over:
+            return
+        if self.state.bulk_seconds > _IN_BULKS * self.state.seconds or not self._bulks.serves:
+            return
+        while self.trips.on_their_way:
+            self._land(self.trips.take())
+        left_over = None if self.sequences is None else max(0, self.sequences - self.state.sequences)
+        for suspicion in self._bulks.run(_A_TURN, left_over):
+            self._play(self._suspected.first(suspicion))
+
+    def _play(self, drafts: tuple[Draft, ...] | None) -> bool:
+        """As a scenario, by which alone anybody is judged."""
+        self._sequences.first([drafts] if drafts else [])
+        return drafts is not None
+
+    def _not_odd(self, landed: Landed, suspicion: Suspicion) -> None:
+        """What was odd in a bulk is not in a scenario."""
+        if self._play(self._suspected.further(suspicion)):
+            return
+        self.state.unconfirmed += 1
+        if suspicion.cause is not None:
+            key = suspicion.cause.key
+            self._tried[key] = self._tried.get(key, 0) + 1
+        self.keeper.unconfirmed_bulk(landed.trip.composed.scenario, suspicion.reason)
+        self.say(one_line(f"odd in a bulk, and not in a scenario: {suspicion.reason}", _MOST_SAID))
+
+    def _is_known(self, cause: Cause) -> bool:
+        return cause.key in self._known or self._tried.get(cause.key, 0) >= _TRIES
 
     # ---- failures ----------------------------------------------------------------------------------
 
@@ -316,23 +348,13 @@ class Campaign:
             self._land(one)
 
     def _is_probe(self, landed: Landed) -> bool:
-        return len(landed.trip.drafts) == 1 and _key(landed.trip.drafts[0]) in self._probing
+        return len(landed.trip.drafts) == 1 and digest(landed.trip.drafts[0]) in self._probing
 
     def _cannot_open(self, landed: Landed, cause: Cause) -> None:
         """An object that does not open at the very first is none of this target's."""
         name = str(landed.trip.drafts[0][0]["on"])
         self.state.unopened[name] = cause.words
-        for do in (
-            "handshake",
-            "pin_handshake",
-            "state",
-            "open",
-            "inside",
-            "leak",
-            "behaviour",
-            "property_get",
-        ):
-            self.composer.banned.add((do, name))
+        self.composer.ban(name)
         self.say(f"{name} does not open, and is left out: {cause.words}")
 
     def _hold_against(self) -> None:
@@ -374,7 +396,3 @@ class Campaign:
 
     def _save(self) -> None:
         self.keeper.state(self.state)
-
-
-def _key(draft: Draft) -> str:
-    return digest(draft)

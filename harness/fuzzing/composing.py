@@ -25,6 +25,19 @@ MOST_STEPS = 130
 _FULL = 110
 #: Milliseconds that the callbacks of one sequence may be told to wait, together.
 _PATIENCE_MS = 3_000
+#: Kinds of steps that speak of an object.
+_ON_OBJECTS = (
+    "handshake",
+    "pin_handshake",
+    "state",
+    "open",
+    "inside",
+    "leak",
+    "many",
+    "refused",
+    "behaviour",
+    "property_get",
+)
 #: In the place of an object: whichever it is.
 ANY = "*"
 
@@ -55,6 +68,10 @@ class Composer:
     fitting: Fitting
     timeout_ms: int = 10_000
     banned: set[tuple[str, str]] = field(default_factory=set)
+
+    def ban(self, name: str) -> None:
+        """Nothing more is sent to the object of this name, nor is it opened."""
+        self.banned.update((do, name) for do in _ON_OBJECTS)
 
     def compose(self, drafts: Sequence[Draft], name: str, title: str) -> Composed | None:
         """One scenario of the first of these sequences, as many as it has room for; None of nothing."""
@@ -105,9 +122,7 @@ class _Composing(Together):
         if not self.composer.target.behaviour:
             return
         for pin in self.calls.touched:
-            wanted = self.calls.expected(pin)
-            if wanted is not None:
-                self.add("seen", pin=pin.name, expect=wanted)
+            self.add("seen", pin=pin.name, expect=self.calls.expected(pin))
         for pin in self.calls.touched:
             self.add("reset", pin=pin.name)
         self.calls.clear()
@@ -138,3 +153,7 @@ class _Composing(Together):
                 self._inside(step)
             case "leak":
                 self._leak(step)
+            case "many":
+                self._many(step)
+            case "refused":
+                self._refused(step)

@@ -40,6 +40,8 @@ NEEDED_BY_PENDING = "reference-ks"
 #: Statuses that are no end of anything.
 NO_END = (ntstatus.PENDING, 0xFFFFFFFF)
 _MOST_REPEATS = {Side.KERNEL: 100_000, Side.USER: 100}
+#: The lowest two bits of a control whose lengths are those of real buffers.
+_METHOD_BUFFERED = 0
 #: Bytes of a buffer.
 _MOST_LENGTH = 65_536
 _BITS = 128
@@ -93,23 +95,31 @@ class Fitting:
         made |= {
             name: said
             for name in ("in_length", "out_length")
-            if (said := self._length(step, name, user=user)) is not None
+            if (said := self._length(step, name, short=self._copies(made, user=user))) is not None
         }
         made |= self._buffers(step, made, user=user)
         made |= self._many(step, place, made, behaviour)
         return made
 
-    def _length(self, step: Step, name: str, *, user: bool) -> int | str | None:
-        """A length that is wrong; None for the right one, however it was said."""
+    def _length(self, step: Step, name: str, *, short: bool) -> int | str | None:
+        """A length that is wrong; None for the right one, however it was said.
+
+        `short`: what stands between sender and driver copies as many bytes, where it does.
+        """
         said = step.get(name, "size")
         size = handshake_size(self.pointer_size)
         try:
             value = length(said, size) if isinstance(said, int | str) else size
         except ValueError:
             value = size
-        if user and "raw-user-buffers" in self.lacks and value > _MOST_LENGTH:
-            said = value = _MOST_LENGTH  # what stands between the caller and the driver copies as many bytes
+        if short and value > _MOST_LENGTH:
+            said = value = _MOST_LENGTH
         return None if value == size else said
+
+    def _copies(self, made: Mapping[str, Any], *, user: bool) -> bool:
+        """Whether as many bytes are copied between sender and driver as the lengths say."""
+        buffered = "control" in made and int(made["control"]) & 3 == _METHOD_BUFFERED
+        return buffered or (user and "raw-user-buffers" in self.lacks)
 
     def _buffers(self, step: Step, made: Mapping[str, Any], *, user: bool) -> dict[str, str]:
         """Buffers of another kind, where this guest survives the sending of them."""

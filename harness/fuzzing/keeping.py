@@ -20,6 +20,7 @@ from vm.files import write_whole
 if TYPE_CHECKING:
     from harness.fuzzing.finding import Find
     from harness.fuzzing.trips import Landed
+    from harness.language.model import Scenario
     from harness.results.cause import Cause
 
 CAMPAIGN = "campaign.json"
@@ -41,6 +42,7 @@ class State:
 
     `seconds` were used of `budget`; `sequences` answered, in `trips`, with `steps`; `skipped` came to nothing
     on this target or guest; `again` is how often a find came again; `errors` are our own infrastructure's.
+    Of the sequences `bulk_sequences` went in `bulks`, which took `bulk_seconds`.
     """
 
     seed: int
@@ -57,6 +59,9 @@ class State:
     steps: int = 0
     requests: int = 0
     trips: int = 0
+    bulks: int = 0
+    bulk_sequences: int = 0
+    bulk_seconds: float = 0.0
     leases: int = 0
     skipped: int = 0
     again: int = 0
@@ -135,6 +140,13 @@ class Keeper:
             except (ValueError, KeyError, TypeError):
                 continue
         return found
+
+    def unconfirmed_bulk(self, scenario: Scenario, reason: str) -> None:
+        """An answer in a bulk that was odd, and that did not come again in a scenario of the same steps."""
+        folder = self.folder / UNCONFIRMED
+        folder.mkdir(parents=True, exist_ok=True)
+        name = scenario.id.rpartition(".")[2]
+        write_whole(folder / f"{name}.toml", render([scenario], [f"not so again: {reason}"]), mode=0o644)
 
     def unconfirmed(self, landed: Landed, cause: Cause) -> None:
         """A failure that did not come again."""

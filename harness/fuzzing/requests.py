@@ -42,9 +42,17 @@ class Requests(Opening):
         else:
             self.tokens += tokens
         self.expect_calls(table, item, threads * repeat, begins)
+        if not begins and not item.kept and self._keeps_its_input(table, item.place):
+            table["expect"] = {"input_intact": True}
         if begins:
             table["start"] = self.begin(item.place, str(table["route"]))
         self.add("handshake", on=item.place.name, **table)
+
+    def _keeps_its_input(self, table: Mapping[str, Any], place: Place) -> bool:
+        """Whether the input must be as it was (H2): it is the caller's, and the request a right one."""
+        more = table.keys() & {"in_buffer", "vary", "threads"}
+        right = self.composer.fitting.reaches_callback(table, place)
+        return right and not more and place.pin is not None and place.sink is None and place.source is None
 
     def expect_calls(self, table: Mapping[str, Any], item: OpenedObject, times: int, begins: bool) -> None:
         """Puts down whether so many requests reach the pin's callback."""
@@ -72,7 +80,12 @@ class Requests(Opening):
     def _pin_handshake(self, step: Step) -> None:
         name = str(step.get("on"))
         place = self.composer.places.get(name)
-        if not self.composer.target.behaviour or place is None or place.sink is None or place.pin is None:
+        if not self.composer.target.behaviour or place is None or place.pin is None:
+            return
+        if place.source is not None:
+            self._pin_handshake_of_sink(step, place)
+            return
+        if place.sink is None:
             return
         item = self.ensure(name)
         end = self.composer.places[place.sink].pin
@@ -98,6 +111,20 @@ class Requests(Opening):
         if begins:
             table["start"] = self.begin(place, "irp")
         self.add("pin_handshake", on=name, **table)
+
+    def _pin_handshake_of_sink(self, step: Step, place: Place) -> None:
+        """Of the end that has no other to ask the contract says nothing, nor what becomes of it."""
+        source = self.composer.places.get(str(place.source))
+        item = self.ensure(place.name)
+        if item is None or item.kept or source is None or source.pin is None or place.pin is None:
+            return
+        if self.blocked is not None or not self.afford(self.cost(place) + self.cost(source)):
+            return
+        table = self.composer.fitting.pin_handshake(step, source.pin, self.kind(source.pin))
+        kept = {key: table[key] for key in ("protocol", "argument1", "argument2") if key in table}
+        for pin in (place.pin, source.pin):
+            self.calls.doubt(pin)
+        self.add("pin_handshake", on=place.name, **kept, expect="record")
 
     def _wait_or_cancel(self, step: Step) -> None:
         if not self.started:

@@ -40,12 +40,14 @@ class Asked:
         finds: so many are enough.
         sequences: so many are enough.
         steered: whether what was kept is made into others.
+        in_bulks: whether sequences on pins that stand open go in bulks, too.
     """
 
     timeout_ms: int = 10_000
     finds: int | None = None
     sequences: int | None = None
     steered: bool = True
+    in_bulks: bool = True
 
 
 @contextmanager
@@ -110,6 +112,7 @@ def campaign(
                 asked.sequences,
                 asked.steered,
                 differences,
+                asked.in_bulks,
             )
     finally:
         trips.close()

@@ -130,6 +130,22 @@ class Trips:
         self._ready()
         return len(self._way) < (DEPTH if self._counter is None else 1)
 
+    def session(self) -> AgentSession:
+        """That of the lease, the present one or a fresh one; for what goes by itself.
+
+        Raises:
+            ValueError: trips are on their way.
+            HarnessError, VmError, BuildError: no guest can be provided.
+        """
+        if self._way:
+            raise ValueError("trips are on their way to the lease")
+        return self._ready()
+
+    @property
+    def counter(self) -> Coverage | None:
+        """Counts what drivers execute in the guest of the present session, where somebody does."""
+        return self._counter
+
     def send(self, trip: Trip) -> None:
         """Puts one more on its way.
 

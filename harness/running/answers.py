@@ -66,30 +66,34 @@ def tidy(flight: Flight, attribution: Attribution, answers: Answers) -> tuple[bo
             # Not clean, but no evidence against anyone: only this lease is over.
             return False, None
         if step.answer is Answer.LEFT and block is not None and answers.unusable is None:
-            answers.steps += _left(len(answers.steps), step, block, flight.planned)
+            found = left_step(len(answers.steps), step, block, flight.planned)
+            answers.steps += [] if found is None else [found]
     whole = len(flight.cleanup) == len(flight.planned.cleanup)
     return flight.planned.spoils is None and whole, None
 
 
-def _left(position: int, step: PlannedStep, block: StatusBlock, planned: Plan) -> list[StepResult]:
-    """What the scenario left behind as a step of it; nothing where the client has not counted."""
+def left_step(
+    position: int, step: PlannedStep, block: StatusBlock, planned: Plan, more: int = 0
+) -> StepResult | None:
+    """What the scenario left behind as a step of it; None where the client has not counted.
+
+    `more` requests were sent beside those of the plan.
+    """
     counts = left.read(block.output)
     if counts is None:
-        return []
-    comparisons = tuple(left.judge(counts, planned))
+        return None
+    comparisons = tuple(left.judge(counts, planned, more))
     wrong = next((c for c in comparisons if not c.ok and not c.characteristic), None)
     verdict = Verdict.PASSED if wrong is None else Verdict.FAILED
     reason = f"{wrong.rule}: {wrong.field} is {wrong.got}, expected {wrong.expected}" if wrong else None
-    return [
-        step_result(
-            position,
-            replace(step, what="what is left when everything is closed"),
-            verdict,
-            reason=reason,
-            block=replace(block, seen=counts, output=b"").as_dict(),
-            comparisons=comparisons,
-        )
-    ]
+    return step_result(
+        position,
+        replace(step, what="what is left when everything is closed"),
+        verdict,
+        reason=reason,
+        block=replace(block, seen=counts, output=b"").as_dict(),
+        comparisons=comparisons,
+    )
 
 
 def verdict_of(steps: Sequence[StepResult], ended: Ended | None) -> tuple[Verdict, str | None]:

@@ -43,12 +43,13 @@ def read(output: bytes) -> dict[str, Any] | None:
     return Encoder(load()).read_left(output)
 
 
-def judge(left: Mapping[str, Any], plan: Plan) -> Iterator[Comparison]:
+def judge(left: Mapping[str, Any], plan: Plan, more: int = 0) -> Iterator[Comparison]:
     """What of it is a leak, and what is only recorded.
 
     Args:
         left: of `read`.
         plan: of the scenario, all of whose steps have answered.
+        more: requests that were sent beside those of the plan.
     """
     yield _files(left)
     before, after = left["before"], left["after"]
@@ -57,7 +58,7 @@ def judge(left: Mapping[str, Any], plan: Plan) -> Iterator[Comparison]:
         for name in _INSIDE:
             if name in grown:
                 yield _growth(name, grown[name], 1)
-        least = max(_TAKEN_ONCE, _requests(plan))
+        least = max(_TAKEN_ONCE, _requests(plan) + more)
         for name in _REFERENCES:
             if name in grown:
                 yield _growth(name, grown[name], least)

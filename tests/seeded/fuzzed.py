@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which of the seeded defects `kshs fuzz` finds that are not in the contract's plain text, and how soon.
 
-``python -m tests.seeded.fuzzed --seconds N [--blind] [--seed S] [--out FILE] [DEFECT...]``: a campaign for
-each defect, on Wine on this host; a line of JSON for each, and the sum at the end (docs/performance.md).
-What tests/seeded/plain.toml catches is in the plain text, and is left out.
+``python -m tests.seeded.fuzzed --seconds N [--sequences N] [--blind] [--guest NAME [--coverage]] [--seed S]
+[--out FILE] [DEFECT...]``: a campaign for each defect of tests/seeded/beyond.toml, up to its first find, on
+Wine on this host or in guests; a line of JSON for each, and the sum at the end.  ``--table FILE...`` makes a
+table of such files (docs/performance.md).
+
+Wall time says little on a busy machine; ``--sequences`` is a budget that does not depend on it.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +27,23 @@ from drivers.abi import load as load_abi
 from drivers.components import ROOT
 from harness.fuzzing.keeping import FINDS, State
 from harness.fuzzing.setup import Asked, campaign
-from harness.language import scenario_file
-from harness.verdict import Verdict
-from tests.seeded.hunt import run
 from tests.seeded.local_guest import LocalProvider
-from tests.seeded.table import Defect, defects
+from tests.seeded.table import Defect, beyond, defects
 
-PLAIN = Path(__file__).with_name("plain.toml")
+
+@dataclass(frozen=True)
+class Budget:
+    """What each campaign may take, and how it is steered.
+
+    `guest` is None for Wine on this host; `coverage`: by what drivers execute, too, which needs a guest.
+    """
+
+    seconds: float = 600.0
+    sequences: int | None = None
+    seed: int = 1
+    blind: bool = False
+    guest: str | None = None
+    coverage: bool = False
 
 
 def tree_of(defect: Defect, folder: Path) -> Path:
@@ -41,25 +55,43 @@ def tree_of(defect: Defect, folder: Path) -> Path:
     return tree
 
 
-def plain(provider: LocalProvider, folder: Path) -> str | None:
-    """The first scenario of the plain text that does not pass."""
-    scenarios = [each.scenario for each in scenario_file.load_located(PLAIN)]
-    impatient = [one.model_copy(update={"timeout_ms": 2_500}) for one in scenarios]
-    for result in run(provider, impatient, folder):
-        if result.verdict not in (Verdict.PASSED, Verdict.SKIPPED):
-            return result.id
-    return None
+def provider_of(tree: Path, budget: Budget) -> Any:
+    """Gives guests with the binaries of that tree."""
+    if budget.guest is None:
+        return LocalProvider(tree)
+    from harness import config
+    from harness.guests.package import find_target
+    from harness.guests.provider import VmProvider
+
+    settings = config.load(None)
+    return VmProvider(
+        settings.vm,
+        find_target("avshs", settings),
+        budget.guest,
+        source=tree,
+        way=settings.leases_of(budget.guest),
+        devices=settings.devices_of(budget.guest),
+        counted=budget.coverage,
+    )
 
 
-def fuzz(
-    provider: LocalProvider, folder: Path, seconds: float, seed: int, sequences: int | None, *, blind: bool
-) -> dict[str, Any]:
+def fuzz(tree: Path, folder: Path, budget: Budget) -> dict[str, Any]:
     """One campaign, up to its first find."""
-    folder.mkdir()
-    state = State(seed, seconds, "avshs", provider.target_digest(), "local")
-    asked = Asked(timeout_ms=8_000, finds=1, sequences=sequences, steered=not blind)
-    with campaign(provider, load_abi(), folder, state, lambda text: None, asked) as work:
-        work.run()
+    from harness.fuzzing.counted import Counted
+
+    folder.mkdir(parents=True)
+    provider = provider_of(tree, budget)
+    try:
+        provider.prepare(lambda text: None)
+        state = State(budget.seed, budget.seconds, "avshs", provider.target_digest(), budget.guest or "local")
+        asked = Asked(timeout_ms=8_000, finds=1, sequences=budget.sequences, steered=not budget.blind)
+        coverage = Counted(provider, load_abi()) if budget.coverage else None
+        with campaign(
+            provider, load_abi(), folder, state, lambda text: None, asked, coverage=coverage
+        ) as work:
+            work.run()
+    finally:
+        provider.close()
     found = [json.loads(file.read_text()) for file in (folder / FINDS).glob("*/find.json")]
     first = found[0] if found else {}
     return {
@@ -69,34 +101,47 @@ def fuzz(
         "after_seconds": first.get("after_seconds"),
         "after_sequences": first.get("after_sequences"),
         "sequences": state.sequences,
+        "bulk_sequences": state.bulk_sequences,
         "seconds": round(state.seconds, 1),
+        "host_cpu_seconds": round(state.host_cpu_seconds, 1),
+        "coverage_blocks": state.coverage_blocks,
         "unconfirmed": state.unconfirmed,
         "errors": state.errors,
     }
 
 
-def records(
-    wanted: list[Defect],
-    seconds: float,
-    seed: int,
-    sequences: int | None,
-    known: dict[str, str | None],
-    *,
-    blind: bool,
-) -> Iterator[dict[str, Any]]:
+def records(wanted: list[Defect], budget: Budget) -> Iterator[dict[str, Any]]:
     """One a defect; the next one is built meanwhile."""
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(1) as pool:
         builds = {one.id: pool.submit(tree_of, one, Path(name) / one.id) for one in wanted}
         for defect in wanted:
             tree = builds[defect.id].result()
-            provider = LocalProvider(tree)
             home = Path(name) / defect.id
-            caught = known[defect.id] if defect.id in known else plain(provider, home)
-            record: dict[str, Any] = {"defect": defect.id, "plain": caught}
-            if caught is None:
-                record |= fuzz(provider, home / "out", seconds, seed, sequences, blind=blind)
-            yield record
+            yield {"defect": defect.id, **fuzz(tree, home / "out", budget)}
             shutil.rmtree(home, ignore_errors=True)
+
+
+def table(files: Iterable[Path]) -> str:
+    """Rows of a table of Markdown: of each defect after how many sequences it was found, a column a file."""
+    columns = []
+    for file in files:
+        lines = (json.loads(line) for line in file.read_text().splitlines())
+        columns.append({line["defect"]: line for line in lines if "defect" in line})
+    rows = []
+    for name in dict.fromkeys(name for column in columns for name in column):
+        cells = [_cell(column.get(name)) for column in columns]
+        rows.append(f"| `{name}` | {' | '.join(cells)} |")
+    hits = [sum(bool(line.get("found")) for line in column.values()) for column in columns]
+    sums = [f"{hit} of {len(column)}" for hit, column in zip(hits, columns, strict=True)]
+    return "\n".join([*rows, f"| found | {' | '.join(sums)} |"])
+
+
+def _cell(line: dict[str, Any] | None) -> str:
+    if line is None:
+        return "not run"
+    if line.get("found"):
+        return f"{line['after_sequences']:,}"
+    return f"not in {line['sequences']:,}"
 
 
 def main(arguments: list[str]) -> int:
@@ -107,25 +152,33 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--sequences", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--blind", action="store_true")
+    parser.add_argument("--guest", help="recipe of the guests; Wine on this host without it")
+    parser.add_argument("--coverage", action="store_true", help="needs --guest")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--known", type=Path, help="an earlier --out, for what is in the plain text")
+    parser.add_argument(
+        "--table", type=Path, nargs="+", metavar="FILE", help="of these --out files; runs none"
+    )
     given = parser.parse_args(arguments)
-    known: dict[str, str | None] = {}
-    if given.known is not None:
-        lines = map(json.loads, given.known.read_text().splitlines())
-        known = {line["defect"]: line["plain"] for line in lines if "defect" in line}
+    if given.table:
+        print(table(given.table))
+        return 0
+    if given.coverage and given.guest is None:
+        parser.error("--coverage needs --guest: nobody counts blocks on this host")
+    budget = Budget(given.seconds, given.sequences, given.seed, given.blind, given.guest, given.coverage)
     by_name = {one.id: one for one in defects()}
-    wanted = [by_name[name] for name in given.defects] or list(by_name.values())
+    if unknown := [name for name in given.defects if name not in by_name]:
+        parser.error(f"no such defect: {', '.join(unknown)}")
+    wanted = [by_name[name] for name in given.defects or beyond()]
     tried = hits = 0
-    for record in records(wanted, given.seconds, given.seed, given.sequences, known, blind=given.blind):
+    for record in records(wanted, budget):
         line = json.dumps(record)
         print(line, flush=True)
         if given.out is not None:
             with given.out.open("a") as out:
                 out.write(f"{line}\n")
-        tried += record["plain"] is None
+        tried += 1
         hits += record.get("found") is not None
-    print(f"{hits} of {tried} defects beyond the plain text, {given.seconds:g} s each")
+    print(f"{hits} of {tried} defects beyond the plain text, {given.seconds:g} s each at most")
     return 0
 
 

@@ -27,6 +27,8 @@ from harness.verdict import Verdict
 from tests.seeded.local_guest import LocalProvider
 from tests.seeded.table import PAGE, Catch, Defect, defects, page
 
+#: The contract's plain text as scenarios: what they catch is not for a fuzzer to find.
+PLAIN = Path(__file__).with_name("plain.toml")
 #: Milliseconds that a step may take here: the guest is this host, and nothing is emulated.
 SHORT_MS = 2500
 
@@ -99,6 +101,16 @@ def hunt(defect: Defect, scenarios: Iterable[Scenario], folder: Path) -> tuple[C
             return Catch(result.id, result.verdict.value, rules), others
         others[result.id] = f"{result.verdict.value} [{', '.join(rules)}] {result.reason}"
     return None, others
+
+
+def plainly(provider: LocalProvider, folder: Path) -> str | None:
+    """The first scenario of the contract's plain text (plain.toml) that fails; None where none does."""
+    scenarios = [each.scenario for each in scenario_file.load_located(PLAIN)]
+    impatient = [one.model_copy(update={"timeout_ms": SHORT_MS}) for one in scenarios]
+    for result in run(provider, impatient, folder):
+        if result.verdict not in (Verdict.PASSED, Verdict.SKIPPED):
+            return result.id
+    return None
 
 
 def main(names: list[str]) -> int:

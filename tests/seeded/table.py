@@ -12,6 +12,8 @@ from pathlib import Path
 from drivers.components import ROOT
 
 TABLE = Path(__file__).with_name("defects.toml")
+#: Those that are not in the contract's plain text, each with what it takes to see it.
+BEYOND = TABLE.with_name("beyond.toml")
 PAGE = ROOT.parent / "docs" / "seeded-defects.md"
 
 _HEAD = """# Seeded defects
@@ -79,6 +81,11 @@ def _read(kind: str) -> list[Defect]:
 def defects() -> list[Defect]:
     """Those that some scenario must catch."""
     return _read("defect")
+
+
+def beyond() -> dict[str, str]:
+    """What it takes to see each defect that no scenario of plain.toml shows."""
+    return dict(tomllib.loads(BEYOND.read_text(encoding="utf-8"))["beyond"])
 
 
 def representatives(table: list[Defect]) -> list[Defect]:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness.verdict import Verdict
-from tests.seeded.hunt import catalogue, hunt, ordered, run
+from tests.seeded.hunt import catalogue, hunt, ordered, plainly, run
 from tests.seeded.local_guest import LocalProvider
-from tests.seeded.table import Defect, catchers, defects, representatives
+from tests.seeded.table import BEYOND, Defect, beyond, catchers, defects, representatives
 
 pytestmark = pytest.mark.component
 
@@ -49,3 +49,6 @@ def test_a_seeded_defect_is_caught_by_the_scenario_that_the_page_names(
             " If another scenario catches it now: python -m tests.seeded.hunt"
         )
     print(f"caught by {catch.scenario}: {catch.verdict} [{', '.join(catch.rules)}]")
+    plain = plainly(LocalProvider(tmp_path / "drivers"), tmp_path)
+    is_plain = "a scenario of plain.toml shows it" if defect.id in beyond() else "none of plain.toml shows it"
+    assert (plain is None) == (defect.id in beyond()), f"{is_plain} ({plain}): mend {BEYOND.name}"

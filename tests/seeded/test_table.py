@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from drivers.components import ROOT
 from harness.language import scenario_file
 from harness.language.model import Rule
-from tests.seeded.table import PAGE, Defect, catchers, defects, not_shown, rebuilt, silent
+from tests.seeded.fuzzed import table
+from tests.seeded.table import PAGE, Defect, beyond, catchers, defects, not_shown, rebuilt, silent
 
 ALL = [*defects(), *not_shown(), *silent(), rebuilt()]
 
@@ -45,3 +49,24 @@ def test_the_page_is_of_this_table_and_of_this_catalogue() -> None:
     assert f"{len(caught)} of {len(known)} defects are caught" in text
     for defect in not_shown():
         assert f"`{defect.id}`" in text
+
+
+def test_what_is_beyond_the_plain_text_is_of_the_table_and_says_why() -> None:
+    known = [defect.id for defect in defects()]
+    pinned = beyond()
+    assert set(pinned) <= set(known)
+    assert len(pinned) >= 40 and all(len(why) > 10 for why in pinned.values())
+
+
+def test_a_table_says_of_each_defect_after_how_many_sequences_it_was_found(tmp_path: Path) -> None:
+    steered, blind = tmp_path / "steered", tmp_path / "blind"
+    found = {"defect": "a", "found": "H4: ...", "after_sequences": 1234, "sequences": 1234}
+    missed = {"defect": "a", "found": None, "after_sequences": None, "sequences": 5000}
+    other = {"defect": "b", "found": None, "after_sequences": None, "sequences": 77}
+    steered.write_text(f"{json.dumps(found)}\n{json.dumps(other)}\n")
+    blind.write_text(f"{json.dumps(missed)}\n")
+    assert table([steered, blind]).splitlines() == [
+        "| `a` | 1,234 | not in 5,000 |",
+        "| `b` | not in 77 | not run |",
+        "| found | 1 of 2 | 0 of 1 |",
+    ]

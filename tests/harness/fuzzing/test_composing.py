@@ -149,9 +149,7 @@ def test_what_callbacks_must_have_seen_is_expected_where_it_is_certain() -> None
         one = made.compose([draft], "fuzz.trip", "Drawn")
         assert one is not None
         seen = [step.expect for step in one.scenario.steps if step.do == "seen"]
-        assert [each.count for each in seen if not isinstance(each, str)] == (
-            [] if count is None else [count]
-        )
+        assert [(each.count, each.after_close) for each in seen if not isinstance(each, str)] == [(count, 0)]
 
 
 def test_a_sequence_is_written_and_read_again() -> None:
@@ -165,3 +163,48 @@ def test_a_sequence_is_written_and_read_again() -> None:
 def test_the_same_seed_draws_the_same() -> None:
     target = named("avshs")
     assert drafts(target, 5, 2) == drafts(target, 5, 2) != drafts(target, 6, 2)
+
+
+def test_many_instances_are_opened_asked_and_closed() -> None:
+    one = composer(named("avshs")).compose(
+        [({"do": "many", "on": "source", "count": 9},)], "fuzz.trip", "Drawn"
+    )
+    assert one is not None
+    kinds = [step.do for step in one.scenario.steps]
+    assert [kinds.count(kind) for kind in ("open_pin", "handshake", "close")] == [9, 9, 9]
+    assert kinds.index("close") > kinds.index("handshake") + 8
+
+
+def test_a_sink_is_told_to_ask_its_source_and_nothing_is_judged_but_that_no_closed_pin_is_called() -> None:
+    draft: Draft = (
+        {"do": "pin_handshake", "on": "sink_of_source"},
+        {"do": "open", "on": "source_to_sink"},
+        {"do": "close", "on": "source_to_sink"},
+        {"do": "pin_handshake", "on": "sink_of_source"},
+    )
+    one = composer(named("avshs")).compose([draft], "fuzz.trip", "Drawn")
+    assert one is not None
+    asked = [step for step in one.scenario.steps if step.do == "pin_handshake"]
+    assert [(step.on, step.expect) for step in asked] == [("sink_of_source", "record")] * 2
+    seen = [step for step in one.scenario.steps if step.do == "seen"]
+    assert {(step.pin, step.expect.after_close) for step in seen} == {("source", 0), ("sink", 0)}  # type: ignore[union-attr]
+
+
+def test_a_right_request_must_leave_its_input_as_it_was() -> None:
+    draft: Draft = (
+        {"do": "handshake", "on": "source"},
+        {"do": "handshake", "on": "source", "out_buffer": "alias"},
+        {"do": "handshake", "on": "source", "in_length": 5},
+    )
+    one = composer(named("avshs")).compose([draft], "fuzz.trip", "Drawn")
+    assert one is not None
+    asked = [step.expect for step in one.scenario.steps if isinstance(step, Handshake)]
+    assert [isinstance(expect, str) or expect.input_intact for expect in asked] == [True, True, True]
+    assert [isinstance(expect, str) for expect in asked] == [False, True, True]
+
+
+def test_a_control_whose_buffers_are_copied_says_no_length_that_no_buffer_has() -> None:
+    step = {"do": "handshake", "on": "source", "control": 0x002F001C, "in_length": 0xFFFFFFFF}
+    one = composer(named("avshs")).compose([(step,)], "fuzz.trip", "Drawn")
+    assert one is not None
+    assert [each.in_length for each in one.scenario.steps if isinstance(each, Handshake)] == [65_536]
