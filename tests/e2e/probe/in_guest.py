@@ -18,6 +18,7 @@ from tests.component.agent import KERNEL, STATUS_SUCCESS, Agent, describe, hands
 from tests.component.test_refks_functions import *  # noqa: F403
 from tests.component.test_refks_functions import CATEGORY, NAME, make_pin, ulong
 from tests.component.test_refks_methods import *  # noqa: F403
+from tests.component.test_refks_objects import *  # noqa: F403
 from tests.component.test_refks_queues import *  # noqa: F403
 
 pytestmark: list[Any] = []
