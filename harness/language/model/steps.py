@@ -199,7 +199,7 @@ class PropertyGet(StepBase):
     length: int = Field(256, ge=0, le=65536, description="of the output buffer")
     flags: Dword = Field(
         KSPROPERTY_TYPE_GET,
-        description="Flags of KSPROPERTY: 1 is GET, 0x200 BASICSUPPORT, 0x100 SETSUPPORT, 0x10000000 a node's",
+        description="Flags of KSPROPERTY: 1 is GET, 0x200 BASICSUPPORT, 0x100 SETSUPPORT, 0x10000000 a node",
     )
     expect: DataExpectation = "success"
 
@@ -213,9 +213,7 @@ class PropertySet(StepBase):
     id: Dword
     input: HexBytes = Field(b"", description="bytes behind KSPROPERTY")
     data: HexBytes = Field(b"", description="the value")
-    flags: Dword = Field(
-        KSPROPERTY_TYPE_SET, description="Flags of KSPROPERTY: 2 is SET, 0x10000000 a node's"
-    )
+    flags: Dword = Field(KSPROPERTY_TYPE_SET, description="Flags of KSPROPERTY: 2 is SET, 0x10000000 a node")
     expect: DataExpectation = "success"
 
 
