@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""refks's bags, relatives, pins that are opened by name, factories, devices and power (probe/objects.c, devices.c)."""
+"""refks's bags, relatives, pins that are opened by name, factories, devices and power.
+
+The probe calls it (probe/objects.c, probe/devices.c) and says what it saw.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,7 @@ probe_guest = test_refks_functions.probe_guest
 
 # Property numbers of probe.h.
 BAGS, EDIT, PINS, NAMES, FACTORIES, ARGUMENTS, DEVICE, REMOVED, POWER, FAILURES, TABLE, ALONE = range(22, 34)
+LATE, LATE_PINS = range(34, 36)
 
 STATUS_UNSUCCESSFUL = 0xC0000001
 STATUS_NOT_IMPLEMENTED = 0xC0000002
@@ -64,7 +68,9 @@ def test_an_item_goes_with_the_last_bag_that_has_it(probe: Agent) -> None:
     assert seen[2:5] == [2, 0, 1], "out of one of two; not freed by that; freed by the end of the other"
     assert seen[5:8] == [STATUS_INVALID_PARAMETER, 1, 0], "no such bag; given back; not there any more"
     assert seen[8:10] == [STATUS_SUCCESS, 2], "a bag's end frees what is in it"
-    assert seen[10:14] == [STATUS_INVALID_PARAMETER] * 2 + [0, STATUS_INVALID_PARAMETER], "nobody's bag, no item"
+    assert seen[10:14] == [STATUS_INVALID_PARAMETER] * 2 + [0, STATUS_INVALID_PARAMETER], (
+        "nobody's bag, no item"
+    )
 
 
 def test_what_is_edited_becomes_a_copy_in_the_bag(probe: Agent) -> None:
@@ -143,11 +149,36 @@ def test_a_device_is_stopped_started_again_and_removed(probe: Agent) -> None:
 def test_a_device_that_was_pulled_out_answers_so_and_closes_what_is_open(probe: Agent) -> None:
     seen = numbers(probe, REMOVED)
     assert seen[:3] == [STATUS_SUCCESS, STATUS_SUCCESS, STATUS_INVALID_DEVICE_REQUEST], "before"
-    assert seen[3:7] == [STATUS_SUCCESS, STATUS_DEVICE_REMOVED, STATUS_DEVICE_REMOVED, STATUS_SUCCESS], "after"
+    assert seen[3:7] == [STATUS_SUCCESS, STATUS_DEVICE_REMOVED, STATUS_DEVICE_REMOVED, STATUS_SUCCESS], (
+        "after"
+    )
     assert seen[7:10] == [0x123B, STATUS_SUCCESS, 0xF9], "told; closed for the open handle, and removed"
-    assert seen[10:13] == [STATUS_FILE_CLOSED, STATUS_NO_SUCH_DEVICE, STATUS_SUCCESS], "handles that outlive it"
+    assert seen[10:13] == [STATUS_FILE_CLOSED, STATUS_NO_SUCH_DEVICE, STATUS_SUCCESS], (
+        "handles that outlive it"
+    )
     assert seen[13:16] == [STATUS_NO_SUCH_DEVICE] * 3, "PnP, power, WMI"
     assert seen[16:18] == [STATUS_SUCCESS, 0], "nothing is closed twice"
+
+
+def test_a_filter_may_be_created_and_closed_later(probe: Agent) -> None:
+    seen = numbers(probe, LATE)
+    assert seen[:3] == [STATUS_SUCCESS, STATUS_INVALID_DEVICE_REQUEST, STATUS_SUCCESS], (
+        "opened; a filter; closed"
+    )
+    assert seen[3:6] == [STATUS_ACCESS_DENIED, STATUS_FILE_CLOSED, STATUS_SUCCESS], "refused, later"
+    assert seen[6:8] == [STATUS_DRIVER_INTERNAL_ERROR, STATUS_SUCCESS], (
+        "with STATUS_PENDING, which is no answer"
+    )
+    assert seen[8:11] == [STATUS_SUCCESS, STATUS_SUCCESS, 0xF], (
+        "removed meanwhile: the filter's close has begun"
+    )
+    assert seen[11:13] == [STATUS_SUCCESS, 9], "the handle's close waits for it, and then the device ends"
+
+
+def test_a_pin_may_be_created_and_closed_later(probe: Agent) -> None:
+    seen = numbers(probe, LATE_PINS)
+    assert seen[:4] == [STATUS_SUCCESS, 1, STATUS_SUCCESS, 0]
+    assert seen[4:7] == [STATUS_INVALID_PARAMETER, 0, 0], "refused, later"
 
 
 def test_power_goes_up_from_below_and_down_from_above(probe: Agent) -> None:

@@ -123,11 +123,55 @@ static void SetPower(PKSDEVICE Device, PIRP Irp, DEVICE_POWER_STATE To, DEVICE_P
     (void)Note(DID_SET_POWER);
 }
 
+/* ---- creates and closes that are answered later ------------------------------------ */
+
+static struct {
+    BOOLEAN Pends;
+    NTSTATUS Answer;
+    PIRP Irp;
+} Late;
+
+void ProbePendFrom(NTSTATUS Answer)
+{
+    Late.Pends = TRUE;
+    Late.Answer = Answer;
+}
+
+void ProbePendNoMore(void)
+{
+    Late.Pends = FALSE;
+}
+
+NTSTATUS ProbeAnswer(PIRP Irp, NTSTATUS Answer)
+{
+    if (!Late.Pends)
+        return Answer;
+    IoMarkIrpPending(Irp);
+    Late.Irp = Irp;
+    return STATUS_PENDING;
+}
+
+void ProbeFinish(void)
+{
+    PIRP irp = Late.Irp;
+
+    Late.Irp = NULL;
+    if (!irp)
+        return;
+    irp->IoStatus.Status = Late.Answer;
+    KsCompletePendingRequest(irp);
+}
+
+static NTSTATUS FilterCreate(PKSFILTER Filter, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Filter);
+    return ProbeAnswer(Irp, STATUS_SUCCESS);
+}
+
 static NTSTATUS FilterClose(PKSFILTER Filter, PIRP Irp)
 {
     UNREFERENCED_PARAMETER(Filter);
-    UNREFERENCED_PARAMETER(Irp);
-    return Note(DID_CLOSE);
+    return ProbeAnswer(Irp, Note(DID_CLOSE));
 }
 
 static const KSDEVICE_DISPATCH Dispatch = {
@@ -136,7 +180,7 @@ static const KSDEVICE_DISPATCH Dispatch = {
     .QueryCapabilities = QueryCapabilities, .SurpriseRemoval = SurpriseRemoval, .QueryPower = QueryPower,
     .SetPower = SetPower, .QueryInterface = QueryInterface,
 };
-static const KSFILTER_DISPATCH FilterDispatch = { .Close = FilterClose };
+static const KSFILTER_DISPATCH FilterDispatch = { .Create = FilterCreate, .Close = FilterClose };
 static const KSFILTER_DESCRIPTOR Filter = { .Version = KSFILTER_DESCRIPTOR_VERSION, .Dispatch = &FilterDispatch };
 static const KSFILTER_DESCRIPTOR *const Filters[] = { &Filter };
 static const KSDEVICE_DESCRIPTOR Descriptor = { .Dispatch = &Dispatch, .FilterDescriptorsCount = 1,
@@ -314,6 +358,46 @@ NTSTATUS ProbeRemoved(PULONGLONG Numbers)
     Numbers[16] = (ULONG)ProbeSend(device, &file, IRP_MJ_CLEANUP, 0, NULL) |
                   (ULONG)ProbeSend(device, &file, IRP_MJ_CLOSE, 0, NULL);
     Numbers[17] = WhatWasDone();                                /* nothing is closed twice */
+    ObDereferenceObject(device);
+    EndBelow();
+    return STATUS_SUCCESS;
+}
+
+/* Creates and closes of a filter that are answered later, the last one after its device was removed. */
+NTSTATUS ProbeLate(PULONGLONG Numbers)
+{
+    PDEVICE_OBJECT device = MakeDevice();
+    IO_STACK_LOCATION handshake;
+    FILE_OBJECT file;
+
+    if (!device)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    RtlZeroMemory(&file, sizeof(file));
+    RtlZeroMemory(&handshake, sizeof(handshake));
+    handshake.Parameters.DeviceIoControl.IoControlCode = IOCTL_KS_HANDSHAKE;
+    file.DeviceObject = device;
+    ObReferenceObject(device);
+    (void)SendPnp(device, IRP_MN_START_DEVICE);
+    ProbePendFrom(STATUS_SUCCESS);
+    Numbers[0] = (ULONG)ProbeSendLate(device, &file, IRP_MJ_CREATE, ProbeFinish);
+    Numbers[1] = (ULONG)ProbeSend(device, &file, IRP_MJ_DEVICE_CONTROL, 0, &handshake);         /* it is a filter */
+    Numbers[2] = (ULONG)ProbeSendLate(device, &file, IRP_MJ_CLOSE, ProbeFinish);
+    ProbePendFrom(STATUS_ACCESS_DENIED);
+    Numbers[3] = (ULONG)ProbeSendLate(device, &file, IRP_MJ_CREATE, ProbeFinish);
+    Numbers[4] = (ULONG)ProbeSend(device, &file, IRP_MJ_DEVICE_CONTROL, 0, &handshake);
+    Numbers[5] = (ULONG)ProbeSend(device, &file, IRP_MJ_CLOSE, 0, NULL);
+    ProbePendFrom(STATUS_PENDING);                              /* which is no answer */
+    Numbers[6] = (ULONG)ProbeSendLate(device, &file, IRP_MJ_CREATE, ProbeFinish);
+    Numbers[7] = (ULONG)ProbeSend(device, &file, IRP_MJ_CLOSE, 0, NULL);
+    ProbePendNoMore();
+    Numbers[8] = (ULONG)ProbeSend(device, &file, IRP_MJ_CREATE, 0, NULL);
+    (void)WhatWasDone();
+    ProbePendFrom(STATUS_SUCCESS);
+    Numbers[9] = SendPnp(device, IRP_MN_REMOVE_DEVICE);
+    Numbers[10] = WhatWasDone();                                /* the filter's close has begun */
+    Numbers[11] = (ULONG)ProbeSendLate(device, &file, IRP_MJ_CLOSE, ProbeFinish);       /* ends with it */
+    ProbePendNoMore();
+    Numbers[12] = WhatWasDone();                                /* and then the device */
     ObDereferenceObject(device);
     EndBelow();
     return STATUS_SUCCESS;

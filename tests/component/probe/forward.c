@@ -164,6 +164,24 @@ NTSTATUS ProbeSend(PDEVICE_OBJECT Device, PFILE_OBJECT FileObject, UCHAR Major, 
     return status;
 }
 
+NTSTATUS ProbeSendLate(PDEVICE_OBJECT Device, PFILE_OBJECT FileObject, UCHAR Major, void (*Finish)(void))
+{
+    NTSTATUS status = STATUS_INTERNAL_ERROR;
+    SENT sent;
+    PIRP irp = MakeIrp(Device, Major, 0, NULL, &sent);
+
+    if (!irp)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    IoGetNextIrpStackLocation(irp)->FileObject = FileObject;
+    if (IoCallDriver(Device, irp) == STATUS_PENDING && !sent.Completions) {
+        Finish();
+        if (sent.Completions == 1)
+            status = sent.Status;
+    }
+    IoFreeIrp(irp);
+    return status;
+}
+
 NTSTATUS ProbeDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT Device, UCHAR Major,
                        const IO_STACK_LOCATION *Parameters, PVOID Out)
 {

@@ -205,6 +205,31 @@ NTSTATUS ProbePins(PIRP Irp, PKSFILTER Filter, PULONGLONG Numbers)
     return STATUS_SUCCESS;
 }
 
+/* Pins whose creation and close are answered later. */
+NTSTATUS ProbeLatePins(PIRP Irp, PKSFILTER Filter, PULONGLONG Numbers)
+{
+    PFILE_OBJECT file = IoGetCurrentIrpStackLocation(Irp)->FileObject;
+    OPENED *opened = ExAllocatePoolWithTag(NonPagedPool, sizeof(*opened), PROBE_TAG);
+    PDEVICE_OBJECT device = KsGetDevice(Filter)->FunctionalDeviceObject;
+
+    if (!opened)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    NamePin(Filter, file, opened, 0);
+    ProbePendFrom(STATUS_SUCCESS);
+    Numbers[0] = (ULONG)ProbeSendLate(device, &opened->File, IRP_MJ_CREATE, ProbeFinish);
+    Numbers[1] = KsFilterGetChildPinCount(Filter, 0);
+    Numbers[2] = (ULONG)ProbeSendLate(device, &opened->File, IRP_MJ_CLOSE, ProbeFinish);
+    Numbers[3] = KsFilterGetChildPinCount(Filter, 0);
+    ProbePendFrom(STATUS_INVALID_PARAMETER);
+    NamePin(Filter, file, opened, 0);
+    Numbers[4] = (ULONG)ProbeSendLate(device, &opened->File, IRP_MJ_CREATE, ProbeFinish);
+    Numbers[5] = KsFilterGetChildPinCount(Filter, 0);
+    ProbePendNoMore();
+    Numbers[6] = Close(Filter, opened);
+    ExFreePoolWithTag(opened, PROBE_TAG);
+    return STATUS_SUCCESS;
+}
+
 /* Names and formats that are wrong, each in one way. */
 NTSTATUS ProbeNames(PIRP Irp, PKSFILTER Filter, PULONGLONG Numbers)
 {

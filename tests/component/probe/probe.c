@@ -146,12 +146,17 @@ static NTSTATUS Handshake(PKSPIN Pin, PKSHANDSHAKE In, PKSHANDSHAKE Out)
 
 static NTSTATUS PinCreate(PKSPIN Pin, PIRP Irp)
 {
-    UNREFERENCED_PARAMETER(Irp);
     KsPinRegisterHandshakeCallback(Pin, Handshake);
-    return STATUS_SUCCESS;
+    return ProbeAnswer(Irp, STATUS_SUCCESS);
 }
 
-static const KSPIN_DISPATCH PinDispatch = { .Create = PinCreate };
+static NTSTATUS PinClose(PKSPIN Pin, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Pin);
+    return ProbeAnswer(Irp, STATUS_SUCCESS);
+}
+
+static const KSPIN_DISPATCH PinDispatch = { .Create = PinCreate, .Close = PinClose };
 
 #define PIN(table) \
     { .Dispatch = &PinDispatch, .AutomationTable = (table), \
@@ -300,6 +305,10 @@ static NTSTATUS GetNumbers(PIRP Irp, PKSPROPERTY Property, PVOID Data)
         return ProbeTable(filter, Data);
     case PROBE_ALONE:
         return ProbeAlone(filter, Data);
+    case PROBE_LATE:
+        return ProbeLate(Data);
+    case PROBE_LATE_PINS:
+        return ProbeLatePins(Irp, filter, Data);
     case PROBE_FORWARD:
         return ProbeForward(KsGetPinFromIrp(Irp), stack->FileObject, Data);
     case PROBE_FORWARD_MORE:
@@ -344,6 +353,8 @@ static const KSPROPERTY_ITEM FilterItems[] = {
     GET_NUMBERS(PROBE_FAILURES),
     GET_NUMBERS(PROBE_TABLE),
     GET_NUMBERS(PROBE_ALONE),
+    GET_NUMBERS(PROBE_LATE),
+    GET_NUMBERS(PROBE_LATE_PINS),
     GET(PROBE_PEND, ProbePendProperty, sizeof(ULONG)),
 };
 

@@ -61,6 +61,8 @@ enum {                          /* also in test_refks_functions.py */
     PROBE_FAILURES = 31,
     PROBE_TABLE = 32,
     PROBE_ALONE = 33,
+    PROBE_LATE = 34,
+    PROBE_LATE_PINS = 35,
     PROBE_HAND_ON = 1,          /* filter, in a set of its own: the handler asks another table */
 };
 
@@ -95,11 +97,21 @@ NTSTATUS ProbePower(PULONGLONG Numbers);
 NTSTATUS ProbeFailures(PULONGLONG Numbers);
 NTSTATUS ProbeTable(PKSFILTER Filter, PULONGLONG Numbers);
 NTSTATUS ProbeAlone(PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbeLate(PULONGLONG Numbers);
+NTSTATUS ProbeLatePins(PIRP Irp, PKSFILTER Filter, PULONGLONG Numbers);
 void ProbeTakeOver(PDRIVER_OBJECT DriverObject);
+
+/* A create or close is answered later, from ProbePendFrom on until ProbePendNoMore: by ProbeFinish. */
+void ProbePendFrom(NTSTATUS Answer);
+void ProbePendNoMore(void);
+NTSTATUS ProbeAnswer(PIRP Irp, NTSTATUS Answer);        /* for the routine that is asked */
+void ProbeFinish(void);
 
 /* Sends an IRP of the probe's own, with the parameters of a location; the status that it was completed with, once. */
 NTSTATUS ProbeSend(PDEVICE_OBJECT Device, PFILE_OBJECT FileObject, UCHAR Major, UCHAR Minor,
                    const IO_STACK_LOCATION *Parameters);
+/* Sends one that is left pending, and then finished; the status that it was completed with, once and not before. */
+NTSTATUS ProbeSendLate(PDEVICE_OBJECT Device, PFILE_OBJECT FileObject, UCHAR Major, void (*Finish)(void));
 /* Calls one dispatch routine in the same way. */
 NTSTATUS ProbeDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT Device, UCHAR Major,
                        const IO_STACK_LOCATION *Parameters, PVOID Out);
