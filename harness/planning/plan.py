@@ -356,7 +356,7 @@ class _Planner(CountingPlanner):
             else self.expectations.of(step.expect, item.pin),
             slot=item.slot,
             value=step.id,
-            value2=encode.PROPERTY_GET if get else encode.PROPERTY_SET,
+            value2=step.flags,
             in_length=len(step.input),
             out_length=step.length if isinstance(step, PropertyGet) else len(step.data),
         )

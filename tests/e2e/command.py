@@ -57,8 +57,8 @@ class Ran:
         return {name: int(suite.get(name, "0")) for name in ("tests", "failures", "errors", "skipped")}
 
 
-def run(out: Path, *arguments: str | Path, **more: str) -> Ran:
-    """`kshs run --out OUT ...` to its end."""
+def run(out: Path, *arguments: str | Path, seconds: float = RUN_TIMEOUT, **more: str) -> Ran:
+    """`kshs run --out OUT ...` to its end; `more` are variables of its environment."""
     out.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         command_line("run", "--out", out, *arguments),
@@ -67,6 +67,6 @@ def run(out: Path, *arguments: str | Path, **more: str) -> Ran:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=RUN_TIMEOUT,
+        timeout=seconds,
     )
     return Ran(done.returncode, done.stdout + done.stderr, out)

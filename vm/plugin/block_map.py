@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vm.errors import VmError
 
-MAGIC = int.from_bytes(b"KSHSCOV1", "little")
+MAGIC = int.from_bytes(b"KSHSCOV2", "little")
 HEADER_BYTES = 4096
 MAX_RANGES = 64
 CAPACITY = 1 << 16
@@ -41,7 +41,7 @@ _HEADER = np.dtype(
     ]
 )
 _BLOCK = np.dtype([("address", "<u8"), ("digest", "<u8"), ("size", "<u4"), ("first", "<u4")])
-_COUNTERS = np.dtype([("begun", "<u4"), ("ended", "<u4")])
+_COUNTERS = np.dtype([("begun", "<u8"), ("ended", "<u8")])
 
 USER_HALF, KERNEL_HALF = ((0, 1 << 47),), ((1 << 63, (1 << 64) - 1),)
 """All addresses of processes, and all of the kernel (canonical addresses of x64), as ranges."""
@@ -154,7 +154,7 @@ class BlockMap:
 
     def zero(self) -> None:
         """Forgets what was executed until now; which blocks there are stays known."""
-        self._counters[: self.used].view("<u8")[:] = 0
+        self._counters[: self.used].view("<u8")[:] = 0  # both of each
 
     def touched(self) -> NDArray[np.intp]:
         """Numbers of the blocks of which at least the first instruction has begun, ascending."""
@@ -165,8 +165,8 @@ class BlockMap:
         found: NDArray[np.bool_] = self._counters["ended"][numbers] != 0
         return found
 
-    def counts(self, numbers: NDArray[np.intp]) -> NDArray[np.uint32]:
-        """How often each of these blocks was begun, modulo 2**32."""
+    def counts(self, numbers: NDArray[np.intp]) -> NDArray[np.uint64]:
+        """How often each of these blocks was begun; a few less where several processors did so at once."""
         return np.array(self._counters["begun"][numbers])
 
     def block(self, number: int) -> Block:

@@ -16,9 +16,9 @@
  * address and by its bytes: another process with other code at the same address
  * has other blocks.
  *
- * Of QEMU's interface only what every version from 5 on has is used, declared here
- * from its documentation ("QEMU TCG Plugins", and the comments of qemu-plugin.h,
- * which Debian 12 does not package).  KSHS_QEMU_API is the version of the interface
+ * Of QEMU's interface only what its versions have in common is used, but for two
+ * calls (marked by KSHS_QEMU_API), declared here from its documentation ("QEMU TCG
+ * Plugins", and the comments of qemu-plugin.h, which Debian 12 does not package).  KSHS_QEMU_API is the version of the interface
  * that is claimed: a QEMU takes those between its minimum and its own.
  */
 #define _GNU_SOURCE
@@ -53,20 +53,33 @@ typedef struct qemu_info_t {
     bool system_emulation;          /* more follows, which is not used */
 } qemu_info_t;
 
+#if KSHS_QEMU_API >= 2
 enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
+#endif
 
 typedef void (*qemu_plugin_simple_cb_t)(qemu_plugin_id_t id);
 typedef void (*qemu_plugin_vcpu_simple_cb_t)(qemu_plugin_id_t id, unsigned int vcpu);
+#if KSHS_QEMU_API >= 2
 typedef void (*qemu_plugin_vcpu_udata_cb_t)(unsigned int vcpu, void *data);
+#endif
 typedef void (*qemu_plugin_vcpu_tb_trans_cb_t)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
 
 void qemu_plugin_reset(qemu_plugin_id_t id, qemu_plugin_simple_cb_t cb);
 void qemu_plugin_register_vcpu_resume_cb(qemu_plugin_id_t id, qemu_plugin_vcpu_simple_cb_t cb);
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, qemu_plugin_vcpu_tb_trans_cb_t cb);
+#if KSHS_QEMU_API < 2
+enum qemu_plugin_op { QEMU_PLUGIN_INLINE_ADD_U64 };
+
+void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, enum qemu_plugin_op op, void *counter,
+                                              uint64_t more);
+void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, enum qemu_plugin_op op, void *counter,
+                                                uint64_t more);
+#else
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, qemu_plugin_vcpu_udata_cb_t cb,
                                           enum qemu_plugin_cb_flags flags, void *data);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t cb,
                                             enum qemu_plugin_cb_flags flags, void *data);
+#endif
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
@@ -82,7 +95,7 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int
 
 /* ---- the file --------------------------------------------------------------- */
 
-#define MAGIC 0x31564F435348534Bull     /* "KSHSCOV1", little endian */
+#define MAGIC 0x32564F435348534Bull     /* "KSHSCOV2", little endian */
 #define HEADER_BYTES 4096
 #define MAX_RANGES 64
 #define MAX_INSN 16                     /* bytes of an x86 instruction: 15 at most */
@@ -112,7 +125,7 @@ typedef struct block {
 } block;
 
 typedef struct counters {
-    uint32_t begun, ended;
+    uint64_t begun, ended;
 } counters;
 
 static header *shared;
@@ -170,11 +183,41 @@ static uint32_t number_of(const block *wanted)
 
 /* ---- what QEMU calls ---------------------------------------------------------- */
 
+/* Version 1 of the interface adds to a counter in the translated code itself: three instructions of the host's in the
+ * place of a call.  The addition is no atomic one.  Where two processors meet, or the host sets to zero meanwhile, a
+ * count may be off, but what was executed is never zero by it: whoever adds writes at least 1. */
+#if KSHS_QEMU_API < 2
+static void count(struct qemu_plugin_tb *tb, struct qemu_plugin_insn *last, counters *of)
+{
+    qemu_plugin_register_vcpu_tb_exec_inline(tb, QEMU_PLUGIN_INLINE_ADD_U64, &of->begun, 1);
+    qemu_plugin_register_vcpu_insn_exec_inline(last, QEMU_PLUGIN_INLINE_ADD_U64, &of->ended, 1);
+}
+#else
+/* Later ones have inline counters in memory of QEMU's alone, which the host cannot read. */
 static void count_one(unsigned int vcpu, void *data)
 {
     (void)vcpu;
-    __atomic_fetch_add((uint32_t *)data, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add((uint64_t *)data, 1, __ATOMIC_RELAXED);
 }
+
+static void count_both(unsigned int vcpu, void *data)
+{
+    counters *of = data;
+
+    count_one(vcpu, &of->begun);
+    count_one(vcpu, &of->ended);
+}
+
+static void count(struct qemu_plugin_tb *tb, struct qemu_plugin_insn *last, counters *of)
+{
+    if (qemu_plugin_tb_n_insns(tb) == 1) {      /* its first instruction is its last one */
+        qemu_plugin_register_vcpu_insn_exec_cb(last, count_both, QEMU_PLUGIN_CB_NO_REGS, of);
+        return;
+    }
+    qemu_plugin_register_vcpu_tb_exec_cb(tb, count_one, QEMU_PLUGIN_CB_NO_REGS, &of->begun);
+    qemu_plugin_register_vcpu_insn_exec_cb(last, count_one, QEMU_PLUGIN_CB_NO_REGS, &of->ended);
+}
+#endif
 
 static bool of_interest(uint64_t address)
 {
@@ -213,14 +256,14 @@ static void look_for_ranges(qemu_plugin_id_t id)
 
 static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
-    size_t count = qemu_plugin_tb_n_insns(tb), i;
+    size_t instructions = qemu_plugin_tb_n_insns(tb), i;
     block b = { .address = qemu_plugin_tb_vaddr(tb), .digest = 0xCBF29CE484222325ull };
     uint32_t number;
 
     look_for_ranges(id);
-    if (!count || !of_interest(b.address))
+    if (!instructions || !of_interest(b.address))
         return;
-    for (i = 0; i < count; i++) {
+    for (i = 0; i < instructions; i++) {
         take_bytes(&b, qemu_plugin_tb_get_insn(tb, i));
         if (!i)
             b.first = b.size;
@@ -228,9 +271,7 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
     number = number_of(&b);
     if (number == UINT32_MAX)
         return;
-    qemu_plugin_register_vcpu_tb_exec_cb(tb, count_one, QEMU_PLUGIN_CB_NO_REGS, &counted[number].begun);
-    qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, count - 1), count_one, QEMU_PLUGIN_CB_NO_REGS,
-                                           &counted[number].ended);
+    count(tb, qemu_plugin_tb_get_insn(tb, instructions - 1), &counted[number]);
 }
 
 /* A guest that has nothing translated any more goes to sleep now and then. */

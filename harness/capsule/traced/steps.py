@@ -222,11 +222,10 @@ class Steps:
             step["input"] = event.instance.hex()
         if event.type & PROPERTY_SET:
             step |= {"do": "property_set", "data": (event.value or b"").hex()}
-        elif event.type & PROPERTY_GET:
-            step |= {"do": "property_get", "length": min(event.out_length, 65536)}
         else:
-            self._note("requests about properties that neither read nor write one are left out")
-            return None
+            step |= {"do": "property_get", "length": min(event.out_length, 65536)}
+        if event.type not in (PROPERTY_GET, PROPERTY_SET):  # a question for support, or to a node
+            step["flags"] = event.type
         if event.came_back and not event.succeeded:
             step["expect"] = "record"
         return step

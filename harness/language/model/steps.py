@@ -36,6 +36,8 @@ from harness.language.model.values import (
 
 #: IOCTL_KS_HANDSHAKE (rule H1).
 IOCTL_KS_HANDSHAKE = 0x002F001F
+#: What a property is asked by default (ks.h).
+KSPROPERTY_TYPE_GET, KSPROPERTY_TYPE_SET = 1, 2
 
 
 class OpenFilter(StepBase):
@@ -195,6 +197,10 @@ class PropertyGet(StepBase):
     id: Dword
     input: HexBytes = Field(b"", description="bytes behind KSPROPERTY")
     length: int = Field(256, ge=0, le=65536, description="of the output buffer")
+    flags: Dword = Field(
+        KSPROPERTY_TYPE_GET,
+        description="Flags of KSPROPERTY: 1 is GET, 0x200 BASICSUPPORT, 0x100 SETSUPPORT, 0x10000000 a node",
+    )
     expect: DataExpectation = "success"
 
 
@@ -207,6 +213,7 @@ class PropertySet(StepBase):
     id: Dword
     input: HexBytes = Field(b"", description="bytes behind KSPROPERTY")
     data: HexBytes = Field(b"", description="the value")
+    flags: Dword = Field(KSPROPERTY_TYPE_SET, description="Flags of KSPROPERTY: 2 is SET, 0x10000000 a node")
     expect: DataExpectation = "success"
 
 

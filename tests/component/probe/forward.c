@@ -128,23 +128,74 @@ NTSTATUS ProbeForwardMore(PKSPIN Pin, PFILE_OBJECT FileObject, PULONGLONG Number
 
 /* ---- opens, which the I/O manager of Wine cannot send with a name -------------------------- */
 
-static NTSTATUS Send(PDEVICE_OBJECT Device, PFILE_OBJECT FileObject, UCHAR Major)
+/* An IRP of ours as the dispatch routine of a device gets it, without its end. */
+static PIRP MakeIrp(PDEVICE_OBJECT Device, UCHAR Major, UCHAR Minor, const IO_STACK_LOCATION *Parameters, SENT *Sent)
 {
     PIRP irp = IoAllocateIrp(Device->StackSize, FALSE);
     PIO_STACK_LOCATION location;
+
+    RtlZeroMemory(Sent, sizeof(*Sent));
+    if (!irp)
+        return NULL;
+    irp->RequestorMode = KernelMode;
+    irp->IoStatus.Status = STATUS_NOT_SUPPORTED;        /* as every PnP IRP begins */
+    location = IoGetNextIrpStackLocation(irp);
+    location->MajorFunction = Major;
+    location->MinorFunction = Minor;
+    if (Parameters)
+        location->Parameters = Parameters->Parameters;
+    IoSetCompletionRoutine(irp, Completed, Sent, TRUE, TRUE, TRUE);
+    return irp;
+}
+
+NTSTATUS ProbeSend(PDEVICE_OBJECT Device, PFILE_OBJECT FileObject, UCHAR Major, UCHAR Minor,
+                   const IO_STACK_LOCATION *Parameters)
+{
     NTSTATUS status;
     SENT sent;
+    PIRP irp = MakeIrp(Device, Major, Minor, Parameters, &sent);
 
     if (!irp)
         return STATUS_INSUFFICIENT_RESOURCES;
-    RtlZeroMemory(&sent, sizeof(sent));
-    irp->RequestorMode = KernelMode;
-    location = IoGetNextIrpStackLocation(irp);
-    location->MajorFunction = Major;
-    location->FileObject = FileObject;
-    IoSetCompletionRoutine(irp, Completed, &sent, TRUE, TRUE, TRUE);
+    IoGetNextIrpStackLocation(irp)->FileObject = FileObject;
     (void)IoCallDriver(Device, irp);            /* nobody in this driver pends */
     status = sent.Completions == 1 ? sent.Status : STATUS_INTERNAL_ERROR;
+    IoFreeIrp(irp);
+    return status;
+}
+
+NTSTATUS ProbeSendLate(PDEVICE_OBJECT Device, PFILE_OBJECT FileObject, UCHAR Major, void (*Finish)(void))
+{
+    NTSTATUS status = STATUS_INTERNAL_ERROR;
+    SENT sent;
+    PIRP irp = MakeIrp(Device, Major, 0, NULL, &sent);
+
+    if (!irp)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    IoGetNextIrpStackLocation(irp)->FileObject = FileObject;
+    if (IoCallDriver(Device, irp) == STATUS_PENDING && !sent.Completions) {
+        Finish();
+        if (sent.Completions == 1)
+            status = sent.Status;
+    }
+    IoFreeIrp(irp);
+    return status;
+}
+
+NTSTATUS ProbeDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT Device, UCHAR Major,
+                       const IO_STACK_LOCATION *Parameters, PVOID Out)
+{
+    NTSTATUS status, returned;
+    SENT sent;
+    PIRP irp = MakeIrp(Device, Major, 0, Parameters, &sent);
+
+    if (!irp)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    IoSetNextIrpStackLocation(irp);
+    IoGetCurrentIrpStackLocation(irp)->DeviceObject = Device;
+    irp->UserBuffer = Out;
+    returned = Routine(Device, irp);
+    status = sent.Completions == 1 && returned == sent.Status ? sent.Status : STATUS_INTERNAL_ERROR;
     IoFreeIrp(irp);
     return status;
 }
@@ -162,11 +213,11 @@ NTSTATUS ProbeOpen(PKSFILTER Filter, const WCHAR *Name, ULONG Bytes, PULONGLONG 
     file->DeviceObject = device;
     file->FileName.Buffer = (PWSTR)Name;
     file->FileName.Length = file->FileName.MaximumLength = (USHORT)Bytes;
-    Numbers[0] = (ULONG)Send(device, file, IRP_MJ_CREATE);
+    Numbers[0] = (ULONG)ProbeSend(device, file, IRP_MJ_CREATE, 0, NULL);
     opened = NT_SUCCESS((NTSTATUS)Numbers[0]) ? KsGetObjectFromFileObject(file) : NULL;
     Numbers[1] = opened ? opened->Descriptor->NodeDescriptorsCount : 99;
-    Numbers[2] = (ULONG)Send(device, file, IRP_MJ_CLEANUP);
-    Numbers[3] = (ULONG)Send(device, file, IRP_MJ_CLOSE);
+    Numbers[2] = (ULONG)ProbeSend(device, file, IRP_MJ_CLEANUP, 0, NULL);
+    Numbers[3] = (ULONG)ProbeSend(device, file, IRP_MJ_CLOSE, 0, NULL);
     ExFreePoolWithTag(file, PROBE_TAG);
     return STATUS_SUCCESS;
 }

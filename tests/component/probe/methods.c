@@ -151,6 +151,80 @@ NTSTATUS ProbeHandOnProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data)
     return KsPropertyHandler(Irp, SIZEOF_ARRAY(InnerSets), InnerSets);
 }
 
+/* ---- requests that no handler of the class driver's is around -------------------------------- */
+
+static NTSTATUS EndWith(PIRP Irp, NTSTATUS Status)
+{
+    Irp->IoStatus.Status = Status;
+    IoCompleteRequest(Irp, IO_NO_INCREMENT);
+    return Status;
+}
+
+static NTSTATUS NTAPI ServeProperty(PDEVICE_OBJECT Device, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Device);
+    return EndWith(Irp, KsPropertyHandler(Irp, SIZEOF_ARRAY(InnerSets), InnerSets));
+}
+
+static NTSTATUS NTAPI ServeMethod(PDEVICE_OBJECT Device, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Device);
+    return EndWith(Irp, KsMethodHandler(Irp, SIZEOF_ARRAY(InnerMethodSets), InnerMethodSets));
+}
+
+static NTSTATUS NTAPI ServeSpecific(PDEVICE_OBJECT Device, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Device);
+    return EndWith(Irp, KsDispatchSpecificProperty(Irp, (PFNKSHANDLER)AnswerLater));
+}
+
+static NTSTATUS NTAPI ServeList(PDEVICE_OBJECT Device, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Device);
+    return EndWith(Irp, KsHandleSizedListQuery(Irp, 0, sizeof(GUID), NULL));
+}
+
+/* Nobody's IRP: it is completed as it says. */
+static NTSTATUS NTAPI ServePending(PDEVICE_OBJECT Device, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Device);
+    Irp->IoStatus.Status = STATUS_DEVICE_BUSY;
+    KsCompletePendingRequest(Irp);
+    return STATUS_DEVICE_BUSY;
+}
+
+static ULONG Ask(PKSFILTER Filter, PDRIVER_DISPATCH Routine, const GUID *Set, ULONG Id, ULONG Length, PULONG Data)
+{
+    KSIDENTIFIER request = { { { *Set, Id, KSPROPERTY_TYPE_GET } } };
+    IO_STACK_LOCATION control;
+
+    RtlZeroMemory(&control, sizeof(control));
+    control.Parameters.DeviceIoControl.IoControlCode = IOCTL_KS_PROPERTY;
+    control.Parameters.DeviceIoControl.InputBufferLength = Length;
+    control.Parameters.DeviceIoControl.OutputBufferLength = sizeof(*Data);
+    control.Parameters.DeviceIoControl.Type3InputBuffer = &request;
+    return (ULONG)ProbeDispatch(Routine, KsGetDevice(Filter)->FunctionalDeviceObject, IRP_MJ_DEVICE_CONTROL, &control,
+                                Data);
+}
+
+NTSTATUS ProbeAlone(PKSFILTER Filter, PULONGLONG Numbers)
+{
+    ULONG data = 0;
+
+    Numbers[0] = Ask(Filter, ServeProperty, &InnerId, 1, sizeof(KSPROPERTY), &data);
+    Numbers[1] = data;
+    Numbers[2] = Ask(Filter, ServeProperty, &InnerId, 1, sizeof(KSPROPERTY) - 1, &data);
+    Numbers[3] = Ask(Filter, ServeProperty, &InnerId, 2, sizeof(KSPROPERTY), &data);
+    Numbers[4] = Ask(Filter, ServeProperty, &MethodsId, 1, sizeof(KSPROPERTY), &data);
+    data = 0xF0;
+    Numbers[5] = Ask(Filter, ServeMethod, &MethodsId, 7, sizeof(KSMETHOD), &data);      /* SEND is the bit of GET */
+    Numbers[6] = data;
+    Numbers[7] = Ask(Filter, ServeSpecific, &InnerId, 1, sizeof(KSPROPERTY), &data);
+    Numbers[8] = Ask(Filter, ServeList, &InnerId, 1, sizeof(KSPROPERTY), &data);
+    Numbers[9] = Ask(Filter, ServePending, &InnerId, 1, sizeof(KSPROPERTY), &data);
+    return STATUS_SUCCESS;
+}
+
 /* ---- tables -------------------------------------------------------------------------------- */
 
 static const KSMETHOD_ITEM Methods[] = {
@@ -167,7 +241,16 @@ const KSMETHOD_SET ProbeMethodSets[] = {
     DEFINE_KSMETHOD_SET(&MethodsId, SIZEOF_ARRAY(Methods), Methods, 0, NULL),
 };
 
+static NTSTATUS WhichNode(PIRP Irp, PKSMETHOD Method, PVOID Data)
+{
+    UNREFERENCED_PARAMETER(Method);
+    *(PULONG)Data = 0x200 + KsGetNodeIdFromIrp(Irp);
+    Irp->IoStatus.Information = sizeof(ULONG);
+    return STATUS_SUCCESS;
+}
+
 static const KSMETHOD_ITEM NodeMethods[] = {
+    DEFINE_KSMETHOD_ITEM(10, KSMETHOD_TYPE_WRITE, WhichNode, sizeof(KSM_NODE), sizeof(ULONG), NULL),
     DEFINE_KSMETHOD_ITEM(9, KSMETHOD_TYPE_NONE, Nothing, sizeof(KSM_NODE), 0, NULL),
 };
 static const KSMETHOD_SET NodeMethodSets[] = {

@@ -146,12 +146,17 @@ static NTSTATUS Handshake(PKSPIN Pin, PKSHANDSHAKE In, PKSHANDSHAKE Out)
 
 static NTSTATUS PinCreate(PKSPIN Pin, PIRP Irp)
 {
-    UNREFERENCED_PARAMETER(Irp);
     KsPinRegisterHandshakeCallback(Pin, Handshake);
-    return STATUS_SUCCESS;
+    return ProbeAnswer(Irp, STATUS_SUCCESS);
 }
 
-static const KSPIN_DISPATCH PinDispatch = { .Create = PinCreate };
+static NTSTATUS PinClose(PKSPIN Pin, PIRP Irp)
+{
+    UNREFERENCED_PARAMETER(Pin);
+    return ProbeAnswer(Irp, STATUS_SUCCESS);
+}
+
+static const KSPIN_DISPATCH PinDispatch = { .Create = PinCreate, .Close = PinClose };
 
 #define PIN(table) \
     { .Dispatch = &PinDispatch, .AutomationTable = (table), \
@@ -276,6 +281,34 @@ static NTSTATUS GetNumbers(PIRP Irp, PKSPROPERTY Property, PVOID Data)
                          stack->Parameters.DeviceIoControl.InputBufferLength - sizeof(*Property), Data);
     case PROBE_FAST:
         return ProbeFast(stack->FileObject, Data);
+    case PROBE_BAGS:
+        return ProbeBags(filter, Data);
+    case PROBE_EDIT:
+        return ProbeEdit(filter, Data);
+    case PROBE_PINS:
+        return ProbePins(Irp, filter, Data);
+    case PROBE_NAMES:
+        return ProbeNames(Irp, filter, Data);
+    case PROBE_FACTORIES:
+        return ProbeFactories(filter, Data);
+    case PROBE_ARGUMENTS:
+        return ProbeArguments(Irp, filter, Data);
+    case PROBE_DEVICE:
+        return ProbeDevice(Data);
+    case PROBE_REMOVED:
+        return ProbeRemoved(Data);
+    case PROBE_POWER:
+        return ProbePower(Data);
+    case PROBE_FAILURES:
+        return ProbeFailures(Data);
+    case PROBE_TABLE:
+        return ProbeTable(filter, Data);
+    case PROBE_ALONE:
+        return ProbeAlone(filter, Data);
+    case PROBE_LATE:
+        return ProbeLate(Data);
+    case PROBE_LATE_PINS:
+        return ProbeLatePins(Irp, filter, Data);
     case PROBE_FORWARD:
         return ProbeForward(KsGetPinFromIrp(Irp), stack->FileObject, Data);
     case PROBE_FORWARD_MORE:
@@ -308,6 +341,20 @@ static const KSPROPERTY_ITEM FilterItems[] = {
     GET_NUMBERS(PROBE_COUNTED_WORKER),
     GET_NUMBERS(PROBE_OPEN),
     GET_NUMBERS(PROBE_FAST),
+    GET_NUMBERS(PROBE_BAGS),
+    GET_NUMBERS(PROBE_EDIT),
+    GET_NUMBERS(PROBE_PINS),
+    GET_NUMBERS(PROBE_NAMES),
+    GET_NUMBERS(PROBE_FACTORIES),
+    GET_NUMBERS(PROBE_ARGUMENTS),
+    GET_NUMBERS(PROBE_DEVICE),
+    GET_NUMBERS(PROBE_REMOVED),
+    GET_NUMBERS(PROBE_POWER),
+    GET_NUMBERS(PROBE_FAILURES),
+    GET_NUMBERS(PROBE_TABLE),
+    GET_NUMBERS(PROBE_ALONE),
+    GET_NUMBERS(PROBE_LATE),
+    GET_NUMBERS(PROBE_LATE_PINS),
     GET(PROBE_PEND, ProbePendProperty, sizeof(ULONG)),
 };
 
@@ -404,5 +451,9 @@ DRIVER_INITIALIZE DriverEntry;
 
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
 {
-    return KsInitializeDriver(DriverObject, RegistryPath, (const KSDEVICE_DESCRIPTOR *)&Device);
+    NTSTATUS status = KsInitializeDriver(DriverObject, RegistryPath, (const KSDEVICE_DESCRIPTOR *)&Device);
+
+    if (NT_SUCCESS(status))
+        ProbeTakeOver(DriverObject);
+    return status;
 }

@@ -49,6 +49,20 @@ enum {                          /* also in test_refks_functions.py */
     PROBE_RELEASE = 19,         /* filter: completes what is queued; ULONG: how many there were */
     PROBE_CLOSED = 20,          /* filter: ULONG, filters closed so far */
     PROBE_MISSING = 21,         /* filter: ULONG, functions called that are not there; in_guest.py alone */
+    PROBE_BAGS = 22,            /* filter: numbers, as all the following */
+    PROBE_EDIT = 23,
+    PROBE_PINS = 24,
+    PROBE_NAMES = 25,
+    PROBE_FACTORIES = 26,
+    PROBE_ARGUMENTS = 27,
+    PROBE_DEVICE = 28,
+    PROBE_REMOVED = 29,
+    PROBE_POWER = 30,
+    PROBE_FAILURES = 31,
+    PROBE_TABLE = 32,
+    PROBE_ALONE = 33,
+    PROBE_LATE = 34,
+    PROBE_LATE_PINS = 35,
     PROBE_HAND_ON = 1,          /* filter, in a set of its own: the handler asks another table */
 };
 
@@ -70,6 +84,37 @@ ULONG ProbeMissing(void);
 NTSTATUS ProbeFast(PFILE_OBJECT FileObject, PULONGLONG Numbers);
 NTSTATUS ProbePendProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data);
 NTSTATUS ProbeHandOnProperty(PIRP Irp, PKSPROPERTY Property, PVOID Data);
+
+NTSTATUS ProbeBags(PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbeEdit(PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbePins(PIRP Irp, PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbeNames(PIRP Irp, PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbeFactories(PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbeArguments(PIRP Irp, PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbeDevice(PULONGLONG Numbers);
+NTSTATUS ProbeRemoved(PULONGLONG Numbers);
+NTSTATUS ProbePower(PULONGLONG Numbers);
+NTSTATUS ProbeFailures(PULONGLONG Numbers);
+NTSTATUS ProbeTable(PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbeAlone(PKSFILTER Filter, PULONGLONG Numbers);
+NTSTATUS ProbeLate(PULONGLONG Numbers);
+NTSTATUS ProbeLatePins(PIRP Irp, PKSFILTER Filter, PULONGLONG Numbers);
+void ProbeTakeOver(PDRIVER_OBJECT DriverObject);
+
+/* A create or close is answered later, from ProbePendFrom on until ProbePendNoMore: by ProbeFinish. */
+void ProbePendFrom(NTSTATUS Answer);
+void ProbePendNoMore(void);
+NTSTATUS ProbeAnswer(PIRP Irp, NTSTATUS Answer);        /* for the routine that is asked */
+void ProbeFinish(void);
+
+/* Sends an IRP of the probe's own, with the parameters of a location; the status that it was completed with, once. */
+NTSTATUS ProbeSend(PDEVICE_OBJECT Device, PFILE_OBJECT FileObject, UCHAR Major, UCHAR Minor,
+                   const IO_STACK_LOCATION *Parameters);
+/* Sends one that is left pending, and then finished; the status that it was completed with, once and not before. */
+NTSTATUS ProbeSendLate(PDEVICE_OBJECT Device, PFILE_OBJECT FileObject, UCHAR Major, void (*Finish)(void));
+/* Calls one dispatch routine in the same way. */
+NTSTATUS ProbeDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT Device, UCHAR Major,
+                       const IO_STACK_LOCATION *Parameters, PVOID Out);
 
 extern const KSMETHOD_SET ProbeMethodSets[1];
 extern const KSAUTOMATION_TABLE ProbeNodeTable;

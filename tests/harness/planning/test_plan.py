@@ -323,11 +323,13 @@ def test_properties_states_and_devices_are_encoded() -> None:
     made = planned(
         {"do": "state", "on": "source", "to": "run"},
         {"do": "property_get", "on": "source", "set": str(CONNECTION_PROPERTY_SET), "id": 0, "length": 4},
+        {"do": "property_get", "on": "source", "set": str(uuid.UUID(int=0)), "id": 0, "flags": "0x10000100"},
         {"do": "device", "action": "restart"},
     )
-    state, got = (sent(item) for item in of_kind(made, "PROPERTY")[2:])
+    state, got, support = (sent(item) for item in of_kind(made, "PROPERTY")[2:])
     assert (state.value, state.value2, state.out_length, state.in_length) == (0, 2, 4, 0)
     assert (got.value2, got.out_length) == (1, 4)
+    assert support.value2 == 0x10000100, "a question for the sets of a node"
     (device,) = of_kind(made, "DEVICE")
     assert data(device).decode("utf-16-le") == "Root\\KshsAvshs"
     assert sent(device).value == C["KSHS_DEVICE_RESTART"]

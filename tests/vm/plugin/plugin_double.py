@@ -46,9 +46,9 @@ class PluginDouble:
             number = self._known[address, code] = used
             self._put(_HEADER + _BLOCK * number, "<QQII", address, digest(code), len(code), first)
             self._put(_USED, "<I", used + 1)
-        place = _HEADER + _BLOCK * self._get(_CAPACITY, "<I") + 8 * number
-        begun, ended = self._get(place, "<I"), self._get(place + 4, "<I")
-        self._put(place, "<II", begun + times, ended + times * finishes)
+        place = _HEADER + _BLOCK * self._get(_CAPACITY, "<I") + 16 * number
+        begun, ended = self._get(place, "<Q"), self._get(place + 8, "<Q")
+        self._put(place, "<QQ", begun + times, ended + times * finishes)
 
     def _get(self, offset: int, form: str) -> int:
         with self._path.open("rb") as file:

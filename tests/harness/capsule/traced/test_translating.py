@@ -174,6 +174,10 @@ def test_a_connected_pin_names_its_sink_and_a_closed_one_that_is_asked_is_kept()
     assert made[2] == {"do": "close", "on": "source", "keep": True}
 
 
+#: KSPROPSETID_Topology.
+SETS = "720D4AC0-7533-11D0-A5D6-28DB04C10000"
+
+
 def test_the_samples_own_property_set_becomes_its_own_steps() -> None:
     recorder = Recorder(wine=True)
     recorder.add("open", object="o1", requestor="user", tid=100, name="")
@@ -186,6 +190,18 @@ def test_the_samples_own_property_set_becomes_its_own_steps() -> None:
     made = steps(recorder)
     assert [step["do"] for step in made] == ["open_pin", "behaviour", "handshake", "reset", "handshake"]
     assert made[1] == {"do": "behaviour", "pin": "source", "kind": "decline", "status": "0xC00000BB"}
+
+
+def test_a_property_keeps_the_verb_that_it_was_asked_with() -> None:
+    recorder = Recorder()
+    recorder.pin()
+    for kind in ("0x1", "0x10000001", "0x200"):
+        recorder.add("property", object="o1", set=SETS, id=3, type=kind, in_length=24, out_length=40)
+    recorder.add("property", object="o1", set=SETS, id=3, type="0x10000002", value="05", in_length=24)
+    recorder.handshake()
+    asked = steps(recorder)[1:-1]
+    assert [step["do"] for step in asked] == ["property_get"] * 3 + ["property_set"]
+    assert [step.get("flags") for step in asked] == [None, 0x10000001, 0x200, 0x10000002]
 
 
 def test_another_format_than_the_files_is_said_in_the_step() -> None:
