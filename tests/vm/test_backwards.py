@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-
 from vm.backwards import Backwards, Stand
 from vm.errors import VmError
 from vm.gdb_remote import INTERRUPT, ClosedError, Link
