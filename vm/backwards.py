@@ -119,11 +119,9 @@ class Backwards:
 
     def serve(self, start: int | None = None) -> None:
         """Until the debugger leaves; it finds the replay at that instruction, by default at the last."""
+        stand: Stand | None = None
         try:
-            self._at = self._fresh(self.last if start is None else min(start, self.last))
-        except ImpatientError:
-            return
-        try:
+            stand = self._at = self._fresh(self.last if start is None else min(start, self.last))
             while True:
                 packet = self.debugger.read()
                 if packet == INTERRUPT:
@@ -132,10 +130,14 @@ class Backwards:
                     self.debugger.send(b"OK")
                     return
                 self.debugger.send(self._answer(packet))
-        except ClosedError:
+        except ImpatientError:
             return
+        except ClosedError as gone:
+            if gone.link is not self.debugger:
+                raise
         finally:
-            self._at.close()
+            if stand is not None:
+                self._at.close()
 
     def _answer(self, packet: bytes) -> bytes:
         if packet in (b"bs", b"bc"):

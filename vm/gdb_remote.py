@@ -17,7 +17,11 @@ _PACKET = re.compile(rb"\$([^$#]*)#([0-9a-fA-F]{2})")
 
 
 class ClosedError(VmError):
-    """The other end is gone."""
+    """The other end is gone: that of ``link``."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__("the debugger's connection is closed", link.name)
+        self.link = link
 
 
 class Link:
@@ -34,7 +38,7 @@ class Link:
 
     def __init__(self, stream: socket.socket, name: str) -> None:
         self._stream = stream
-        self._name = name
+        self.name = name
         self._pending = b""
 
     @classmethod
@@ -71,7 +75,7 @@ class Link:
             if taken is not None:
                 return taken
             if not select.select([self._stream], [], [], timeout)[0]:
-                raise VmError(f"gives no answer to the debugger within {timeout:.0f} s", self._name)
+                raise VmError(f"gives no answer to the debugger within {timeout:.0f} s", self.name)
             self._fill()
 
     def ask(self, packet: bytes, timeout: float | None = 120.0) -> bytes:
@@ -107,11 +111,11 @@ class Link:
         if found is not None:
             self._pending = self._pending[found.end() :]
             if sum(found[1]) % 256 != int(found[2], 16):
-                raise VmError("a packet came with a wrong checksum", self._name)
+                raise VmError("a packet came with a wrong checksum", self.name)
             self._write(b"+")
             return found[1]
         if self._pending and (self._pending[:1] != b"$" or len(self._pending) > _MOST):
-            raise VmError("what came is no packet of GDB's protocol", self._name)
+            raise VmError("what came is no packet of GDB's protocol", self.name)
         return None
 
     def _fill(self) -> None:
@@ -120,11 +124,11 @@ class Link:
         except OSError:
             more = b""
         if not more:
-            raise ClosedError("the debugger's connection is closed", self._name)
+            raise ClosedError(self)
         self._pending += more
 
     def _write(self, data: bytes) -> None:
         try:
             self._stream.sendall(data)
         except OSError:
-            raise ClosedError("the debugger's connection is closed", self._name) from None
+            raise ClosedError(self) from None

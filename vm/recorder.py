@@ -48,7 +48,7 @@ ICOUNT = "shift=auto,sleep=on"
 shift, or without sleep, guests that wait for their host come up late or never."""
 LOG = "replay.log"
 BOOT_LOG = "boot.log"
-_DEPLOY = 1800.0
+_DEPLOY = 600.0
 _UP = "kshs: the guest is up"
 
 

@@ -216,6 +216,19 @@ def test_whoever_does_not_want_to_wait() -> None:
         assert [toy.ended for toy in toys] == [False, True]
 
 
+def test_a_machine_that_ends_is_told() -> None:
+    """It is no debugger that has left."""
+    toy = Toy()
+    near, far = socket.socketpair()
+    with near:
+        debugger = Link(far, "gdb")
+        toy.stub.close()
+        toy.stub = Link(socket.socketpair()[0], "toy")
+        with pytest.raises(ClosedError, match="toy") as caught:
+            Backwards(debugger, lambda: Stand(toy, toy.stub), LAST).serve()
+        assert caught.value.link is toy.stub
+
+
 def test_it_ends_with_the_debugger() -> None:
     with debugged() as (gdb, _):
         assert gdb.ask(b"D;1", 10) == b"OK"
