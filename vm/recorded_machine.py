@@ -186,6 +186,10 @@ class Machine:
         """How many the guest has executed since the recording began; only while recorded or replayed."""
         return int(self.command("query-replay")["icount"])
 
+    def break_at(self, instructions: int) -> None:
+        """A replay stops there, by itself, when it runs."""
+        self.command("replay-break", icount=instructions)
+
     def state(self) -> str:
         """In QEMU's word: running, paused, internal-error ..."""
         return str(self.command("query-status")["status"])

@@ -2,8 +2,10 @@
 """Recorded guests: the state that recordings begin with, and leases of it that are recorded.
 
 The state is an internal snapshot (savevm) of a qcow2 disk, made once: image, warm-up, drivers, as for every
-template.  Each recording and each replay goes on from a copy of that disk, so a recording is the state, which
-never changes, and a log of some hundred kilobytes.
+template.  It is made while QEMU records, since only then does it hold the count of instructions as a
+recording has it; without that a replay never reaches an instruction that it is told to stop at.  Each
+recording and each replay goes on from a copy of that disk, so a recording is the state, which never changes,
+and a log of some hundred kilobytes.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from vm.shell import Shell
 from vm.ssh import Endpoint, connect
 from vm.template import Layer, Template, claim, overlay, prune
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the machine, or the layout of the state's directory, changes."""
 STATE = "base"
 """The snapshot of the state's disk."""
@@ -45,14 +47,9 @@ ICOUNT = "shift=auto,sleep=on"
 """The clock of instructions follows the host's, and an idle guest waits as long as it would: with another
 shift, or without sleep, guests that wait for their host come up late or never."""
 LOG = "replay.log"
+BOOT_LOG = "boot.log"
 _DEPLOY = 600.0
 _UP = "kshs: the guest is up"
-
-
-#: A recording's first entry is the count of instructions at its beginning, as a signed number of 32 bits, and
-#: QEMU 10 ends where that is negative (`replay_advance_current_icount`).
-_COUNT, _NEGATIVE, _MARGIN = 1 << 32, 1 << 31, 400_000_000
-_BURN = "timeout 2 sh -c 'while :; do :; done'; true"
 
 
 def recording(log: Path) -> str:
@@ -61,13 +58,11 @@ def recording(log: Path) -> str:
 
 
 def replaying(log: Path, icount: str = ICOUNT) -> str:
-    """The one that replays it."""
-    return f"{icount},rr=replay,rrfile={option_value(log.absolute())}"
+    """The one that replays it, from the state on.
 
-
-def records_from(instructions: int) -> bool:
-    """Whether a recording can begin at this count, and a little later."""
-    return (instructions + _MARGIN) % _COUNT < _NEGATIVE and instructions % _COUNT < _NEGATIVE
+    It is named here and not with ``-loadvm``: else QEMU saves one more where a debugger comes.
+    """
+    return f"{icount},rr=replay,rrfile={option_value(log.absolute())},rrsnapshot={STATE}"
 
 
 class Recorder:
@@ -226,7 +221,8 @@ class Recorder:
         overlay(part / "disk.qcow2", image.disk, "raw")
 
         def start(port: int) -> Machine:
-            return self._machine(image, place, Life(ICOUNT, part / "disk.qcow2", place, port))
+            life = Life(recording(part / BOOT_LOG), part / "disk.qcow2", place, port)
+            return self._machine(image, place, life)
 
         machine, port = with_free_port(start)
         with machine:
@@ -242,8 +238,6 @@ class Recorder:
                 self._progress.step("recording: preparing the guest", 0.5)
                 layer.prepare(shell)
                 said = dict(facts(shell))
-                while not records_from(machine.instructions):
-                    shell.run(_BURN, timeout=_DEPLOY)
                 shell.run(speech.settle, check=True)
             finally:
                 shell.close()
@@ -252,6 +246,7 @@ class Recorder:
             machine.command("stop")
             machine.human(f"savevm {STATE}", timeout=300)
             machine.quit()
+        self._begin_again(image, part, place)
         remove_tree(place)
         (part / "in-use").touch(mode=0o600)
         manifest = {
@@ -266,6 +261,17 @@ class Recorder:
         write_json(part / "manifest.json", manifest)
         remove_tree(path)
         part.rename(path)
+
+    def _begin_again(self, image: Image, part: Path, place: Path) -> None:
+        """The same state as the beginning of a recording of its own, and not as the end of the boot's.
+
+        A state has the place in the log at which a replay goes on; so it is that of a log that begins now.
+        """
+        icount = f"{recording(part / BOOT_LOG)},rrsnapshot={STATE}"
+        life = Life(icount, part / "disk.qcow2", place, state=STATE, paused=True)
+        with self._machine(image, place, life) as machine:
+            machine.quit()
+        (part / BOOT_LOG).unlink()
 
 
 class RecordedLease(Lease):

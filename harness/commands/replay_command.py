@@ -12,6 +12,7 @@ import typer
 from harness import config as settings
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE
 from harness.commands.options import ConfigOption, console
+from harness.errors import UsageError
 from harness.guest_text import one_line
 from harness.progress import Progress
 
@@ -25,13 +26,24 @@ def replay(
     times: Annotated[
         int, typer.Option("--times", min=1, max=1000, metavar="N", help="How often it is replayed.")
     ] = 1,
+    gdb: Annotated[
+        bool, typer.Option("--gdb", help="Wait for a gdb instead, which can go backwards; say how to begin.")
+    ] = False,
+    at: Annotated[
+        int | None,
+        typer.Option(
+            "--at", min=0, metavar="N", help="Instruction at which gdb begins.", show_default="last"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Replays a recorded failure: proves that it is the same.
+    """Replays a recorded failure: proves that it is the same, or shows it to gdb.
 
-    Exit code 0: status blocks and consoles came the same each time; 3: they did not.
+    Exit code 0: status blocks and consoles came the same each time, or gdb has left; 3: they did not.
     """
+    if at is not None and not gdb:
+        raise UsageError("it is where gdb begins", "--at", "add --gdb")
     from harness.guests import SayProgress
     from harness.replay import recording
     from harness.replay.proving import prove
@@ -41,6 +53,12 @@ def replay(
     said = recording.load(incident)
     vm_config = settings.load(config).vm
     image = find(vm_config, said.image)
+    if gdb:
+        from harness.replay.debugging import debug
+
+        with Recorder(vm_config, SayProgress(typer.echo)) as recorder:
+            debug(recorder, image, incident, said, at, typer.echo)
+        raise typer.Exit(DONE)
     proofs: list[Proof] = []
     with Progress() as progress, Recorder(vm_config, SayProgress(progress.say)) as recorder:
         for number in range(times):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vm.template import Layer, Template
 
 #: Seconds for the list of modules, for which a program is started in the guest.
-_MODULES = 180.0
+_MODULES = 600.0
 
 
 @dataclass

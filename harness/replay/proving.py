@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from harness.replay.recording import CONSOLES, Recording
 from vm.errors import VmError
 from vm.files import private_directory
 from vm.recorded_machine import BLOCKS, Life, Machine
-from vm.recorder import LOG, STATE, STATE_DISK, replaying
+from vm.recorder import LOG, STATE_DISK, replaying
 from vm.words import counted
 
 if TYPE_CHECKING:
@@ -62,19 +63,11 @@ class Replayed:
     """
 
     def __init__(self, recorder: Recorder, image: Image, folder: Path, said: Recording) -> None:
-        if recorder.qemu.version != said.qemu:
-            raise UsageError(
-                f"it was recorded by QEMU {said.qemu}, and here is {recorder.qemu.version}:"
-                " another version executes another number of instructions",
-                str(folder),
-                "replay it where it was recorded",
-            )
+        same_qemu(recorder, folder, said)
         self._said = said
         self.place = recorder.place()
         self.consoles = private_directory(self.place / "consoles")
-        disk = self.place / "disk.qcow2"
-        shutil.copyfile(folder / STATE_DISK, disk)
-        life = Life(replaying(folder / LOG, said.icount), disk, self.consoles, state=STATE)
+        life = dataclasses.replace(ready(folder, said, self.place, self.consoles), paused=False)
         self.machine = Machine(
             recorder.qemu, image, said.memory_mib, f"replay-{self.place.name}", self.place, life
         )
@@ -115,6 +108,28 @@ class Replayed:
         begin, end = self._said.plays[0], self._said.instructions
         part = (now - begin) / max(1, end - begin)
         return f"replaying: instruction {now:,} of {end:,} ({max(0.0, min(1.0, part)):.0%})"
+
+
+def same_qemu(recorder: Recorder, folder: Path, said: Recording) -> None:
+    """Asks for the QEMU that recorded.
+
+    Raises:
+        UsageError: here is another one.
+    """
+    if recorder.qemu.version != said.qemu:
+        raise UsageError(
+            f"it was recorded by QEMU {said.qemu}, and here is {recorder.qemu.version}:"
+            " another version executes another number of instructions",
+            str(folder),
+            "replay it where it was recorded",
+        )
+
+
+def ready(folder: Path, said: Recording, place: Path, consoles: Path) -> Life:
+    """What a machine needs to stand at a recording's first instruction; it has a disk of its own."""
+    disk = place / "disk.qcow2"
+    shutil.copyfile(folder / STATE_DISK, disk)
+    return Life(replaying(folder / LOG, said.icount), disk, consoles, paused=True)
 
 
 def prove(recorder: Recorder, image: Image, folder: Path, said: Recording, say: Say) -> Proof:

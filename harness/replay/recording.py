@@ -24,7 +24,9 @@ FACTS = "recording.json"
 RECORDS = "result.jsonl"
 DRIVERS = "drivers"
 CONSOLES = (SERIAL, DEBUGCON)
-SCHEMA = 1
+SCHEMA = 2
+COUNTED = 2
+"""Since this schema the state that it begins with has the count of instructions of the recording."""
 
 _HASH = r"^[0-9a-f]{64}$"
 _MOST_BYTES = 1 << 20

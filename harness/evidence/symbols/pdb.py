@@ -38,11 +38,11 @@ class Function:
 
 @dataclass(frozen=True)
 class PdbFunctions:
-    """The functions of a PDB whose sizes are known, by their RVA; lines of all of them."""
+    """The functions of a PDB whose sizes are known, by their RVA; of all of them lines: RVA, file, number."""
 
     functions: Sequence[Function]
     _starts: Sequence[int]
-    _lines: Sequence[tuple[int, str, int]]
+    lines: Sequence[tuple[int, str, int]]
 
     def around(self, rva: int) -> Function | None:
         """The function that an address lies in."""
@@ -55,10 +55,10 @@ class PdbFunctions:
     def line(self, rva: int) -> tuple[str, int] | None:
         """File and line of an address; of inlined code the line is the function's that was inlined."""
         function = self.around(rva)
-        index = bisect_right(self._lines, rva, key=lambda line: line[0]) - 1
-        if function is None or index < 0 or self._lines[index][0] < function.rva:
+        index = bisect_right(self.lines, rva, key=lambda line: line[0]) - 1
+        if function is None or index < 0 or self.lines[index][0] < function.rva:
             return None
-        return self._lines[index][1:]
+        return self.lines[index][1:]
 
 
 class PdbUnreadableError(HarnessError):

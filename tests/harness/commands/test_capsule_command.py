@@ -201,3 +201,8 @@ def test_replay_of_what_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFi
     for place in (tmp_path, tmp_path / "none"):
         code, _, err = kshs(capsys, "replay", place)
         assert code == 2 and "there is no recording.json: this is no recording" in err
+
+
+def test_where_gdb_begins_is_nothing_without_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = kshs(capsys, "replay", tmp_path, "--at", "7")
+    assert code == 2 and "add --gdb" in err and err.count("\n") == 1
