@@ -70,7 +70,10 @@ MET = {
         "copies 'other.dll', which is not there",
     ),
     "refused its device": ("component/test_start_failures.py", "refused its device"),
-    "was not loaded: its DriverEntry": ("component/test_start_failures.py", "was not loaded: its DriverEntry"),
+    "was not loaded: its DriverEntry": (
+        "component/test_start_failures.py",
+        "was not loaded: its DriverEntry",
+    ),
     "made no device: its AddDevice": ("component/test_start_failures.py", "made no device: its AddDevice"),
     "ended the process of the drivers": (
         "component/test_start_failures.py",
