@@ -85,12 +85,14 @@ def package(
         for line in adapted.said:
             say(line)
         options = Options(True, headers, tuple(defines), foreign=True, adapted=adapted)
-        _link(work, image, _compile(tools, work, folder, options, say), tools)
+        built = Path(image).name
+        _link(work, built, _compile(tools, work, folder, options, say), tools)
         seh.require(
-            work / image, [path for path in _sources(folder) if path.suffix.lower() in (".c", *_CPLUSPLUS)]
+            work / built, [path for path in _sources(folder) if path.suffix.lower() in (".c", *_CPLUSPLUS)]
         )
         signer = signing.identity()
-        signing.sign(work / image, result / image, signer, infs[0].stem)
+        (result / image).parent.mkdir(parents=True, exist_ok=True)
+        signing.sign(work / built, result / image, signer, infs[0].stem)
         for path in infs:
             shutil.copyfile(path, result / path.name)
         for name in others:
@@ -125,10 +127,15 @@ def _parts(folder: Path, stamped: Path, stand_ins: Sequence[str]) -> tuple[list[
     if not images:
         # By the INF's LayoutFile it may be the system's own, which nobody builds.
         images = _drivers(list(dict.fromkeys(one.path for one in everything if one.systems)), folder)
-    where = str(found[0]) if len(found) == 1 else str(folder)
-    if len(images) != 1 or "/" in images[0]:
+    where = str(_as_given(folder, found[0]) if len(found) == 1 else folder)
+    if len(images) != 1:
+        there = (
+            f"{len(images)} .sys files ({', '.join(images)}) that lie" if images else "no .sys file that lies"
+        )
         raise PackageError(
-            f"copies {len(images)} .sys files that are not there yet, exactly one is built", where
+            f"copies {there} elsewhere than in the folder, and exactly one is built",
+            where,
+            "the .sys file that the sources make must be copied and not lie there; any other must",
         )
     others = [name for name in copied if name != images[0]]
     missing = {name.lower(): name for name in others if find(folder, name) is None}
@@ -146,6 +153,12 @@ def _parts(folder: Path, stamped: Path, stand_ins: Sequence[str]) -> tuple[list[
     return found, images[0], others
 
 
+def _as_given(folder: Path, inf_file: Path) -> Path:
+    """The file of the folder that an INF is, or was stamped from."""
+    own = folder / inf_file.name
+    return own if own.is_file() else own.with_suffix(".inx")
+
+
 def _drivers(copied: Sequence[str], folder: Path) -> list[str]:
     """The drivers among files that are copied that are not there."""
     return [name for name in copied if name.lower().endswith(".sys") and find(folder, name) is None]
@@ -153,7 +166,7 @@ def _drivers(copied: Sequence[str], folder: Path) -> list[str]:
 
 def _say_ignored(folder: Path, image: str, others: list[str], say: Callable[[str], None]) -> None:
     """Names what lies in the folder and goes nowhere: a source of an unusual ending, or a folder."""
-    used = {name.split("/")[0].lower() for name in others} | {image.lower()}
+    used = {name.split("/")[0].lower() for name in (*others, image)}
     for path in sorted(folder.iterdir()):
         known = path.is_file() and path.suffix.lower() in (*_SOURCES, *_QUIET)
         if known or path.name.lower() in used or path.name.startswith("."):

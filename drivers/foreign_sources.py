@@ -62,7 +62,7 @@ _LENIENT = (
         "what stands beside 0 in a conditional expression is converted to what it initialises",
     ),
 )
-#: There __FUNCTION__ is a literal, to which others can be joined.
+#: There __FUNCTION__ is a literal, to which others can be joined, in C as in C++.
 _JOINED = re.compile(rb'(?:"|##)[ \t]*__FUNCTION__|__FUNCTION__[ \t]*(?:"|##)')
 #: In which code page a resource script says that it is.
 _CODE_PAGE = re.compile(rb"^[ \t]*#[ \t]*pragma[ \t]+code_page[^\r\n]*", re.MULTILINE)
@@ -162,7 +162,8 @@ def adapt(work: Path, folders: Sequence[str]) -> Adapted:
         flags = ("-ivfsoverlay", OVERLAY)
     if joins:
         said.append('__FUNCTION__ is joined to other texts, and is "" therefore')
-    return Adapted(flags, ('-D__FUNCTION__=""',) if joins else (), tuple(said))
+        flags += ('-D__FUNCTION__=""',)
+    return Adapted(flags, tuple(said))
 
 
 def _utf_8(source: Path, data: bytes) -> bytes:

@@ -128,8 +128,6 @@ class Adapted:
 
     flags: tuple[str, ...] = ()
     """For every source and resource."""
-    cplusplus: tuple[str, ...] = ()
-    """For C++ besides."""
     said: tuple[str, ...] = ()
     """What was read changed, in sentences."""
 
@@ -193,7 +191,7 @@ class Toolchain:
             flags += ["-Wno-missing-braces", "-Wno-missing-field-initializers", "-isystem", str(COMPAT)]
         if options.cplusplus:
             flags = [flag for flag in flags if flag not in _C_FLAGS]
-            flags += [*_CPLUSPLUS_FLAGS, *options.adapted.cplusplus]
+            flags += _CPLUSPLUS_FLAGS
         flags += _KERNEL_FLAGS if options.kernel else _USER_FLAGS
         if options.kernel:
             flags += ["-isystem", str(self.includes / "ddk")]

@@ -20,8 +20,9 @@ void crash_append_simple(DWORD pid, const wchar_t *process, const char *kind, DW
 bool crash_known(DWORD pid, LONGLONG since);        /* from that offset on there is a line about that process */
 LONGLONG crash_file_size(void);     /* 0: there is none yet */
 
-/* crash_watch.c, for the executor: */
+/* crash_watch.c, for the executor and for who installs a driver: */
 void crash_watch_start(void);       /* the driver processes that there are now */
 void crash_watch_look(void);        /* the client is gone: which of them ended, and how */
+bool crash_watch_ended(void);       /* one of them has; it is on record.  Does not wait */
 
 #endif

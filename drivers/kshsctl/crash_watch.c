@@ -70,15 +70,15 @@ static void note_end(DWORD pid, HANDLE process)
         crash_append_simple(pid, L"winedevice.exe", "bugcheck", code);
 }
 
-void crash_watch_look(void)
+static bool look(DWORD patience)
 {
+    unsigned i, kept = 0, before = watched_count;
     HANDLE processes[MAX_PROCESSES];
-    unsigned i, kept = 0;
 
     for (i = 0; i < watched_count; i++)
         processes[i] = watched[i].process;
     if (watched_count)
-        WaitForMultipleObjects(watched_count, processes, FALSE, END_WAIT_MS);
+        WaitForMultipleObjects(watched_count, processes, FALSE, patience);
     for (i = 0; i < watched_count; i++) {
         if (WaitForSingleObject(watched[i].process, 0) == WAIT_OBJECT_0) {
             note_end(watched[i].pid, watched[i].process);
@@ -88,4 +88,15 @@ void crash_watch_look(void)
         }
     }
     watched_count = kept;
+    return kept < before;
+}
+
+void crash_watch_look(void)
+{
+    look(END_WAIT_MS);
+}
+
+bool crash_watch_ended(void)
+{
+    return look(0);
 }

@@ -22,6 +22,8 @@ bool device_exists(const wchar_t *hardware_id, wchar_t *instance, size_t count, 
 /* A root-enumerated device of the INF's class, with that hardware id and no driver yet; its instance. */
 bool device_register(report *r, const wchar_t *inf, const wchar_t *hardware_id, wchar_t *instance, size_t count);
 bool device_update(report *r, const wchar_t *inf, const wchar_t *hardware_id);  /* its driver, by the INF */
+/* device_started.c.  Waits; BOUND: the device has a service, started or not. */
+bool device_wait_started(report *r, const wchar_t *hardware_id, bool *bound);
 /* 1 started, 0 not (yet), -1 has a problem, -2 this guest cannot say; PROBLEM: CM_PROB_..., 0 without one. */
 int device_node_state(DWORD node, ULONG *problem);
 /* interfaces.c: every present interface of the devices of a hardware id, as an array of objects: category, index (as

@@ -5,13 +5,8 @@
  * id, DIF_REGISTERDEVICE, UpdateDriverForPlugAndPlayDevices.
  */
 #include "devices.h"
-#include <cfgmgr32.h>
-#include <winsvc.h>
+#include "crash.h"
 
-#define START_PATIENCE_MS 30000
-#define ANSWER_PATIENCE_MS 2000     /* a driver that says nothing of its start by then is none of the class driver's */
-#define START_PAUSE_MS 50
-#define SERVICE_PATIENCE_MS 2000    /* a driver that was installed has given its service to the device by then */
 #define FORCE 1                     /* INSTALLFLAG_FORCE */
 #define NO_QUESTIONS 4              /* INSTALLFLAG_NONINTERACTIVE: what would be asked is refused */
 
@@ -87,107 +82,6 @@ bool device_update(report *r, const wchar_t *inf, const wchar_t *hardware_id)
     return true;
 }
 
-static bool device_service(const wchar_t *hardware_id, wchar_t *service, size_t count, DWORD *node)
-{
-    HDEVINFO set = device_list(true);
-    SP_DEVINFO_DATA device;
-    DWORD index = 0;
-    bool found;
-
-    *service = 0;
-    if (set == INVALID_HANDLE_VALUE)
-        return false;
-    found = device_next(set, &index, hardware_id, &device);
-    if (found) {
-        *node = device.DevInst;
-        memset(service, 0, count * sizeof(wchar_t));
-        SetupDiGetDeviceRegistryPropertyW(set, &device, SPDRP_SERVICE, NULL, (BYTE *)service,
-                                          (DWORD)((count - 1) * sizeof(wchar_t)), NULL);
-    }
-    SetupDiDestroyDeviceInfoList(set);
-    return found;
-}
-
-/* What the reference class driver says of a service's minidriver (drivers/refks/started.c): false, nothing yet. */
-static bool start_answer(const wchar_t *stage, const wchar_t *service, DWORD *status)
-{
-    wchar_t path[128];
-    DWORD type = 0, size = sizeof(*status);
-    HKEY key;
-    bool found;
-
-    format_text(path, ARRAY_COUNT(path), L"SOFTWARE\\kshs\\ReferenceKs\\%ls", stage);
-    if (RegOpenKeyExW(HKEY_LOCAL_MACHINE, path, 0, KEY_QUERY_VALUE | KEY_WOW64_64KEY, &key))
-        return false;
-    found = !RegQueryValueExW(key, service, NULL, &type, (BYTE *)status, &size) && type == REG_DWORD;
-    RegCloseKey(key);
-    return found;
-}
-
-/* The stage at which a minidriver refused its device, or NULL; KNOWN: it has answered. */
-static const wchar_t *refused_at(const wchar_t *service, DWORD *status, bool *known)
-{
-    *known = start_answer(L"Start", service, status);
-    if (*known)
-        return (LONG)*status < 0 ? L"Start" : NULL;
-    *known = start_answer(L"AddDevice", service, status) && (LONG)*status < 0;
-    return *known ? L"AddDevice" : NULL;
-}
-
-/* BOUND: the device has a service, started or not. */
-static bool wait_started(report *r, const wchar_t *hardware_id, bool *bound)
-{
-    uint64_t begin = now_ms(), until = begin + START_PATIENCE_MS;
-    wchar_t name[128] = L"";
-    service_facts service;
-    ULONG problem = 0;
-    DWORD node = 0;
-    int state = 0;
-    const wchar_t *refused = NULL;
-    DWORD status = 0;
-    bool known = false;
-
-    memset(&service, 0, sizeof(service));
-    do {
-        if (device_service(hardware_id, name, ARRAY_COUNT(name), &node)) {
-            state = device_node_state(node, &problem);
-            if (*name)
-                service_examine(name, &service);
-            /* Where there are no device nodes to ask, a driver that runs is the sign. */
-            if (state == -2)
-                state = service.state == SERVICE_RUNNING;
-            /* On Wine a driver runs on whose device did not start: what the class driver heard decides, if it
-             * is a driver of that. */
-            refused = nt_is_wine() && *name ? refused_at(name, &status, &known) : NULL;
-            if (refused)
-                state = 0;
-            if (refused || (state == 1 && (!nt_is_wine() || known || now_ms() - begin >= ANSWER_PATIENCE_MS)))
-                break;
-        }
-        if (!*name && now_ms() - begin >= SERVICE_PATIENCE_MS)
-            break;
-        Sleep(START_PAUSE_MS);
-    } while (now_ms() < until);
-    *bound = *name != 0;
-    json_text(&r->body, "service", name);
-    json_utf8(&r->body, "service_state", service.present ? service_state_name(service.state) : "absent");
-    json_unsigned(&r->body, "problem", problem);
-    json_bool(&r->body, "started", state == 1);
-    if (problem)
-        json_device_problem(&r->body, hardware_id);
-    if (refused) {
-        json_text(&r->body, "refused_at", refused);
-        json_hex(&r->body, "start_status", status);
-        return report_fail(r, 0, L"the driver %ls refused its device: %ls answered 0x%08lX", name, refused, status);
-    }
-    if (state != 1 && !r->reboot && !*name)         /* Wine says success when no model of the INF matched */
-        return report_fail(r, 0, L"no driver was installed for %ls: does the INF have that hardware id?", hardware_id);
-    if (state != 1 && !r->reboot)
-        return report_fail(r, 0, L"the device of %ls did not start within %u s (service %ls, problem code %lu)",
-                           hardware_id, START_PATIENCE_MS / 1000, *name ? name : L"none", problem);
-    return true;
-}
-
 /* The client shares file objects with the target, which takes one process on Wine.  An INF that was made for
  * Windows has no reason to name a group for that: the service is made before the INF is installed, which then
  * changes everything but the group.  Afterwards is too late, Wine does not stop a driver that has a device. */
@@ -237,9 +131,10 @@ static void install(report *r, const wchar_t *file, const wchar_t *hardware_id, 
     if (service && !join_client(r, service))
         return;
     report_step(r, "update-driver");
+    crash_watch_start();
     if (device_update(r, inf, own)) {
         report_step(r, "wait-started");
-        if (wait_started(r, hardware_id, &bound) || bound)
+        if (device_wait_started(r, hardware_id, &bound) || bound)
             return;
     }
     if (!existed)                   /* leave no device behind that has no driver */

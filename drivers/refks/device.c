@@ -88,15 +88,12 @@ static NTSTATUS CheckDescriptor(const KSDEVICE_DESCRIPTOR *Descriptor)
     return STATUS_SUCCESS;
 }
 
-NTSTATUS NTAPI KsInitializeDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPathName,
-                                  const KSDEVICE_DESCRIPTOR *Descriptor)
+static NTSTATUS InitializeDriver(PDRIVER_OBJECT DriverObject, const KSDEVICE_DESCRIPTOR *Descriptor)
 {
+    NTSTATUS status = CheckDescriptor(Descriptor);
     REFKS_DRIVER *fresh, *driver;
-    NTSTATUS status;
     KIRQL irql;
 
-    UNREFERENCED_PARAMETER(RegistryPathName);
-    status = CheckDescriptor(Descriptor);
     if (!NT_SUCCESS(status))
         return status;
     fresh = RefksAllocate(sizeof(*fresh));
@@ -125,6 +122,16 @@ NTSTATUS NTAPI KsInitializeDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING R
     DriverObject->MajorFunction[IRP_MJ_POWER] = RefksDispatchPower;
     DriverObject->MajorFunction[IRP_MJ_SYSTEM_CONTROL] = RefksDispatchForward;
     return STATUS_SUCCESS;
+}
+
+NTSTATUS NTAPI KsInitializeDriver(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPathName,
+                                  const KSDEVICE_DESCRIPTOR *Descriptor)
+{
+    NTSTATUS status = InitializeDriver(DriverObject, Descriptor);
+
+    UNREFERENCED_PARAMETER(RegistryPathName);
+    RefksRecordStart(DriverObject, REFKS_INITIALIZE, status);
+    return status;
 }
 
 REFKS_DEVICE *RefksDeviceFromDeviceObject(PDEVICE_OBJECT DeviceObject)
@@ -162,6 +169,7 @@ NTSTATUS NTAPI KsAddDevice(PDRIVER_OBJECT DriverObject, PDEVICE_OBJECT PhysicalD
     const KSDEVICE_DESCRIPTOR *descriptor = RefksDriverDescriptor(DriverObject);
     NTSTATUS status = STATUS_UNSUCCESSFUL;
 
+    RefksRecordStart(DriverObject, REFKS_ADD_DEVICE, STATUS_PENDING);
     if (descriptor)
         status = KsCreateDevice(DriverObject, PhysicalDeviceObject, descriptor, 0, NULL);
     RefksRecordStart(DriverObject, REFKS_ADD_DEVICE, status);
@@ -265,6 +273,8 @@ NTSTATUS NTAPI KsInitializeDevice(PDEVICE_OBJECT FunctionalDeviceObject, PDEVICE
         RefksEndLate(device);
         RefksDereference(&device->Header);
     }
+    /* Also for a minidriver with an AddDevice of its own. */
+    RefksRecordStart(FunctionalDeviceObject->DriverObject, REFKS_ADD_DEVICE, status);
     return status;
 }
 

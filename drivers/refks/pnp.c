@@ -49,8 +49,11 @@ static NTSTATUS Start(REFKS_DEVICE *Device, PIRP Irp)
 {
     const KSDEVICE_DISPATCH *dispatch = Device->Public.Descriptor ? Device->Public.Descriptor->Dispatch : NULL;
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
-    NTSTATUS status = ForwardAndWait(Device, Irp, CallDriver);
+    PDRIVER_OBJECT driver = Device->Public.FunctionalDeviceObject->DriverObject;
+    NTSTATUS status;
 
+    RefksRecordStart(driver, REFKS_START, STATUS_PENDING);
+    status = ForwardAndWait(Device, Irp, CallDriver);
     if (NT_SUCCESS(status) && dispatch && dispatch->Start)
         status = kshs_final_status(dispatch->Start(&Device->Public, Irp,
                                                   stack->Parameters.StartDevice.AllocatedResourcesTranslated,
@@ -67,7 +70,7 @@ static NTSTATUS Start(REFKS_DEVICE *Device, PIRP Irp)
         RefksEnableFactories(Device, FALSE);
         Device->Public.Started = FALSE;
     }
-    RefksRecordStart(Device->Public.FunctionalDeviceObject->DriverObject, REFKS_START, status);
+    RefksRecordStart(driver, REFKS_START, status);
     return kshs_complete(Irp, status, Irp->IoStatus.Information);
 }
 

@@ -324,7 +324,8 @@ void RefksWriteMissing(void);                   /* puts on record what could not
 void RefksInitializeBag(REFKS_BAG *Bag, REFKS_DEVICE *Device);
 void RefksEmptyBag(REFKS_BAG *Bag);
 
-/* What a minidriver answered, for whoever installs it (started.c). */
+/* What a minidriver answered, for whoever installs it (started.c); STATUS_PENDING while it is asked. */
+#define REFKS_INITIALIZE L"\\Registry\\Machine\\SOFTWARE\\kshs\\ReferenceKs\\KsInitializeDriver"
 #define REFKS_ADD_DEVICE L"\\Registry\\Machine\\SOFTWARE\\kshs\\ReferenceKs\\AddDevice"
 #define REFKS_START L"\\Registry\\Machine\\SOFTWARE\\kshs\\ReferenceKs\\Start"
 VOID RefksRecordStart(PDRIVER_OBJECT DriverObject, PCWSTR Stage, NTSTATUS Status);

@@ -23,11 +23,12 @@ from harness.guests import (
     hardware,
     package_files,
     setupapi_log,
+    start_failure,
     support_library,
     verifier,
     windows_deploy,
 )
-from harness.guests.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, text_of
+from harness.guests.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, VerbError, text_of
 from vm import family as families
 from vm.errors import GuestLost, GuestTimeout
 
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from vm.lease import Lease
     from vm.shell import Shell
     from vm.template import Layer
-
-#: Where the crash recorder of guests without bugchecks writes (docs/architecture.md).
-CRASHES = DIRECTORY + r"\crashes.jsonl"
 
 #: How a driver that never calls what is missing runs all the same.
 _ALLOW = "let it pass by imports.allow in the target file (kshs target init --allow-import)"
@@ -274,7 +272,11 @@ def _install(
             kit.service,
             reboot_is_fine=False,
         )
-    except DeployError as error:
+    except VerbError as error:
+        if wine:
+            raise start_failure.explain(
+                error, shell, kit.service, without_hardware=hardware.absent(kit.hardware_id)
+            ) from None
         raise windows_deploy.explain(error) from None
     except (GuestLost, GuestTimeout) as lost:
         raise DeployError(

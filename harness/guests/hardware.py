@@ -83,6 +83,14 @@ def notes(target: Target) -> list[str]:
     ]
 
 
+def absent(hardware_id: str) -> str | None:
+    """The bus that reports devices of such an id, in words; None where the id is of no bus."""
+    from drivers.hardware_ids import bus_of
+
+    bus = bus_of(hardware_id)
+    return None if bus is None else bus.words
+
+
 def _not_there(hardware_id: str, bus: Bus) -> str:
     return (
         f"'{hardware_id}' is a device that {bus.words} reports, and the embedded guest has none: without it"

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.agent import waiting_agent
-from harness.guests import deploy
 from harness.guests.interface import EvidenceSink
-from harness.guests.kshsctl import Kshsctl
+from harness.guests.kshsctl import CRASHES, Kshsctl
 from vm.family import Family, family
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ def _inside(lease: Lease, speech: Family, into: EvidenceSink, *, hung: bool) -> 
     questions: dict[str, Callable[[Shell], bytes]] = {}
     if speech.runs_on_linux:
         logs = {
-            "crashes.jsonl": [speech.sftp_path(deploy.CRASHES)],
+            "crashes.jsonl": [speech.sftp_path(CRASHES)],
             "session.log": speech.session_logs,
             "agent.log": [f"{waiting_agent.DIRECTORY}/err"],
         }

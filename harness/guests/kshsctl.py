@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Where everything lies in the guest.
 DIRECTORY = r"C:\kshs"
+#: Where the crash recorder of guests without bugchecks writes (docs/architecture.md).
+CRASHES = DIRECTORY + r"\crashes.jsonl"
 
 REBOOT = 3010
 #: Characters of one text in a verb's answer; a log comes as one.

@@ -26,6 +26,7 @@ from harness.guests.ahead import GuestAhead
 from harness.guests.crash_record import crashes_in
 from harness.guests.guest_linux import QUESTION, out_of_memory, recording_in, text_of
 from harness.guests.interface import DriverFiles, Evidence, EvidenceSink, Guest, Say, SayProgress
+from harness.guests.kshsctl import CRASHES
 from harness.guests.memory_used import MemoryUsed, Resident
 from harness.guests.source import usable_guest
 from vm.family import family
@@ -49,8 +50,7 @@ if TYPE_CHECKING:
 _NEWS = 2.0
 #: Seconds for closing, in which a guest that was begun ahead may still come and be thrown away.
 _CLOSING = 30.0
-#: Bytes of the largest image of a driver that is copied out of a guest.
-_MAX_IMAGE = 256 << 20
+_MAX_IMAGE = 256 << 20  # bytes of a driver's image that is copied out of a guest
 #: Seconds that a fork may take beside the time in which its guest must answer: loading its devices.
 _FORK = 420.0
 #: Seconds that a Windows guest may need to boot where there is no KVM.
@@ -105,7 +105,7 @@ class VmGuest:
         if speech.bugchecks is not None:
             try:
                 shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
-                for command in (f"cat {speech.sftp_path(deploy.CRASHES)} 2>/dev/null", speech.bugchecks):
+                for command in (f"cat {speech.sftp_path(CRASHES)} 2>/dev/null", speech.bugchecks):
                     found = crashes_in(text_of(shell.run(command, timeout=QUESTION).stdout))
                     driver += found.driver
                     other += found.other

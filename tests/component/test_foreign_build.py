@@ -194,6 +194,50 @@ def test_files_of_other_projects_are_named(
         folder.package(source, tmp_path / "package", stand_ins=stand_ins)
 
 
+PLAIN = """#include <ntddk.h>
+NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT object, PUNICODE_STRING path)
+{
+    static char where[] = "at " __FUNCTION__;
+
+    (void)object;
+    (void)path;
+    return where[0] ? STATUS_UNSUCCESSFUL : STATUS_SUCCESS;
+}
+"""
+
+
+def plain(folder_: Path, inf_text: str) -> Path:
+    """A driver of one C source, with an INX."""
+    folder_.mkdir()
+    (folder_ / "plain.c").write_text(PLAIN)
+    (folder_ / "plain.inx").write_text(inf_text.replace(", @other.dll", ""))
+    return folder_
+
+
+def test_a_driver_that_lies_in_a_folder_of_the_disk_is_built_there(tmp_path: Path) -> None:
+    """And its C source joins the name of a function to a text."""
+    driver = plain(tmp_path / "driver", INX.replace('1 = "disk"', '1 = "disk",,,"\\x64 files"'))
+    package = folder.package(driver, tmp_path / "package")
+    assert package.sys == [tmp_path / "package" / "x64 files" / "foreign.sys"]
+    assert (tmp_path / "package" / "foreign.pdb").is_file()
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (", @second.sys", r"plain.inx: copies 2 .sys files \(foreign.sys, second.sys\) that lie elsewhere"),
+        (None, "plain.inx: copies no .sys file that lies elsewhere"),
+    ],
+)
+def test_one_driver_is_built(tmp_path: Path, more: str | None, why: str) -> None:
+    text = INX.replace("other.dll = 1", "second.sys = 1")
+    text = text.replace(
+        "CopyFiles = @foreign.sys, @other.dll", f"CopyFiles = @foreign.sys{more}" if more else ""
+    )
+    with pytest.raises(BuildError, match=why):
+        folder.package(plain(tmp_path / "driver", text), tmp_path / "package")
+
+
 def test_a_driver_of_a_layout_of_the_system_is_built(tmp_path: Path) -> None:
     driver = tmp_path / "driver"
     driver.mkdir()

@@ -4,7 +4,6 @@ whose package comes in components."""
 
 from __future__ import annotations
 
-import shutil
 import struct
 import time
 import uuid
@@ -214,32 +213,3 @@ def test_a_package_in_components_is_deployed_whole(
         files = list((guest.prefix / "drive_c" / "windows").rglob("dock-panel.dat"))
         # Wine 10 leaves it in two places.
         assert {file.read_bytes() for file in files} == {b"presets of the Fabrikam Dock\n"}
-
-
-@pytest.mark.parametrize(("member", "stage"), [("Start", "Start"), ("Add", "AddDevice")])
-def test_a_driver_that_refuses_its_device_is_said_with_its_status(
-    member: str, stage: str, build: drivers.build.Build, bare_template: Path, tmp_path: Path
-) -> None:
-    """Once, where it is installed: not as a category that nobody registered, in every scenario."""
-    source = tmp_path / "driver"
-    shutil.copytree(EXAMPLES / "audio" / "driver", source)
-    text = (source / "audio.c").read_text(encoding="utf-8")
-    refusal = (
-        "static NTSTATUS NTAPI Refuse(PKSDEVICE Device{}) {{ return STATUS_DEVICE_CONFIGURATION_ERROR; }}\n"
-    )
-    more = ", PIRP Irp, PCM_RESOURCE_LIST Translated, PCM_RESOURCE_LIST Raw" if member == "Start" else ""
-    dispatch = f"static const KSDEVICE_DISPATCH Dispatch = {{ .{member} = Refuse }};\n"
-    begin = "static const KSDEVICE_DESCRIPTOR DeviceDescriptor = {\n"
-    text = text.replace(begin, refusal.format(more) + dispatch + begin + "    .Dispatch = &Dispatch,\n")
-    (source / "audio.c").write_text(text, encoding="utf-8")
-    target, _ = find(str(EXAMPLES / "audio" / "audio.toml"))
-    package = folder.package(source, tmp_path / "package")
-    with copy_of(bare_template) as prefix:
-        guest = WineGuest(prefix, build.agent)
-        try:
-            with pytest.raises(AssertionError) as refused:
-                install_package(guest, build, package, target)
-        finally:
-            guest.stop()
-    said = str(refused.value)
-    assert f"the driver FabAudio refused its device: {stage} answered 0xC0000182" in said

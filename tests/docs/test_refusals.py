@@ -69,7 +69,21 @@ MET = {
         "component/test_foreign_build.py",
         "copies 'other.dll', which is not there",
     ),
-    "refused its device": ("component/test_models.py", "refused its device"),
+    "refused its device": ("component/test_start_failures.py", "refused its device"),
+    "was not loaded: its DriverEntry": (
+        "component/test_start_failures.py",
+        "was not loaded: its DriverEntry",
+    ),
+    "made no device: its AddDevice": ("component/test_start_failures.py", "made no device: its AddDevice"),
+    "ended the process of the drivers": (
+        "component/test_start_failures.py",
+        "ended the process of the drivers",
+    ),
+    "has not ended within 30 s": ("component/test_start_failures.py", "has not ended within 30 s"),
+    "was created without its hardware": (
+        "component/test_start_failures.py",
+        "was created without its hardware",
+    ),
     "was deployed with imports rewritten": (
         "harness/guests/test_support_library.py",
         "deployed with imports rewritten",

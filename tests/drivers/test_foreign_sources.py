@@ -119,9 +119,10 @@ def test_what_microsoft_s_compiler_takes_is_read_so(work: Path, text: str, read:
     assert adapted(work, "a.c", text.encode()) == (Adapted(), "")
 
 
-def test_a_function_s_name_that_is_joined_is_a_text(work: Path) -> None:
-    made, _ = adapted(work, "a.cpp", b'auto x = "at " __FUNCTION__;')
-    assert made.cplusplus == ('-D__FUNCTION__=""',) and not made.flags
+@pytest.mark.parametrize("name", ["a.cpp", "a.c", "a.h"])
+def test_a_function_s_name_that_is_joined_is_a_text(work: Path, name: str) -> None:
+    made, _ = adapted(work, name, b'char x[] = "at " __FUNCTION__;')
+    assert made.flags == ('-D__FUNCTION__=""',)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,43 @@ static VOID Prepare(CLOCK *Clock, LONG Stop, BOOLEAN Again)
     Clock->Again = Again;
 }
 
+/* Nobody is called here; a record is registered once, and can be registered again when it was taken back. */
+static VOID NTAPI HearOfBugcheck(PVOID Buffer, ULONG Length)
+{
+    UNREFERENCED_PARAMETER(Buffer);
+    UNREFERENCED_PARAMETER(Length);
+}
+
+static VOID NTAPI HearOfReason(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_REASON_CALLBACK_RECORD Record, PVOID Data,
+                               ULONG Length)
+{
+    UNREFERENCED_PARAMETER(Reason);
+    UNREFERENCED_PARAMETER(Record);
+    UNREFERENCED_PARAMETER(Data);
+    UNREFERENCED_PARAMETER(Length);
+}
+
+static VOID Bugchecks(PDRIVER_OBJECT Driver)
+{
+    static UCHAR name[] = "support", space[16];
+    KBUGCHECK_CALLBACK_RECORD record = { .State = 0 };
+    KBUGCHECK_REASON_CALLBACK_RECORD reason = { .State = 0 };
+    const PKBUGCHECK_REASON_CALLBACK_ROUTINE hear = (PKBUGCHECK_REASON_CALLBACK_ROUTINE)(ULONG_PTR)HearOfReason;
+
+    REPORT(MmIsDriverVerifying, !MmIsDriverVerifying(Driver));
+    REPORT(MmIsDriverVerifyingByAddress, !MmIsDriverVerifyingByAddress(name));
+    REPORT(KeRegisterBugCheckCallback,
+           KeRegisterBugCheckCallback(&record, HearOfBugcheck, space, sizeof(space), name) && record.State == 1 &&
+               !KeRegisterBugCheckCallback(&record, HearOfBugcheck, space, sizeof(space), name));
+    REPORT(KeDeregisterBugCheckCallback,
+           KeDeregisterBugCheckCallback(&record) && !KeDeregisterBugCheckCallback(&record) && !record.State);
+    REPORT(KeRegisterBugCheckReasonCallback,
+           KeRegisterBugCheckReasonCallback(&reason, hear, KbCallbackSecondaryDumpData, name) && reason.State == 1 &&
+               !KeRegisterBugCheckReasonCallback(&reason, hear, KbCallbackSecondaryDumpData, name));
+    REPORT(KeDeregisterBugCheckReasonCallback,
+           KeDeregisterBugCheckReasonCallback(&reason) && !KeDeregisterBugCheckReasonCallback(&reason));
+}
+
 static BOOLEAN Wait(PVOID Object)
 {
     LARGE_INTEGER limit = { .QuadPart = SECONDS(20) };
@@ -445,6 +482,7 @@ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING RegistryPath)
     AvlTables();
     Extensions(Driver);
     Locks();
+    Bugchecks(Driver);
     NotServed(Driver);
     REPORT(Finished, TRUE);
     (void)ZwClose(Key);
