@@ -38,7 +38,7 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Replays a recorded failure: proves that it is the same, or shows it to gdb.
+    """Replays a recorded failure exactly, also for gdb.
 
     Exit code 0: status blocks and consoles came the same each time, or gdb has left; 3: they did not.
     """

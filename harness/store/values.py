@@ -23,6 +23,8 @@ BY_NATURE = frozenset({"thread", "in_pointer", "out_pointer", "duration_ns", "be
 OF_THE_WHOLE = frozenset({"handles", "pool_blocks", "pool_bytes"})
 #: Those that depend on which of several requests came last.
 OF_A_RACE = frozenset({"overlapped", "argument1", "argument2", "device_state"})
+#: Those that are of the last call alone, whichever that was, where a callback's own counts are asked for.
+OF_THE_LAST = frozenset({"protocol", "returned", "aliased", "irql"})
 #: Those that are other ones a moment later, while requests are on their way.
 OF_A_MOMENT = frozenset({"count", "finished"})
 #: Numbers that say something of a handshake's output, and nothing stable of any other step's.
@@ -32,7 +34,10 @@ OF_OUTPUT = frozenset(
 #: Counters behind a scenario of which one more is a leak.
 LEFT = ("class_object_inside", "class_device_inside")
 _LEFT_OUT = (BY_NATURE, BY_NATURE | OF_A_RACE)
-_LEFT_OUT_INSIDE = BY_NATURE | OF_A_RACE | OF_A_MOMENT
+_LEFT_OUT_AFTERWARDS = BY_NATURE | OF_A_RACE | OF_THE_LAST
+_LEFT_OUT_INSIDE = _LEFT_OUT_AFTERWARDS | OF_A_MOMENT
+#: Operations that ask what a callback has counted so far.
+_OF_A_CALLBACK = ("property", "wait_inside")
 #: The same names for steps that are no handshakes: what has no name is None.
 _WITHOUT_OUTPUT = tuple("" if name in OF_OUTPUT else name for name in NUMBERS)
 
@@ -83,8 +88,8 @@ def block_of(status_block: Mapping[str, Any], *, raced: bool = False, loose: boo
         members = _left(seen)
     elif seen:
         left_out = OF_THE_WHOLE if op == "counters" else _LEFT_OUT[raced]
-        if raced and op == "wait_inside":
-            left_out = _LEFT_OUT_INSIDE
+        if raced and op in _OF_A_CALLBACK:
+            left_out = _LEFT_OUT_INSIDE if op == "wait_inside" else _LEFT_OUT_AFTERWARDS
         members = tuple((name, seen[name]) for name in sorted(seen) if name not in left_out) or None
     protocol = handshake["protocol"] if handshake else None
     return (status_block["outcome"], *kept, protocol, members)
