@@ -25,6 +25,8 @@ from drivers.inf.syntax import RawSection
 #: What Wine takes without a copy.
 _PLAIN = "ntamd64"
 _MODELS = "Kshs.Models."
+#: The load order group of the client and of Wine's own PnP drivers (drivers/kshsctl/kshsctl.h).
+_GROUP = "wineplugplay"
 #: The sections beside an install section that may need others ("INF DDInstall Section").
 _PARTS = (
     "",
@@ -99,6 +101,9 @@ def for_wine(inf: Inf, hardware_id: str, system: System, infs: Sequence[Inf] = (
         owner.name: None for places in gathered.values() for owner, _ in places[1:] if owner is not inf
     }
     reasons += [f"what {name} adds is in it" for name in elsewhere]
+    if grouped := _grouped(inf, installs):
+        names = "], [".join(grouped)
+        reasons.append(f"LoadOrderGroup of [{names}] is left out: Wine gives each group a process")
     if not _found_by_wine(inf, copied):
         reasons.append("the folders of its files are said as Wine reads them")
     notes = []
@@ -111,7 +116,7 @@ def for_wine(inf: Inf, hardware_id: str, system: System, infs: Sequence[Inf] = (
     notes.insert(
         0, f"on Wine the driver is installed from a rewritten copy of {inf.name}: {'; '.join(reasons)}"
     )
-    return WineCopy(_write(inf, system, gathered, copied), tuple(notes))
+    return WineCopy(_write(inf, system, gathered, copied, grouped), tuple(notes))
 
 
 def _effects(taken: Iterable[Inf], infs: Sequence[Inf], hardware_id: str, system: System) -> list[str]:
@@ -168,13 +173,33 @@ def _gathered(
     return found
 
 
+def _grouped(inf: Inf, installs: Iterable[str]) -> list[str]:
+    """The sections of services that name another load order group than the client's.
+
+    Wine 8.0 and 10.0 start drivers of one group in one process, and the client reaches a driver in its own
+    alone: so the service has the client's group before the INF is installed, which must not change it.
+    """
+    found: dict[str, None] = {}
+    for entry in inf.entries(f"{name}.services" for name in installs):
+        if entry.line.named("addservice") and len(entry.line.values) > 2 and entry.inf is inf:
+            section = entry.line.values[2]
+            groups = [line.first().lower() for line in inf.section(section) if line.named("loadordergroup")]
+            if any(group != _GROUP for group in groups):
+                found.setdefault(section)
+    return list(found)
+
+
 def _found_by_wine(inf: Inf, copied: Iterable[Copied]) -> bool:
     listed = {(line.key or line.first()).lower() for line in inf.section("SourceDisksFiles")}
     return all("/" not in entry.path and (entry.systems or entry.path.lower() in listed) for entry in copied)
 
 
 def _write(
-    inf: Inf, system: System, gathered: dict[str, list[tuple[Inf, str]]], copied: list[Copied]
+    inf: Inf,
+    system: System,
+    gathered: dict[str, list[tuple[Inf, str]]],
+    copied: list[Copied],
+    grouped: Iterable[str],
 ) -> bytes:
     gone = {
         "manufacturer",
@@ -186,6 +211,8 @@ def _write(
     sources = _Sources(inf)
     # What is gathered first says which INFs lend something.
     own = {name: sources.entries(places) for name, places in gathered.items()}
+    for name in grouped:
+        own[name.lower()] = _entries(inf.raw[name.lower()], without=("loadordergroup",))
     lent = list(sources.lent.values())
     if lent:
         own.setdefault("strings", sources.entries([(inf, "strings")]))

@@ -224,6 +224,20 @@ def test_what_wine_can_read_is_not_copied() -> None:
         assert [note[:30] for note in copy.notes] == ["Wine ignores Include and Needs"]
 
 
+@pytest.mark.parametrize("key", ["LoadOrderGroup", "  loadordergroup "])
+def test_the_copy_for_wine_names_no_load_order_group(key: str) -> None:
+    read = made(("LoadOrderGroup = WinePlugPlay", f"{key}= Base"))
+    copy = for_wine(read, "root\\kshsavshs", WINDOWS_11)
+    assert copy.data is not None
+    assert "LoadOrderGroup of [" in copy.notes[0] and "is left out" in copy.notes[0]
+    again = inf.parse(copy.data, "copy.inf")
+    (service,) = [
+        name for name in again.raw if any(line.named("servicebinary") for line in again.section(name))
+    ]
+    keys = [(line.key or "").lower() for line in again.section(service)]
+    assert "loadordergroup" not in keys and {"servicetype", "starttype", "servicebinary"} <= set(keys)
+
+
 def test_the_copy_for_wine_says_the_same_in_its_words() -> None:
     read = made(
         *BUILD,
