@@ -34,7 +34,6 @@ pytestmark = [
     pytest.mark.skipif(
         not int(os.environ.get("KSHS_TEST_REPLAYS", "0")), reason="make test-all replays recordings"
     ),
-    pytest.mark.skipif(shutil.which("gdb") is None, reason="there is no gdb here"),
 ]
 
 PROGRAM = """
