@@ -51,6 +51,30 @@ extern "C" {
 
 int __cdecl abs(int value);
 
+/* ---- data that ntoskrnl.exe exports ------------------------------------------------------- */
+
+/* mingw-w64 declares these as imported and as pointers to them at once, one indirection too many: what a driver
+ * writes as *PsThreadType is then the first member of the type.  The name stands for its import slot. */
+#ifdef _WIN64
+#define KSHS_IMPORT_SLOT(name) __imp_##name
+#else
+#define KSHS_IMPORT_SLOT(name) _imp__##name
+#endif
+extern POBJECT_TYPE *KSHS_IMPORT_SLOT(CmKeyObjectType);
+extern POBJECT_TYPE *KSHS_IMPORT_SLOT(ExEventObjectType);
+extern POBJECT_TYPE *KSHS_IMPORT_SLOT(ExSemaphoreObjectType);
+extern POBJECT_TYPE *KSHS_IMPORT_SLOT(IoFileObjectType);
+extern POBJECT_TYPE *KSHS_IMPORT_SLOT(PsProcessType);
+extern POBJECT_TYPE *KSHS_IMPORT_SLOT(PsThreadType);
+extern POBJECT_TYPE *KSHS_IMPORT_SLOT(SeTokenObjectType);
+#define CmKeyObjectType KSHS_IMPORT_SLOT(CmKeyObjectType)
+#define ExEventObjectType KSHS_IMPORT_SLOT(ExEventObjectType)
+#define ExSemaphoreObjectType KSHS_IMPORT_SLOT(ExSemaphoreObjectType)
+#define IoFileObjectType KSHS_IMPORT_SLOT(IoFileObjectType)
+#define PsProcessType KSHS_IMPORT_SLOT(PsProcessType)
+#define PsThreadType KSHS_IMPORT_SLOT(PsThreadType)
+#define SeTokenObjectType KSHS_IMPORT_SLOT(SeTokenObjectType)
+
 /* ---- pool: ExAllocatePool2 and its predecessors' inline forms ---------------------------- */
 
 #ifndef POOL_FLAG_NON_PAGED

@@ -222,6 +222,16 @@ def test_a_driver_that_lies_in_a_folder_of_the_disk_is_built_there(tmp_path: Pat
     assert (tmp_path / "package" / "foreign.pdb").is_file()
 
 
+def test_the_name_of_an_object_type_stands_for_its_import_slot(tmp_path: Path) -> None:
+    """mingw-w64's declarations have one indirection more: then this address is no constant."""
+    driver = plain(tmp_path / "driver", INX)
+    types = ("CmKey", "ExEvent", "ExSemaphore", "IoFile")
+    names = [*(f"{name}ObjectType" for name in types), "PsProcessType", "PsThreadType", "SeTokenObjectType"]
+    slots = "".join(f"POBJECT_TYPE **const Slot{number} = &{name};\n" for number, name in enumerate(names))
+    (driver / "plain.c").write_text(PLAIN + slots)
+    assert folder.package(driver, tmp_path / "package").sys
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [

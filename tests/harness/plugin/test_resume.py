@@ -32,7 +32,7 @@ def killing(answer=None, when=lambda step: True, scenarios=1):
             until = time.monotonic() + 10  # it was sent ahead: the one before it comes to its end first
             while not ended(scenarios) and time.monotonic() < until:
                 time.sleep(0.02)
-            time.sleep(0.1)
+            time.sleep(0.5)  # the records of earlier steps come to the journal meanwhile
             number = int(left.read_text()) - 1
             left.write_text(str(number)) if number else left.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
