@@ -291,25 +291,14 @@ class Screen:
             size = len(shot.answer)
             if not size or data[:size] != shot.answer or len(data) != size or record.changed_last >= size:
                 return self._exact_key(shot, record)
-        return (
-            shot.kind,
-            untouched,
-            record.outcome,
-            record.detail,
-            record.flags,
-            record.returned,
-            record.status,
-            record.completions,
-            record.information,
-            record.irql_after,
-            record.repeats,
-        )
+        return (shot.kind, untouched, *_answered(record))
 
     def _exact_key(self, shot: Shot, record: Record) -> tuple[Any, ...] | None:
         """Of a step that was planned as it is, the very same bytes are the same answer."""
         if shot.planned is None or shot.step["do"] == "pin_handshake":
             return None  # the latter says how long it took
-        return (shot.kind, record.data, *_numbers(record))
+        changed = record.changed_bytes, record.changed_first, record.changed_last
+        return (shot.kind, record.data, *_answered(record), *changed)
 
     def _of(self, shot: Shot) -> PlannedStep:
         """The plan of this very step."""
@@ -321,7 +310,8 @@ class Screen:
         return replace(planned[0], payload=shot.payload)
 
 
-def _numbers(record: Record) -> tuple[int, ...]:
+def _answered(record: Record) -> tuple[int, ...]:
+    """What was answered, without where the output was changed."""
     return (
         record.outcome,
         record.detail,
@@ -330,9 +320,6 @@ def _numbers(record: Record) -> tuple[int, ...]:
         record.status,
         record.completions,
         record.information,
-        record.changed_bytes,
-        record.changed_first,
-        record.changed_last,
         record.irql_after,
         record.repeats,
     )
