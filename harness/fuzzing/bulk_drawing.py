@@ -20,10 +20,11 @@ from harness.fuzzing.pool import KERNEL_ROUTES, Place
 from harness.fuzzing.strategies import ARGUMENTS, BUFFERS, CONTROLS, STATES
 from harness.language.model import Target
 
-#: How often a request is repeated; most are sent once.
-_REPEATS = (2, 3, 10, 17, 64, 65, 100, 256, 257, 1_000)
+#: How often a request is repeated; most are sent once.  What is sent hundreds of times takes the time of many
+#: sequences, and is drawn seldom.
+_REPEATS = (*(2, 3, 10, 17, 64, 65, 100) * 3, 256, 257, 1_000)
 _OFTEN = (1_024, 4_097)
-#: Beyond every counter of 16 bits: seldom, since it takes a second.
+#: Beyond every counter of 16 bits: seldom, since it takes seconds.
 _VERY_OFTEN = 70_000
 #: Steps of a sequence, most of them one.
 _STEPS = (1, 1, 1, 2, 2, 3, 4)
@@ -90,7 +91,7 @@ class BulkDrawing:
             "on": choose(self._lone if number(100) < 92 else self._all),
             "route": choose(KERNEL_ROUTES),
         }
-        if number(1_000) < 12:
+        if number(1_000) < 9:
             return step | self._row()
         protocol = choose(self._words) if number(100) < 70 else str(self._near())
         if protocol != "accepted":
@@ -109,8 +110,8 @@ class BulkDrawing:
         elif shape == 8:
             # Of another control nothing is known but what is planned for this very step: few are drawn.
             return {key: step[key] for key in ("do", "on", "route")} | {"control": choose(CONTROLS)}
-        elif shape == 9 and number(10) == 0:
-            step["repeat"] = _VERY_OFTEN if number(20) == 0 else choose(_OFTEN)
+        elif shape == 9 and number(20) == 0:
+            step["repeat"] = _VERY_OFTEN if number(16) == 0 else choose(_OFTEN)
         return step
 
     def _row(self) -> dict[str, Any]:

@@ -8,10 +8,12 @@ by halves.
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +35,12 @@ if TYPE_CHECKING:
     from harness.fuzzing.keeping import State
     from harness.fuzzing.trips import Trips
 
-#: Sequences of one bulk.
-SIZE = 250
+#: Sequences of one bulk: many, since opening and closing its objects takes as long as some hundred of them.
+SIZE = 1_000
 #: Of the sequences that are drawn, those that are made of kept ones.
 _MUTATED = 0.5
+#: Requests of a sequence by which it is taken half as often as one that has none.
+_CHEAP = 32
 #: Sequences of which nobody is to blame alone that are played as one scenario.
 _FEW = 8
 #: Sequences before an odd one that are played with it where it is not odd alone.
@@ -53,6 +57,14 @@ class _Batch:
     sequences: Sequence[Aimed]
     wanted: frozenset[Feature] | None = None
     blamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A sequence that others are made of, and how often: those that cost the guest little come sooner."""
+
+    draft: Draft
+    weight: float
 
 
 @dataclass
@@ -83,8 +95,17 @@ class BulkLoop:
     _screen: Screen | None = None
     _drawing: BulkDrawing | None = None
     _mutator: Mutator | None = None
-    _kept: list[Draft] = field(default_factory=list)
+    _kept: Sequence[_Kept] = ()
     _seen: int = 0
+    # A bulk is drawn while the guest is at the one before it.
+    _drawer: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="kshs-drawing")
+    )
+    _ahead: Future[list[Aimed]] | None = None
+
+    def close(self) -> None:
+        """Ends what draws; what was drawn and not sent is forgotten."""
+        self._drawer.shutdown(cancel_futures=True)
 
     def run(self, seconds: float, sequences: int | None = None) -> list[Suspicion]:
         """Bulks for so many seconds and of so many sequences, or up to the first thing that is odd.
@@ -99,7 +120,7 @@ class BulkLoop:
         end = None if sequences is None else self.state.sequences + sequences
         while time.monotonic() < deadline and (end is None or self.state.sequences < end):
             size = SIZE if end is None else min(SIZE, end - self.state.sequences)
-            batch = self._batches.popleft() if self._batches else _Batch(self._drawn(self._screen, size))
+            batch = self._batches.popleft() if self._batches else _Batch(self._next()[:size])
             if not batch.sequences:
                 break
             found = self._fly(batch)
@@ -125,31 +146,53 @@ class BulkLoop:
 
     # ---- sending -----------------------------------------------------------------------------------
 
-    def _drawn(self, screen: Screen, size: int) -> list[Aimed]:
+    def _next(self) -> list[Aimed]:
+        """Sequences for a bulk; the next ones are drawn from now on, of what is kept now."""
+        ahead = self._ahead or self._draw()
+        found = ahead.result()
+        self._ahead = self._draw()
+        return found
+
+    def _draw(self) -> Future[list[Aimed]]:
+        assert self._screen is not None
+        self._keep_up()
+        return self._drawer.submit(self._drawn, self._screen, self._kept)
+
+    def _drawn(self, screen: Screen, kept: Sequence[_Kept]) -> list[Aimed]:
         found: list[Aimed] = []
-        for draft in self._draws():
+        for draft in self._draws(kept):
             shots = screen.shots(draft)
             if shots:
                 found.append(Aimed(draft, shots))
-                if len(found) >= size:
+                if len(found) >= SIZE:
                     break
         return found
 
-    def _draws(self) -> Iterator[Draft]:
+    def _draws(self, kept: Sequence[_Kept]) -> Iterator[Draft]:
         assert self._drawing is not None and self._mutator is not None
-        self._keep_up()
+        weights = list(itertools.accumulate(one.weight for one in kept))
         for _ in range(20 * SIZE):
             draft = self._drawing.draw()
-            if self._kept and self.source.random() < _MUTATED:
-                draft = self._mutator.mutate(self.source.choice(self._kept), [draft])
+            if kept and self.source.random() < _MUTATED:
+                other = self.source.choices(kept, cum_weights=weights)[0]
+                draft = self._mutator.mutate(other.draft, [draft])
             yield draft
 
     def _keep_up(self) -> None:
         """Those of the corpus that a bulk can be made of."""
-        if not self.steered or self._screen is None or len(self.corpus.entries) == self._seen:
+        if not self.steered or self._screen is None:
             return
-        self._seen = len(self.corpus.entries)
-        self._kept = [e.draft for e in self.corpus.entries.values() if self._screen.shots(e.draft)]
+        entries = list(self.corpus.entries.values())[self._seen :]  # none is taken out while it goes on
+        self._seen += len(entries)
+        new = [(one.draft, self._screen.shots(one.draft)) for one in entries]
+        self._kept = (
+            *self._kept,
+            *(
+                _Kept(draft, 1 / (1 + sum(s.requests for s in shots) / _CHEAP))
+                for draft, shots in new
+                if shots
+            ),
+        )
 
     def _fly(self, batch: _Batch) -> list[Suspicion]:
         assert self._screen is not None

@@ -45,9 +45,10 @@ _LATE = 20.0
 _COMPARED = 0.3
 #: Characters of a line about what a guest has said.
 _MOST_SAID = 500
-#: Of the time, that in which sequences go in bulks, and seconds that they go in a row.
-_IN_BULKS = 0.6
+#: Of the time, that in which sequences go in bulks, and seconds that they go in a row at least and at most.
+_IN_BULKS = 0.7
 _A_TURN = 1.0
+_LONG_TURN = 10.0
 #: Seconds between two times at which the state is written.
 _SAVE = 5.0
 
@@ -145,6 +146,7 @@ class Campaign:
             self._write_corpus()  # who ends it wants to see what there is
             raise
         finally:
+            self._bulks.close()
             self.state.seconds = before + time.monotonic() - began
             self.state.host_cpu_seconds += time.process_time() - cpu
             self._save()
@@ -293,7 +295,8 @@ class Campaign:
         while self.trips.on_their_way:
             self._land(self.trips.take())
         left_over = None if self.sequences is None else max(0, self.sequences - self.state.sequences)
-        for suspicion in self._bulks.run(_A_TURN, left_over):
+        owed = (_IN_BULKS * self.state.seconds - self.state.bulk_seconds) / (1 - _IN_BULKS)
+        for suspicion in self._bulks.run(max(_A_TURN, min(owed, _LONG_TURN)), left_over):
             self._play(self._suspected.first(suspicion))
 
     def _play(self, drafts: tuple[Draft, ...] | None) -> bool:

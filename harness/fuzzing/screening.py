@@ -79,6 +79,8 @@ class _Template:
 class Screen:
     """Makes the steps of bulks and tells answers that are right from those that must be looked at.
 
+    Steps may be made on one thread while answers are judged on another.
+
     Args:
         composer: of scenarios: what it leaves out is left out here, too.
         sizes: pointer sizes of the guest.

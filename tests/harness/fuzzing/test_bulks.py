@@ -255,3 +255,29 @@ def test_what_is_nobodys_alone_is_looked_for_by_halves_and_one_of_each_cause_is_
 def test_without_bulks_none_is_sent(tmp_path: Path) -> None:
     state, _, _ = fuzz(tmp_path, None, sequences=10, in_bulks=False)
     assert state.bulks == 0
+
+
+def test_what_is_kept_and_costs_little_is_made_into_others_more_often(tmp_path: Path) -> None:
+    """A sequence of 70,000 requests takes the guest as long as some hundred others."""
+    nobody: Any = None
+    costs: Any
+
+    class Costs:
+        def shots(self, draft: Any) -> list[Any]:
+            return [Shot(b"", 1.0, 0, "a step", b"", step, int(step["repeat"])) for step in draft]
+
+    corpus = Corpus(tmp_path)
+    for repeat in (1, 70_000):
+        corpus.add(
+            ({"do": "handshake", "on": "source", "repeat": repeat},), frozenset([("answer", str(repeat))])
+        )
+    loop = BulkLoop(nobody, nobody, corpus, new(), random.Random(1), True, lambda cause: False, nobody)
+    costs = Costs()
+    loop._screen = costs
+    loop._keep_up()
+    cheap, dear = loop._kept
+    assert (cheap.draft[0]["repeat"], dear.draft[0]["repeat"]) == (1, 70_000)
+    assert cheap.weight > 1_000 * dear.weight
+    loop._keep_up()
+    assert len(loop._kept) == 2, "nothing is kept twice"
+    loop.close()
