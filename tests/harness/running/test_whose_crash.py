@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -46,12 +47,14 @@ def lease_that_prints(said: Mapping[str, str]) -> Any:
     lease: Any = nullcontext()
     lease.family, lease.events, lease.standstill = "wine", GuestEvents(), lambda: None
     lease.ended = lambda patience: False
-    lease.shell = SimpleNamespace(
-        alive=True,
-        run=lambda command, timeout: SimpleNamespace(
-            stdout="".join(text for name, text in said.items() if name in command)
-        ),
-    )
+
+    def run(command: str, timeout: float) -> Any:
+        parts = re.findall(r"\{ (.*?); \}; echo (\w+);", command)
+        answers = ("".join(text for name, text in said.items() if name in part) for part, _ in parts)
+        printed = "".join(f"{answer}{mark}\n" for answer, (_, mark) in zip(answers, parts, strict=True))
+        return SimpleNamespace(stdout=printed.encode())
+
+    lease.shell = SimpleNamespace(alive=True, run=run)
     return lease
 
 
@@ -66,6 +69,9 @@ def test_the_agents_own_crash_is_no_evidence_against_a_driver() -> None:
 @pytest.mark.parametrize(
     ("running", "at_work"),
     [
+        (r"/usr/lib/wine/wine64 C:\kshs\kshsrec.exe crash 32 100 ", True),
+        (r'"C:\kshs\kshsrec.exe" crash 32 100', True),
+        (r"/usr/lib/wine/wine64 C:\kshs\kshsrec.exe threads ", False),
         (r"/usr/lib/wine/wine64 C:\kshs\kshsctl.exe crash 32 100 ", True),
         (r'C:\windows\explorer.exe "C:\kshs\kshsctl.exe"  crash 32 100', True),
         (r"C:\kshs\kshsctl.exe serve  sh -c grep kshsctl.exe crash ", False),
