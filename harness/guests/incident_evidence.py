@@ -43,9 +43,14 @@ _NMI = 30.0
 
 
 def leave(
-    lease: Lease, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
+    lease: Lease,
+    into: EvidenceSink,
+    *,
+    hung: bool = False,
+    memory_dump: bool = True,
+    threads: bytes = b"",
 ) -> dict[str, Any]:
-    """See `harness.guests.LeavesEvidence`."""
+    """See `harness.guests.LeavesEvidence`; `threads` are the stacks that were taken before (`stacks`)."""
     speech = family(lease.family)
     standstill = _tried(into, "state", lease.standstill)
     reachable = not (lease.ended() or standstill)
@@ -58,7 +63,7 @@ def leave(
         if memory_dump and not speech.runs_on_linux:
             _memory(lease, into)
         if not lease.events.crashed:
-            _inside(lease, speech, into, hung=hung)
+            _inside(lease, speech, into, hung=hung, threads=threads)
     return {
         "event": lease.events.describe(),
         "events": [
@@ -118,7 +123,7 @@ def _memory(lease: Lease, into: EvidenceSink) -> None:
         into.lack(MEMORY, str(error))
 
 
-def _inside(lease: Lease, speech: Family, into: EvidenceSink, *, hung: bool) -> None:
+def _inside(lease: Lease, speech: Family, into: EvidenceSink, *, hung: bool, threads: bytes) -> None:
     deadline = time.monotonic() + _QUESTIONS
     try:
         shell = lease.shell if lease.shell.alive else lease.new_shell()
@@ -140,9 +145,23 @@ def _inside(lease: Lease, speech: Family, into: EvidenceSink, *, hung: bool) -> 
     except Exception:
         # One of them may keep the others from being answered: each for itself then.
         _one_by_one(shell, questions, into, deadline)
-    if hung:
-        command = f"{_STEP_BACK}; {Kshsctl(shell).threads()}"
-        _one_by_one(shell, {THREADS: command}, into, deadline, _STACKS)
+    if hung and threads:
+        into.add(THREADS, threads)
+    elif hung:
+        _one_by_one(shell, {THREADS: _threads_of(shell)}, into, deadline, _STACKS)
+
+
+def stacks(lease: Lease) -> bytes:
+    """Where drivers' threads stand, as `leave` would ask for it; empty where it cannot be had."""
+    with contextlib.suppress(Exception):  # it is asked for again
+        if family(lease.family).runs_on_linux and lease.shell.alive:
+            done = lease.shell.run(_threads_of(lease.shell), timeout=_STACKS)
+            return done.stdout if done.exit_code == 0 else b""
+    return b""
+
+
+def _threads_of(shell: Shell) -> str:
+    return f"{_STEP_BACK}; {Kshsctl(shell).threads()}"
 
 
 def _one_by_one(

@@ -133,6 +133,14 @@ class LeavesEvidence(Protocol):
 
 
 @runtime_checkable
+class TakesStacks(Protocol):
+    """A guest whose drivers' threads can be looked at before all else is kept of it."""
+
+    def take_stacks(self) -> None:
+        """Notes where they stand, for `LeavesEvidence.leave_evidence`; bounded in time, never raises."""
+
+
+@runtime_checkable
 class TellsWhatDriversSay(Protocol):
     """A guest that keeps what its drivers print."""
 

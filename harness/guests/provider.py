@@ -60,6 +60,7 @@ class VmGuest:
     def __init__(self, lease: Lease, used: MemoryUsed | None = None) -> None:
         self._lease = lease
         self._agent_given = False
+        self._threads = b""
         self._stack = ExitStack()
         self._stack.enter_context(lease)
         if used is not None:
@@ -108,11 +109,17 @@ class VmGuest:
         """See `harness.guests.TellsWhatDriversSay`."""
         return incident_evidence.session_log(self._lease, limit)
 
+    def take_stacks(self) -> None:
+        """See `harness.guests.TakesStacks`."""
+        self._threads = incident_evidence.stacks(self._lease)
+
     def leave_evidence(
         self, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
     ) -> Mapping[str, Any]:
         """See `harness.guests.LeavesEvidence`."""
-        return incident_evidence.leave(self._lease, into, hung=hung, memory_dump=memory_dump)
+        return incident_evidence.leave(
+            self._lease, into, hung=hung, memory_dump=memory_dump, threads=self._threads
+        )
 
     @property
     def counters(self) -> BlockMap | None:

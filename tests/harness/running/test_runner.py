@@ -17,7 +17,7 @@ from harness.running import attribution
 from harness.running.runner import Runner
 from harness.verdict import Verdict
 from tests.harness.fake_agent import Answer
-from tests.harness.fake_guest import ABI, OPS, C, FakeProvider, Simulation
+from tests.harness.fake_guest import ABI, OPS, C, FakeGuest, FakeProvider, Simulation
 
 STEP = {"do": "handshake", "on": "source"}
 
@@ -208,8 +208,11 @@ def test_a_recorder_at_work_is_waited_for(
 
     hung = {"outcome": C["KSHS_OUTCOME_HUNG"], "detail": 0x102}
     provider = Telling(bend=on_request(lambda s, step, data: Answer(record=hung)))
+    taken: list[int] = []
+    monkeypatch.setattr(FakeGuest, "take_stacks", lambda self: taken.append(len(left)), raising=False)
     assert run(make(provider), scenario(STEP)).verdict is verdict
     assert not left
+    assert taken == [len(told) - 1 - told.index(IDLE)], "once, while nothing was being recorded"
 
 
 def test_a_hang_that_only_the_host_sees(make: Make) -> None:
