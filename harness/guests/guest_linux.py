@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.guest_text import one_line
-from harness.guests.crash_record import crashes_in
+from harness.guests.crash_record import LACKING_CALL, crashes_in
 from harness.guests.interface import Evidence
 from harness.guests.kshsctl import CRASHES
 
@@ -58,19 +58,32 @@ def evidence(shell: Shell, speech: Family) -> Evidence:
     questions = {
         "recorded": f"cat {speech.sftp_path(CRASHES)} 2>/dev/null",
         "bugchecks": speech.bugchecks,
+        "faults": speech.faults,
         "ended": speech.out_of_memory,
         "programs": speech.programs,
     }
     said = asked(shell, {name: command for name, command in questions.items() if command})
     recorded, bugchecks = (crashes_in(text_of(said.get(name, b""))) for name in ("recorded", "bugchecks"))
     driver = recorded.driver + bugchecks.driver
+    other = recorded.other + bugchecks.other
+    # Services of Wine, which are no drivers, may be among them: no more than have no record count.
+    faults = [] if driver else [_fault(line) for line in text_of(said.get("faults", b"")).splitlines()]
+    unrecorded = tuple(faults[len(other) :])
+    at_work = "programs" in said and not driver
     return Evidence(
         driver,
-        recorded.other + bugchecks.other,
+        other,
         standstill=None if driver else _out_of_memory(text_of(said.get("ended", b""))),
         records={**recorded.records, **bugchecks.records},
-        recording=_recording_in(text_of(said["programs"])) if "programs" in said and not driver else None,
+        recording=bool(unrecorded) or _recording_in(text_of(said["programs"])) if at_work else None,
+        unrecorded=unrecorded,
     )
+
+
+def _fault(line: str) -> str:
+    """A line of Wine's, in words; a call of what it lacks is no driver's fault, whoever says it."""
+    told = f"{one_line(line, 300)} (and the crash recorder has written nothing)"
+    return f"{LACKING_CALL}: {told}" if "nimplemented function" in line else told
 
 
 def _out_of_memory(printed: str) -> str | None:

@@ -174,16 +174,20 @@ class Attribution:
 
         It had its whole limit for that, but for a crash of the last moment.  A guest that says twice that no
         recorder is at work need not be waited for; in the time between the two its threads are looked at.
+        One at work has its whole time.  Where it still writes nothing, what it was started for counts:
+        a guest that is hardly let run takes longer for it than a driver may take for an answer.
         """
         deadline = time.monotonic() + max(_RECORDER_TIME - seconds, _RECORDER_TIME * _LAST_SHARE)
-        idle, taken = 0, False
+        idle, taken, waited = 0, False, False
         while True:
             evidence = self._ask_guest()
             asked = time.monotonic()
             idle = idle + 1 if evidence.recording is False else 0
             known = evidence.driver or evidence.gone or evidence.standstill
+            if evidence.recording and not waited:
+                deadline, waited = max(deadline, asked + _RECORDER_TIME), True
             if known or idle > 1 or asked >= deadline:
-                return evidence
+                return evidence if known else replace(evidence, driver=evidence.unrecorded)
             if idle and not taken and isinstance(self.guest, TakesStacks):
                 self.guest.take_stacks()
                 taken = True

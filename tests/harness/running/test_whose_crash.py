@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.guests import Evidence
-from harness.guests.crash_record import crashes_in
+from harness.guests.crash_record import LACKING_CALL, crashes_in
 from harness.guests.provider import VmGuest
 from harness.verdict import Verdict
 from tests.harness.fake_agent import Answer
@@ -79,6 +79,27 @@ def test_the_agents_own_crash_is_no_evidence_against_a_driver() -> None:
 )
 def test_a_recorder_at_work_is_seen_from_outside(running: str, at_work: bool) -> None:
     assert VmGuest(lease_that_prints({"cmdline": running})).evidence() == Evidence(recording=at_work)
+
+
+FAULT = "wine: Unhandled page fault on write access to 0 at address 1 (thread 0150), starting debugger..."
+STUB = "wine: Unimplemented function ks.sys.X called at address 1 (thread 0150), starting debugger..."
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"starting debugger": FAULT + "\n"}, [FAULT]),
+        # It has been written down: of drivers it counts as that, of others it is none.
+        ({"starting debugger": FAULT + "\n", "crashes.jsonl": json.dumps(DRIVERS)}, []),
+        ({"starting debugger": FAULT + "\n", "crashes.jsonl": json.dumps(AGENTS)}, []),
+        ({"starting debugger": f"{STUB}\n"}, [f"{LACKING_CALL}: {STUB}"]),
+        ({}, []),
+    ],
+)
+def test_what_wine_began_to_record_is_told(said: dict[str, str], told: list[str]) -> None:
+    found = VmGuest(lease_that_prints(said)).evidence()
+    assert [sentence.partition(" (and the")[0] for sentence in found.unrecorded] == told
+    assert found.recording is (None if found.driver else bool(told))
 
 
 def test_what_linux_ends_for_want_of_memory_is_no_crash(make_runner: MakeRunner) -> None:
