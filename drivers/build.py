@@ -48,6 +48,7 @@ class Build:
 
     directory: Path
     agent: Path
+    recorder: Path
     client: Path
     refks: Path
     wdmsup: Path
@@ -179,6 +180,7 @@ def _complete(directory: Path, inputs: str | None, ks_module: str) -> Build | No
     return Build(
         directory=directory,
         agent=directory / "kshsctl.exe",
+        recorder=directory / "kshsrec.exe",
         client=directory / "ksclient.sys",
         refks=directory / ks_module,
         wdmsup=directory / WDMSUP.image,
@@ -226,6 +228,7 @@ def _older(path: Path, limit: float) -> bool:
 def paths(made: Build) -> Iterator[tuple[str, Path]]:
     """What was built, for people: pairs of what and where."""
     yield "agent", made.agent
+    yield "crash recorder for Wine", made.recorder
     yield "client", made.client
     yield "reference class driver", made.refks
     yield "support library for Wine", made.wdmsup

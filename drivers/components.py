@@ -29,6 +29,8 @@ class Component:
     definition: str = ""
     """A .def file in its folder that names its exports."""
     wine_only: bool = False
+    windowed: bool = False
+    """A program that gets no console."""
 
 
 REFKS = Component("refks", "ks.sys", True, "kshs reference class driver")
@@ -57,6 +59,34 @@ COMPONENTS = (
             f"-l{name}"
             for name in ("setupapi", "newdev", "crypt32", "advapi32", "version", "ole32", "user32", "ntdll")
         ),
+    ),
+    Component(
+        "kshsrec",
+        "kshsrec.exe",
+        False,
+        "kshs crash recorder",
+        also=(
+            "common/chkstk.S",
+            *(
+                f"kshsctl/{name}.c"
+                for name in (
+                    "crash",
+                    "crash_report",
+                    "is_wine",
+                    "json",
+                    "modules",
+                    "report",
+                    "text",
+                    "threads",
+                    "trace_rescue",
+                    "trace_text",
+                    "unwind",
+                )
+            ),
+        ),
+        libraries=("-lntdll",),
+        wine_only=True,
+        windowed=True,
     ),
 )
 

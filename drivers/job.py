@@ -134,7 +134,7 @@ class Job:
         if component.definition:
             objects.append(f"drivers/{component.folder}/{component.definition}")
         if not component.kernel:
-            self.tools.link_program(image, objects, component.libraries, work)
+            self.tools.link_program(image, objects, component.libraries, work, windowed=component.windowed)
             return
         libraries = (["libks.a"] if component.needs_ks else []) + list(component.libraries)
         self.tools.link_driver(image, objects, libraries, work)

@@ -106,7 +106,6 @@ _LINK_FLAGS = (
     "-Xlink=-WX",
 )
 _KERNEL_LINK_FLAGS = ("--subsystem", "native", "--image-base", "0x140000000", "-Xlink=-driver")
-_USER_LINK_FLAGS = ("--subsystem", "console:5.2")
 _CRT_LIBRARIES = ("-lmingw32", "-lmingwex", "-lmsvcrt", "-lkernel32")
 
 
@@ -245,12 +244,19 @@ class Toolchain:
         """Objects, resources, .def and .a files (named relative to ``cwd``) to ``cwd/out`` and its PDB."""
         self._link(out, [*_KERNEL_LINK_FLAGS, "--entry", entry, *objects], libraries, cwd)
 
-    def link_program(self, out: str, objects: Sequence[str], libraries: Sequence[str], cwd: Path) -> None:
-        """A console program with ``wmain`` and mingw's startup code."""
+    def link_program(
+        self,
+        out: str,
+        objects: Sequence[str],
+        libraries: Sequence[str],
+        cwd: Path,
+        *,
+        windowed: bool = False,
+    ) -> None:
+        """A program with ``wmain`` and mingw's startup code; it gets a console unless it is ``windowed``."""
         start = str(self.libraries / "crt2u.o")
-        self._link(
-            out, [*_USER_LINK_FLAGS, start, *objects], [*_CRT_LIBRARIES, *libraries, *_CRT_LIBRARIES], cwd
-        )
+        flags = ("--subsystem", f"{'windows' if windowed else 'console'}:5.2")
+        self._link(out, [*flags, start, *objects], [*_CRT_LIBRARIES, *libraries, *_CRT_LIBRARIES], cwd)
 
     def _link(self, out: str, inputs: list[str], libraries: Sequence[str], cwd: Path) -> None:
         pdb = f"{Path(out).stem}.pdb"

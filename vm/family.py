@@ -67,6 +67,10 @@ class Family(Protocol):
         """A command line that prints what bugchecks the guest had; None where one stops the machine."""
 
     @property
+    def faults(self) -> str | None:
+        """A command line that prints what faults began to be recorded; None where one stops the machine."""
+
+    @property
     def programs(self) -> str | None:
         """A command line that prints how each running program was started; None: it cannot be asked."""
 
@@ -170,6 +174,12 @@ class Wine:
         """The last ones in the session's log."""
         logs = " ".join(self.session_logs)
         return f"cat {logs} 2>/dev/null | grep KeBugCheckEx | sed 's/^ *[0-9]*\\.[0-9]*://' | tail -n 20"
+
+    @property
+    def faults(self) -> str | None:
+        """The last ones in the session's log: Wine says so before it starts the recorder."""
+        logs = " ".join(self.session_logs)
+        return f"cat {logs} 2>/dev/null | grep '^wine: .*starting debugger' | tail -n 20"
 
     @property
     def programs(self) -> str | None:

@@ -9,12 +9,14 @@
  * crashes.jsonl and only then ends the process: whoever sees the driver gone
  * finds the line already there.
  *
+ * It runs in kshsrec.exe (drivers/kshsrec), which starts in a fraction of this
+ * program's time; crash_install.c says which of the two is registered.
+ *
  * KeBugCheckEx is no exception under Wine: see crash_watch.c.
  */
 #include "crash.h"
 #include "trace.h"
 
-#define AEDEBUG L"SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion\\AeDebug"
 #define EVENT_WAIT_MS 10000
 #define MAX_EVENTS 4096             /* modules and threads that are announced on attaching, and some */
 
@@ -133,62 +135,5 @@ int verb_crash(int count, wchar_t **arguments)
                     L"PID and EVENT are decimal numbers; EVENT is an inherited handle, or 0");
     else
         record(&r, (DWORD)pid, (HANDLE)(ULONG_PTR)event);
-    return report_finish(&r);
-}
-
-static bool set_text(HKEY key, const wchar_t *name, const wchar_t *text, report *r)
-{
-    LONG error = RegSetValueExW(key, name, 0, REG_SZ, (const BYTE *)text,
-                                (DWORD)((wcslen(text) + 1) * sizeof(wchar_t)));
-
-    if (error)
-        return report_fail(r, (DWORD)error, L"HKLM\\%ls\\%ls cannot be written", AEDEBUG, name);
-    return true;
-}
-
-static void install_recorder(report *r)
-{
-    wchar_t own[MAX_PATH], command[MAX_PATH + 32], now[MAX_PATH + 32];
-    DWORD size = sizeof(now) - sizeof(wchar_t), type, length;
-    bool changed;
-    HKEY key;
-    LONG error;
-
-    report_step(r, "check");
-    json_bool(&r->body, "needed", nt_is_wine());
-    if (!nt_is_wine())                  /* a kernel that bugchecks keeps its own AeDebug */
-        return;
-    length = GetModuleFileNameW(NULL, own, ARRAY_COUNT(own));
-    if (!length || length >= ARRAY_COUNT(own)) {
-        report_fail(r, GetLastError(), L"the path of this program is too long");
-        return;
-    }
-    format_text(command, ARRAY_COUNT(command), L"\"%ls\" crash %%ld %%ld", own);
-    report_step(r, "registry");
-    error = RegCreateKeyExW(HKEY_LOCAL_MACHINE, AEDEBUG, 0, NULL, 0, KEY_QUERY_VALUE | KEY_SET_VALUE | KEY_WOW64_64KEY,
-                            NULL, &key, NULL);
-    if (error) {
-        report_fail(r, (DWORD)error, L"HKLM\\%ls cannot be opened", AEDEBUG);
-        return;
-    }
-    memset(now, 0, sizeof(now));
-    if (RegQueryValueExW(key, L"Debugger", NULL, &type, (BYTE *)now, &size))
-        now[0] = 0;
-    changed = wcscmp(now, command) != 0;
-    if (!changed || set_text(key, L"Debugger", command, r)) {
-        json_text(&r->body, "debugger", command);
-        json_bool(&r->body, "changed", changed);
-    }
-    RegCloseKey(key);
-}
-
-int verb_install_crash_recorder(int count, wchar_t **arguments)
-{
-    report r;
-
-    (void)count;
-    (void)arguments;
-    report_start(&r, "install-crash-recorder");
-    install_recorder(&r);
     return report_finish(&r);
 }

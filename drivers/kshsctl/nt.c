@@ -39,8 +39,3 @@ void nt_load(void)
     if (!nt.devnode_status)
         find(LoadLibraryW(L"setupapi.dll"), "CM_Get_DevNode_Status", &nt.devnode_status, true);
 }
-
-bool nt_is_wine(void)
-{
-    return nt.wine_get_version != NULL;
-}

@@ -57,7 +57,10 @@ void trace_lines(bytes *out, const kstrace_state *state, const kstrace_record *r
 /* ---- trace_rescue.c: out of a process's memory, on Wine ------------------------------------------ */
 void trace_rescue_crashed(DWORD pid, HANDLE process);   /* the recorder: into a file beside this executable */
 bool trace_rescue_live(bytes *lines);                   /* from the process in which drivers live */
-bool trace_rescued(bytes *lines);                       /* what the recorder has written */
+bool trace_crash_path(wchar_t *out, size_t count);      /* of that file */
+
+/* ---- trace_rescued.c: what the recorder has written there ---------------------------------------- */
+bool trace_rescued(bytes *lines);
 void trace_rescue_forget(void);
 
 /* ---- zip.c: a zip file whose members are stored as they are ----------------------------------- */

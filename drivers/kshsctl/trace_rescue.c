@@ -9,19 +9,7 @@
 #include <tlhelp32.h>
 
 #define DRIVER_HOST L"winedevice.exe"
-#define CRASH_FILE L"kstrace-crash.jsonl"
 #define MOST_IMAGE (16u << 20)
-#define MOST_LINES (64u << 20)
-
-static bool crash_path(wchar_t *out, size_t count)
-{
-    wchar_t folder[MAX_PATH];
-
-    if (!own_directory(folder, ARRAY_COUNT(folder)))
-        return false;
-    format_text(out, count, L"%ls\\%ls", folder, CRASH_FILE);
-    return true;
-}
 
 /* What another process says of itself may be anything. */
 static bool read_memory(HANDLE process, uint64_t address, void *data, size_t length)
@@ -117,13 +105,23 @@ static bool rescue_from(DWORD pid, HANDLE process, bytes *lines)
     return false;
 }
 
+bool trace_crash_path(wchar_t *out, size_t count)
+{
+    wchar_t folder[MAX_PATH];
+
+    if (!own_directory(folder, ARRAY_COUNT(folder)))
+        return false;
+    format_text(out, count, L"%ls\\%ls", folder, L"kstrace-crash.jsonl");
+    return true;
+}
+
 void trace_rescue_crashed(DWORD pid, HANDLE process)
 {
     bytes lines = { NULL, 0, 0, false };
     wchar_t path[MAX_PATH + 32];
     HANDLE file;
 
-    if (rescue_from(pid, process, &lines) && crash_path(path, ARRAY_COUNT(path))) {
+    if (rescue_from(pid, process, &lines) && trace_crash_path(path, ARRAY_COUNT(path))) {
         file = CreateFileW(path, GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
         if (file != INVALID_HANDLE_VALUE) {
             write_all(file, lines.data, lines.length);
@@ -156,25 +154,4 @@ bool trace_rescue_live(bytes *lines)
     }
     CloseHandle(snapshot);
     return found;
-}
-
-bool trace_rescued(bytes *lines)
-{
-    wchar_t path[MAX_PATH + 32];
-    uint8_t *data = NULL;
-    size_t length = 0;
-
-    if (!crash_path(path, ARRAY_COUNT(path)) || file_read(path, MOST_LINES, &data, &length))
-        return false;
-    bytes_add(lines, data, length);
-    free(data);
-    return !lines->failed;
-}
-
-void trace_rescue_forget(void)
-{
-    wchar_t path[MAX_PATH + 32];
-
-    if (crash_path(path, ARRAY_COUNT(path)))
-        DeleteFileW(path);
 }

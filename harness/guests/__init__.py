@@ -18,6 +18,7 @@ from harness.guests.interface import (
     MeasuresMemory,
     Say,
     SayProgress,
+    TakesStacks,
     TellsWhatDriversSay,
 )
 
@@ -38,5 +39,6 @@ __all__ = [
     "MeasuresMemory",
     "Say",
     "SayProgress",
+    "TakesStacks",
     "TellsWhatDriversSay",
 ]

@@ -28,7 +28,7 @@ from harness.guests import (
     verifier,
     windows_deploy,
 )
-from harness.guests.kshsctl import DIRECTORY, TIMEOUT, Kshsctl, VerbError, text_of
+from harness.guests.kshsctl import DIRECTORY, RECORDER, TIMEOUT, Kshsctl, VerbError, text_of
 from vm import family as families
 from vm.errors import GuestLost, GuestTimeout
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _ALLOW = "let it pass by imports.allow in the target file (kshs target init --allow-import)"
 
 #: Raise it when a layer would come out otherwise although nothing that goes in has changed.
-_LAYER_VERSION = 6
+_LAYER_VERSION = 7
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,7 @@ def deploy(shell: Shell, kit: Kit, *, say: Callable[[str], None] | None = None) 
         hardware.check_there(guest, kit.hardware_id, kit.bus, info)
     said = GuestInfo.of(info)
     if said.is_wine:
+        shell.put({f"{DIRECTORY}\\{RECORDER}": kit.build.recorder})
         wine = said.wine.version or None
         check_imports(kit.build, kit.package, wine, kit.allowed)
         if kit.allowed:
@@ -337,7 +338,6 @@ def verify(info: Mapping[str, Any], kit: Kit) -> None:
         DeployError: a driver is absent, not running, or has other bytes.
     """
     said = GuestInfo.of(info)
-    wine = said.is_wine
     named = [path for path in kit.package.sys if path.stem.lower() == kit.service.lower()]
     expected = {"KsHsClient": [kit.build.client], kit.service: named or kit.package.sys}
     found = {driver.service.lower(): driver for driver in said.drivers if driver.service is not None}
@@ -347,7 +347,7 @@ def verify(info: Mapping[str, Any], kit: Kit) -> None:
             raise DeployError(f"the guest does not list the service {service}", step="info")
         if driver.state != "running":
             raise DeployError(f"the service {service} is {driver.state or 'in no known state'}", step="info")
-        foreign = wine and service == kit.service and kit.is_foreign
+        foreign = said.is_wine and service == kit.service and kit.is_foreign
         sent = {
             support_library.digest(
                 support_library.as_deployed(path, info) if foreign else path.read_bytes()

@@ -12,11 +12,12 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.agent import waiting_agent
+from harness.guests.guest_linux import asked
 from harness.guests.interface import EvidenceSink
 from harness.guests.kshsctl import CRASHES, Kshsctl
 from vm.family import Family, family
@@ -42,9 +43,14 @@ _NMI = 30.0
 
 
 def leave(
-    lease: Lease, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
+    lease: Lease,
+    into: EvidenceSink,
+    *,
+    hung: bool = False,
+    memory_dump: bool = True,
+    threads: bytes = b"",
 ) -> dict[str, Any]:
-    """See `harness.guests.LeavesEvidence`."""
+    """See `harness.guests.LeavesEvidence`; `threads` are the stacks that were taken before (`stacks`)."""
     speech = family(lease.family)
     standstill = _tried(into, "state", lease.standstill)
     reachable = not (lease.ended() or standstill)
@@ -57,7 +63,7 @@ def leave(
         if memory_dump and not speech.runs_on_linux:
             _memory(lease, into)
         if not lease.events.crashed:
-            _inside(lease, speech, into, hung=hung)
+            _inside(lease, speech, into, hung=hung, threads=threads)
     return {
         "event": lease.events.describe(),
         "events": [
@@ -117,31 +123,60 @@ def _memory(lease: Lease, into: EvidenceSink) -> None:
         into.lack(MEMORY, str(error))
 
 
-def _inside(lease: Lease, speech: Family, into: EvidenceSink, *, hung: bool) -> None:
+def _inside(lease: Lease, speech: Family, into: EvidenceSink, *, hung: bool, threads: bytes) -> None:
     deadline = time.monotonic() + _QUESTIONS
     try:
         shell = lease.shell if lease.shell.alive else lease.new_shell()
     except Exception as error:
         into.lack("guest", f"does not answer: {error}")
         return
-    questions: dict[str, Callable[[Shell], bytes]] = {}
-    if speech.runs_on_linux:
-        logs = {
-            "crashes.jsonl": [speech.sftp_path(CRASHES)],
-            "session.log": speech.session_logs,
-            "agent.log": [f"{waiting_agent.DIRECTORY}/err"],
-        }
-        for name, paths in logs.items():
-            questions[name] = _tail_of(paths, into.limit)
-        questions["kernel.log"] = _printed(f"dmesg | tail -c {into.limit}")
-        if hung:
-            questions[THREADS] = _printed(f"{_STEP_BACK}; {Kshsctl(shell).command('threads')}", _STACKS)
-    for name, question in questions.items():
+    if not speech.runs_on_linux:
+        return
+    logs = {
+        "crashes.jsonl": [speech.sftp_path(CRASHES)],
+        "session.log": speech.session_logs,
+        "agent.log": [f"{waiting_agent.DIRECTORY}/err"],
+    }
+    questions = {name: _tail_of(paths, into.limit) for name, paths in logs.items()}
+    questions["kernel.log"] = f"dmesg | tail -c {into.limit}"
+    try:
+        for name, answer in asked(shell, questions, _QUESTION).items():
+            into.add(name, answer)
+    except Exception:
+        # One of them may keep the others from being answered: each for itself then.
+        _one_by_one(shell, questions, into, deadline)
+    if hung and threads:
+        into.add(THREADS, threads)
+    elif hung:
+        _one_by_one(shell, {THREADS: _threads_of(shell)}, into, deadline, _STACKS)
+
+
+def stacks(lease: Lease) -> bytes:
+    """Where drivers' threads stand, as `leave` would ask for it; empty where it cannot be had."""
+    with contextlib.suppress(Exception):  # it is asked for again
+        if family(lease.family).runs_on_linux and lease.shell.alive:
+            done = lease.shell.run(_threads_of(lease.shell), timeout=_STACKS)
+            return done.stdout if done.exit_code == 0 else b""
+    return b""
+
+
+def _threads_of(shell: Shell) -> str:
+    return f"{_STEP_BACK}; {Kshsctl(shell).threads()}"
+
+
+def _one_by_one(
+    shell: Shell,
+    questions: Mapping[str, str],
+    into: EvidenceSink,
+    deadline: float,
+    seconds: float = _QUESTION,
+) -> None:
+    for name, command in questions.items():
         if time.monotonic() > deadline:
             into.lack(name, "the guest took too long over the questions before it")
             continue
         try:
-            into.add(name, question(shell))
+            into.add(name, shell.run(command, timeout=seconds).stdout)
         except Exception as error:
             into.lack(name, str(error))
 
@@ -152,18 +187,15 @@ def session_log(lease: Lease, limit: int) -> str:
     if not logs or not lease.shell.alive:
         return ""
     with contextlib.suppress(Exception):  # it is a bonus
-        return _tail_of(logs, limit)(lease.shell).decode("utf-8", errors="replace")
+        printed = lease.shell.run(_tail_of(logs, limit), timeout=_QUESTION).stdout
+        return printed.decode("utf-8", errors="replace")
     return ""
 
 
-def _tail_of(paths: Any, limit: int) -> Callable[[Shell], bytes]:
-    """The end of several files, oldest first, of which some may not be there."""
+def _tail_of(paths: Sequence[str], limit: int) -> str:
+    """The command for the end of several files, oldest first, of which some may not be there."""
     files = " ".join(map(shlex.quote, paths))
-    return _printed(f"cat {files} 2>/dev/null | tail -c {limit}")
-
-
-def _printed(command: str, seconds: float = _QUESTION) -> Callable[[Shell], bytes]:
-    return lambda shell: shell.run(command, timeout=seconds).stdout
+    return f"cat {files} 2>/dev/null | tail -c {limit}"
 
 
 def _tried(into: EvidenceSink, name: str, ask: Callable[[], Any]) -> Any:

@@ -33,6 +33,7 @@ class Evidence:
     there: what did not answer in it may have had no chance to, so that no hang can be told from it.
     `records` are the crash recorder's records behind sentences of `driver`.  `recording` says whether the
     crash recorder is at work, so that a crash is still to come; None where that cannot be known.
+    `unrecorded` are crashes for which it was started and of which it has written nothing yet.
     """
 
     driver: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class Evidence:
     standstill: str | None = None
     records: Mapping[str, CrashRecord] = field(default_factory=dict)
     recording: bool | None = None
+    unrecorded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,14 @@ class LeavesEvidence(Protocol):
         Returns:
             What the hypervisor says: `event`, `events`, `state`, `standstill`.
         """
+
+
+@runtime_checkable
+class TakesStacks(Protocol):
+    """A guest whose drivers' threads can be looked at before all else is kept of it."""
+
+    def take_stacks(self) -> None:
+        """Notes where they stand, for `LeavesEvidence.leave_evidence`; bounded in time, never raises."""
 
 
 @runtime_checkable

@@ -17,6 +17,9 @@ DIRECTORY = r"C:\kshs"
 #: Where the crash recorder of guests without bugchecks writes (docs/architecture.md).
 CRASHES = DIRECTORY + r"\crashes.jsonl"
 
+#: Beside the agent on guests without bugchecks: its verbs `crash` and `threads`, which start sooner there.
+RECORDER = "kshsrec.exe"
+
 REBOOT = 3010
 #: Characters of one text in a verb's answer; a log comes as one.
 _MAX_TEXT = 4 << 20
@@ -41,6 +44,11 @@ class Kshsctl:
     def command(self, verb: str, *arguments: str) -> str:
         """The guest's command line for a verb."""
         return self._shell.wine([f"{DIRECTORY}\\kshsctl.exe", verb, *arguments])
+
+    def threads(self) -> str:
+        """The guest's command line for `threads`, by the program that starts sooner where it is there."""
+        quick = self._shell.wine([f"{DIRECTORY}\\{RECORDER}", "threads"])
+        return f"{quick} || {self.command('threads')}"
 
     def call(self, verb: str, *arguments: str, reboot_is_fine: bool = True) -> dict[str, Any]:
         """One verb to its end; its JSON.

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
 from harness.errors import HarnessError
-from harness.guest_info import CrashRecord
 from harness.guests import (
     allowed_imports,
     deploy,
+    guest_linux,
     hardware,
     incident_evidence,
     package_files,
@@ -23,10 +23,7 @@ from harness.guests import (
     verifier,
 )
 from harness.guests.ahead import GuestAhead
-from harness.guests.crash_record import crashes_in
-from harness.guests.guest_linux import QUESTION, out_of_memory, recording_in, text_of
 from harness.guests.interface import DriverFiles, Evidence, EvidenceSink, Guest, Say, SayProgress
-from harness.guests.kshsctl import CRASHES
 from harness.guests.memory_used import MemoryUsed, Resident
 from harness.guests.source import usable_guest
 from vm.family import family
@@ -63,6 +60,7 @@ class VmGuest:
     def __init__(self, lease: Lease, used: MemoryUsed | None = None) -> None:
         self._lease = lease
         self._agent_given = False
+        self._threads = b""
         self._stack = ExitStack()
         self._stack.enter_context(lease)
         if used is not None:
@@ -87,48 +85,41 @@ class VmGuest:
 
     def evidence(self) -> Evidence:
         """The hypervisor's events, the crash recorder's file, bugchecks in the session's log."""
-        driver, other = list[str](), list[str]()
-        records: dict[str, CrashRecord] = {}
-        recording: bool | None = None
         events = self._lease.events
         speech = family(self._lease.family)
         if events.crashed and speech.runs_on_linux:
             # What panicked is Linux, of which no driver there is a part.
             return Evidence(other=(f"the guest's Linux has crashed: {events.describe()}",), gone=True)
+        driver: tuple[str, ...] = ()
         if events.crashed:
-            driver.append(f"the hypervisor reports: {events.describe()}")
+            driver = (f"the hypervisor reports: {events.describe()}",)
         elif self._lease.ended(0.0 if self._lease.shell.alive else _NEWS):
             return Evidence(other=(f"the guest has stopped: {events.describe()}",), gone=True)
         standstill = self._lease.standstill()
-        if standstill is not None:
-            return Evidence(tuple(driver), standstill=standstill)
-        if speech.bugchecks is not None:
-            try:
-                shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
-                for command in (f"cat {speech.sftp_path(CRASHES)} 2>/dev/null", speech.bugchecks):
-                    found = crashes_in(text_of(shell.run(command, timeout=QUESTION).stdout))
-                    driver += found.driver
-                    other += found.other
-                    records |= found.records
-                if not driver:
-                    standstill = out_of_memory(shell, speech.out_of_memory)
-                    recording = recording_in(shell, speech.programs)
-            except Exception as error:
-                # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
-                standstill = f"the guest does not answer: {error}"
-        return Evidence(
-            tuple(driver), tuple(other), standstill=standstill, records=records, recording=recording
-        )
+        if standstill is not None or not speech.runs_on_linux:
+            return Evidence(driver, standstill=standstill)
+        try:
+            shell = self._lease.shell if self._lease.shell.alive else self._lease.new_shell()
+            return guest_linux.evidence(shell, speech)
+        except Exception as error:
+            # Drivers are guests of a Wine process there: none of them can keep Linux from answering.
+            return Evidence(standstill=f"the guest does not answer: {error}")
 
     def session_log(self, limit: int) -> str:
         """See `harness.guests.TellsWhatDriversSay`."""
         return incident_evidence.session_log(self._lease, limit)
 
+    def take_stacks(self) -> None:
+        """See `harness.guests.TakesStacks`."""
+        self._threads = incident_evidence.stacks(self._lease)
+
     def leave_evidence(
         self, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
     ) -> Mapping[str, Any]:
         """See `harness.guests.LeavesEvidence`."""
-        return incident_evidence.leave(self._lease, into, hung=hung, memory_dump=memory_dump)
+        return incident_evidence.leave(
+            self._lease, into, hung=hung, memory_dump=memory_dump, threads=self._threads
+        )
 
     @property
     def counters(self) -> BlockMap | None:

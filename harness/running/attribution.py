@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from harness.errors import AgentError, DriverGoneError, LimitError, StepHungError
 from harness.evidence.wine_crash import DriverSymbols
 from harness.guest_text import GuestJsonError, load, one_line
-from harness.guests import Evidence
+from harness.guests import Evidence, TakesStacks
 from harness.guests.crash_record import LACKING_CALL, Crashes, sorted_crashes
 from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import StepResult
@@ -173,17 +173,26 @@ class Attribution:
         """The guest's evidence of a step that hung for so long: a crash in it may still be written down.
 
         It had its whole limit for that, but for a crash of the last moment.  A guest that says twice that no
-        recorder is at work need not be waited for.
+        recorder is at work need not be waited for; in the time between the two its threads are looked at.
+        One at work has its whole time.  Where it still writes nothing, what it was started for counts:
+        a guest that is hardly let run takes longer for it than a driver may take for an answer.
         """
         deadline = time.monotonic() + max(_RECORDER_TIME - seconds, _RECORDER_TIME * _LAST_SHARE)
-        idle = 0
+        idle, taken, waited = 0, False, False
         while True:
             evidence = self._ask_guest()
+            asked = time.monotonic()
             idle = idle + 1 if evidence.recording is False else 0
             known = evidence.driver or evidence.gone or evidence.standstill
-            if known or idle > 1 or time.monotonic() >= deadline:
-                return evidence
-            time.sleep(_WORK_POLL)
+            if evidence.recording and not waited:
+                deadline, waited = max(deadline, asked + _RECORDER_TIME), True
+            if known or idle > 1 or asked >= deadline:
+                return evidence if known else replace(evidence, driver=evidence.unrecorded)
+            if idle and not taken and isinstance(self.guest, TakesStacks):
+                self.guest.take_stacks()
+                taken = True
+                deadline += time.monotonic() - asked  # none of it was the recorder's
+            time.sleep(max(0.0, asked + _WORK_POLL - time.monotonic()))
 
     def _ask_guest(self) -> Evidence:
         try:

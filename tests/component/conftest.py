@@ -35,6 +35,7 @@ def bare_template() -> Path:
 def install(guest: WineGuest, build: drivers.build.Build) -> None:
     """Everything into a guest, with the verbs that a real deployment uses."""
     guest.hold()
+    guest.put(build.recorder)
     guest.must("install-crash-recorder")
     guest.must("install-ks", guest.put(build.refks, "ks.sys"))
     for file in (build.avshs.inf, *build.avshs.sys, build.avshs.cat):

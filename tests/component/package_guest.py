@@ -26,6 +26,7 @@ def install_package(
 ) -> dict[str, Any]:
     """Everything into a guest, as a real deployment does it; what install-device said."""
     guest.hold()
+    guest.put(build.recorder)
     guest.must("install-crash-recorder")
     guest.must("install-ks", guest.put(build.refks, "ks.sys"))
     guest.must("install-client", guest.put(build.client, "ksclient.sys"))

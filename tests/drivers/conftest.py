@@ -82,7 +82,7 @@ int wmain(int count, wchar_t **arguments)
 
 def write_tree(directory: Path) -> Path:
     """The folders of drivers/ with next to nothing in them."""
-    for folder in ("abi", "common", "refks", "wdmsup", "ksclient", "avshs", "kstrace", "kshsctl"):
+    for folder in ("abi", "common", "refks", "wdmsup", "ksclient", "avshs", "kstrace", "kshsctl", "kshsrec"):
         (directory / folder).mkdir(parents=True)
     for name in ("abi/kshs_abi.h", "common/chkstk.S", "common/version.rc", "avshs/avshs.inf"):
         shutil.copyfile(ROOT / name, directory / name)

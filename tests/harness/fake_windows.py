@@ -42,7 +42,11 @@ def kit(folder: Path, verifier: Verifier | None = None) -> Kit:
         return path
 
     build: Any = SimpleNamespace(
-        agent=file("kshsctl.exe"), client=file("ksclient.sys"), refks=file("ks.sys"), digest="b1"
+        agent=file("kshsctl.exe"),
+        client=file("ksclient.sys"),
+        refks=file("ks.sys"),
+        recorder=file("kshsrec.exe"),
+        digest="b1",
     )
     names = ("avshs.inf", "avshs.sys", "avshs.cat", "root.cer", "signer.cer")
     files = {name: file(name, INF.encode() if name == "avshs.inf" else None) for name in names}

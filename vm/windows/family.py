@@ -83,6 +83,11 @@ class Windows:
         return None
 
     @property
+    def faults(self) -> str | None:
+        """None: one stops the machine."""
+        return None
+
+    @property
     def programs(self) -> str | None:
         """None: what crashes stops the machine, and nothing is recorded by a program."""
         return None

@@ -42,7 +42,8 @@ def kit(tmp_path: Path) -> Kit:
         return path
 
     build: Any = SimpleNamespace(
-        agent=file("kshsctl.exe"), client=file("ksclient.sys"), refks=file("ks.sys"), digest="b1",
+        agent=file("kshsctl.exe"), client=file("ksclient.sys"), refks=file("ks.sys"),
+        recorder=file("kshsrec.exe"), digest="b1",
         avshs=SimpleNamespace(directory=tmp_path),
     )  # fmt: skip
     names = ("avshs.inf", "avshs.sys", "avshs.cat", "root.cer", "data/avshs.bin")
@@ -124,6 +125,7 @@ def test_a_wine_guest_gets_everything_in_order(kit: Kit) -> None:
     ]  # fmt: skip
     assert shell.files[rf"{DIRECTORY}\target\avshs.sys"] == kit.package.sys[0]
     assert shell.files[rf"{DIRECTORY}\target\data\avshs.bin"].name == "avshs.bin"
+    assert shell.files[rf"{DIRECTORY}\kshsrec.exe"] == kit.build.recorder
     assert info["client"]["loaded"]
 
 

@@ -17,7 +17,7 @@ from harness.running import attribution
 from harness.running.runner import Runner
 from harness.verdict import Verdict
 from tests.harness.fake_agent import Answer
-from tests.harness.fake_guest import ABI, OPS, C, FakeProvider, Simulation
+from tests.harness.fake_guest import ABI, OPS, C, FakeGuest, FakeProvider, Simulation
 
 STEP = {"do": "handshake", "on": "source"}
 
@@ -208,8 +208,21 @@ def test_a_recorder_at_work_is_waited_for(
 
     hung = {"outcome": C["KSHS_OUTCOME_HUNG"], "detail": 0x102}
     provider = Telling(bend=on_request(lambda s, step, data: Answer(record=hung)))
+    taken: list[int] = []
+    monkeypatch.setattr(FakeGuest, "take_stacks", lambda self: taken.append(len(left)), raising=False)
     assert run(make(provider), scenario(STEP)).verdict is verdict
     assert not left
+    assert taken == [len(told) - 1 - told.index(IDLE)], "once, while nothing was being recorded"
+
+
+def test_a_crash_that_is_never_written_down_is_no_hang(make: Make) -> None:
+    """By Wine's own word its recorder was started; the guest had no time to run it."""
+    hung = {"outcome": C["KSHS_OUTCOME_HUNG"], "detail": 0x102}
+    begun = Evidence(recording=True, unrecorded=("wine: Unhandled page fault, starting debugger...",))
+    provider = FakeProvider(bend=on_request(lambda s, step, data: Answer(record=hung)), evidence=begun)
+    result = run(make(provider), scenario(STEP))
+    assert result.verdict is Verdict.CRASHED
+    assert "Unhandled page fault" in str(result.reason)
 
 
 def test_a_hang_that_only_the_host_sees(make: Make) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.guests import Evidence
-from harness.guests.crash_record import crashes_in
+from harness.guests.crash_record import LACKING_CALL, crashes_in
 from harness.guests.provider import VmGuest
 from harness.verdict import Verdict
 from tests.harness.fake_agent import Answer
@@ -46,12 +47,14 @@ def lease_that_prints(said: Mapping[str, str]) -> Any:
     lease: Any = nullcontext()
     lease.family, lease.events, lease.standstill = "wine", GuestEvents(), lambda: None
     lease.ended = lambda patience: False
-    lease.shell = SimpleNamespace(
-        alive=True,
-        run=lambda command, timeout: SimpleNamespace(
-            stdout="".join(text for name, text in said.items() if name in command)
-        ),
-    )
+
+    def run(command: str, timeout: float) -> Any:
+        parts = re.findall(r"\{ (.*?); \}; echo (\w+);", command)
+        answers = ("".join(text for name, text in said.items() if name in part) for part, _ in parts)
+        printed = "".join(f"{answer}{mark}\n" for answer, (_, mark) in zip(answers, parts, strict=True))
+        return SimpleNamespace(stdout=printed.encode())
+
+    lease.shell = SimpleNamespace(alive=True, run=run)
     return lease
 
 
@@ -66,6 +69,9 @@ def test_the_agents_own_crash_is_no_evidence_against_a_driver() -> None:
 @pytest.mark.parametrize(
     ("running", "at_work"),
     [
+        (r"/usr/lib/wine/wine64 C:\kshs\kshsrec.exe crash 32 100 ", True),
+        (r'"C:\kshs\kshsrec.exe" crash 32 100', True),
+        (r"/usr/lib/wine/wine64 C:\kshs\kshsrec.exe threads ", False),
         (r"/usr/lib/wine/wine64 C:\kshs\kshsctl.exe crash 32 100 ", True),
         (r'C:\windows\explorer.exe "C:\kshs\kshsctl.exe"  crash 32 100', True),
         (r"C:\kshs\kshsctl.exe serve  sh -c grep kshsctl.exe crash ", False),
@@ -73,6 +79,27 @@ def test_the_agents_own_crash_is_no_evidence_against_a_driver() -> None:
 )
 def test_a_recorder_at_work_is_seen_from_outside(running: str, at_work: bool) -> None:
     assert VmGuest(lease_that_prints({"cmdline": running})).evidence() == Evidence(recording=at_work)
+
+
+FAULT = "wine: Unhandled page fault on write access to 0 at address 1 (thread 0150), starting debugger..."
+STUB = "wine: Unimplemented function ks.sys.X called at address 1 (thread 0150), starting debugger..."
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"starting debugger": FAULT + "\n"}, [FAULT]),
+        # It has been written down: of drivers it counts as that, of others it is none.
+        ({"starting debugger": FAULT + "\n", "crashes.jsonl": json.dumps(DRIVERS)}, []),
+        ({"starting debugger": FAULT + "\n", "crashes.jsonl": json.dumps(AGENTS)}, []),
+        ({"starting debugger": f"{STUB}\n"}, [f"{LACKING_CALL}: {STUB}"]),
+        ({}, []),
+    ],
+)
+def test_what_wine_began_to_record_is_told(said: dict[str, str], told: list[str]) -> None:
+    found = VmGuest(lease_that_prints(said)).evidence()
+    assert [sentence.partition(" (and the")[0] for sentence in found.unrecorded] == told
+    assert found.recording is (None if found.driver else bool(told))
 
 
 def test_what_linux_ends_for_want_of_memory_is_no_crash(make_runner: MakeRunner) -> None:
