@@ -28,8 +28,7 @@ from vm.words import counted
 _TICK = 0.5
 #: Seconds between two questions to a host for what it had at work when it was given up.
 _ASK_EACH = 2.0
-#: Shards of a cell that have failed everywhere, after which the rest of a cell that has worked nowhere is
-#: left.
+#: Shards of a cell that has worked nowhere, which failed everywhere: after so many its rest is left.
 _BROKEN = 2
 #: Seconds at a night's end, at most, for hosts that fell silent.
 _LAST = 30.0
@@ -59,7 +58,7 @@ class Coordinator:
         silence: seconds after which a host that does not answer is lost.
         say: told what goes on; the same line again and again.
         tell: told what has happened, a line each.
-        ended: told of each cell that has ended, with its merged results.
+        ended: told of each cell that has ended, with its merged results; one after another, in threads.
         least: seconds of a shard.
         lift: the words behind ``kshs hosts lift NAME``.
     """
@@ -90,6 +89,9 @@ class Coordinator:
         self._work: dict[str, _CellWork] = {}
         self._waiting = Waiting()
         self._running: dict[asyncio.Task[Outcome], tuple[Shard, str]] = {}
+        self._finishing: list[asyncio.Task[None]] = []
+        #: Cells are kept one after another: there is one store.
+        self._keeping = asyncio.Lock()
         self._told_waiting: set[str] = set()
         self._reconciled: set[str] = set()
         self._asked: dict[str, float] = {}
@@ -126,6 +128,7 @@ class Coordinator:
                 self._show()
                 self._tell_waiting(to_split, loads)
                 await self._take(await self._wait())
+                self._check_finished()
             await self._last_words()
         finally:
             # Before those who follow leases are ended: these forget them.
@@ -136,6 +139,8 @@ class Coordinator:
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
             await asyncio.gather(*self._running, return_exceptions=True)
+            # What has ended has ended, and is on record when this returns, whatever ends the night.
+            await asyncio.gather(*self._finishing, return_exceptions=True)
             taken = {one.held.id for work in self._work.values() for one in work.came_back}
             for back in (*self._following.ended.values(), *given_up):
                 if back.held.id not in taken:
@@ -143,7 +148,8 @@ class Coordinator:
             self.ledger.close()
         for work in self._work.values():
             if work.ended < work.shards or work.came_back or work.why_not:
-                await self._finish(work)
+                self._finish(work)
+        await asyncio.gather(*self._finishing)
 
     def salvage(self, why: str) -> list[Merged]:
         """Of a night that was interrupted: cells of which something has come get their results written.
@@ -231,7 +237,7 @@ class Coordinator:
             self._again(work, shard, outcome)
             await self.roster.sentence()
             if work.shards and work.ended >= work.shards:
-                await self._finish(work)
+                self._finish(work)
 
     def _again(self, work: _CellWork, shard: Shard, outcome: Outcome) -> None:
         """What came to nothing is tried elsewhere, a bounded number of times."""
@@ -275,14 +281,29 @@ class Coordinator:
         able = {load.name for load in carriers(shard.needs, self._loads())}
         return len(tried) > 1 and able <= tried
 
-    async def _finish(self, work: _CellWork) -> None:
-        """Its results, once; leases of other cells are renewed meanwhile."""
+    def _finish(self, work: _CellWork) -> None:
+        """Its results, once; meanwhile other cells' leases are begun, renewed and fetched."""
         if work.ended < 0:
             return
         seconds = time.monotonic() - work.began if work.began is not None else 0.0
         work.ended = -1
+        self._finishing.append(asyncio.create_task(self._keep(work, seconds)))
+
+    async def _keep(self, work: _CellWork, seconds: float) -> None:
+        """In threads: a store may take seconds, and hosts that hear nothing end their leases."""
         merged = await asyncio.to_thread(self._merged, work, seconds, work.why_not)
-        self._ended(work.cell, merged, seconds)
+        async with self._keeping:
+            await asyncio.to_thread(self._ended, work.cell, merged, seconds)
+
+    def _check_finished(self) -> None:
+        """A night whose results cannot be kept goes no further.
+
+        Raises:
+            HarnessError: results cannot be written.
+        """
+        for task in self._finishing:
+            if task.done():
+                task.result()
 
     @staticmethod
     def _merged(work: _CellWork, seconds: float, why_not: str | None) -> Merged:
