@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -31,7 +32,6 @@ def main() -> None:
     """Ends as ``kshs`` does with these words."""
     for name in _AHEAD:
         importlib.import_module(name)
-    from harness import cli
 
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):  # whoever has begun this has no use for it any more
@@ -44,7 +44,7 @@ def main() -> None:
     os.chdir(order["directory"])
     sys.path[0] = str(Path.cwd())  # as of `python -m`
     sys.argv[1:] = order["words"]
-    cli.main()
+    runpy.run_module("harness.cli", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
