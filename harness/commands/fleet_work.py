@@ -221,9 +221,10 @@ def _reach(url: str, config: Config) -> None:
         HarnessError: no scheduler answers.
     """
     hosts = config.hosts
+    where = address(url)
     shown = security(hosts.keys, host_name(config), hosts.silence_s)
     try:
-        asyncio.run(reach(address(url), shown, min(hosts.silence_s, PATIENCE)))
+        asyncio.run(reach(where, shown, min(hosts.silence_s, PATIENCE)))
     except (OSError, TimeoutError, ValueError) as error:
         raise HarnessError(f"no scheduler answers there: {error}", url) from None
 
