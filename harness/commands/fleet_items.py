@@ -6,17 +6,17 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from harness import config as settings
-from harness.commands.run import Selection, collection_arguments
 from harness.errors import UsageError
 from harness.fleet.staging import FoundItem
 
 if TYPE_CHECKING:
     import pytest
+
+    from harness import config as settings
+    from harness.commands.run import Selection
 
 #: Seconds that an item is expected to take of which nothing is known.
 _UNKNOWN = 0.5
@@ -33,13 +33,19 @@ class Collected:
     selection: str | None = None
 
 
-def collect(selection: Selection, config: settings.Config, seconds: Mapping[str, float]) -> Collected:
-    """What pytest collects, in its order.
+def timed(found: Collected, seconds: Mapping[str, float]) -> Collected:
+    """With how long scenarios took, by their keys in the store."""
+    items = [
+        replace(one, seconds=seconds.get(f"{one.path.name}::{one.name}") or one.seconds)
+        if one.scenario
+        else one
+        for one in found.items
+    ]
+    return replace(found, items=items)
 
-    Args:
-        selection: of the command line.
-        config: the settings.
-        seconds: how long scenarios took, by their keys in the store.
+
+def collect(selection: Selection, config: settings.Config) -> Collected:
+    """What pytest collects, in its order; how long it takes is not known (`timed`).
 
     Raises:
         UsageError: nothing is selected, a word is wrong, or a file cannot be read.
@@ -47,10 +53,11 @@ def collect(selection: Selection, config: settings.Config, seconds: Mapping[str,
     import pytest
 
     from harness.commands.front import call_pytest
+    from harness.commands.run import collection_arguments
 
     if selection.pytest_args:
         raise UsageError("pytest's own arguments do not go to other hosts", where="--")
-    looker, said = _Looker(seconds), io.StringIO()
+    looker, said = _Looker(), io.StringIO()
     words = ["--collect-only", "-q", *collection_arguments(selection, config)]
     words += [f"--kshs-target={selection.target or config.run.target}"]
     words += [f"--kshs-guest={selection.guest or config.run.guest}"]
@@ -70,10 +77,9 @@ def collect(selection: Selection, config: settings.Config, seconds: Mapping[str,
 class _Looker:
     """A plugin of the session that collects."""
 
-    def __init__(self, seconds: Mapping[str, float]) -> None:
+    def __init__(self) -> None:
         self.found = Collected()
         self.errors: list[str] = []
-        self._seconds = seconds
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file that could not be read."""
@@ -101,7 +107,6 @@ class _Looker:
         if isinstance(item, ScenarioItem):
             begun = begun_record(item.blank(), order=item.order, worker="")
             key = f"{item.file}::{item.scenario.id}"
-            known = self._seconds.get(f"{Path(item.file).name}::{item.scenario.id}")
-            return FoundItem(key, item.path.absolute(), item.scenario.id, begun, known or _UNKNOWN, True)
+            return FoundItem(key, item.path.absolute(), item.scenario.id, begun, _UNKNOWN, True)
         name = item.nodeid.partition("::")[2]
         return FoundItem(item.nodeid, item.path.absolute(), name, {}, _UNKNOWN, False)

@@ -12,19 +12,18 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import version
 from harness.commands.exit_codes import DONE, DRIVER, INFRASTRUCTURE, USAGE
-from harness.commands.fleet_items import collect
+from harness.commands.fleet_items import Collected, collect, timed
 from harness.commands.nightly import Cell, Done, Nightly
 from harness.commands.options import say
-from harness.commands.run import Selection
 from harness.config import Config
 from harness.errors import HarnessError, UsageError
 from harness.fleet.cells import SentCell
 from harness.fleet.coordinator import Coordinator
-from harness.fleet.engine import address, security
+from harness.fleet.engine import PATIENCE, address, reach, security
 from harness.fleet.host_state import code_digest, host_name
 from harness.fleet.merging import Merged
 from harness.fleet.staging import Asked, Staging
@@ -35,6 +34,10 @@ from harness.verdict import Verdict, worst
 from vm.files import remove_tree
 from vm.words import counted
 
+if TYPE_CHECKING:
+    from harness.commands.fleet_ahead import Ahead
+    from harness.commands.run import Selection
+
 _STAGE, _LEASES = ".staged", ".leases"
 Ended = Callable[[SentCell, Merged, float], None]
 
@@ -44,6 +47,7 @@ def night_on_hosts(
     cells: Sequence[Cell],
     config: Config,
     *,
+    ahead: Ahead,
     given: Path | None,
     url: str,
     folder: Path,
@@ -51,6 +55,9 @@ def night_on_hosts(
     seconds: Mapping[str, float],
 ) -> list[Done]:
     """The cells of a night that have not ended yet, on the hosts of a scheduler; what became of all.
+
+    ``ahead`` knows what they hold, ``given`` are the settings that the command line named, and ``seconds``
+    says how long scenarios took, by their keys in the store.
 
     Raises:
         UsageError: the address or the keys are wrong.
@@ -72,7 +79,8 @@ def night_on_hosts(
             if cell.name in work.done:
                 continue
             try:
-                sent.append(_staged(cell, folder / cell.name, config, given, staging, seconds))
+                collected = timed(ahead.of(cell), seconds)
+                sent.append(_staged(cell, collected, folder / cell.name, config, given, staging))
             except UsageError as error:
                 work.take(cells, cell, Done(cell.name, USAGE, 0.0, str(error)))
         _run(url, config, folder, sent, ended, progress, deadline)
@@ -100,7 +108,7 @@ def run_on_hosts(selection: Selection, config: Config, url: str, seconds: Mappin
             for name in (_STAGE, _LEASES):
                 remove_tree(out / name)
             staging = Staging(out / _STAGE, config, progress.say)
-            collected = collect(selection, config, seconds)
+            collected = timed(collect(selection, config), seconds)
             guest = selection.guest or config.run.guest
             head = _head(collected.options, guest, collected.target, collected.selection, selection.command())
             asked = Asked(
@@ -166,30 +174,12 @@ def code_of(merged: Merged) -> int:
 
 
 def _staged(
-    cell: Cell,
-    folder: Path,
-    config: Config,
-    given: Path | None,
-    staging: Staging,
-    seconds: Mapping[str, float],
+    cell: Cell, collected: Collected, folder: Path, config: Config, given: Path | None, staging: Staging
 ) -> SentCell:
-    suite = cell.selection
-    selection = Selection(
-        paths=tuple(suite.paths),
-        keyword=suite.k,
-        rules=tuple(suite.rule),
-        routes=tuple(suite.route),
-        tags=tuple(suite.tag),
-        ids=tuple(suite.id),
-        guest=cell.guest,
-        target=cell.target,
-        config=given,
-    )
-    collected = collect(selection, config, seconds)
     command = shlex.join(["kshs", *cell.arguments(given, folder)])
     head = _head(collected.options, cell.guest, collected.target, collected.selection, command)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = selection.paths or tuple(config.run.scenarios or ())
+    paths = tuple(cell.selection.paths) or tuple(config.run.scenarios or ())
     return staging.stage(
         Asked(
             cell.name,
@@ -231,15 +221,12 @@ def _reach(url: str, config: Config) -> None:
         HarnessError: no scheduler answers.
     """
     hosts = config.hosts
-    address(url)
-    security(hosts.keys, host_name(config), hosts.silence_s)
-    from harness.fleet.dask_links import DaskLinks
-
-    async def work() -> None:
-        async with DaskLinks(url, hosts.keys, host_name(config), hosts.silence_s):
-            pass
-
-    asyncio.run(work())
+    where = address(url)
+    shown = security(hosts.keys, host_name(config), hosts.silence_s)
+    try:
+        asyncio.run(reach(where, shown, min(hosts.silence_s, PATIENCE)))
+    except (OSError, TimeoutError, ValueError) as error:
+        raise HarnessError(f"no scheduler answers there: {error}", url) from None
 
 
 def _run(

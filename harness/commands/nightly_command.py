@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import subprocess
@@ -24,6 +25,7 @@ from harness.errors import HarnessError, UsageError
 from vm.words import counted
 
 if TYPE_CHECKING:
+    from harness.commands.fleet_ahead import Ahead
     from harness.commands.nightly import Cell, Done, Nightly
     from harness.nights.known_file import KnownFile
     from harness.store.database import Store
@@ -58,7 +60,6 @@ def nightly(
     Ends with 1 where something new speaks against a driver, with 3 where a cell broke or was not run.
     """
     from harness.commands.nightly import Nightly, cells_of, find_night, kshs
-    from harness.commands.nightly_keeper import Keeper
     from harness.host_room import HostRoom
 
     if out is not None and resume is not None:
@@ -71,7 +72,11 @@ def nightly(
     folder = (resume or out or Path("out") / "nights" / f"{name}-{stamp}").absolute()
     deadline = None if night.minutes is None else time.monotonic() + 60 * night.minutes
     given = config.absolute() if config is not None else None
-    with open_store(store, config, make=True) as opened:
+    with contextlib.ExitStack() as stack:
+        ahead = stack.enter_context(_ahead(cells, loaded, given)) if scheduler is not None else None
+        from harness.commands.nightly_keeper import Keeper
+
+        opened = stack.enter_context(open_store(store, config, make=True))
         keeper = Keeper(opened, folder, known, given)
         work = Nightly(
             folder, HostRoom.measured(), lambda cell, place: kshs(cell, place, given), keeper.ended, deadline
@@ -82,10 +87,10 @@ def nightly(
         else:
             _make(folder)
         cells = keeper.in_order(keeper.measured(cells))
-        if scheduler is None:
+        if scheduler is None or ahead is None:
             done = work.run(cells)
         else:
-            done = _on_hosts(work, cells, loaded, scheduler, given, folder, deadline, opened)
+            done = _on_hosts(work, cells, loaded, scheduler, ahead, given, folder, deadline, opened)
         if night.released is not None:
             keeper.against_released(cells, done, night.released)
             work.save(cells)
@@ -95,11 +100,18 @@ def nightly(
     return code
 
 
+def _ahead(cells: list[Cell], loaded: settings.Config, given: Path | None) -> Ahead:
+    from harness.commands.fleet_ahead import Ahead
+
+    return Ahead(cells, loaded, given)
+
+
 def _on_hosts(
     work: Nightly,
     cells: list[Cell],
     loaded: settings.Config,
     url: str,
+    ahead: Ahead,
     given: Path | None,
     folder: Path,
     deadline: float | None,
@@ -111,8 +123,9 @@ def _on_hosts(
     with store.reading() as connection:
         seconds = seconds_of(connection)
     return night_on_hosts(
-        work, cells, loaded, given=given, url=url, folder=folder, deadline=deadline, seconds=seconds
-    )
+        work, cells, loaded,
+        ahead=ahead, given=given, url=url, folder=folder, deadline=deadline, seconds=seconds,
+    )  # fmt: skip
 
 
 def _make(folder: Path) -> None:

@@ -8,6 +8,7 @@ scheduler counts as dead.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from harness.errors import HarnessError
 from vm.errors import VmError
 
 _LOOK = 0.3
+#: Seconds between two looks for the end of a lease, while an answer is kept back.
+_HELD = 0.05
 
 
 class HostError(HarnessError):
@@ -39,10 +42,18 @@ async def facts(dask_worker: Any = None) -> dict[str, Any]:
     return found
 
 
-async def renew(leases: Mapping[str, int], dask_worker: Any = None) -> dict[str, Any]:
-    """See `Carrier.renew`."""
-    found: dict[str, Any] = await _there(dask_worker.kshs.carrier.renew, leases)
-    return found
+async def renew(leases: Mapping[str, int], hold: float = 0.0, dask_worker: Any = None) -> dict[str, Any]:
+    """See `Carrier.renew`; the answer is kept back for up to `hold` seconds, or until one of them is over.
+
+    They are renewed when this is called, and not when it answers: who asks may be cut off by then.
+    """
+    carrier = dask_worker.kshs.carrier
+    found: dict[str, Any] = await _there(carrier.renew, leases)
+    end = time.monotonic() + hold
+    while time.monotonic() < end and not carrier.tells_ends(leases):
+        await asyncio.sleep(_HELD)
+    told: dict[str, Any] = await _there(carrier.tell, leases) if hold else found
+    return told
 
 
 async def cancel(lease: str, why: str, dask_worker: Any = None) -> None:

@@ -12,19 +12,19 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.fleet.content import PIECE
-from harness.fleet.host_state import HostState
-from harness.fleet.lease_files import LeaseOrder, command, settings_text
+from harness.fleet.host_state import HostState, code_has_changed
+from harness.fleet.lease_files import KSHS, LeaseOrder, command, settings_text
 from harness.fleet.trees import Trees
+from harness.fleet.waiting import WaitingRun, environment, keeper
 from harness.results.folder import PARTS
 from harness.results.record import BEGUN
 from vm.config import VmConfig
@@ -73,6 +73,7 @@ class Carrier:
         silence: seconds after which a lease that is not renewed is over.
         session: names this life of its worker.
         room: cores and MiB that all leases may take together, whoever sends them; None: any.
+        waiting: a run for the next lease, where one is to wait.
     """
 
     def __init__(
@@ -82,11 +83,13 @@ class Carrier:
         silence: float,
         session: str = "",
         room: tuple[int, int] | None = None,
+        waiting: WaitingRun | None = None,
     ) -> None:
         self._config = config
         self.silence = silence
         self._session = session
         self._room = room
+        self._waiting = waiting
         self._withdrawn: set[str] = set()
         self._beginning = threading.Lock()
         self._spool = private_directory(state.folder / "spool")
@@ -188,9 +191,13 @@ class Carrier:
         }
         if one.dropped:
             self.drop(one.order.id)
+        if self._waiting is not None:
+            self._waiting.prepare()  # whoever has sent it has work of its own now
 
     def _run(self, one: _Carried) -> int:
         order, folder = one.order, one.folder
+        if code_has_changed():
+            raise LeaseError("kshs has changed since this worker was started", hint="start it anew")
         folder.mkdir(mode=0o700)
         write_whole(folder / _ORDER, order.model_dump_json())
         work = folder / "work"
@@ -202,17 +209,7 @@ class Carrier:
         write_whole(settings, settings_text(order, self._config, work, build))
         directory = work / order.directory
         directory.mkdir(parents=True, exist_ok=True)
-        words = command(order, settings, work, folder / "out")
-        with (folder / _OUTPUT).open("wb") as log:
-            keeper = subprocess.Popen(
-                [sys.executable, "-m", "harness.fleet.keeper", "--", *words],
-                cwd=directory,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "CI": "1"},
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        keeper = self._called(command(order, settings, work, folder / "out"), directory, folder / _OUTPUT)
         silence = order.silence_s or self.silence
         assert keeper.stdin is not None
         with keeper.stdin:
@@ -231,6 +228,20 @@ class Carrier:
                 os.killpg(keeper.pid, 9)
             return keeper.wait()
 
+    def _called(self, words: list[str], directory: Path, output: Path) -> subprocess.Popen[bytes]:
+        """The keeper of a run of kshs with these words; the run that waits is taken, where there is one."""
+        with output.open("wb") as log:
+            taken = self._waiting.take(words, directory, output) if self._waiting is not None else None
+            return taken or subprocess.Popen(
+                keeper([*KSHS, *words]),
+                cwd=directory,
+                env=environment(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
     def cancel_all(self, why: str) -> None:
         """Ends every lease at work: nobody can hear what comes of them."""
         for one in list(self._carried.values()):
@@ -244,7 +255,15 @@ class Carrier:
             one.cancelled = why
 
     def renew(self, leases: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-        """Renews leases; gives what has happened under each behind the event of that number.
+        """Renews leases; gives what `tell` does."""
+        for lease in leases:
+            one = self._carried.get(lease)
+            if one is not None:
+                one.renewed = time.monotonic()
+        return self.tell(leases)
+
+    def tell(self, leases: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        """What has happened under each behind the event of that number, and what became of it.
 
         One that is not known is not begun yet, or was carried by an earlier life of this worker, which has
         taken it along: the session tells which.
@@ -255,10 +274,14 @@ class Carrier:
             if one is None:
                 told[lease] = {"known": False, "session": self._session, "busy": self.busy}
                 continue
-            one.renewed = time.monotonic()
             self._listen(one)
             told[lease] = {"known": True, "events": one.events[since : since + 500], "result": one.result}
         return told
+
+    def tells_ends(self, leases: Iterable[str]) -> bool:
+        """Whether one of these has come to an end that `tell` tells."""
+        found = (self._carried.get(lease) for lease in leases)
+        return any(one is not None and one.result is not None for one in found)
 
     def leftovers(self, night: str) -> dict[str, list[dict[str, Any]]]:
         """Leases of a night that are not at work any more and that nobody has dropped, each with its
@@ -337,6 +360,8 @@ class Carrier:
                 if not line.endswith(b"\n"):
                     break
                 one.read[path.name] = one.read.get(path.name, 0) + len(line)
+                if line.startswith(_STEP):  # nine of ten lines, and nothing of them is told
+                    continue
                 with contextlib.suppress(ValueError):
                     record = json.loads(line)
                     kind, key = record.get("kind"), (record.get("file"), record.get("id"))
@@ -344,6 +369,8 @@ class Carrier:
                         one.events.append(_told(record))
 
 
+#: How the record of a step begins.
+_STEP = b'{"kind":"step",'
 _TOLD = (
     "kind",
     "id",

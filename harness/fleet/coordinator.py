@@ -6,32 +6,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.fleet import calls
 from harness.fleet.blame import STRIKES, TRIES, Blame
 from harness.fleet.cells import SentCell
 from harness.fleet.following import Following, Outcome
 from harness.fleet.ledger import Ledger
-from harness.fleet.links import Links, LostError
+from harness.fleet.links import Links
 from harness.fleet.merging import CameBack, Merged, merge
 from harness.fleet.policy import Load, Waiting, at_once, carriers, place
+from harness.fleet.reconciling import Reconciler
 from harness.fleet.roster import Roster
 from harness.fleet.sending import Sender
 from harness.fleet.shards import Needs, Shard, split
 from vm.words import counted
 
 _TICK = 0.5
-#: Seconds between two questions to a host for what it had at work when it was given up.
-_ASK_EACH = 2.0
-#: Shards of a cell that have failed everywhere, after which the rest of a cell that has worked nowhere is
-#: left.
+#: Shards of a cell that has worked nowhere, which failed everywhere: after so many its rest is left.
 _BROKEN = 2
-#: Seconds at a night's end, at most, for hosts that fell silent.
+#: Seconds at the end of a cell and of a night, at most, for hosts that fell silent.
 _LAST = 30.0
 
 
@@ -46,6 +43,7 @@ class _CellWork:
     came_back: list[CameBack] = field(default_factory=list)
     why_not: str | None = None
     failed_everywhere: int = 0
+    over: float | None = None
 
 
 class Coordinator:
@@ -59,7 +57,7 @@ class Coordinator:
         silence: seconds after which a host that does not answer is lost.
         say: told what goes on; the same line again and again.
         tell: told what has happened, a line each.
-        ended: told of each cell that has ended, with its merged results.
+        ended: told of each cell that has ended, with its merged results; one after another, in threads.
         least: seconds of a shard.
         lift: the words behind ``kshs hosts lift NAME``.
     """
@@ -90,9 +88,12 @@ class Coordinator:
         self._work: dict[str, _CellWork] = {}
         self._waiting = Waiting()
         self._running: dict[asyncio.Task[Outcome], tuple[Shard, str]] = {}
+        self._finishing: list[asyncio.Task[None]] = []
+        #: Cells are kept one after another: there is one store.
+        self._keeping = asyncio.Lock()
         self._told_waiting: set[str] = set()
-        self._reconciled: set[str] = set()
-        self._asked: dict[str, float] = {}
+        self._reconciler = Reconciler(links, self.roster, self.ledger, night)
+        self._grace = min(silence / 2, _LAST)
 
     async def run(self, cells: Sequence[SentCell], deadline: float | None = None) -> None:
         """All of them; no shard is begun behind the deadline (`time.monotonic`).
@@ -107,7 +108,7 @@ class Coordinator:
         try:
             while to_split or len(self._waiting) or self._running:
                 await self.roster.look()
-                await self._reconcile()
+                await self._reconciler.ask(self._lost())
                 loads = self._loads()
                 to_split = [cell for cell in to_split if not self._split(cell, loads)]
                 late = deadline is not None and time.monotonic() >= deadline
@@ -126,6 +127,8 @@ class Coordinator:
                 self._show()
                 self._tell_waiting(to_split, loads)
                 await self._take(await self._wait())
+                self._finish_ended()
+                self._check_finished()
             await self._last_words()
         finally:
             # Before those who follow leases are ended: these forget them.
@@ -136,6 +139,9 @@ class Coordinator:
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
             await asyncio.gather(*self._running, return_exceptions=True)
+            # What has ended has ended, and is on record when this returns, whatever ends the night.
+            self._finish_ended(late=True)
+            await asyncio.gather(*self._finishing, return_exceptions=True)
             taken = {one.held.id for work in self._work.values() for one in work.came_back}
             for back in (*self._following.ended.values(), *given_up):
                 if back.held.id not in taken:
@@ -143,7 +149,8 @@ class Coordinator:
             self.ledger.close()
         for work in self._work.values():
             if work.ended < work.shards or work.came_back or work.why_not:
-                await self._finish(work)
+                self._finish(work)
+        await asyncio.gather(*self._finishing)
 
     def salvage(self, why: str) -> list[Merged]:
         """Of a night that was interrupted: cells of which something has come get their results written.
@@ -230,8 +237,6 @@ class Coordinator:
                 work.why_not = work.why_not or outcome.refused
             self._again(work, shard, outcome)
             await self.roster.sentence()
-            if work.shards and work.ended >= work.shards:
-                await self._finish(work)
 
     def _again(self, work: _CellWork, shard: Shard, outcome: Outcome) -> None:
         """What came to nothing is tried elsewhere, a bounded number of times."""
@@ -275,14 +280,43 @@ class Coordinator:
         able = {load.name for load in carriers(shard.needs, self._loads())}
         return len(tried) > 1 and able <= tried
 
-    async def _finish(self, work: _CellWork) -> None:
-        """Its results, once; leases of other cells are renewed meanwhile."""
+    def _finish_ended(self, *, late: bool = False) -> None:
+        """Cells of which all shards have ended.
+
+        One that has lost leases waits a moment for their hosts, unless it is `late`: they know what those had
+        begun.
+        """
+        now = time.monotonic()
+        for work in self._work.values():
+            if not work.shards or work.ended < work.shards:
+                continue
+            work.over = work.over or now
+            if late or now - work.over >= self._grace or not self._reconciler.open(work.came_back):
+                self._finish(work)
+
+    def _finish(self, work: _CellWork) -> None:
+        """Its results, once; meanwhile other cells' leases are begun, renewed and fetched."""
         if work.ended < 0:
             return
         seconds = time.monotonic() - work.began if work.began is not None else 0.0
         work.ended = -1
+        self._finishing.append(asyncio.create_task(self._keep(work, seconds)))
+
+    async def _keep(self, work: _CellWork, seconds: float) -> None:
+        """In threads: a store may take seconds, and hosts that hear nothing end their leases."""
         merged = await asyncio.to_thread(self._merged, work, seconds, work.why_not)
-        self._ended(work.cell, merged, seconds)
+        async with self._keeping:
+            await asyncio.to_thread(self._ended, work.cell, merged, seconds)
+
+    def _check_finished(self) -> None:
+        """A night whose results cannot be kept goes no further.
+
+        Raises:
+            HarnessError: results cannot be written.
+        """
+        for task in self._finishing:
+            if task.done():
+                task.result()
 
     @staticmethod
     def _merged(work: _CellWork, seconds: float, why_not: str | None) -> Merged:
@@ -317,55 +351,18 @@ class Coordinator:
     # ---- who comes back --------------------------------------------------------
 
     def _lost(self) -> list[CameBack]:
-        """Leases that were given up, and of which their hosts have not been asked yet."""
-        return [
-            one
-            for work in self._work.values()
-            for one in work.came_back
-            if one.why is not None and one.held.id not in self._reconciled
-        ]
+        return self._reconciler.open(one for work in self._work.values() for one in work.came_back)
 
     async def _last_words(self) -> None:
         """Who fell silent gets a moment to come back, so that nothing of the night is left there."""
-        end = time.monotonic() + min(self._silence / 2, _LAST)
-        await self._reconcile(last=True)
+        end = time.monotonic() + self._grace
+        await self._reconciler.ask(self._lost(), at_once=True)
         while (lost := self._lost()) and time.monotonic() < end:
             hosts = ", ".join(sorted({one.held.host for one in lost}))
             self._say(f"a last look for what is left on {hosts}")
             await asyncio.sleep(_TICK)
             await self.roster.look()
-            await self._reconcile(last=True)
-
-    async def _reconcile(self, *, last: bool = False) -> None:
-        """Leases that were given up and whose hosts are here again: what they did is put on record."""
-        now = time.monotonic()
-        lost = self._lost()
-        for host in {one.held.host for one in lost} & set(self.roster.facts):
-            if not self.roster.is_heard(host):
-                continue  # it would be waited for
-            if not last and now - self._asked.get(host, 0.0) < _ASK_EACH:
-                continue
-            self._asked[host] = now
-            try:
-                left: Mapping[str, list[Mapping[str, object]]] = await self._links.call(
-                    host, calls.leftovers, self._night
-                )
-            except (LostError, HarnessError):
-                continue
-            at_work = {taken.lease for taken in self.roster.facts[host].at_work}
-            for one in lost:
-                if one.held.host != host:
-                    continue
-                events = left.get(one.held.id)
-                if events is None:  # it is not at its end, or never came there
-                    if one.held.id not in at_work:
-                        self._reconciled.add(one.held.id)
-                    continue
-                one.late = list(events)
-                self._reconciled.add(one.held.id)
-                self.ledger.late(one.held.id, f"{counted(len(events), 'event')} of it")
-                with contextlib.suppress(LostError, HarnessError):
-                    await self._links.call(host, calls.drop, one.held.id)
+            await self._reconciler.ask(self._lost(), at_once=True)
 
     def _show(self) -> None:
         """One line of where the night is."""

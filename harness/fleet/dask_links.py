@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError
 from harness.fleet import calls
-from harness.fleet.engine import address, reach, security
+from harness.fleet.engine import PATIENCE, address, reach, security
 from harness.fleet.hosts import HostFacts
 from harness.fleet.links import LostError
 from harness.fleet.shards import Needs
@@ -29,8 +29,6 @@ from harness.fleet.shards import Needs
 _FRESH = 2.0
 #: Seconds that who is asked again has before others are looked at.
 _ANSWER = 1.0
-#: Seconds in which a scheduler takes a connection; dask tries again and again what is refused.
-_CONNECT = 15.0
 #: Errors of a function on a host that are told as they are; all others are the engine's.
 _TOLD = (HarnessError,)
 #: What reads or hashes gigabytes has as many times the patience.
@@ -69,7 +67,7 @@ class DaskLinks:
 
     async def _connect(self, patience: float) -> None:
         try:
-            await reach(self._url, self._security, min(patience, _CONNECT))
+            await reach(self._url, self._security, min(patience, PATIENCE))
             self._client = await Client(  # type: ignore[no-untyped-call]
                 self._url,
                 security=self._security,

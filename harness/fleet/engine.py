@@ -17,6 +17,8 @@ from harness.fleet.certificates import files_of
 NO_HTTP = "127.0.0.1:0"
 #: Seconds below which dask asserts that its timeout is too low for ten probes.
 _LEAST_TCP = 12.0
+#: Seconds in which a scheduler takes a connection; dask tries again and again what is refused.
+PATIENCE = 15.0
 #: How dask names what it connects with.
 _OBJECT = re.compile(r"in <[^>]*>: ")
 _URL = re.compile(r"tls://[^\s/@]+:\d{1,5}")

@@ -64,7 +64,8 @@ class Lease:
     """A lease that is followed; `heard` and `answered` by `time.monotonic`: when something was heard of it,
     and when its host has said anything.
 
-    `over` says why nothing can come of it any more, `others`: whether its host has leases of others at work.
+    `over` says why nothing can come of it any more, `others`: whether its host has leases of others at work;
+    `news` is set once one of `over` and `result` is there.
     """
 
     held: Held
@@ -77,6 +78,7 @@ class Lease:
     events: list[Mapping[str, Any]] = field(default_factory=list)
     result: Mapping[str, Any] | None = None
     known: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Following:
@@ -100,6 +102,8 @@ class Following:
         self._folder = folder
         self._night = night
         self._silence = silence
+        #: Seconds for which a host keeps its answer back, to tell the end of a lease at once.
+        self._hold = min(_EACH, silence / 8)
         self._leases: dict[str, Lease] = {}
         self._ended = 0
         self._silences: dict[str, tuple[int, float]] = {}
@@ -164,7 +168,8 @@ class Following:
                 at = time.strftime("%H:%M:%S")
                 why = f"host {lease.host} fell silent, and at {at} nothing had been heard of it for"
                 return self._lost(lease, lease.host, f"{why} {self._silence:g} s")
-            await asyncio.sleep(_EACH / 4)
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(lease.news.wait(), _EACH / 4)
         if lease.result.get("cancelled"):
             # Its host has ended it and is there: who did not renew it, or told its worker to end, was not it.
             lost = self._lost(lease, lease.host, f"{str(lease.result['cancelled'])[:500]}")
@@ -181,7 +186,8 @@ class Following:
             raise
         except (HarnessError, KeyError, TypeError, ValueError) as error:
             return self._given_up(lease, f"its results could not be fetched: {error}")
-        ended = judge(lease.result, out, cell.expects)
+        # Megabytes are read: meanwhile other leases have to be renewed.
+        ended = await asyncio.to_thread(judge, lease.result, out, cell.expects)
         if not ended.taken:
             remove_tree(out.parent)
             why = ended.failed or ended.refused or "it came to nothing"
@@ -240,24 +246,32 @@ class Following:
     async def listen(self) -> None:
         """Renews all leases, host by host, for ever."""
         busy: dict[str, asyncio.Task[None]] = {}
-        while True:
-            for host in {lease.host for lease in self._leases.values()}:
-                if host not in busy or busy[host].done():
-                    busy[host] = asyncio.create_task(self._renew(host))
-            await asyncio.sleep(_EACH / 2)
+        try:
+            while True:
+                for host in {lease.host for lease in self._leases.values()}:
+                    if host not in busy or busy[host].done():
+                        busy[host] = asyncio.create_task(self._renew(host))
+                await asyncio.sleep(_EACH / 4)
+        finally:
+            for task in busy.values():
+                task.cancel()
 
     async def _renew(self, host: str) -> None:
-        leases = {
-            one.held.id: one for one in self._leases.values() if one.host == host and one.result is None
-        }
-        if not leases:
-            return
-        try:
-            told = await self._links.call(
-                host, calls.renew, {key: len(one.events) for key, one in leases.items()}
-            )
-        except (LostError, HarnessError):
-            return
+        """Once a second, as long as there is anything to renew there; the end of a lease is heard at once."""
+        while leases := self._open(host):
+            began = time.monotonic()
+            seen = {key: len(one.events) for key, one in leases.items()}
+            with contextlib.suppress(LostError, HarnessError):
+                self._hear(leases, await self._links.call(host, calls.renew, seen, self._hold))
+            ended = any(one.news.is_set() for one in leases.values())
+            left = 0.0 if ended else _EACH - (time.monotonic() - began)
+            await asyncio.sleep(max(_EACH / 10, left))
+
+    def _open(self, host: str) -> dict[str, Lease]:
+        mine = (one for one in self._leases.values() if one.host == host)
+        return {one.held.id: one for one in mine if not one.news.is_set()}
+
+    def _hear(self, leases: Mapping[str, Lease], told: Mapping[str, Any]) -> None:
         now = time.monotonic()
         begun = sum(bool((told.get(key) or {}).get("known")) for key in leases)
         for key, one in leases.items():
@@ -268,12 +282,13 @@ class Following:
                 one.heard = now
                 one.events += said.get("events") or ()
                 one.result = said.get("result")
-                continue
-            # Unknown there: not begun yet, or of a life of its worker that is over.
-            one.others = int(said.get("busy") or 0) > begun
-            if said.get("session", one.session) != one.session:
-                one.over = f"the worker of host {host} has ended and was started anew"
-        await asyncio.sleep(_EACH / 2)
+            else:
+                # Unknown there: not begun yet, or of a life of its worker that is over.
+                one.others = int(said.get("busy") or 0) > begun
+                if said.get("session", one.session) != one.session:
+                    one.over = f"the worker of host {one.host} has ended and was started anew"
+            if one.result is not None or one.over is not None:
+                one.news.set()
 
     async def abandon(self) -> list[CameBack]:
         """The night ends early: what is still at work is not waited for, and ends on its hosts, too; what was

@@ -18,6 +18,8 @@ from vm.config import VmConfig
 
 #: Settings of [vm] that belong to the host which runs a lease; all others come with the lease.
 OF_HOST = ("uri", "cache_dir", "runtime_dir", "accelerator", "qemu")
+#: How kshs is called.
+KSHS = (sys.executable, "-m", "harness.cli")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -76,12 +78,12 @@ def settings_text(order: LeaseOrder, host: VmConfig, work: Path, build: Path | N
 
 
 def command(order: LeaseOrder, config: Path, work: Path, out: Path) -> list[str]:
-    """``kshs run`` of the lease's items, each by its node id."""
+    """Words of kshs: ``run`` of the lease's items, each by its node id."""
     nodes = [f"{_root(order, item, work) / item.file}::{item.name}" for item in order.items]
     words = ["run", *nodes, "--guest", order.guest, "--target", target_of(order, work)]
     # The night's report is made where all of its shards are.
     words += ["--config", str(config), "--out", str(out), "--", "-p", "no:cacheprovider", "--kshs-no-report"]
-    return [sys.executable, "-m", "harness.cli", *words]
+    return words
 
 
 def target_of(order: LeaseOrder, work: Path) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from harness.fleet.junit import write_junit
 from harness.fleet.ledger import Held
 from harness.results import parts as part_files
 from harness.results import report, seal
-from harness.results.parts import Gathered, gather, join, line_of, stream
+from harness.results.parts import Gathered, Line, gather_lines, join, line_of, lines
 from harness.results.record import result_of_begun
 from harness.verdict import Verdict
 from vm.words import counted
@@ -99,7 +99,7 @@ def merge(cell: SentCell, leases: Sequence[CameBack], seconds: float, why_not: s
     held: list[set[str]] = []
     for lease in sorted(leases, key=lambda one: one.held.number):
         if lease.out is not None:
-            gathered = gather([_rewritten(cell, lease, keys)])
+            gathered = gather_lines([_rewritten(lease, lease.out, keys)])
             held.append({entry.key for entry in gathered.entries})
             _take_tests(gathered.tests, tests)
             _take_incidents(lease.out, cell.folder)
@@ -155,28 +155,29 @@ def _package(environment: Mapping[str, Any]) -> dict[str, Any]:
     return {"digest": environment.get("target_digest"), **({"files": files} if files else {})}
 
 
-def _rewritten(cell: SentCell, lease: CameBack, keys: Keys) -> Path:
+def _rewritten(lease: CameBack, out: Path, keys: Keys) -> Iterator[Line]:
     """A lease's results with our names of files, our order, and its host."""
-    assert lease.out is not None
-    path = lease.out / "results-merged.jsonl"
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        order: int | None = None
-        for record in stream(lease.out / "results.jsonl"):
-            if record["kind"] == "scenario":
-                item = keys.find(str(record["id"]), str(record.get("file", "")))
-                order = int(item.begun["order"]) if item is not None else None
-                if item is not None:
-                    _place(record, item, lease.held.host)
-            elif record["kind"] == "step":
+    order: int | None = None
+    for record, line in lines(out / "results.jsonl"):
+        if record["kind"] == "scenario":
+            item = keys.find(str(record["id"]), str(record.get("file", "")))
+            order = int(item.begun["order"]) if item is not None else None
+            if item is not None:
+                _place(record, item, lease.held.host)
+                line = line_of(record)
+        elif record["kind"] == "step":
+            if order is not None and record.get("order") != order:
                 record["order"] = order
-            elif record["kind"] == "test":
-                found = keys.of_test(str(record["id"]))
-                order = 0 if found is not None else None
-                record["id"] = found.key if found is not None else record["id"]
-            if record["kind"] in ("scenario", "step", "test") and order is None:
-                continue  # nobody asked for it
-            file.write(f"{line_of(record)}\n")
-    return path
+                line = line_of(record)
+        elif record["kind"] == "test":
+            found = keys.of_test(str(record["id"]))
+            order = 0 if found is not None else None
+            if found is not None and found.key != record["id"]:
+                record["id"] = found.key
+                line = line_of(record)
+        if record["kind"] in ("scenario", "step", "test") and order is None:
+            continue  # nobody asked for it
+        yield record, line
 
 
 def _place(record: dict[str, Any], item: CellItem, host: str) -> None:

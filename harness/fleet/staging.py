@@ -87,6 +87,7 @@ class Staging:
         self._config = config
         self._say = say
         self._images: dict[str, tuple[Tree, str, int]] = {}
+        self._builds: dict[tuple[str, Path, Path | None], tuple[Tree, str, str]] = {}
         self._number = 0
 
     def stage(self, asked: Asked) -> SentCell:
@@ -181,13 +182,18 @@ class Staging:
         return made
 
     def _build(self, loaded: LoadedTarget, asked: Asked) -> tuple[Tree, str, str]:
+        key = asked.guest, loaded.file, asked.drivers
+        if key in self._builds:
+            return self._builds[key]
         from harness.guests.provider import VmProvider
 
         source = asked.drivers or self._config.run.drivers
         ready = self._config.run.build
         provider = VmProvider(self._config.vm, loaded, asked.guest, source=source, ready=ready)
         build, package = provider.build(self._say)
-        return Tree(build.directory, listing(build.directory, hidden=False)), build.digest, package.digest
+        tree = Tree(build.directory, listing(build.directory, hidden=False))
+        self._builds[key] = made = tree, build.digest, package.digest
+        return made
 
     def _inputs(self, loaded: LoadedTarget, asked: Asked) -> Tree:
         self._number += 1

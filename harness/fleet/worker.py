@@ -21,6 +21,7 @@ from harness.errors import UsageError
 from harness.fleet.carrier import Carrier
 from harness.fleet.engine import NO_HTTP, address, own_address, reach, security
 from harness.fleet.host_state import HostState, code_digest, free_mib, host_name
+from harness.fleet.waiting import WaitingRun
 from vm import accel
 
 #: Threads of the worker: leases are bounded by memory and cores, never by these.
@@ -42,7 +43,8 @@ class HostWorker:
         self.name = host_name(config)
         self.accelerator = accel.probe(config.vm).kind
         self._cores, self._memory = room = _measured(config)
-        self.carrier = Carrier(config.vm, state, config.hosts.silence_s, self.session, room)
+        self.waiting = WaitingRun()
+        self.carrier = Carrier(config.vm, state, config.hosts.silence_s, self.session, room, self.waiting)
 
     def facts(self) -> dict[str, Any]:
         """See `harness.fleet.hosts.HostFacts`."""
@@ -102,7 +104,11 @@ def serve(url: str, config: Config, say: Callable[[str], None], listen: str | No
         host.carrier.trees.tidy()
         state.drain(False)
         say(_who(host))
-        asyncio.run(_work(where, host, shown, say, listen))
+        host.waiting.prepare()
+        try:
+            asyncio.run(_work(where, host, shown, say, listen))
+        finally:
+            host.waiting.close()
     finally:
         lock.release()
 

@@ -42,7 +42,8 @@ MEMORY = "memory"
 #: A record of something of ours that failed and was tried again.
 INFRASTRUCTURE = "infrastructure"
 
-_Line = tuple[dict[str, Any], str]
+#: A record, and the line that it is.
+Line = tuple[dict[str, Any], str]
 
 
 class PartWriter:
@@ -136,8 +137,8 @@ class PartWriter:
 class Entry:
     """One scenario as it is on record: its line, and those of its steps."""
 
-    scenario: _Line
-    steps: list[_Line] = field(default_factory=list)
+    scenario: Line
+    steps: list[Line] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -177,7 +178,7 @@ class Gathered:
         """Scenarios and steps, in the order of collection."""
         return [record for record, _ in self.lines()]
 
-    def lines(self) -> Iterator[_Line]:
+    def lines(self) -> Iterator[Line]:
         """The same, each with its line."""
         for entry in sorted(self.entries, key=lambda entry: entry.scenario[0].get("order", -1)):
             yield entry.scenario
@@ -204,7 +205,7 @@ def read(path: Path, *, torn: bool = False) -> list[dict[str, Any]]:
 
 def stream(path: Path, *, torn: bool = False) -> Iterator[dict[str, Any]]:
     """The same, one after another, for those who need not have all in memory."""
-    for record, _ in _numbered(path, torn=torn):
+    for record, _ in lines(path, torn=torn):
         yield record
 
 
@@ -214,10 +215,15 @@ def gather(parts: Iterable[Path]) -> Gathered:
     Raises:
         HarnessError: a line that is no record, with its number.
     """
+    return gather_lines(lines(part, torn=True) for part in sorted(parts))
+
+
+def gather_lines(parts: Iterable[Iterable[Line]]) -> Gathered:
+    """The same of parts that are read already, or as they are read."""
     gathered = Gathered()
     memory: list[Mapping[str, Any]] = []
     tried: dict[str, list[list[Entry]]] = {}
-    for part in sorted(parts):
+    for part in parts:
         here: dict[str, list[Entry]] = {}
         _take_part(part, gathered, here, memory)
         for key, entries in here.items():
@@ -231,10 +237,10 @@ def gather(parts: Iterable[Path]) -> Gathered:
 
 
 def _take_part(
-    part: Path, gathered: Gathered, here: dict[str, list[Entry]], memory: list[Mapping[str, Any]]
+    part: Iterable[Line], gathered: Gathered, here: dict[str, list[Entry]], memory: list[Mapping[str, Any]]
 ) -> None:
     current: Entry | None = None
-    for record, line in _numbered(part, torn=True):
+    for record, line in part:
         match record["kind"]:
             case "scenario":
                 current = Entry((record, line))
@@ -337,7 +343,7 @@ def line_of(record: Mapping[str, Any]) -> str:
     return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
-def _numbered(path: Path, *, torn: bool) -> Iterator[_Line]:
+def lines(path: Path, *, torn: bool = False) -> Iterator[Line]:
     """Records, each with its line; see `read`."""
     # Line by line: the whole catalogue leaves 20 MB.  With newline="\n" nothing else ends a line, U+2028 and
     # others that JSON leaves as they are among it.
@@ -372,10 +378,10 @@ def write(
     last = [dict(test) for test in tests]
     into.parent.mkdir(parents=True, exist_ok=True)
     fresh = into.with_name(f".{into.name}.{os.getpid()}")
-    lines = [*map(line_of, first), *(line for _, line in found), *map(line_of, last)]
+    written = [*map(line_of, first), *(line for _, line in found), *map(line_of, last)]
     try:
         with fresh.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
+            file.writelines(f"{line}\n" for line in written)
             file.flush()
             os.fdatasync(file.fileno())
         fresh.replace(into)

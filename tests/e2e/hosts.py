@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.command import command_line, environment
+from vm.config import VmConfig
 
 PATIENCE = 600.0
 PORT = 8786
@@ -66,8 +67,10 @@ class SimulatedHost:
 
     def environment(self) -> dict[str, str]:
         home = str(self.folder)
+        # The first one builds nothing anew that who runs the tests has built.
+        cache = f"{home}/c" if self.user else str(VmConfig().cache_dir.parent)
         return environment(
-            HOME=home, XDG_CACHE_HOME=f"{home}/c", XDG_DATA_HOME=f"{home}/d", TMPDIR=f"{home}/t",
+            HOME=home, XDG_CACHE_HOME=cache, XDG_DATA_HOME=f"{home}/d", TMPDIR=f"{home}/t",
             PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1",
         )  # fmt: skip
 

@@ -125,7 +125,7 @@ class ScriptedHost:
                 found.append({"kind": "scenario", **told, "verdict": verdict, "reason": "H4: wrong"})
         return found
 
-    def renew(self, leases: Mapping[str, int]) -> dict[str, Any]:
+    def renew(self, leases: Mapping[str, int], hold: float) -> dict[str, Any]:
         told: dict[str, Any] = {}
         for lease, since in leases.items():
             if lease not in self.leases:

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from harness.config import Config
+from harness.fleet import calls, host_state
 from harness.fleet import carrier as carrier_module
 from harness.fleet.carrier import Carrier, LeaseError
 from harness.fleet.content import ContentError, listing, pack
@@ -57,6 +57,7 @@ def host(config: VmConfig, state: HostState, monkeypatch: pytest.MonkeyPatch) ->
         return [sys.executable, "-c", RUN, str(out)]
 
     monkeypatch.setattr(carrier_module, "command", command)
+    monkeypatch.setattr(carrier_module, "KSHS", ())
     return Carrier(config, state, silence=30.0)
 
 
@@ -126,6 +127,38 @@ def test_a_lease_is_carried_once_and_leaves_what_is_fetched(host: Carrier, order
     assert host.leftovers("2" * 12) == {} and not list((host._spool).iterdir())
 
 
+def test_the_end_of_a_lease_is_told_at_once_to_who_asks_for_it(host: Carrier, order: Any) -> None:
+    worker = SimpleNamespace(kshs=SimpleNamespace(carrier=host))
+    host.begin(order(wait=True))
+    begun(host)
+    renewed = host._carried["1" * 32].renewed
+
+    async def ask() -> tuple[dict[str, Any], dict[str, Any], float]:
+        at_once = await calls.renew({"1" * 32: 0}, 0.0, dask_worker=worker)
+        held = asyncio.create_task(calls.renew({"1" * 32: 0}, 120.0, dask_worker=worker))
+        await asyncio.sleep(0.2)
+        assert not held.done()
+        asked = time.monotonic()
+        (host._spool / ("1" * 32) / "work" / "fs" / "wait").unlink()
+        return at_once["1" * 32], (await held)["1" * 32], asked
+
+    before, after, asked = asyncio.run(ask())
+    assert before["result"] is None and after["result"]["code"] == 0
+    assert [event["kind"] for event in after["events"]] == ["begun", "scenario"]
+    assert renewed < host._carried["1" * 32].renewed < asked, "an answer that is kept back renews nothing"
+
+
+def test_a_lease_does_not_run_a_kshs_that_is_not_the_one_of_its_worker(
+    host: Carrier, order: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_state, "_stamp", lambda: "touched")
+    host.begin(order())
+    assert ended(host)["code"] == 0, "its files are the same, but for their times"
+    monkeypatch.setattr(host_state, "_digest", lambda: "f" * 64)
+    host.begin(order(lease="2" * 32))
+    assert "kshs has changed since this worker was started" in ended(host, "2" * 32)["error"]
+
+
 def test_what_nobody_renews_is_ended(host: Carrier, order: Any) -> None:
     host.begin({**order(wait=True), "silence_s": 0.3})
     one = host._carried["1" * 32]
@@ -162,24 +195,6 @@ def test_what_its_digests_name_is_looked_at_before_it_runs(host: Carrier, order:
     assert "there is no image of this digest here" in ended(host, "4" * 32)["error"]
     with pytest.raises(ValueError, match="inputs"):
         host.begin({**asked, "id": "5" * 32, "inputs": "../x"})
-
-
-def test_a_run_ends_with_the_worker_that_began_it(tmp_path: Path) -> None:
-    """As when a worker is killed: the pipe closes, and nothing else is said."""
-    sleeper = "import pathlib, time; pathlib.Path('on').touch(); time.sleep(600)"
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "harness.fleet.keeper", "--", sys.executable, "-c", sleeper],
-        stdin=subprocess.PIPE,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert keeper.stdin is not None
-    for _ in range(3000):
-        if (tmp_path / "on").exists():
-            break
-        time.sleep(0.01)
-    keeper.stdin.close()
-    assert keeper.wait(60) == 128 + signal.SIGTERM
 
 
 def test_an_image_is_put_where_guests_come_from_and_another_of_its_name_stays(
@@ -320,33 +335,6 @@ def test_a_lease_of_an_earlier_life_is_not_known_as_one_that_is_at_work(
     told = again.renew({"1" * 32: 0})["1" * 32]
     assert told["known"] is False and told["session"] == "another"
     host.drop("1" * 32)
-
-
-def test_a_run_ends_when_even_its_keeper_is_killed(tmp_path: Path) -> None:
-    sleeper = "import os, pathlib, time; pathlib.Path('on').write_text(str(os.getpid())); time.sleep(600)"
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "harness.fleet.keeper", "--", sys.executable, "-c", sleeper],
-        stdin=subprocess.PIPE,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    for _ in range(3000):
-        if (tmp_path / "on").exists() and (tmp_path / "on").read_text():
-            break
-        time.sleep(0.01)
-    run = int((tmp_path / "on").read_text())
-    keeper.kill()
-    keeper.wait(60)
-    for _ in range(3000):
-        try:
-            state = Path(f"/proc/{run}/stat").read_text().rpartition(") ")[2][:1]
-        except FileNotFoundError:
-            return
-        if state == "Z":  # nobody waits for it any more
-            return
-        time.sleep(0.01)
-    os.kill(run, signal.SIGKILL)
-    raise AssertionError("it is still at work")
 
 
 def test_a_disk_that_is_full_is_no_silence(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.commands.fleet_work import code_of
+from harness.errors import HarnessError
 from harness.fleet import coordinator, following, merging, sending
 from harness.fleet.cells import SentCell
 from harness.fleet.coordinator import Coordinator
@@ -40,16 +42,21 @@ class Played:
         self.folder, self.hosts, self.cells = folder, {host.name: host for host in hosts}, cells
         self.merged: dict[str, Merged] = {}
         self.told: list[str] = []
+        self.kept: Callable[[str], None] = lambda name: None
         self.coordinator: Coordinator | None = None
 
     def made(self) -> Coordinator:
         self.coordinator = Coordinator(
             ScriptedLinks(list(self.hosts.values())), self.folder, "ab" * 6, "c", SILENCE,
             lambda text: None, self.told.append,
-            lambda cell, merged, took: self.merged.update({cell.name: merged}), 2.0,
+            self.ended, 2.0,
             "--scheduler tls://boss:1",
         )  # fmt: skip
         return self.coordinator
+
+    def ended(self, one: SentCell, merged: Merged, took: float) -> None:
+        self.merged[one.name] = merged
+        self.kept(one.name)
 
     def run(self, meanwhile: Callable[[Played], Any] | None = None) -> Played:
         async def work() -> None:
@@ -274,6 +281,40 @@ def test_what_is_refused_is_the_cells_fault_and_said(night: Any) -> None:
     assert set(played.verdicts().values()) == {"error"}
     assert played.merged["c"].problem == "8 items not run: t.toml:3: there is no pin"
     assert played.coordinator is not None and played.coordinator.blame.strikes == []
+
+
+def test_a_store_that_takes_its_time_keeps_no_host_waiting(night: Any, tmp_path: Path) -> None:
+    names = ["c", "d", "e"]
+    played = night(("a", passes), cells=[cell(tmp_path / "night", NAMES, name) for name in names])
+    played.hosts["a"].cores = 1
+    ended_by_then: list[set[str]] = []
+
+    def kept(name: str) -> None:
+        end = time.monotonic() + 20
+        while not ended_by_then and time.monotonic() < end:  # the first one: until all leases have ended
+            ended = {row["cell"] for row in read(played.folder) if row["event"] == "ended"}
+            if ended == set(names):
+                break
+            time.sleep(0.01)
+        ended_by_then.append({row["cell"] for row in read(played.folder) if row["event"] == "ended"})
+
+    played.kept = kept
+    played.run()
+    assert ended_by_then == [set(names)] * 3
+    assert set(played.merged) == set(names)
+    assert all(played.verdicts(name) == dict.fromkeys(NAMES, "passed") for name in names)
+
+
+def test_a_night_whose_results_cannot_be_kept_ends_and_says_so(night: Any) -> None:
+    played = night(("a", passes))
+
+    def kept(name: str) -> None:
+        raise HarnessError("the disk is full", where=name)
+
+    played.kept = kept
+    with pytest.raises(HarnessError, match="the disk is full"):
+        played.run()
+    assert {e.partition(" ")[0] for e in played.events()} == {"granted", "ended"}
 
 
 def test_no_host_no_result(night: Any) -> None:

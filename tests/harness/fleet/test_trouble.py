@@ -55,6 +55,32 @@ def test_a_worker_that_is_killed_and_at_once_started_anew_is_not_waited_for(nigh
     assert code_of(played.merged["c"]) == 0
 
 
+def test_what_was_begun_unheard_is_on_record_where_its_host_is_back_a_moment_later(night: Any) -> None:
+    """The others are done with its work by then: the cell's end waits for its word."""
+
+    def falls_silent(host: ScriptedHost, order: Mapping[str, Any]) -> Said:
+        host.silent = True
+        return slow(host, order)
+
+    played = night(("a", falls_silent), ("b", passes))
+    played.hosts["b"].cores = 1
+
+    async def come_back(played: Played) -> None:
+        ended: set[str] = set()
+        while ended != {item.key for item in played.cells[0].items}:
+            await asyncio.sleep(0.01)
+            rows = read(played.folder)
+            over = {row["id"] for row in rows if row["event"] == "ended"}
+            ended = {key for row in rows if row["id"] in over for key in row.get("keys", ())}
+        played.hosts["a"].silent = False
+
+    played.run(come_back)
+    assert played.verdicts() == dict.fromkeys(NAMES, "passed") and played.ran_on() == {"b"}
+    lost = [one for r in played.records() for one in r.get("attempts", [])[:-1]]
+    assert lost and all(one["lost"] and one["worker"] == "a" for one in lost)
+    assert sum("later it was heard that it passed" in one["reason"] for one in lost) == 1
+
+
 def test_what_another_night_has_taken_is_waited_for_and_blames_nobody(night: Any) -> None:
     played = night(("a", passes))
     played.hosts["a"].others = 2  # both of its cores

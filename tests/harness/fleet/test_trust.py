@@ -202,7 +202,7 @@ def test_why_a_scheduler_cannot_be_reached_is_said(tmp_path: Path) -> None:
                 await engine.reach(scheduler.address, stranger, 20.0)
             gone = scheduler.address
         with pytest.raises(OSError, match="Connection refused") as refused:
-            await engine.reach(gone, shown, 2.0)
+            await engine.reach(gone, shown, 5.0)
         assert "object at" not in str(refused.value)
         with pytest.raises(UsageError, match="there is no way to it"):
             await engine.reach("tls://nowhere.invalid:8786", shown, 2.0)
