@@ -40,8 +40,10 @@ PROBE(Probe_IoGetDeviceInterfaceAlias)
     EXPECT(NT_SUCCESS(IoGetDeviceInterfaceAlias(&one, &Two, &alias)), "fails");
     EXPECT(RtlEqualUnicodeString(&alias, &two, TRUE), "gives another name");
     RtlFreeUnicodeString(&alias);
-    EXPECT(!NT_SUCCESS(IoGetDeviceInterfaceAlias(&one, &Three, &alias)), "finds an alias of another reference string");
-    EXPECT(!NT_SUCCESS(IoGetDeviceInterfaceAlias(&plain, &Unknown, &alias)), "finds an alias that nobody has registered");
+    EXPECT(!NT_SUCCESS(IoGetDeviceInterfaceAlias(&one, &Three, &alias)),
+           "finds an alias of another reference string");
+    EXPECT(!NT_SUCCESS(IoGetDeviceInterfaceAlias(&plain, &Unknown, &alias)),
+           "finds an alias that nobody has registered");
 }
 
 PROBE(Probe_IoOpenDriverRegistryKey)
@@ -93,11 +95,13 @@ PROBE(Probe_MmAdvanceMdl)
     PMDL mdl = MmCreateMdl(NULL, memory, 2 * PAGE_SIZE);
 
     EXPECT(mdl && MmGetMdlVirtualAddress(mdl) == memory, "finds a list of something else");
-    EXPECT(MmSizeOfMdl(memory, 2 * PAGE_SIZE) >= sizeof(MDL) + 2 * sizeof(PFN_NUMBER), "finds a list that is too small");
+    EXPECT(MmSizeOfMdl(memory, 2 * PAGE_SIZE) >= sizeof(MDL) + 2 * sizeof(PFN_NUMBER),
+           "finds a list that is too small");
     MmBuildMdlForNonPagedPool(mdl);
     EXPECT(MmAdvanceMdl(mdl, PAGE_SIZE + 10) == STATUS_SUCCESS, "fails");
     EXPECT(MmGetMdlVirtualAddress(mdl) == memory + PAGE_SIZE + 10 && MmGetMdlByteCount(mdl) == PAGE_SIZE - 10 &&
-           MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority) == memory + PAGE_SIZE + 10, "makes a wrong list of it");
+           MmGetSystemAddressForMdlSafe(mdl, NormalPagePriority) == memory + PAGE_SIZE + 10,
+           "makes a wrong list of it");
     EXPECT(!NT_SUCCESS(MmAdvanceMdl(mdl, PAGE_SIZE)), "advances behind the end");
     IoFreeMdl(mdl);
     ExFreePoolWithTag(memory, TAG);
