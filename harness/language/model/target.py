@@ -143,10 +143,10 @@ class Target(Strict):
         return None
 
     def accepted(self, pin: Pin | None) -> str | None:
-        """The protocol that ``accepted`` stands for: of a pin's, or of all, the first about numbers, else the first.
+        """What ``accepted`` stands for: of a pin's protocols, or of all, one of numbers, else the first.
 
-        A scenario that gives numbers, and most do, can send that one and no other; there are words of their own for
-        those that carry pointers.
+        A scenario that gives numbers, and most do, can send that one and no other; there are words of their
+        own for those that carry pointers.
         """
         names = pin.accepts if pin is not None else list(self.protocol_table)
         plain = (name for name in names if protocol_of(self.protocol_table[name]).is_plain)

@@ -275,10 +275,11 @@ PROBE(IrqlOfADpc)
     static CLOCK clock;
     static KDPC dpc;
 
+    EXPECT(ImportedIrql() == PASSIVE_LEVEL, "does not answer PASSIVE_LEVEL before the DPC");
     RtlZeroMemory(&clock, sizeof(clock));
     KeInitializeDpc(&dpc, DpcAsksTheIrql, &clock);
     (void)KeInsertQueueDpc(&dpc, NULL, NULL);
-    (void)Reaches(&clock.Calls, 1);
+    EXPECT(Reaches(&clock.Calls, 1), "finds a DPC that is never called");
     EXPECT(clock.Irql == DISPATCH_LEVEL, "does not answer DISPATCH_LEVEL in a DPC");
 }
 

@@ -221,7 +221,7 @@ def test_a_target_without_interfaces_says_so() -> None:
 
 
 def test_accepted_is_a_protocol_of_numbers_where_the_pin_has_one() -> None:
-    """A pin may list a protocol of interfaces first: what gives numbers is sent by the other, and not skipped."""
+    """A pin may list a protocol of interfaces first: what gives numbers is sent by the other one."""
     number = "8C1F6E20-51D4-4B8E-9D37-602AB815C7FF"
     table = CLOCK.model_dump(by_alias=True)
     table["protocols"]["count"] = number
