@@ -172,12 +172,20 @@ def _say_ignored(folder: Path, image: str, others: list[str], say: Callable[[str
         if known or path.name.lower() in used or path.name.startswith("."):
             continue
         if path.is_dir():
+            if _has_headers_alone(path):
+                continue
             say(f"ignored: folder {path.name}: no source in it is compiled, and no INF copies it")
             continue
         why = _OTHER_TOOLS.get(
             path.suffix.lower(), "is no source of a kind that is built, and no INF copies it"
         )
         say(f"ignored: file {path.name} {why}")
+
+
+def _has_headers_alone(directory: Path) -> bool:
+    """Whether a folder is there to be included from, which is no way to be ignored."""
+    endings = {path.suffix.lower() for path in directory.rglob("*") if path.is_file()}
+    return bool(endings & set(_HEADERS)) and not endings & set(_SOURCES)
 
 
 def _header_folders(

@@ -45,8 +45,12 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def write_whole(path: Path, data: bytes | str, mode: int = 0o600) -> None:
-    """Writes a file so that a reader sees all of it or none, even after a power cut."""
+def write_whole(path: Path, data: bytes | str, mode: int = 0o600, *, replace: bool = True) -> None:
+    """Writes a file so that a reader sees all of it or none, even after a power cut.
+
+    Raises:
+        FileExistsError: ``replace`` is not set, and there is one by now.
+    """
     content = data.encode() if isinstance(data, str) else data
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -55,7 +59,11 @@ def write_whole(path: Path, data: bytes | str, mode: int = 0o600) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        if replace:
+            Path(name).replace(path)
+        else:
+            path.hardlink_to(name)
+            Path(name).unlink()
     except BaseException:
         with contextlib.suppress(OSError):
             Path(name).unlink()

@@ -150,15 +150,21 @@ NTSTATUS RefksRegisterFactories(REFKS_DEVICE *Device)
     return status;
 }
 
+static BOOLEAN IsFirst(const REFKS_FACTORY *Factory)
+{
+    return Factory->Header.Device->Header.Children.Flink == &Factory->Header.Sibling;
+}
+
 /* Wine registers an interface with a reference string but cannot enable it: there the string is dropped, and
- * an open without one finds the device's first factory. */
+ * an open without one finds the device's first factory.  Of another factory the interface is not enabled, or whoever
+ * looks for its filters in their category would be given those of the first. */
 static NTSTATUS EnableLink(REFKS_FACTORY *Factory, ULONG Index)
 {
     PDEVICE_OBJECT physical = Factory->Header.Device->Public.PhysicalDeviceObject;
     NTSTATUS status = IoSetDeviceInterfaceState(&Factory->Links[Index], TRUE);
     UNICODE_STRING plain;
 
-    if (NT_SUCCESS(status) || status == STATUS_OBJECT_NAME_EXISTS)
+    if (NT_SUCCESS(status) || status == STATUS_OBJECT_NAME_EXISTS || !IsFirst(Factory))
         return STATUS_SUCCESS;
     RtlZeroMemory(&plain, sizeof(plain));
     status = IoRegisterDeviceInterface(physical, &Factory->Public.FilterDescriptor->Categories[Index], NULL, &plain);
@@ -184,7 +190,7 @@ static NTSTATUS EnableFactory(REFKS_FACTORY *Factory, BOOLEAN Enable)
     for (index = 0; index < Factory->LinkCount; index++) {
         NTSTATUS one = Enable ? EnableLink(Factory, index) : IoSetDeviceInterfaceState(&Factory->Links[index], FALSE);
 
-        if (!NT_SUCCESS(one))
+        if (!NT_SUCCESS(one) && (Enable || IsFirst(Factory)))
             status = one;
     }
     Factory->Enabled = Enable;

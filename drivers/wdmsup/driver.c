@@ -249,6 +249,17 @@ VOID NTAPI SupIoFreeErrorLogEntry(PVOID Entry)
     UNREFERENCED_PARAMETER(Entry);
 }
 
+NTSTATUS NTAPI SupIoAttachDeviceToDeviceStackSafe(PDEVICE_OBJECT Source, PDEVICE_OBJECT Target,
+                                                  PDEVICE_OBJECT *Lower);
+
+/* IRQL <= DISPATCH_LEVEL.  The place is filled in before anybody can send what needs it: nobody sends meanwhile. */
+NTSTATUS NTAPI SupIoAttachDeviceToDeviceStackSafe(PDEVICE_OBJECT Source, PDEVICE_OBJECT Target,
+                                                  PDEVICE_OBJECT *Lower)
+{
+    *Lower = IoAttachDeviceToDeviceStack(Source, Target);
+    return *Lower ? STATUS_SUCCESS : STATUS_NO_SUCH_DEVICE;
+}
+
 /* ---- time: any IRQL ------------------------------------------------------------------------------------------- */
 
 VOID NTAPI SupKeQuerySystemTimePrecise(PLARGE_INTEGER Time);
@@ -274,6 +285,11 @@ ULONGLONG NTAPI SupKeQueryUnbiasedInterruptTime(VOID)
 {
     return kshs_now_ns() / 100;
 }
+
+/* There is no counter beside the performance counter, as on many machines: the pages' answer is this one. */
+SUP_VALUE(NTSTATUS, STATUS_NOT_SUPPORTED, KeQueryAuxiliaryCounterFrequency)
+SUP_VALUE(NTSTATUS, STATUS_NOT_SUPPORTED, KeConvertAuxiliaryCounterToPerformanceCounter)
+SUP_VALUE(NTSTATUS, STATUS_NOT_SUPPORTED, KeConvertPerformanceCounterToAuxiliaryCounter)
 
 VOID NTAPI SupKeStallExecutionProcessor(ULONG Microseconds)
 {

@@ -11,6 +11,8 @@ typedef struct PROPERTY_KEY {
 
 PDEVICE_OBJECT NTAPI SupIoGetRelatedDeviceObject(PFILE_OBJECT File);
 PEPROCESS NTAPI SupIoGetRequestorProcess(PIRP Irp);
+ULONG NTAPI SupIoGetRequestorProcessId(PIRP Irp);
+KPROCESSOR_MODE NTAPI SupExGetPreviousMode(VOID);
 NTSTATUS NTAPI SupIoGetDeviceProperty(PDEVICE_OBJECT Device, DEVICE_REGISTRY_PROPERTY Property, ULONG Bytes,
                                       PVOID Buffer, PULONG Length);
 NTSTATUS NTAPI SupIoGetDevicePropertyData(PDEVICE_OBJECT Device, const PROPERTY_KEY *Key, LCID Lcid, ULONG Flags,
@@ -27,6 +29,20 @@ PDEVICE_OBJECT NTAPI SupIoGetRelatedDeviceObject(PFILE_OBJECT File)
 PEPROCESS NTAPI SupIoGetRequestorProcess(PIRP Irp)
 {
     return Irp->Tail.Overlay.Thread ? IoGetRequestorProcess(Irp) : NULL;
+}
+
+/* IRQL <= DISPATCH_LEVEL.  0 for an IRP of no thread. */
+ULONG NTAPI SupIoGetRequestorProcessId(PIRP Irp)
+{
+    PEPROCESS process = SupIoGetRequestorProcess(Irp);
+
+    return process ? (ULONG)(ULONG_PTR)PsGetProcessId(process) : 0;
+}
+
+/* IRQL <= DISPATCH_LEVEL.  A thread that carries a request of a program counts as that program's. */
+KPROCESSOR_MODE NTAPI SupExGetPreviousMode(VOID)
+{
+    return PsGetCurrentProcess() == PsInitialSystemProcess ? KernelMode : UserMode;
 }
 
 /* PASSIVE_LEVEL.  The properties of devices that there were before there were keys (DEVPKEY_Device_...). */

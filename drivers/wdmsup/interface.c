@@ -42,6 +42,9 @@ static NTSTATUS Open(PHANDLE Key, HANDLE Root, PCWSTR Name, ACCESS_MASK Access, 
     return ZwOpenKey(Key, Access, &attributes);
 }
 
+static NTSTATUS OpenInterface(PHANDLE Key, PCUNICODE_STRING Link, ULONG Length);
+static NTSTATUS OpenInstance(PHANDLE Key, PCUNICODE_STRING Link, BOOLEAN Create);
+
 /* ---- names -------------------------------------------------------------------------------------- */
 
 /* PASSIVE_LEVEL, as all of this file. */
@@ -52,6 +55,7 @@ NTSTATUS NTAPI SupIoRegisterDeviceInterface(PDEVICE_OBJECT Device, const GUID *C
     NTSTATUS status = IoRegisterDeviceInterface(Device, Class, NULL, &plain);
     PWSTR name;
     ULONG length;
+    HANDLE key;
 
     if (!NT_SUCCESS(status) || !Reference || !Reference->Length) {
         if (NT_SUCCESS(status))
@@ -68,6 +72,8 @@ NTSTATUS NTAPI SupIoRegisterDeviceInterface(PDEVICE_OBJECT Device, const GUID *C
     }
     if (!name || !RtlCreateUnicodeString(Link, name))
         status = STATUS_INSUFFICIENT_RESOURCES;
+    else if (NT_SUCCESS(OpenInstance(&key, Link, TRUE)))
+        (void)ZwClose(key);             /* it is there from now on, for whoever looks for an alias */
     if (name)
         ExFreePoolWithTag(name, SUP_TAG);
     RtlFreeUnicodeString(&plain);
@@ -107,30 +113,74 @@ static NTSTATUS OpenInterface(PHANDLE Key, PCUNICODE_STRING Link, ULONG Length)
     return status;
 }
 
-NTSTATUS NTAPI SupIoOpenDeviceInterfaceRegistryKey(PUNICODE_STRING Link, ACCESS_MASK Access, PHANDLE Key)
+/* The key of a name: # and the reference string below that of the interface. */
+static NTSTATUS OpenInstance(PHANDLE Key, PCUNICODE_STRING Link, BOOLEAN Create)
 {
     WCHAR instance[2 + MAX_REFERENCE] = L"#";
     ULONG length = Plain(Link), reference;
-    HANDLE link, opened;
     NTSTATUS status;
+    HANDLE link;
 
-    *Key = NULL;
     if (!length)
         return STATUS_INVALID_PARAMETER;
     reference = Link->Length / sizeof(WCHAR) > length ? Link->Length / sizeof(WCHAR) - length - 1 : 0;
     if (reference > MAX_REFERENCE)
         return STATUS_INVALID_PARAMETER;
-    RtlCopyMemory(instance + 1, Link->Buffer + length + 1, reference * sizeof(WCHAR));
+    if (reference)
+        RtlCopyMemory(instance + 1, Link->Buffer + length + 1, reference * sizeof(WCHAR));
     instance[1 + reference] = 0;
     status = OpenInterface(&link, Link, length);
     if (!NT_SUCCESS(status))
         return status;
-    status = Open(&opened, link, instance, KEY_READ | KEY_CREATE_SUB_KEY, TRUE);
-    if (NT_SUCCESS(status)) {
-        status = Open(Key, opened, L"Device Parameters", Access, TRUE);
-        (void)ZwClose(opened);
-    }
+    status = Open(Key, link, instance, KEY_READ | KEY_CREATE_SUB_KEY, Create);
     (void)ZwClose(link);
+    return status;
+}
+
+NTSTATUS NTAPI SupIoOpenDeviceInterfaceRegistryKey(PUNICODE_STRING Link, ACCESS_MASK Access, PHANDLE Key)
+{
+    NTSTATUS status;
+    HANDLE instance;
+
+    *Key = NULL;
+    status = OpenInstance(&instance, Link, TRUE);
+    if (!NT_SUCCESS(status))
+        return status;
+    status = Open(Key, instance, L"Device Parameters", Access, TRUE);
+    (void)ZwClose(instance);
+    return status;
+}
+
+/* The same device and reference string in another class, where somebody has registered that. */
+NTSTATUS NTAPI SupIoGetDeviceInterfaceAlias(PUNICODE_STRING Link, const GUID *Class, PUNICODE_STRING Alias)
+{
+    ULONG length = Plain(Link);
+    UNICODE_STRING guid, name;
+    NTSTATUS status;
+    HANDLE instance;
+
+    RtlInitUnicodeString(Alias, NULL);
+    if (!length)
+        return STATUS_INVALID_HANDLE;
+    name.Length = Link->Length;
+    name.MaximumLength = Link->Length + sizeof(WCHAR);
+    name.Buffer = ExAllocatePoolWithTag(PagedPool, name.MaximumLength, SUP_TAG);
+    if (!name.Buffer)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    RtlCopyMemory(name.Buffer, Link->Buffer, Link->Length);
+    name.Buffer[Link->Length / sizeof(WCHAR)] = 0;
+    status = RtlStringFromGUID(Class, &guid);
+    if (NT_SUCCESS(status)) {
+        RtlCopyMemory(name.Buffer + length - CLASS_LENGTH, guid.Buffer, CLASS_LENGTH * sizeof(WCHAR));
+        RtlFreeUnicodeString(&guid);
+        status = OpenInstance(&instance, &name, FALSE);
+    }
+    if (NT_SUCCESS(status)) {
+        (void)ZwClose(instance);
+        if (!RtlCreateUnicodeString(Alias, name.Buffer))
+            status = STATUS_INSUFFICIENT_RESOURCES;
+    }
+    ExFreePoolWithTag(name.Buffer, SUP_TAG);
     return status;
 }
 

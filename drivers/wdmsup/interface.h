@@ -20,6 +20,7 @@ NTSTATUS NTAPI SupIoRegisterDeviceInterface(PDEVICE_OBJECT Device, const GUID *C
                                             PUNICODE_STRING Link);
 NTSTATUS NTAPI SupIoSetDeviceInterfaceState(PUNICODE_STRING Link, BOOLEAN Enable);
 NTSTATUS NTAPI SupIoOpenDeviceInterfaceRegistryKey(PUNICODE_STRING Link, ACCESS_MASK Access, PHANDLE Key);
+NTSTATUS NTAPI SupIoGetDeviceInterfaceAlias(PUNICODE_STRING Link, const GUID *Class, PUNICODE_STRING Alias);
 NTSTATUS NTAPI SupIoGetDeviceInterfaces(const GUID *Class, PDEVICE_OBJECT Device, ULONG Flags, PWSTR *List);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lock.c - locks and lists under locks that Wine lacks.  Nothing raises an IRQL:
- * what answers the old one answers PASSIVE_LEVEL.
+ * lock.c - locks and lists under locks that Wine lacks.  Spin locks raise the IRQL
+ * that a driver is told (irql.c), and nothing else.
  */
-#include "wdmsup.h"
+#include "irql.h"
 
 /* ---- EX_SPIN_LOCK: the top bit is the writer's, the rest counts readers; any IRQL <= DISPATCH_LEVEL -- */
 
@@ -43,8 +43,10 @@ VOID NTAPI SupExAcquireSpinLockExclusiveAtDpcLevel(volatile LONG *Lock)
 
 KIRQL NTAPI SupExAcquireSpinLockExclusive(volatile LONG *Lock)
 {
+    KIRQL was = SupRaise(DISPATCH_LEVEL);
+
     SupExAcquireSpinLockExclusiveAtDpcLevel(Lock);
-    return PASSIVE_LEVEL;
+    return was;
 }
 
 VOID NTAPI SupExReleaseSpinLockExclusiveFromDpcLevel(volatile LONG *Lock)
@@ -54,8 +56,8 @@ VOID NTAPI SupExReleaseSpinLockExclusiveFromDpcLevel(volatile LONG *Lock)
 
 VOID NTAPI SupExReleaseSpinLockExclusive(volatile LONG *Lock, KIRQL Irql)
 {
-    UNREFERENCED_PARAMETER(Irql);
     SupExReleaseSpinLockExclusiveFromDpcLevel(Lock);
+    SupLower(Irql);
 }
 
 BOOLEAN NTAPI SupExTryAcquireSpinLockSharedAtDpcLevel(volatile LONG *Lock)
@@ -75,8 +77,10 @@ VOID NTAPI SupExAcquireSpinLockSharedAtDpcLevel(volatile LONG *Lock)
 
 KIRQL NTAPI SupExAcquireSpinLockShared(volatile LONG *Lock)
 {
+    KIRQL was = SupRaise(DISPATCH_LEVEL);
+
     SupExAcquireSpinLockSharedAtDpcLevel(Lock);
-    return PASSIVE_LEVEL;
+    return was;
 }
 
 VOID NTAPI SupExReleaseSpinLockSharedFromDpcLevel(volatile LONG *Lock)
@@ -86,8 +90,8 @@ VOID NTAPI SupExReleaseSpinLockSharedFromDpcLevel(volatile LONG *Lock)
 
 VOID NTAPI SupExReleaseSpinLockShared(volatile LONG *Lock, KIRQL Irql)
 {
-    UNREFERENCED_PARAMETER(Irql);
     SupExReleaseSpinLockSharedFromDpcLevel(Lock);
+    SupLower(Irql);
 }
 
 /* For the only reader. */

@@ -32,6 +32,9 @@ VOID NTAPI SupMmFreeContiguousMemory(PVOID Memory);
 VOID NTAPI SupMmFreeContiguousMemorySpecifyCache(PVOID Memory, SIZE_T Bytes, MEMORY_CACHING_TYPE Type);
 PVOID NTAPI SupMmLockPagableDataSection(PVOID Address);
 VOID NTAPI SupMmUnlockPagableImageSection(PVOID Section);
+SIZE_T NTAPI SupMmSizeOfMdl(PVOID Base, SIZE_T Length);
+PMDL NTAPI SupMmCreateMdl(PMDL Room, PVOID Base, SIZE_T Length);
+NTSTATUS NTAPI SupMmAdvanceMdl(PMDL Mdl, ULONG Bytes);
 
 #define THIS_PROCESS ((HANDLE)(LONG_PTR)-1)
 
@@ -201,4 +204,38 @@ PVOID NTAPI SupMmLockPagableDataSection(PVOID Section)
 VOID NTAPI SupMmUnlockPagableImageSection(PVOID Section)
 {
     UNREFERENCED_PARAMETER(Section);
+}
+
+/* ---- lists that the caller has made room for, or that begin later -------------------------------- */
+
+SIZE_T NTAPI SupMmSizeOfMdl(PVOID Base, SIZE_T Length)
+{
+    return sizeof(MDL) + sizeof(PFN_NUMBER) * ADDRESS_AND_SIZE_TO_SPAN_PAGES(Base, Length);
+}
+
+/* IRQL <= DISPATCH_LEVEL.  Room for a list is the caller's, or comes from the pool. */
+PMDL NTAPI SupMmCreateMdl(PMDL Room, PVOID Base, SIZE_T Length)
+{
+    PMDL mdl = Room;
+
+    if (!mdl)
+        mdl = ExAllocatePoolWithTag(NonPagedPool, SupMmSizeOfMdl(Base, Length), SUP_TAG);
+    if (mdl)
+        MmInitializeMdl(mdl, Base, Length);
+    return mdl;
+}
+
+/* IRQL <= DISPATCH_LEVEL.  The list begins so many bytes later; what is mapped moves with it. */
+NTSTATUS NTAPI SupMmAdvanceMdl(PMDL Mdl, ULONG Bytes)
+{
+    PUCHAR begin = Address(Mdl) + Bytes;
+
+    if (Bytes >= Mdl->ByteCount)
+        return STATUS_INVALID_PARAMETER_2;
+    if (Mdl->MdlFlags & (MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL | MDL_PARTIAL_HAS_BEEN_MAPPED))
+        Mdl->MappedSystemVa = (PUCHAR)Mdl->MappedSystemVa + Bytes;
+    Mdl->StartVa = PAGE_ALIGN(begin);
+    Mdl->ByteOffset = BYTE_OFFSET(begin);
+    Mdl->ByteCount -= Bytes;
+    return STATUS_SUCCESS;
 }

@@ -49,6 +49,21 @@ NTSTATUS NTAPI SupIoGetDeviceObjectPointer(PUNICODE_STRING Name, ACCESS_MASK Acc
                                            PDEVICE_OBJECT *Device);
 LONG_PTR FASTCALL SupObfReferenceObject(PVOID Object);
 LONG_PTR FASTCALL SupObfDereferenceObject(PVOID Object);
+LONG_PTR FASTCALL SupObfReferenceObjectWithTag(PVOID Object, ULONG Tag);
+LONG_PTR FASTCALL SupObfDereferenceObjectWithTag(PVOID Object, ULONG Tag);
+VOID NTAPI SupObDereferenceObjectDeferDelete(PVOID Object);
+VOID NTAPI SupObDereferenceObjectDeferDeleteWithTag(PVOID Object, ULONG Tag);
+NTSTATUS NTAPI SupObReferenceObjectByHandleWithTag(HANDLE Handle, ACCESS_MASK Access, POBJECT_TYPE Type,
+                                                   KPROCESSOR_MODE Mode, ULONG Tag, PVOID *Object,
+                                                   POBJECT_HANDLE_INFORMATION Information);
+NTSTATUS NTAPI SupObReferenceObjectByPointerWithTag(PVOID Object, ACCESS_MASK Access, POBJECT_TYPE Type,
+                                                    KPROCESSOR_MODE Mode, ULONG Tag);
+NTSTATUS NTAPI SupObOpenObjectByPointerWithTag(PVOID Object, ULONG Attributes, PACCESS_STATE State,
+                                               ACCESS_MASK Access, POBJECT_TYPE Type, KPROCESSOR_MODE Mode,
+                                               ULONG Tag, PHANDLE Handle);
+NTKERNELAPI NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG Attributes, PACCESS_STATE State,
+                                                 ACCESS_MASK Access, POBJECT_TYPE Type, KPROCESSOR_MODE Mode,
+                                                 PHANDLE Handle);
 
 /* ---- callback objects --------------------------------------------------------------------------- */
 
@@ -287,4 +302,56 @@ LONG_PTR FASTCALL SupObfDereferenceObject(PVOID Object)
         ExFreePoolWithTag(opened, SUP_TAG);
     }
     return count;
+}
+
+/* ---- the same with a tag, which nobody here looks at --------------------------------------------- */
+
+LONG_PTR FASTCALL SupObfReferenceObjectWithTag(PVOID Object, ULONG Tag)
+{
+    UNREFERENCED_PARAMETER(Tag);
+    return SupObfReferenceObject(Object);
+}
+
+LONG_PTR FASTCALL SupObfDereferenceObjectWithTag(PVOID Object, ULONG Tag)
+{
+    UNREFERENCED_PARAMETER(Tag);
+    return SupObfDereferenceObject(Object);
+}
+
+VOID NTAPI SupObDereferenceObjectDeferDelete(PVOID Object)
+{
+    (void)SupObfDereferenceObject(Object);
+}
+
+VOID NTAPI SupObDereferenceObjectDeferDeleteWithTag(PVOID Object, ULONG Tag)
+{
+    UNREFERENCED_PARAMETER(Tag);
+    (void)SupObfDereferenceObject(Object);
+}
+
+NTSTATUS NTAPI SupObReferenceObjectByHandleWithTag(HANDLE Handle, ACCESS_MASK Access, POBJECT_TYPE Type,
+                                                   KPROCESSOR_MODE Mode, ULONG Tag, PVOID *Object,
+                                                   POBJECT_HANDLE_INFORMATION Information)
+{
+    UNREFERENCED_PARAMETER(Tag);
+    return ObReferenceObjectByHandle(Handle, Access, Type, Mode, Object, Information);
+}
+
+NTSTATUS NTAPI SupObReferenceObjectByPointerWithTag(PVOID Object, ACCESS_MASK Access, POBJECT_TYPE Type,
+                                                    KPROCESSOR_MODE Mode, ULONG Tag)
+{
+    UNREFERENCED_PARAMETER(Access);
+    UNREFERENCED_PARAMETER(Type);
+    UNREFERENCED_PARAMETER(Mode);
+    UNREFERENCED_PARAMETER(Tag);
+    (void)SupObfReferenceObject(Object);
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS NTAPI SupObOpenObjectByPointerWithTag(PVOID Object, ULONG Attributes, PACCESS_STATE State,
+                                               ACCESS_MASK Access, POBJECT_TYPE Type, KPROCESSOR_MODE Mode,
+                                               ULONG Tag, PHANDLE Handle)
+{
+    UNREFERENCED_PARAMETER(Tag);
+    return ObOpenObjectByPointer(Object, Attributes, State, Access, Type, Mode, Handle);
 }

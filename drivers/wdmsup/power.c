@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * power.c - power IRPs that a driver asks for.  Guests on Wine never change their
- * power, so these are the only ones there are.
+ * power.c - power IRPs that a driver asks for, and its requests to keep the system on.
+ * Guests on Wine never change their power, so these IRPs are the only ones there are,
+ * and what is asked for is so anyway.
  */
 #include "wdmsup.h"
 #include "kshs_irp.h"
@@ -71,4 +72,61 @@ NTSTATUS NTAPI SupPoRequestPowerIrp(PDEVICE_OBJECT Device, UCHAR Minor, POWER_ST
         *Irp = irp;
     (void)IoCallDriver(request->Top, irp);
     return STATUS_PENDING;
+}
+
+/* ---- power requests: made at PASSIVE_LEVEL, set and cleared <= DISPATCH_LEVEL --------------------- */
+
+#define POWER_REQUESTS 4                /* display, system, away mode, execution */
+
+typedef struct SUP_REQUEST {
+    PDEVICE_OBJECT Device;              /* referenced */
+    volatile LONG Count[POWER_REQUESTS];
+} SUP_REQUEST;
+
+NTSTATUS NTAPI SupPoCreatePowerRequest(SUP_REQUEST **Request, PDEVICE_OBJECT Device, PVOID Reason);
+NTSTATUS NTAPI SupPoSetPowerRequest(SUP_REQUEST *Request, ULONG Type);
+NTSTATUS NTAPI SupPoClearPowerRequest(SUP_REQUEST *Request, ULONG Type);
+VOID NTAPI SupPoDeletePowerRequest(SUP_REQUEST *Request);
+
+NTSTATUS NTAPI SupPoCreatePowerRequest(SUP_REQUEST **Request, PDEVICE_OBJECT Device, PVOID Reason)
+{
+    UNREFERENCED_PARAMETER(Reason);
+    *Request = NULL;
+    if (!Device)
+        return STATUS_INVALID_PARAMETER;
+    *Request = kshs_zalloc(sizeof(**Request), SUP_TAG);
+    if (!*Request)
+        return STATUS_INSUFFICIENT_RESOURCES;
+    ObReferenceObject(Device);
+    (*Request)->Device = Device;
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS NTAPI SupPoSetPowerRequest(SUP_REQUEST *Request, ULONG Type)
+{
+    if (!Request || Type >= POWER_REQUESTS)
+        return STATUS_INVALID_PARAMETER;
+    (void)InterlockedIncrement(&Request->Count[Type]);
+    return STATUS_SUCCESS;
+}
+
+/* A request that is not set cannot be cleared. */
+NTSTATUS NTAPI SupPoClearPowerRequest(SUP_REQUEST *Request, ULONG Type)
+{
+    LONG count;
+
+    if (!Request || Type >= POWER_REQUESTS)
+        return STATUS_INVALID_PARAMETER;
+    do {
+        count = Request->Count[Type];
+        if (count <= 0)
+            return STATUS_UNSUCCESSFUL;
+    } while (InterlockedCompareExchange(&Request->Count[Type], count - 1, count) != count);
+    return STATUS_SUCCESS;
+}
+
+VOID NTAPI SupPoDeletePowerRequest(SUP_REQUEST *Request)
+{
+    ObDereferenceObject(Request->Device);
+    ExFreePoolWithTag(Request, SUP_TAG);
 }

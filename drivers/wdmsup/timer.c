@@ -14,32 +14,13 @@
  * A timer's header is that of an event, which Wine's waits know: it is set
  * when the timer expires.
  */
-#include "wdmsup.h"
+#include "timer.h"
 
 NTSYSAPI NTSTATUS NTAPI NtCreateEvent(PHANDLE Handle, ACCESS_MASK Access, POBJECT_ATTRIBUTES Attributes,
                                       EVENT_TYPE Type, BOOLEAN State);
 NTSYSAPI NTSTATUS NTAPI NtSetEvent(HANDLE Handle, PLONG Previous);
 NTSYSAPI NTSTATUS NTAPI NtWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout);
 NTSYSAPI NTSTATUS NTAPI NtQuerySystemTime(PLARGE_INTEGER Time);
-
-VOID NTAPI SupKeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type);
-VOID NTAPI SupKeInitializeTimer(PKTIMER Timer);
-BOOLEAN NTAPI SupKeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PKDPC Dpc);
-BOOLEAN NTAPI SupKeSetTimer(PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc);
-BOOLEAN NTAPI SupKeSetCoalescableTimer(PKTIMER Timer, LARGE_INTEGER DueTime, ULONG Period, ULONG Delay, PKDPC Dpc);
-BOOLEAN NTAPI SupKeCancelTimer(PKTIMER Timer);
-BOOLEAN NTAPI SupKeReadStateTimer(PKTIMER Timer);
-VOID NTAPI SupKeInitializeDpc(PKDPC Dpc, PKDEFERRED_ROUTINE Routine, PVOID Context);
-BOOLEAN NTAPI SupKeInsertQueueDpc(PKDPC Dpc, PVOID Argument1, PVOID Argument2);
-BOOLEAN NTAPI SupKeRemoveQueueDpc(PKDPC Dpc);
-VOID NTAPI SupKeFlushQueuedDpcs(VOID);
-VOID NTAPI SupKeSetImportanceDpc(PKDPC Dpc, KDPC_IMPORTANCE Importance);
-VOID NTAPI SupKeSetTargetProcessorDpc(PKDPC Dpc, CCHAR Number);
-BOOLEAN NTAPI SupKeIsExecutingDpc(VOID);
-
-NTSTATUS NTAPI SupIoInitializeTimer(PDEVICE_OBJECT Device, PIO_TIMER_ROUTINE Routine, PVOID Context);
-VOID NTAPI SupIoStartTimer(PDEVICE_OBJECT Device);
-VOID NTAPI SupIoStopTimer(PDEVICE_OBJECT Device);
 
 #define FIRST_OF(list, type, member) CONTAINING_RECORD((list)->Flink, type, member)
 
@@ -97,7 +78,7 @@ static VOID Expire(PKTIMER Timer, ULONGLONG now)
 {
     (void)Dequeue(Timer);
     if (Timer->Period) {
-        ULONGLONG period = (ULONGLONG)Timer->Period * 10000;
+        ULONGLONG period = (ULONGLONG)Timer->Period * Timer->Processor;
         ULONGLONG missed = (now - Timer->DueTime.QuadPart) / period;
 
         Timer->DueTime.QuadPart += (missed + 1) * period;
@@ -189,26 +170,42 @@ VOID NTAPI SupKeInitializeTimer(PKTIMER Timer)
 }
 
 /* A timer that is set already is set anew, and the answer says that it was.  Time: negative is from now on. */
-BOOLEAN NTAPI SupKeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PKDPC Dpc)
+BOOLEAN SupSetTimer(PKTIMER Timer, LONGLONG DueTime, ULONG Period, ULONG Unit, PKDPC Dpc)
 {
-    LONGLONG wait = -DueTime.QuadPart;
+    LONGLONG wait = -DueTime;
     LARGE_INTEGER system;
     BOOLEAN was;
 
     Start();
-    if (DueTime.QuadPart >= 0) {
+    if (DueTime >= 0) {
         (void)NtQuerySystemTime(&system);
-        wait = max(DueTime.QuadPart - system.QuadPart, 0);
+        wait = max(DueTime - system.QuadPart, 0);
     }
     RtlAcquireSRWLockExclusive(&Lock);
     was = Dequeue(Timer);
     KeClearEvent((PRKEVENT)Timer);
     Timer->Dpc = Dpc;
-    Timer->Period = (ULONG)max(Period, 0);
+    Timer->Period = Period;
+    Timer->Processor = Unit;
     Timer->DueTime.QuadPart = Now() + (ULONGLONG)wait;
     Enqueue(Timer);
     Leave(Timers.Flink == &Timer->TimerListEntry);
     return was;
+}
+
+BOOLEAN SupTimerIsSet(PKTIMER Timer)
+{
+    BOOLEAN set;
+
+    RtlAcquireSRWLockExclusive(&Lock);
+    set = Timer->Header.Inserted;
+    Leave(FALSE);
+    return set;
+}
+
+BOOLEAN NTAPI SupKeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PKDPC Dpc)
+{
+    return SupSetTimer(Timer, DueTime.QuadPart, (ULONG)max(Period, 0), SUP_MILLISECONDS, Dpc);
 }
 
 BOOLEAN NTAPI SupKeSetTimer(PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc)
@@ -247,6 +244,13 @@ VOID NTAPI SupKeInitializeDpc(PKDPC Dpc, PKDEFERRED_ROUTINE Routine, PVOID Conte
     Dpc->Importance = MediumImportance;
     Dpc->DeferredRoutine = Routine;
     Dpc->DeferredContext = Context;
+}
+
+/* Runs where the others run. */
+VOID NTAPI SupKeInitializeThreadedDpc(PKDPC Dpc, PKDEFERRED_ROUTINE Routine, PVOID Context)
+{
+    SupKeInitializeDpc(Dpc, Routine, Context);
+    Dpc->Type = 24;                     /* ThreadedDpcObject */
 }
 
 /* FALSE: it is queued already, and keeps the arguments that it has. */
@@ -301,85 +305,16 @@ VOID NTAPI SupKeSetTargetProcessorDpc(PKDPC Dpc, CCHAR Number)
     Dpc->Number = (USHORT)(Number + 32);        /* all run on one thread */
 }
 
-BOOLEAN NTAPI SupKeIsExecutingDpc(VOID)
+/* A processor that is not there is refused, as the page says. */
+NTSTATUS NTAPI SupKeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER Number)
 {
-    return Runner == PsGetCurrentThreadId();
-}
-
-/* ---- the timer of a device, once a second ------------------------------------------------------ */
-
-typedef struct DEVICE_TIMER {
-    LIST_ENTRY Entry;
-    PDEVICE_OBJECT Device;
-    PIO_TIMER_ROUTINE Routine;
-    PVOID Context;
-    KTIMER Timer;
-    KDPC Dpc;
-} DEVICE_TIMER;
-
-static LIST_ENTRY DeviceTimers = { &DeviceTimers, &DeviceTimers };      /* under Lock; as long as the process lives */
-
-static DEVICE_TIMER *TimerOf(PDEVICE_OBJECT Device)
-{
-    DEVICE_TIMER *found = NULL;
-    PLIST_ENTRY entry;
-
-    RtlAcquireSRWLockExclusive(&Lock);
-    for (entry = DeviceTimers.Flink; entry != &DeviceTimers && !found; entry = entry->Flink) {
-        DEVICE_TIMER *timer = CONTAINING_RECORD(entry, DEVICE_TIMER, Entry);
-
-        if (timer->Device == Device)
-            found = timer;
-    }
-    Leave(FALSE);
-    return found;
-}
-
-static VOID NTAPI Second(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
-{
-    DEVICE_TIMER *timer = Context;
-
-    UNREFERENCED_PARAMETER(Dpc);
-    UNREFERENCED_PARAMETER(Argument1);
-    UNREFERENCED_PARAMETER(Argument2);
-    timer->Routine(timer->Device, timer->Context);
-}
-
-/* PASSIVE_LEVEL.  For a device that has one, the routine is another from now on. */
-NTSTATUS NTAPI SupIoInitializeTimer(PDEVICE_OBJECT Device, PIO_TIMER_ROUTINE Routine, PVOID Context)
-{
-    DEVICE_TIMER *timer = TimerOf(Device), *fresh = NULL;
-
-    if (!timer) {
-        timer = fresh = kshs_zalloc(sizeof(*fresh), SUP_TAG);
-        if (!fresh)
-            return STATUS_INSUFFICIENT_RESOURCES;
-        fresh->Device = Device;
-        SupKeInitializeTimerEx(&fresh->Timer, NotificationTimer);
-        SupKeInitializeDpc(&fresh->Dpc, Second, fresh);
-    }
-    RtlAcquireSRWLockExclusive(&Lock);
-    timer->Routine = Routine;
-    timer->Context = Context;
-    if (fresh)
-        InsertTailList(&DeviceTimers, &fresh->Entry);
-    Leave(FALSE);
+    if (Number->Group || Number->Reserved || Number->Number >= KeQueryActiveProcessorCount(NULL))
+        return STATUS_INVALID_PARAMETER;
+    SupKeSetTargetProcessorDpc(Dpc, (CCHAR)Number->Number);
     return STATUS_SUCCESS;
 }
 
-VOID NTAPI SupIoStartTimer(PDEVICE_OBJECT Device)
+BOOLEAN NTAPI SupKeIsExecutingDpc(VOID)
 {
-    const LARGE_INTEGER second = { .QuadPart = -10000000 };
-    DEVICE_TIMER *timer = TimerOf(Device);
-
-    if (timer)
-        (void)SupKeSetTimerEx(&timer->Timer, second, 1000, &timer->Dpc);
-}
-
-VOID NTAPI SupIoStopTimer(PDEVICE_OBJECT Device)
-{
-    DEVICE_TIMER *timer = TimerOf(Device);
-
-    if (timer)
-        (void)SupKeCancelTimer(&timer->Timer);
+    return Runner == PsGetCurrentThreadId();
 }

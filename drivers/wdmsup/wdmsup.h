@@ -49,6 +49,21 @@ static inline PDEVICE_OBJECT SupTopOf(PFILE_OBJECT File)
     return device;
 }
 
+/* A function that has nothing to do here, whatever it is given. */
+#define SUP_NOTHING(name)                                                       \
+    VOID NTAPI Sup##name(VOID);                                                 \
+    VOID NTAPI Sup##name(VOID)                                                  \
+    {                                                                           \
+    }
+
+/* One that has one answer here. */
+#define SUP_VALUE(type, value, name)                                            \
+    type NTAPI Sup##name(VOID);                                                 \
+    type NTAPI Sup##name(VOID)                                                  \
+    {                                                                           \
+        return value;                                                           \
+    }
+
 /* ---- what is exported but not served: the first call is put on record, as those of ks.sys are -- */
 
 typedef struct SUP_MISSING {

@@ -106,7 +106,7 @@ def author(request: Request, guests: Guests, say: Say) -> Written:
     if not is_toml(file):
         raise UsageError("a target file ends in .toml", str(file), "check --out")
     if file.exists() and not request.force:
-        raise UsageError("there is such a file already", str(file), "another --out, or --force to replace it")
+        raise _is_there(file)
     check_output(file, "--out")
     begun = draft.before_asking(
         request.name or _name(device.inf.stem),
@@ -124,7 +124,7 @@ def author(request: Request, guests: Guests, say: Say) -> Written:
     finally:
         provider.close()
     text = target_text.text_of(filled)
-    _write(file, text, filled)
+    _write(file, text, filled, replace=request.force)
     return Written(
         file, filled, (*_chosen_device(device, request), *chosen), tuple(target_text.to_fill_in(text))
     )
@@ -188,10 +188,15 @@ def _relative(package: Path, file: Path) -> str:
     return Path(os.path.relpath(package.resolve(), file.absolute().parent.resolve())).as_posix()
 
 
-def _write(file: Path, text: str, filled: Draft) -> None:
+def _is_there(file: Path) -> UsageError:
+    return UsageError("there is such a file already", str(file), "another --out, or --force to replace it")
+
+
+def _write(file: Path, text: str, filled: Draft, *, replace: bool) -> None:
     """The file, once it is sure that it says what it is meant to say.
 
     Raises:
+        UsageError: somebody has made one while the driver was asked, and it is not to be replaced.
         HarnessError: it does not, or it cannot be written.
     """
     meant = filled.target()
@@ -211,7 +216,9 @@ def _write(file: Path, text: str, filled: Draft) -> None:
     if _without_formats(read.model_dump(exclude=plain)) != _without_formats(meant.model_dump(exclude=plain)):
         raise HarnessError("what was made says something else than was found", str(file))
     try:
-        write_whole(file, text, _MODE)
+        write_whole(file, text, _MODE, replace=replace)
+    except FileExistsError:
+        raise _is_there(file) from None
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", str(file), "check --out") from None
 

@@ -277,8 +277,8 @@ class Fitting:
         if word == "null":
             return NULL_PROTOCOL
         if word == "accepted":
-            names = pin.accepts if pin is not None else list(self.target.protocols)
-            return self.target.protocols[names[0]] if names else UNKNOWN_PROTOCOL
+            name = self.target.accepted(pin)
+            return self.target.protocols[name] if name is not None else UNKNOWN_PROTOCOL
         found = self.target.protocols.get(word)
         return found if found is not None else uuid.UUID(word)
 

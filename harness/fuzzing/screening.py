@@ -250,7 +250,7 @@ class Screen:
         """The kind of a protocol, and its GUID: a name where the target has one, else one of nobody's."""
         assert item.pin is not None
         if word == "accepted":
-            word = item.pin.accepts[0] if item.pin.accepts else "unknown"
+            word = self.composer.target.accepted(item.pin) or "unknown"
         if word in self._names:
             return word, self._names[word]
         if word == "null":

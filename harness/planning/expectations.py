@@ -92,12 +92,12 @@ class Names:
         if text == "null":
             return NULL_PROTOCOL
         if text == "accepted":
-            names = pin.accepts if pin is not None else list(self.target.protocols)
-            if not names:
+            name = self.target.accepted(pin)
+            if name is None:
                 who = f"pin {pin.name} of target" if pin is not None else "target"
                 lack = Lack("accepts", pin.name if pin is not None else "")
                 raise NotApplicable(f"{who} {self.target.name} accepts no protocol", lack)
-            return self.target.protocols[names[0]]
+            return self.target.protocols[name]
         if text in _BY_ARGUMENT:
             return self._by_argument(text, pin)
         if text in self.target.protocols:

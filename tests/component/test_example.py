@@ -113,6 +113,8 @@ def test_warnings_stop_nothing_and_what_is_ignored_is_said(relay: Path, tmp_path
     )  # fmt: skip
     (source / "old.c++").write_text("", encoding="utf-8")
     (source / "notes").mkdir()
+    (source / "Inc").mkdir()
+    (source / "Inc" / "Shared.h").write_text("", encoding="utf-8")
     said: list[str] = []
     package = folder.package(source, tmp_path / "package", progress=said.append)
     assert any("more.cpp:3" in line and "warning: unused variable" in line for line in said)

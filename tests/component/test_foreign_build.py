@@ -163,7 +163,6 @@ def test_it_is_built_as_it_is(source: Path, tmp_path: Path) -> None:
         "ignored: file events.mc is for the message compiler (mc): no header and no resource is made of it",
         "ignored: file foreign.vcxproj is for MSBuild: its folders of headers and its macros are --include"
         " and --define here",
-        "ignored: folder parts: no source in it is compiled, and no INF copies it",
         "ignored: file schema.mof is for mofcomp: the driver has no WMI schema in its resources",
     ]
     assert {function for _, function in imports.imports(package.sys[0])} >= {"DbgPrint"}

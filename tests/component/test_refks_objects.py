@@ -116,6 +116,7 @@ def test_factories_come_and_go(probe: Agent) -> None:
     assert seen[8:10] == [1, STATUS_SUCCESS], "a link where there is a category; disabled"
     assert seen[10:13] == [STATUS_SUCCESS, STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_NAME_NOT_FOUND], "gone"
     assert seen[13] == STATUS_NO_SUCH_DEVICE
+    assert seen[14] == 1, "enabled by its own name or not at all"
 
 
 def test_calls_that_are_wrong_are_refused(probe: Agent) -> None:

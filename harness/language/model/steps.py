@@ -116,8 +116,9 @@ class Handshake(StepBase):
     mode: Mode | None = Field(None, description="requestor mode of the kernel routes; kernel by default")
     protocol: str = Field(
         "accepted",
-        description="a protocol of the target by name, a GUID, or accepted (the pin's first), interface and"
-        " pointer (its first with such an argument), answered_interface (its first that answers one),"
+        description="a protocol of the target by name, a GUID, or accepted (the pin's first about numbers,"
+        " else its first), interface and pointer (its first with such an argument), answered_interface (its"
+        " first that answers one),"
         " unknown (nobody's), null (all zero)",
     )
     argument1: ArgumentValue = Field(

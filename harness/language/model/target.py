@@ -142,6 +142,16 @@ class Target(Strict):
                 return name, protocol
         return None
 
+    def accepted(self, pin: Pin | None) -> str | None:
+        """What ``accepted`` stands for: of a pin's protocols, or of all, one of numbers, else the first.
+
+        A scenario that gives numbers, and most do, can send that one and no other; there are words of their
+        own for those that carry pointers.
+        """
+        names = pin.accepts if pin is not None else list(self.protocol_table)
+        plain = (name for name in names if protocol_of(self.protocol_table[name]).is_plain)
+        return next(plain, names[0] if names else None)
+
     def protocol_name(self, protocol: uuid.UUID) -> str | None:
         """What the target calls a protocol, None for one that it does not name."""
         return next((name for name, value in self.protocols.items() if value == protocol), None)

@@ -28,7 +28,7 @@ typedef struct PROBE {
 #define ENDS { NULL, NULL }
 
 extern const PROBE TimeProbes[], TimerProbes[], WaitProbes[], LockProbes[], MemoryProbes[], TextProbes[], TableProbes[],
-    WorkProbes[], IrpProbes[], QueueProbes[], DeviceProbes[], KeyProbes[], TraceProbes[];
+    WorkProbes[], IrpProbes[], QueueProbes[], DeviceProbes[], KeyProbes[], TraceProbes[], ExTimerProbes[], PowerProbes[], NewerProbes[];
 
 extern PDRIVER_OBJECT Driver;
 extern PDEVICE_OBJECT Pdo;              /* of the root-enumerated device */

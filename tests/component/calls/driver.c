@@ -19,7 +19,7 @@ DRIVER_INITIALIZE DriverEntry;
 
 static const PROBE *const All[] = { TimeProbes, TimerProbes, WaitProbes, LockProbes, MemoryProbes, TextProbes,
                                     TableProbes, WorkProbes, IrpProbes, QueueProbes, DeviceProbes, KeyProbes,
-                                    TraceProbes };
+                                    TraceProbes, ExTimerProbes, PowerProbes, NewerProbes };
 static HANDLE Said;
 static PCSTR volatile What, Kind;
 static const CHAR Wedges[] = "wedges";

@@ -344,6 +344,9 @@ NTSTATUS ProbeFactories(PKSFILTER Filter, PULONGLONG Numbers)
     Numbers[7] = (ULONG)KsFilterFactorySetDeviceClassesState(extra, TRUE);      /* it is already */
     link = KsFilterFactoryGetSymbolicLink(extra);
     Numbers[8] = link && link->Length && !KsFilterFactoryGetSymbolicLink(plain);
+    /* Without its reference string it would be the name of the device's first factory. */
+    Numbers[14] = link && link->Length > 6 * sizeof(WCHAR) &&
+                  !_wcsnicmp(link->Buffer + link->Length / sizeof(WCHAR) - 6, L"\\extra", 6);
     Numbers[9] = (ULONG)KsFilterFactorySetDeviceClassesState(extra, FALSE);
     Numbers[10] = DeleteFactory(device, extra) | DeleteFactory(device, plain);
     Numbers[11] = DeleteFactory(device, extra);                 /* nobody's */

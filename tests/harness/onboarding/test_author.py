@@ -194,6 +194,17 @@ def test_a_file_that_is_there_is_not_replaced_unless_told_so(package: Path) -> N
     assert target.load(Path("avshs.toml"))
 
 
+def test_a_file_that_somebody_makes_meanwhile_is_not_replaced_either(package: Path) -> None:
+    def guests(loaded: object) -> FakeProvider:
+        Path("avshs.toml").write_text("mine")
+        return FakeProvider(bend=FakeDriver())
+
+    with pytest.raises(UsageError, match=r"avshs\.toml: there is such a file already"):
+        author(Request(package, wishes=read()), guests, lambda text: None)
+    assert Path("avshs.toml").read_text() == "mine"
+    assert [path.name for path in Path().iterdir() if path.name.startswith(".")] == []
+
+
 def test_out_is_where_the_package_is_relative_to(package: Path) -> None:
     written = write(package, out=Path("deep/er/mine.toml"), name="mine")
     assert target.load(written.file).package == "../../package"

@@ -220,6 +220,22 @@ def test_a_target_without_interfaces_says_so() -> None:
         planned({**HANDSHAKE, "take": "theirs"}, of=AVSHS)
 
 
+def test_accepted_is_a_protocol_of_numbers_where_the_pin_has_one() -> None:
+    """A pin may list a protocol of interfaces first: what gives numbers is sent by the other one."""
+    number = "8C1F6E20-51D4-4B8E-9D37-602AB815C7FF"
+    table = CLOCK.model_dump(by_alias=True)
+    table["protocols"]["count"] = number
+    for pin in table["pin"]:
+        pin["accepts"] = [*pin["accepts"], "count"]
+    both = Target.model_validate(table)
+    assert both.accepted(both.pin[0]) == "count"
+    assert CLOCK.accepted(CLOCK.pin[0]) == "clock" and CLOCK.accepted(None) == "clock"
+    (request,) = of_kind(planned({**HANDSHAKE, "argument1": 5}, of=both), "REQUEST")
+    assert request.request is not None and str(request.request.data.protocol).upper() == number
+    with pytest.raises(NotApplicable, match="takes an interface as argument1"):
+        planned({**HANDSHAKE, "argument1": 5})
+
+
 def test_the_catalogue_never_hands_a_number_to_the_clock() -> None:
     sent = 0
     for located in scenario_file.load_all([scenario_file.CATALOGUE]):
