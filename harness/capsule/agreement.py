@@ -63,7 +63,7 @@ def tally(outcomes: Iterable[Outcome]) -> Counter[Outcome]:
 
 def _blocks(seen: Seen) -> list[tuple[str, Mapping[str, Any]]]:
     """Of each step of the scenario's own, its name, the numbers of its status block, a property's data."""
-    found = []
+    found: list[tuple[str, Mapping[str, Any]]] = []
     for step in seen.steps:
         if step["do"] == "setup":
             continue

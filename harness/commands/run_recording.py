@@ -41,7 +41,7 @@ RECORDINGS = "recordings"
 CAUSES = 5
 """Of which a run records one failure each, at most: it is minutes for each."""
 NOT_RECORDED = "not recorded"
-_RESULTS, _PAGE = "results.jsonl", "report.html"
+_RESULTS, _PAGE, _TAKES = "results.jsonl", "report.html", ".takes-"
 _DAY = 86400.0
 
 
@@ -217,8 +217,10 @@ def _add(out: Path, records: Sequence[Mapping[str, Any]], run: str) -> None:
 
 @contextlib.contextmanager
 def _takes(out: Path) -> Iterator[Path]:
-    """Where recordings grow, on the disk on which they will stay."""
-    place = Path(tempfile.mkdtemp(prefix=".takes-", dir=out))
+    """Where recordings grow, on the disk on which they will stay; what a killed run has left there goes."""
+    for left in out.glob(f"{_TAKES}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix=_TAKES, dir=out))
     try:
         yield place
     finally:

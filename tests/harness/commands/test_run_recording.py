@@ -100,6 +100,7 @@ def test_a_failure_is_recorded_and_both_attempts_are_told(tmp_path: Path, guests
     out = run_of(tmp_path, named("relay.fine", fails=False), named("relay.twice"))
     before = (out / "results.jsonl").read_text()
     guests.failing = {2}
+    (out / ".takes-of-one-that-was-killed").mkdir()
     (record,) = recorded(out)
     after = (out / "results.jsonl").read_text()
     assert after.startswith(before) and json.loads(after[len(before) :]) == record
