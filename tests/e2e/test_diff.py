@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e import archived, command
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 LEG = """
 [vm.legs.roomy]
@@ -44,7 +44,7 @@ def test_two_builds_of_a_driver(tmp_path: Path) -> None:
     code, found = differing(tmp_path, "--target", "sound.toml", "--target", "wrong.toml")
     assert code == 1 and found["unknown"] == {} and found["same"] == 2, found
     refused, differs = sorted(found["differing"], key=lambda one: str(one["key"]), reverse=True)
-    assert refused["key"].endswith("relay.refuses") and refused["rules"] == ["H9"]
+    assert refused["key"].endswith("relay.refuses") and "H9" in refused["rules"]
     assert refused["A"] == "passed" and refused["B"].startswith("failed"), refused
     # Where the contract is silent both pass, and the fields say what differs.
     assert differs["key"].endswith("relay.differs")
