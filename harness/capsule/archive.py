@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import stat
 import struct
 import zipfile
@@ -81,14 +82,20 @@ def write(path: Path, members: Mapping[str, bytes | Path]) -> None:
     total = 0
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
         for name, content in members.items():
-            data = content.read_bytes() if isinstance(content, Path) else content
-            total += len(data)
+            total += content.stat().st_size if isinstance(content, Path) else len(content)
             if not is_name(name):
                 raise UsageError("no capsule may have a file of this name", name, "rename it")
             if total > MOST_BYTES or len(members) > MOST_MEMBERS:
                 limits = f"a capsule has at most {MOST_MEMBERS} files and {MOST_BYTES >> 20} MiB"
                 raise UsageError("there is too much for one capsule", name, limits)
-            target.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            if isinstance(content, bytes):
+                target.writestr(entry, content)
+                continue
+            entry.file_size = content.stat().st_size
+            with content.open("rb") as source, target.open(entry, "w") as packed:
+                shutil.copyfileobj(source, packed, _CHUNK)
 
 
 class Archive:

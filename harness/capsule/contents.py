@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +21,20 @@ if TYPE_CHECKING:
 class Contents:
     """The members of a capsule to be, by their names."""
 
-    members: dict[str, bytes] = field(default_factory=dict)
+    members: dict[str, bytes | Path] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
 
     def add(self, name: str, role: Role, data: bytes) -> None:
         """One file."""
         self.members[name] = data
         self.files.append(File(name=name, role=role, size=len(data), sha256=archive.digest(data)))
+
+    def add_file(self, name: str, role: Role, path: Path) -> None:
+        """One file of the disk, which stays there until it is written; it may be large."""
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        self.members[name] = path
+        self.files.append(File(name=name, role=role, size=path.stat().st_size, sha256=found))
 
     def add_package(self, package: Package) -> None:
         """A driver package, as it is deployed, with its certificates."""

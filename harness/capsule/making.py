@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tomllib
@@ -15,6 +16,7 @@ from harness.capsule import manifest
 from harness.capsule.contents import Contents
 from harness.capsule.manifest import DriverPackage, Kernel, Manifest, Origin, Role
 from harness.capsule.opened import PACKAGE, SCENARIO, TARGET
+from harness.capsule.recorded import put
 from harness.capsule.scenario_text import render
 from harness.capsule.seen import Seen
 from harness.errors import UsageError
@@ -35,7 +37,13 @@ _BLOCK_FILE = re.compile(r"""block_file\s*=\s*(?:"([^"\n]*)"|'([^'\n]*)')""")
 
 
 def make(
-    seen: Seen, scenario: Scenario, target: LoadedTarget, package: Package, out: Path, key: Path | None = None
+    seen: Seen,
+    scenario: Scenario,
+    target: LoadedTarget,
+    package: Package,
+    out: Path,
+    key: Path | None = None,
+    recording: Path | None = None,
 ) -> Manifest:
     """Writes the capsule of a failure; what its manifest says.
 
@@ -46,9 +54,10 @@ def make(
         package: of the target, as it was deployed.
         out: the file to write.
         key: ed25519 private key in PEM to sign it with.
+        recording: folder of a recording of the failure, which goes along.
 
     Raises:
-        UsageError: package or scenario are not those of the run, or cannot be put into a capsule.
+        UsageError: package, scenario or recording are not those of the run, or cannot be put into a capsule.
         OSError: it cannot be written.
     """
     recorded = (seen.run.get("target") or {}).get("digest")
@@ -63,8 +72,18 @@ def make(
     contents.add(TARGET, Role.TARGET, target_text(target.file, target.target).encode())
     contents.add_package(package)
     contents.add(RESULT, Role.RESULT, "".join(f"{json.dumps(r)}\n" for r in _records(seen)).encode())
-    said = Manifest(
-        schema=manifest.SCHEMA,
+    with contextlib.ExitStack() as stack:
+        if recording is not None:
+            stack.enter_context(put(contents, recording, scenario.id, package.digest))
+        said = _manifest(seen, target, package, contents)
+        contents.write(out, said, key)
+    return said
+
+
+def _manifest(seen: Seen, target: LoadedTarget, package: Package, contents: Contents) -> Manifest:
+    recorded = any(file.role is Role.RECORDING for file in contents.files)
+    return Manifest(
+        schema=manifest.RECORDED if recorded else manifest.SCHEMA,
         origin=_of_run(seen),
         kernel=_kernel(seen),
         target=DriverPackage(
@@ -79,8 +98,6 @@ def make(
         files=contents.files,
         lacks=_lacks(seen),
     )
-    contents.write(out, said, key)
-    return said
 
 
 def scenario_of(seen: Seen, directory: Path) -> Scenario:

@@ -16,6 +16,8 @@ NAME = "manifest.json"
 #: The signature over the manifest's bytes; the manifest has the digests of everything else.
 SIGNATURE = "manifest.sig"
 SCHEMA = 1
+RECORDED = 2
+"""Of a capsule with a recording, which an older kshs does not know."""
 MOST_BYTES = 4 << 20
 _MOST_DEPTH = 24
 
@@ -38,6 +40,7 @@ class Role(StrEnum):
     DUMP = "dump"
     TRACE = "trace"
     DRIVERS = "drivers"
+    RECORDING = "recording"
 
 
 #: What each is, for people.
@@ -51,6 +54,7 @@ MEANING = {
     Role.DUMP: "a memory dump",
     Role.TRACE: "handshakes as a filter recorded them",
     Role.DRIVERS: "versions and digests of the drivers",
+    Role.RECORDING: "a recorded guest, to be replayed",
 }
 
 
@@ -134,9 +138,9 @@ def parse(data: bytes, where: str) -> Manifest:
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise CapsuleError(f"{NAME} is not JSON: {error}", where) from None
     version = table.get("schema") if isinstance(table, dict) else None
-    if isinstance(version, int) and version > SCHEMA:
+    if isinstance(version, int) and version > RECORDED:
         raise CapsuleError(
-            f"it was made by a newer kshs (schema {version}; this one reads {SCHEMA})", where, "update kshs"
+            f"it was made by a newer kshs (schema {version}; this one reads {RECORDED})", where, "update kshs"
         )
     if _depth(table) > _MOST_DEPTH:
         raise CapsuleError(f"{NAME} is nested too deeply", where)

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.capsule import archive
+from harness.capsule import archive, recorded
 from harness.capsule import manifest as manifests
 from harness.capsule.archive import Archive, CapsuleError, digest
 from harness.capsule.manifest import NAME, SIGNATURE, File, Manifest, Role
+from harness.capsule.recording import Recording
 from harness.capsule.signing import SIZE, signer
 from harness.errors import UsageError
 from harness.language.toml_file import parsed
+from vm.state_disk import HEAD_BYTES
 
 #: Folders of an unpacked capsule by what lies in them; what is in none of these lies beside them.
 SCENARIO = "scenario.toml"
@@ -103,6 +105,28 @@ class Capsule:
         for file in self.manifest.files:
             for _ in self._pieces(file):
                 pass
+        self.recording()
+
+    def recording(self) -> Recording | None:
+        """What its recording says of itself; None where it has none.
+
+        Raises:
+            CapsuleError: it is none that may be unpacked.
+        """
+        files = self.manifest.of(Role.RECORDING)
+        if not files:
+            return None
+
+        def text(file: File) -> str:
+            return self.read(file).decode("utf-8")
+
+        def head(file: File) -> bytes:
+            return next(self._pieces(file), b"")[:HEAD_BYTES]
+
+        try:
+            return recorded.looked_at(files, text, head, self.manifest.origin.scenario)
+        except ValueError as error:
+            raise self._refusal(f"its recording: {error}") from None
 
     def signed(self, keys: Sequence[Path]) -> Signed:
         """Whether it is signed, by one of these public keys where there are any.
@@ -139,6 +163,24 @@ class Capsule:
                     self._check_target(text)
         for file in self.manifest.of(Role.PACKAGE):
             contents[self._in_package(file.name)] = file
+        return self._write(contents, directory)
+
+    def unpack_recording(self, directory: Path) -> Recording:
+        """Writes its recording there, after it was looked at; what it says of itself.
+
+        Raises:
+            CapsuleError: it has none, or one that may not be unpacked.
+            UsageError: there is something already that would be replaced.
+            OSError: it cannot be written.
+        """
+        said = self.recording()
+        if said is None:
+            raise CapsuleError("it has no recording", str(self.path), "make one of a run with --record")
+        files = self.manifest.of(Role.RECORDING)
+        self._write({recorded.inside(file.name): file for file in files}, directory)
+        return said
+
+    def _write(self, contents: Mapping[str, bytes | File], directory: Path) -> list[Path]:
         there = next((name for name in contents if (directory / name).exists()), None)
         if there is not None:
             raise UsageError(

@@ -70,6 +70,39 @@ def of_run(directory: Path, scenario: str) -> Seen:
     return seen
 
 
+def failures_of(directory: Path) -> Iterator[Seen]:
+    """All scenarios of a run that failed, crashed or hung, in their order.
+
+    Raises:
+        HarnessError: its records cannot be read.
+    """
+    source = directory / RESULTS
+    run: Mapping[str, Any] = {}
+    environment: Mapping[str, Any] = {}
+    scenario: Mapping[str, Any] | None = None
+    steps: list[Mapping[str, Any]] = []
+    try:
+        for record in parts.stream(source):
+            match record["kind"]:
+                case "run":
+                    run = record
+                case "environment":
+                    environment = environment or record
+                case "step" if scenario is not None:
+                    steps.append(record)
+                case "step":
+                    pass
+                case _:
+                    if scenario is not None:
+                        yield Seen(run, environment, scenario, tuple(steps))
+                    failed = record["kind"] == "scenario" and record["verdict"] in _FAILURES
+                    scenario, steps = (record if failed else None), []
+        if scenario is not None:
+            yield Seen(run, environment, scenario, tuple(steps))
+    except (OSError, KeyError, TypeError) as error:
+        raise HarnessError(f"these are not the records of a run: {error}", str(source)) from None
+
+
 def of_records(records: Iterable[Mapping[str, Any]], where: str) -> Seen:
     """The one scenario of a capsule's records.
 

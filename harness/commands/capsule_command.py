@@ -16,9 +16,11 @@ from harness.commands.options import ConfigOption, TargetOption, console
 from harness.errors import UsageError
 from harness.guest_text import one_line
 from harness.progress import Progress
+from vm.words import counted
 
 if TYPE_CHECKING:
     from harness.capsule.manifest import Manifest
+    from harness.capsule.recording import Recording
 
 capsule_app = typer.Typer(
     name="capsule",
@@ -47,6 +49,18 @@ def make(
         typer.Option("--out", metavar="FILE", help="The capsule.", show_default="SCENARIO or FILE.capsule"),
     ] = None,
     target: TargetOption = None,
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            "--recording",
+            metavar="DIR",
+            help="Of the failure, to go along: what kshs repro --record left, say.",
+            show_default="that of the run, if it has one",
+        ),
+    ] = None,
+    without_recording: Annotated[
+        bool, typer.Option("--without-recording", help="Leave it out: it has some hundred MB.")
+    ] = False,
     key: Annotated[
         Path | None,
         typer.Option(
@@ -59,11 +73,19 @@ def make(
     if dump is not None:
         if run is not None:
             raise UsageError("a capsule is made of a run or of a dump", "--dump", "leave one of them")
+        if recording is not None:
+            raise UsageError("a dump has no recording", "--recording", "leave it out")
         _of_dump(dump, out or Path(f"{dump.stem}.capsule"), key)
         return
     if run is None or scenario is None:
         raise UsageError("it is made of RUN and SCENARIO, or of --dump FILE", "kshs capsule make")
-    _of_run(run, scenario, out or Path(f"{scenario}.capsule"), target, key, config)
+    if recording is not None and without_recording:
+        raise UsageError("it goes along, or it does not", "--recording", "leave out --without-recording")
+    if recording is None and not without_recording:
+        from harness.commands.recording_inputs import of_failure
+
+        recording = of_failure(run, scenario)
+    _of_run(run, scenario, out or Path(f"{scenario}.capsule"), target, recording, key, config)
 
 
 def _of_dump(dump: Path, file: Path, key: Path | None) -> None:
@@ -83,7 +105,13 @@ def _of_dump(dump: Path, file: Path, key: Path | None) -> None:
 
 
 def _of_run(
-    run: Path, scenario: str, file: Path, target: str | None, key: Path | None, config: Path | None
+    run: Path,
+    scenario: str,
+    file: Path,
+    target: str | None,
+    recording: Path | None,
+    key: Path | None,
+    config: Path | None,
 ) -> None:
     from drivers.build import build
     from harness.capsule import making, seen
@@ -98,7 +126,7 @@ def _of_run(
     with Progress() as progress:
         package = loaded.package(build(source=options.drivers, progress=progress.say))
     try:
-        said = making.make(failure, wanted, loaded, package, file, key)
+        said = making.make(failure, wanted, loaded, package, file, key, recording)
     except OSError as error:
         raise unwritten(file, error) from None
     _say_made(file, said, key)
@@ -127,7 +155,7 @@ def show(
     with Capsule(capsule) as opened:
         signed = opened.signed(keys)
         opened.check()
-        said = opened.manifest
+        said, recorded = opened.manifest, opened.recording()
     say = console().print
     if as_json:
         say(json.dumps(said.model_dump(mode="json", by_alias=True), indent=1))
@@ -144,6 +172,7 @@ def show(
         ("target", _target(said)),
         ("package", said.target.digest),
         ("signed", _signed(signed.there, signed.key)),
+        ("recording", _recorded(recorded) if recorded is not None else "none"),
     ):
         say(f"{name:<9} {one_line(str(value))}" if value is not None else f"{name:<9} not known")
     say("")
@@ -160,6 +189,11 @@ def _where(said: Manifest) -> str:
     if said.origin.run is None:
         return f"{said.origin.started}, written by {said.origin.kshs}"
     return f"run {said.origin.run}, {said.origin.started}, kshs {said.origin.kshs}"
+
+
+def _recorded(said: Recording) -> str:
+    plays = counted(len(said.plays), "play")
+    return f"{said.verdict} in the last of {plays}, {said.instructions:,} instructions, QEMU {said.qemu}"
 
 
 def _target(said: Manifest) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness import config as settings
+from harness.capsule import recording as recordings
 from harness.commands.exit_codes import DONE, INFRASTRUCTURE
 from harness.commands.options import ConfigOption, console
 from harness.errors import UsageError
@@ -17,12 +18,19 @@ from harness.guest_text import one_line
 from harness.progress import Progress
 
 if TYPE_CHECKING:
+    from harness.capsule.recording import Recording
     from harness.replay.proving import Proof
-    from harness.replay.recording import Recording
+    from vm.config import VmConfig
 
 
 def replay(
-    incident: Annotated[Path, typer.Argument(metavar="DIR", help="Left by kshs repro --record.")],
+    recording: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RECORDING",
+            help="Folder of a recording, of an incident or of a run that was recorded; or a capsule.",
+        ),
+    ],
     times: Annotated[
         int, typer.Option("--times", min=1, max=1000, metavar="N", help="How often it is replayed.")
     ] = 1,
@@ -35,6 +43,10 @@ def replay(
             "--at", min=0, metavar="N", help="Instruction at which gdb begins.", show_default="last"
         ),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option("--trust", help="Replay a capsule's recording although no key of yours has signed it."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     config: ConfigOption = None,
 ) -> None:
@@ -44,32 +56,47 @@ def replay(
     """
     if at is not None and not gdb:
         raise UsageError("it is where gdb begins", "--at", "add --gdb")
-    from harness.guests import SayProgress
-    from harness.replay import recording
-    from harness.replay.proving import prove
-    from vm.image import find
-    from vm.recorder import Recorder
+    from harness.commands.recording_inputs import opened
 
-    said = recording.load(incident)
-    vm_config = settings.load(config).vm
-    image = find(vm_config, said.image)
-    if gdb:
-        from harness.replay.debugging import debug
-
-        with Recorder(vm_config, SayProgress(typer.echo)) as recorder:
-            debug(recorder, image, incident, said, at, typer.echo)
-        raise typer.Exit(DONE)
-    proofs: list[Proof] = []
-    with Progress() as progress, Recorder(vm_config, SayProgress(progress.say)) as recorder:
-        for number in range(times):
-            progress.say(f"replay {number + 1} of {times}")
-            proofs.append(prove(recorder, image, incident, said, progress.say))
+    chosen = settings.load(config)
+    with opened(recording, chosen.capsule.keys, trust=trust) as folder:
+        said = recordings.load(folder)
+        if gdb:
+            _debug(folder, said, chosen.vm, at)
+            raise typer.Exit(DONE)
+        proofs = _proofs(folder, said, chosen.vm, times)
     same = sum(proof.same for proof in proofs)
     if as_json:
         typer.echo(json.dumps(_table(said, proofs), indent=1))
     else:
         _print(said, proofs, same)
     raise typer.Exit(DONE if same == times else INFRASTRUCTURE)
+
+
+def _debug(folder: Path, said: Recording, config: VmConfig, at: int | None) -> None:
+    from harness.guests import SayProgress
+    from harness.replay.debugging import debug
+    from vm.image import find
+    from vm.recorder import Recorder
+
+    image = find(config, said.image)
+    with Recorder(config, SayProgress(typer.echo)) as recorder:
+        debug(recorder, image, folder, said, at, typer.echo)
+
+
+def _proofs(folder: Path, said: Recording, config: VmConfig, times: int) -> list[Proof]:
+    from harness.guests import SayProgress
+    from harness.replay.proving import prove
+    from vm.image import find
+    from vm.recorder import Recorder
+
+    image = find(config, said.image)
+    proofs: list[Proof] = []
+    with Progress() as progress, Recorder(config, SayProgress(progress.say)) as recorder:
+        for number in range(times):
+            progress.say(f"replay {number + 1} of {times}")
+            proofs.append(prove(recorder, image, folder, said, progress.say))
+    return proofs
 
 
 def _table(said: Recording, proofs: list[Proof]) -> dict[str, object]:

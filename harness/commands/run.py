@@ -25,8 +25,10 @@ from harness.plugin.call import NAME as CALL
 from harness.plugin.call import Call
 from harness.plugin.observation import NAME as OBSERVER
 from harness.plugin.observation import Observer
+from harness.progress import Progress
 from harness.results.folder import JUNIT, claim, release
 from harness.verdict import Verdict, worst
+from vm.errors import VmError
 
 _GOOD = (Verdict.PASSED, Verdict.SKIPPED)
 
@@ -51,6 +53,7 @@ class Selection:
     coverage_of: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     symbols: tuple[Path, ...] = ()
+    record: bool = False
     pytest_args: tuple[str, ...] = ()
 
     def options(self) -> dict[str, Any]:
@@ -87,6 +90,7 @@ class Selection:
             if value is not None:
                 words += [option, str(value)]
         words += ["--coverage"] if self.coverage else []
+        words += ["--record"] if self.record else []
         for name, value in self.counted:
             words += [f"--{name}", value]
         return shlex.join([*words, *(["--", *self.pytest_args] if self.pytest_args else [])])
@@ -118,12 +122,18 @@ def run_called(selection: Selection, call: Call) -> int:
     """The same, for a run as it was called, or for another session of it."""
     config = settings.load(selection.config)
     find_target(selection.target or config.run.target, config)
+    if selection.record:
+        from harness.commands.run_recording import check
+
+        check(config, selection.guest or config.run.guest)
     words = arguments(selection, config)
     directory = (selection.out or config.run.out).absolute()
     claim(directory)
     observer = Observer()
     try:
         code = call_pytest(words, [_Named(observer, call)])
+        if selection.record and observer.ran and not observer.interrupted:
+            _record(selection, config, directory)
     except BrokenPipeError:
         raise
     except OSError as error:  # junit.xml is pytest's to write
@@ -142,6 +152,26 @@ def run_called(selection: Selection, call: Call) -> int:
     if doubt is not None:
         print(f"kshs: {doubt}", file=sys.stderr)
     return exit_code(code, observer)
+
+
+def _record(selection: Selection, config: settings.Config, directory: Path) -> None:
+    """Records what failed; whatever comes of that, the run keeps its exit code."""
+    from harness.commands.run_recording import Wanted, record_failures, told
+
+    wanted = Wanted(
+        config,
+        selection.guest or config.run.guest,
+        selection.target or config.run.target,
+        selection.drivers.absolute() if selection.drivers is not None else None,
+    )
+    try:
+        with Progress() as progress:
+            records = record_failures(directory, wanted, progress.say)
+    except (HarnessError, VmError) as error:
+        print(f"kshs: nothing was recorded: {error}", file=sys.stderr)
+        return
+    for line in told(records, directory):
+        print(line)
 
 
 class _Named:

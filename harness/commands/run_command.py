@@ -105,6 +105,12 @@ def run(
         list[Path] | None,
         typer.Option("--symbols", metavar="DIR", help="With --coverage: where more PDBs are. Repeatable."),
     ] = None,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record", help="Play what failed once more on a recorded guest, and keep that for kshs replay."
+        ),
+    ] = False,
     scheduler: OnHostsOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -133,6 +139,7 @@ def run(
         coverage_of=tuple(coverage_of or ()),
         sources=tuple(path.absolute() for path in sources or ()),
         symbols=tuple(path.absolute() for path in symbols or ()),
+        record=record,
         pytest_args=tuple(context.obj or ()),
     )
     try:
@@ -148,11 +155,13 @@ def run(
 
 
 def _on_hosts(selection: Selection, url: str, resume: Path | None) -> int:
-    """Raises: UsageError: a run that was killed goes on where it was begun; coverage is of one host."""
+    """Raises: UsageError: a run goes on where it was begun; it is counted or recorded on one host."""
     if resume is not None:
         raise UsageError("does not go with --scheduler", where="--resume")
     if selection.coverage:
         raise UsageError("does not go with --scheduler", where="--coverage", hint="count on one host")
+    if selection.record:
+        raise UsageError("does not go with --scheduler", where="--record", hint="record on one host")
     from harness import config as settings
     from harness.commands.fleet_work import run_on_hosts
     from harness.commands.store_option import open_store

@@ -19,6 +19,7 @@ from harness.language.model.check import Handle, handles, shorthand
 from harness.language.model.format import Format
 from harness.language.model.values import Route
 from harness.planning.any_target import stand_in
+from harness.planning.calls import Calls
 from harness.planning.expectations import Expectations, Names, success
 from harness.planning.planned import (
     Answer,
@@ -43,6 +44,7 @@ class PlanBuilder:
         self.expectations = Expectations(self.names, Rule(scenario.rule))
         self.encoder = Encoder(load())
         self.behaviours = PinBehaviours(target)
+        self.calls = Calls()
         self.handles = handles(scenario)
         self.steps: list[PlannedStep] = []
         self.objects: dict[str, OpenObject] = {}
@@ -52,6 +54,14 @@ class PlanBuilder:
         self.index: int | None = None
         #: What people are to read beside the next step that is added.
         self.notes: list[str] = []
+
+    def remark(self, text: str) -> None:
+        """Beside the step before, or beside the first one that comes."""
+        if not self.steps:
+            self.notes.append(text)
+            return
+        last = self.steps[-1]
+        self.steps[-1] = replace(last, notes=tuple(dict.fromkeys((*last.notes, text))))
 
     # ---- adding ----------------------------------------------------------------------------
 
@@ -280,6 +290,7 @@ class PlanBuilder:
             flags=self.encoder.constant(flag),
             route=self.route(handle.route),
         )
+        self.calls.opened(pin, sure=expected_fields in (None, success()))
         self.objects[name] = item
         return item
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often the callbacks of the pins must have been called, where the contract says it of every request."""
+"""What pins must have seen: calls, where the contract says it of every request, and their instances."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ _DECIDED = frozenset({Rule.H6, Rule.H7, Rule.H9})
 
 
 class Calls:
-    """Counts calls by what is planned since each pin's last reset; and the state of the last one."""
+    """Counts calls by what is planned since each pin's last reset, and the state of the last one.
+
+    Instances, too: one is created when it is opened, and closed with its last handle.
+    """
 
     def __init__(self) -> None:
+        self._opened: dict[int, int | None] = {}
+        self._closed: dict[int, int | None] = {}
         self._counts: dict[int, int | None] = {}
         self._states: dict[int, State | None] = {}
 
@@ -23,6 +28,22 @@ class Calls:
         """Its callback has seen nothing."""
         self._counts[pin.id] = 0
         self._states[pin.id] = None
+        self._opened[pin.id] = self._closed[pin.id] = 0
+
+    def opened(self, pin: Pin, *, sure: bool) -> None:
+        """One more instance; not `sure`: it need not have come to be."""
+        count = self._opened.get(pin.id, 0)
+        self._opened[pin.id] = count + 1 if sure and count is not None else None
+
+    def closed(self, pin: Pin, *, sure: bool) -> None:
+        """One less; not `sure`: something may still hold it."""
+        count = self._closed.get(pin.id, 0)
+        self._closed[pin.id] = count + 1 if sure and count is not None else None
+
+    def device_changed(self) -> None:
+        """Instances may have gone with the device, of every pin."""
+        for pin in {*self._opened, *self._closed}:
+            self._opened[pin] = self._closed[pin] = None
 
     def unsure(self, pin: Pin | None) -> None:
         """From now on nobody knows, until the next reset."""
@@ -47,6 +68,10 @@ class Calls:
             known["count"] = self.of(pin)
         if expect.device_state == "asked":
             known["device_state"] = self._states.get(pin.id)
+        if expect.opened == "asked":
+            known["opened"] = self._opened.get(pin.id, 0)
+        if expect.closed == "asked":
+            known["closed"] = self._closed.get(pin.id, 0)
         return expect.model_copy(update=known)
 
     def of(self, pin: Pin) -> int | None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps that count what drivers hold (docs/scenarios.md, "What is kept")."""
+"""Counting what drivers hold (docs/scenarios.md, "What is kept"), and instances of pins that are closed."""
 
 from __future__ import annotations
 
-from harness.language.model import Counters, Scenario, Target
+from harness.contract.callbacks import OpenObject
+from harness.language.model import Counters, Scenario, Side, Target
 from harness.planning.connected import ConnectedPlanner
 from harness.planning.planned import Answer, NotApplicable, Sizes
 
@@ -40,3 +41,15 @@ class CountingPlanner(ConnectedPlanner):
             out_length=self.encoder.constant("MAX_DATA"),
             timeout_ms=_TIMEOUT_MS,
         )
+
+    def count_closed(self, item: OpenObject, *, kept: bool) -> None:
+        """An object is closed: of a pin the driver sees it before the next step, unless it is held elsewhere.
+
+        A connection holds its sink, a request under way its pin, and user mode's handles go another way.
+        """
+        if item.pin is None:
+            return
+        handles = sum(other is item or other.origin is item for other in self.objects.values())
+        held = kept or item.closed or item.connected or item.origin is not None or handles > 1
+        asked = any(flying.touches(item) for flying in self.in_flight.values())
+        self.calls.closed(item.pin, sure=item.side is Side.KERNEL and not held and not asked)

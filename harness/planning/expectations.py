@@ -19,7 +19,6 @@ from harness.language.model import (
     State,
     Strict,
     Target,
-    WaitInside,
 )
 from harness.language.model.arguments import protocol_of
 from harness.language.model.target import NULL_PROTOCOL, PROTOCOL_WORDS, UNKNOWN_PROTOCOL
@@ -143,11 +142,11 @@ class Expectations:
             return success()
         return () if isinstance(expect, str) else self.of(expect, None)
 
-    def of_inside(self, step: WaitInside, pin: Pin) -> tuple[ExpectedField, ...]:
+    def of_inside(self, expect: str | SeenExpect, pin: Pin) -> tuple[ExpectedField, ...]:
         """Of waiting until something is inside the driver: that it is, and what the scenario asks for."""
-        if step.expect == "record":
+        if expect == "record":
             return success()
-        return (*success(), ExpectedField("inside", (True,), self._rule), *self.of(step.expect, pin))
+        return (*success(), ExpectedField("inside", (True,), self._rule), *self.of(expect, pin))
 
     def of_request(
         self, step: Handshake, prediction: Prediction, pin: Pin | None, size: int

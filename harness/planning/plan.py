@@ -6,8 +6,6 @@ A plan is worked out before anything is sent, so that a mistake in a scenario ne
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from harness.agent import encode
 from harness.contract.callbacks import PEER_CLOSED, OpenObject
 from harness.contract.prediction import ObjectKind
@@ -34,6 +32,7 @@ from harness.language.model import (
     Rule,
     Scenario,
     Seen,
+    SeenExpect,
     SetState,
     Share,
     Side,
@@ -122,7 +121,7 @@ class _Planner(CountingPlanner):
         without = left_out(self.scenario, self.target)
         for index, step in enumerate(self.scenario.steps):
             if index in without:
-                self._remark(not_asked(step, self.target))
+                self.remark(not_asked(step, self.target))
                 continue
             self.index, self.step = index, step
             self._one(step)
@@ -131,14 +130,6 @@ class _Planner(CountingPlanner):
         steps, self.steps = tuple(self.steps), []
         self._clean_up()
         return Plan(self.scenario, steps, tuple(self.steps), self._spoils)
-
-    def _remark(self, text: str) -> None:
-        """Beside the step before, or beside the first one that comes."""
-        if not self.steps:
-            self.notes.append(text)
-            return
-        last = self.steps[-1]
-        self.steps[-1] = replace(last, notes=tuple(dict.fromkeys((*last.notes, text))))
 
     def _one(self, step: Step) -> None:
         match step:
@@ -215,6 +206,7 @@ class _Planner(CountingPlanner):
     def _close(self, step: Close) -> None:
         item = self.objects[step.on]
         self.before_close(item)
+        self.count_closed(item, kept=step.keep)
         if item.closed:
             self.add(f"forget the closed {step.on}", "CLOSE", side=item.side, slot=item.slot)
             del self.objects[step.on]
@@ -293,15 +285,21 @@ class _Planner(CountingPlanner):
 
     def _seen(self, step: Seen) -> None:
         pin = self.names.pin(step.pin)
-        expect = step.expect if isinstance(step.expect, str) else self.calls.expect(step.expect, pin)
         self._add_seen(
-            f"read what the callback of {pin.name} saw",
+            f"read what the callback of {pin.name} saw" + (", answered later" if step.later else ""),
             pin,
-            expected_fields=self.expectations.of(expect, pin),
+            expected_fields=self.expectations.of(self._looked(step, pin), pin),
+            later=step.later,
         )
 
     def _add_seen(
-        self, what: str, pin: Pin, *, expected_fields: tuple[ExpectedField, ...], premise: bool = False
+        self,
+        what: str,
+        pin: Pin,
+        *,
+        expected_fields: tuple[ExpectedField, ...],
+        premise: bool = False,
+        later: bool = False,
     ) -> None:
         self.add(
             what,
@@ -312,11 +310,14 @@ class _Planner(CountingPlanner):
             expected_fields=success() + expected_fields,
             premise=premise,
             slot=self._control_filter().slot,
-            value=self.encoder.constant("PROP_SEEN"),
+            value=self.encoder.constant("PROP_SEEN_LATER" if later else "PROP_SEEN"),
             value2=encode.PROPERTY_GET,
             in_length=4,
             out_length=len(self.encoder.abi.cs.kshs_seen),
         )
+
+    def _looked(self, step: Seen | WaitInside, pin: Pin) -> str | SeenExpect:
+        return step.expect if isinstance(step.expect, str) else self.calls.expect(step.expect, pin)
 
     def _wait_inside(self, step: WaitInside) -> None:
         pin = self.names.pin(step.pin)
@@ -328,7 +329,7 @@ class _Planner(CountingPlanner):
             "WAIT_INSIDE",
             guid=self.encoder.guid(encode.KSHS_PROPERTY_SET),
             answer=Answer.SEEN,
-            expected_fields=self.expectations.of_inside(step, pin),
+            expected_fields=self.expectations.of_inside(self._looked(step, pin), pin),
             slot=self._control_filter().slot,
             value=pin.id,
             value2=step.count,
@@ -383,6 +384,7 @@ class _Planner(CountingPlanner):
             flying.changed = reason
         self.own_filters.clear()
         self.device_changed()
+        self.calls.device_changed()
         self._device_gone = step.action in {"remove", "disable"}
         if self._device_gone:
             # What a pin was told to do to the kernel is not undone with the device.

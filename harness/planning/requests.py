@@ -23,7 +23,6 @@ from harness.errors import UsageError
 from harness.language.model import Cancel, Handshake, Pin, Scenario, Side, Target, Wait
 from harness.language.model.values import length
 from harness.planning.arguments import ArgumentPlanner
-from harness.planning.calls import Calls
 from harness.planning.expectations import override
 from harness.planning.made import Handed, Taken
 from harness.planning.planned import Answer, ExpectedField, NotApplicable, Sizes
@@ -90,7 +89,6 @@ class RequestPlanner(ArgumentPlanner):
     def __init__(self, scenario: Scenario, target: Target, sizes: Sizes) -> None:
         super().__init__(scenario, target, sizes)
         self.in_flight: dict[str, InFlight] = {}
-        self.calls = Calls()
         self._next_token = 0
 
     def _hand(self, step: Handshake, item: OpenObject) -> tuple[HandshakeData, Handed]:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.capsule.recording import COUNTED, DRIVERS, Recording
 from harness.errors import UsageError
 from harness.replay import symbol_file
-from harness.replay.proving import ready, same_qemu
-from harness.replay.recording import COUNTED, DRIVERS, Recording
+from harness.replay.proving import ready, same_image, same_qemu
 from vm.backwards import Backwards, Stand
 from vm.errors import VmError
 from vm.files import private_directory
@@ -55,11 +55,12 @@ class Debugging:
         said: what it says of itself.
 
     Raises:
-        UsageError: it was recorded by another QEMU.
+        UsageError: it was recorded by another QEMU, or on another build of the image.
     """
 
     def __init__(self, recorder: Recorder, image: Image, folder: Path, said: Recording) -> None:
         same_qemu(recorder, folder, said)
+        same_image(image, folder, said)
         self._recorder, self._image, self._folder, self._said = recorder, image, folder, said
         self.place = recorder.place()
         self.script = self.place / SCRIPT
@@ -96,7 +97,7 @@ class Debugging:
         place = self._recorder.place()
         stub = place / _SOCKET
         try:
-            life = ready(self._folder, self._said, place, private_directory(place / "consoles"))
+            life = ready(self._folder, self._said, self._image, place, private_directory(place / "consoles"))
             more = ["-gdb", f"unix:{stub},server=on,wait=off"]
             machine = _Replay(
                 self._recorder.qemu, self._image, self._said.memory_mib, place.name, place, life, more

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.agent import waiting_agent
+from harness.capsule.recording import Module
 from harness.errors import HarnessError, UsageError
 from harness.guest_text import GuestJsonError, load_object
 from harness.guests.interface import Say, SayProgress
 from harness.guests.kshsctl import Kshsctl
 from harness.guests.provider import VmGuest, VmProvider
 from harness.guests.source import usable_guest
-from harness.replay.recording import Module
+from harness.replay.proving import made_of
 from vm.errors import VmError
 from vm.recorded_machine import SECOND_PORT
 
@@ -125,6 +126,11 @@ class RecordingProvider(VmProvider):
     def image_digest(self) -> str:
         """Of the image below it."""
         return str(self._made[1].digest)
+
+    @property
+    def image_made(self) -> str | None:
+        """When it was built, by which builds of one image are told apart."""
+        return made_of(self._made[1])
 
     @property
     def _made(self) -> tuple[Template, Image]:

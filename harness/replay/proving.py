@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from harness.agent.frames import FrameParser, Record
+from harness.capsule.recording import CONSOLES, Recording
 from harness.errors import AgentError, HarnessError, UsageError
-from harness.replay.recording import CONSOLES, Recording
 from vm.errors import VmError
 from vm.files import private_directory
 from vm.recorded_machine import BLOCKS, Life, Machine
 from vm.recorder import LOG, STATE_DISK, replaying
+from vm.state_disk import set_base
 from vm.words import counted
 
 if TYPE_CHECKING:
@@ -64,10 +65,11 @@ class Replayed:
 
     def __init__(self, recorder: Recorder, image: Image, folder: Path, said: Recording) -> None:
         same_qemu(recorder, folder, said)
+        same_image(image, folder, said)
         self._said = said
         self.place = recorder.place()
         self.consoles = private_directory(self.place / "consoles")
-        life = dataclasses.replace(ready(folder, said, self.place, self.consoles), paused=False)
+        life = dataclasses.replace(ready(folder, said, image, self.place, self.consoles), paused=False)
         self.machine = Machine(
             recorder.qemu, image, said.memory_mib, f"replay-{self.place.name}", self.place, life
         )
@@ -125,10 +127,37 @@ def same_qemu(recorder: Recorder, folder: Path, said: Recording) -> None:
         )
 
 
-def ready(folder: Path, said: Recording, place: Path, consoles: Path) -> Life:
-    """What a machine needs to stand at a recording's first instruction; it has a disk of its own."""
+def made_of(image: Image) -> str | None:
+    """When an image was built; None of one that does not say."""
+    made = image.manifest.get("made")
+    return None if made is None else str(made)
+
+
+def same_image(image: Image, folder: Path, said: Recording) -> None:
+    """Asks for the very image: what is built anew of the same recipe has other bytes.
+
+    Raises:
+        UsageError: here is another build of it.
+    """
+    here = made_of(image)
+    if said.image_made not in (None, here):
+        raise UsageError(
+            f"its guest's image {said.image[:16]} was built {said.image_made}, and the one here {here}:"
+            " other bytes are other instructions",
+            str(folder),
+            f"replay it where it was recorded, or bring {image.path} from there",
+        )
+
+
+def ready(folder: Path, said: Recording, image: Image, place: Path, consoles: Path) -> Life:
+    """What a machine needs to stand at a recording's first instruction; it has a disk of its own.
+
+    Raises:
+        VmError: the recording's disk is none that a state is kept in.
+    """
     disk = place / "disk.qcow2"
     shutil.copyfile(folder / STATE_DISK, disk)
+    set_base(disk, str(image.disk))  # the image may lie elsewhere by now
     return Life(replaying(folder / LOG, said.icount), disk, consoles, paused=True)
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import version
+from harness.capsule import recording
+from harness.capsule.recording import DRIVERS, Module, Recording
 from harness.capsule.seen import Seen
 from harness.errors import HarnessError
-from harness.replay import recording
 from harness.replay.provider import RecordingProvider, Take
-from harness.replay.recording import DRIVERS, Module, Recording
 from harness.verdict import Verdict
 from vm.recorder import ICOUNT
 from vm.words import counted
@@ -59,6 +59,8 @@ class Taking:
     player: Player
     out: Path
     say: Say = field(default=lambda text: None)
+    taken: Taken = field(default_factory=Taken)
+    """What came of the last `play`, also of one that raised."""
 
     def play(self, scenario: Scenario, runs: int, *, until_failure: bool) -> Taken:
         """Plays it so many times, or until it fails.
@@ -73,7 +75,7 @@ class Taking:
             NotPlayableError: the guest cannot show it.
             HarnessError: our own infrastructure failed; a failure came and its recording is not whole.
         """
-        taken = Taken()
+        taken = self.taken = Taken()
         self.player.before = self._mark
         together = PLAYS if until_failure else 1
         for number in range(runs):
@@ -124,6 +126,8 @@ class Taking:
                 qemu=self.provider.qemu,
                 icount=ICOUNT,
                 image=self.provider.image_digest,
+                image_made=self.provider.image_made,
+                package=self.provider.target_digest(),
                 state=self.provider.state_digest,
                 memory_mib=self.provider.memory_mib,
                 scenario=str(seen.scenario["id"]),

@@ -284,8 +284,14 @@ def _hash(text: str) -> str:
 
 def _scenarios(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     steps = {key: [*map(_shown, found)] for key, found in tally.steps_of(records).items()}
+    recorded = {(one["order"], one["scenario"]): one for one in tally.of_kind(records, "recording")}
     return [
-        {**record, "steps": steps.get((record["order"], record["id"]), []), "anchor": f"s{position}"}
+        {
+            **record,
+            "steps": steps.get((record["order"], record["id"]), []),
+            "recording": recorded.get((record["order"], record["id"])),
+            "anchor": f"s{position}",
+        }
         for position, record in enumerate(tally.of_kind(records, "scenario"))
     ]
 

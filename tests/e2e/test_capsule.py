@@ -33,14 +33,20 @@ def kshs(folder: Path, *words: str | Path) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def failed_capsule(tmp_path: Path) -> str:
-    """Runs a scenario on drivers with a defect, and makes a capsule of its failure; gives the file's name."""
+def wrong_drivers(tmp_path: Path) -> Path:
+    """Sources of drivers with a defect."""
     altered = tmp_path / "altered"  # not "drivers": it would be imported from the working directory
     shutil.copytree(command.ROOT / "drivers", altered, ignore=shutil.ignore_patterns("__pycache__"))
     source = altered / "avshs" / "behaviour.c"
     text = source.read_text("utf-8")
     assert text.count(DECLINES) == 1
     source.write_text(text.replace(DECLINES, OTHERWISE), "utf-8")
+    return altered
+
+
+def failed_capsule(tmp_path: Path) -> str:
+    """Runs a scenario on drivers with a defect, and makes a capsule of its failure; gives the file's name."""
+    altered = wrong_drivers(tmp_path)
     scenario = "success.alternating"
     code, said = kshs(tmp_path, "run", "--drivers", altered, "--id", scenario, "--out", "out")
     assert code == 1, said

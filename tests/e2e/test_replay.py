@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_capsule import failed_capsule, kshs
+from tests.e2e.test_capsule import failed_capsule, kshs, wrong_drivers
 
 pytestmark = pytest.mark.e2e
 
@@ -20,7 +20,10 @@ pytestmark = pytest.mark.e2e
 TIMES = int(os.environ.get("KSHS_TEST_REPLAYS", "0"))
 
 
-@pytest.mark.skipif(not TIMES, reason="it takes minutes: make test-all replays a recording 20 times")
+nightly = pytest.mark.skipif(not TIMES, reason="it takes minutes: make test-all replays a recording 20 times")
+
+
+@nightly
 def test_a_recorded_failure_is_replayed(tmp_path: Path) -> None:
     capsule = failed_capsule(tmp_path)
     code, said = kshs(tmp_path, "repro", capsule, "--until-failure", "--recording", "kept")
@@ -37,3 +40,24 @@ def test_a_recorded_failure_is_replayed(tmp_path: Path) -> None:
         console.write(b"!")
     code, said = kshs(tmp_path, "replay", "kept")
     assert code == 3 and "the same in 0 of 1 replays" in said and "serial.log differs at byte" in said, said
+
+
+@nightly
+def test_a_run_records_what_failed_and_its_capsule_replays_it(tmp_path: Path) -> None:
+    scenario = "success.alternating"
+    words = ("--drivers", wrong_drivers(tmp_path), "--id", scenario, "--out", "out")
+    code, said = kshs(tmp_path, "run", "--record", *words)
+    assert code == 1 and f"recorded: {scenario}: failed on a recorded guest (reproduced)" in said, said
+    records = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    (kept,) = [record for record in records if record["kind"] == "recording"]
+    assert kept["reason"] == kept["attempt"]["reason"] and (tmp_path / "out" / kept["folder"]).is_dir()
+    code, said = kshs(tmp_path, "replay", "out", "--json")
+    assert code == 0 and json.loads(said[said.index("{") :])["replays"][0]["same"] is True, said
+    code, said = kshs(tmp_path, "capsule", "make", "out", scenario)
+    assert code == 0, said
+    code, said = kshs(tmp_path, "capsule", "show", f"{scenario}.capsule")
+    assert code == 0 and "recording/state.qcow2" in said and "recording failed" in said, said
+    code, said = kshs(tmp_path, "replay", f"{scenario}.capsule")
+    assert code == 2 and "--trust" in said, said
+    code, said = kshs(tmp_path, "replay", f"{scenario}.capsule", "--trust", "--json")
+    assert code == 0 and json.loads(said[said.index("{") :])["replays"][0]["same"] is True, said

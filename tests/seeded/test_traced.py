@@ -49,12 +49,7 @@ MORE_STEPS = {
 }
 
 #: What a filter cannot hand on, each with its reason (docs/tracing.md, "What it does not see").
-OUT_OF_SIGHT: dict[str, str] = {
-    "target-forgets-that-a-pin-was-closed": (
-        "every answer is right; what differs is the sample's own count of closed instances"
-    ),
-    "answer-of-a-pending-property-is-lost": "no handshake is in it, and a trace without one is no scenario",
-}
+OUT_OF_SIGHT: dict[str, str] = {}
 
 
 def chosen() -> list[Defect]:

@@ -18,7 +18,7 @@ from harness.capsule.traced.compacting import Row, rows
 from harness.capsule.traced.events import Event, Trace
 from harness.capsule.traced.judging import Judged, judge
 from harness.capsule.traced.steps import Step
-from harness.capsule.traced.translating import Translated, translate, without_the_end
+from harness.capsule.traced.translating import Translated, translate, with_something, without_the_end
 from harness.language.model import Route
 from harness.language.model.scenario import Scenario
 from harness.results.record import ScenarioResult, StepResult, scenario_records
@@ -62,7 +62,7 @@ def scenario_of(trace: Trace, target: LoadedTarget, name: str, route: Route = Ro
     """
     translated = translate(trace, target.target, route)
     judged = judge(translated, target.target)
-    translated = _without_idle_looks(translated, judged)
+    translated = with_something(_without_idle_looks(translated, judged))
     made, fewer = rows(translated, target.target)
     remarks = [*translated.remarks, *fewer]
     if judged.why_not is not None:

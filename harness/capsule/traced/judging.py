@@ -21,7 +21,7 @@ from harness.agent.status_block import RecordFlag
 from harness.capsule.traced.events import Content, Event
 from harness.capsule.traced.translating import Translated
 from harness.errors import UsageError
-from harness.language.model import Scenario, Target
+from harness.language.model import PropertyGet, PropertySet, Scenario, Target
 from harness.language.model import Step as AnyStep
 from harness.planning.plan import plan
 from harness.planning.planned import Answer, NotApplicable, PlannedStep
@@ -33,7 +33,7 @@ from harness.verdict import Verdict
 _SEEN = frozenset({"answer", "returned", "information", "answer is final", "IoMarkIrpPending"})
 _OF_OUTPUT = frozenset({"protocol", "argument1", "argument2"})
 #: What a callback of the sample had seen.
-_OF_CALLS = frozenset({"count", "device_state", "after_close", "irql", "aliased"})
+_OF_CALLS = frozenset({"count", "device_state", "after_close", "irql", "aliased", "opened", "closed"})
 _ANSWERS = (Answer.REQUEST, Answer.PIN_HANDSHAKE, Answer.SEEN)
 _STEPS: TypeAdapter[Any] = TypeAdapter(AnyStep)
 #: Numbers of a status block that a trace has (`StatusBlock.numbers`); arguments only where it has an output.
@@ -87,7 +87,8 @@ def judge(translated: Translated, target: Target) -> Judged:
 def _results(steps: tuple[PlannedStep, ...], translated: Translated) -> Iterator[tuple[int, StepResult]]:
     for position, step in enumerate(steps):
         event = translated.events[step.index] if step.index is not None else None
-        if event is None or step.answer not in _ANSWERS or not event.came_back:
+        data = isinstance(step.step, PropertyGet | PropertySet)
+        if event is None or not (data or step.answer in _ANSWERS) or not event.came_back:
             continue
         if step.step is not None and step.step.do == "cancel":
             continue

@@ -25,7 +25,8 @@ REQUESTS = ("handshake", "state", "property")
 class Opened:
     """One open object: a filter, or a pin with its id.
 
-    ``closed`` is the event by which its handle was closed.  ``uses`` are the requests that were sent to it.
+    ``closed`` is the event by which its handle was closed, ``gone`` the one by which the driver saw its end.
+    ``uses`` are the requests that were sent to it.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Opened:
     connect: bytes = b""
     sink: str | None = None
     closed: Event | None = None
+    gone: Event | None = None
     uses: list[Event] = field(default_factory=list)
     children: int = 0
     name: str = ""
@@ -43,6 +45,10 @@ class Opened:
     def failed(self) -> bool:
         """Whether it did not open."""
         return self.event.came_back and not self.event.succeeded
+
+    def went(self, before: Event) -> bool:
+        """Whether the drivers had seen its end before something began."""
+        return self.gone is not None and self.gone.n < before.n
 
 
 class Objects:
@@ -96,8 +102,10 @@ class Objects:
             self.strangers.append(event)
         elif event.event == "pin":
             self._become_pin(item, event)
-        elif event.event in ("cleanup", "close") and item.closed is None:
-            item.closed = event
+        elif event.event in ("cleanup", "close"):
+            item.closed = item.closed or event
+            if event.event == "close":
+                item.gone = event
         elif event.event in REQUESTS:
             item.uses.append(event)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from drivers import abi
+from harness import ntstatus
 from harness.agent.encode import KSHS_PROPERTY_SET, PROPERTY_GET, PROPERTY_SET
 from harness.capsule.traced.events import Content, Event
 from harness.capsule.traced.objects import Objects, Opened, block_differs, format_of
@@ -70,7 +71,7 @@ class Steps:
             if self._target.find_pin(item.pin) is None:
                 self._note(f"the target has no pin {item.pin}: what was asked of {item.name} is left out")
                 return None
-            step = {"do": "open_pin", "name": item.name, "pin": self._pin(item.pin)}
+            step = {"do": "open_pin", "name": item.name, "pin": self.pin(item.pin)}
             self._connect(item, step)
             self._format(item, step)
         if item.failed:
@@ -112,7 +113,8 @@ class Steps:
                 f"{item.name} was opened with another format block than the target file's, which is used"
             )
 
-    def _pin(self, number: int) -> int | str:
+    def pin(self, number: int) -> int | str:
+        """A pin as scenarios call it."""
         pin = self._target.find_pin(number)
         return pin.name if pin is not None else number
 
@@ -226,7 +228,7 @@ class Steps:
             step |= {"do": "property_get", "length": min(event.out_length, 65536)}
         if event.type not in (PROPERTY_GET, PROPERTY_SET):  # a question for support, or to a node
             step["flags"] = event.type
-        if event.came_back and not event.succeeded:
+        if event.came_back and not ntstatus.is_success(event.status or 0):  # a warning is none either
             step["expect"] = "record"
         return step
 
@@ -239,12 +241,15 @@ class Steps:
             case "BEHAVIOUR" if len(data) >= _BEHAVIOUR.size:
                 return self._behaviour(data)
             case "RESET" if len(data) >= 4:
-                return {"do": "reset", "pin": self._pin(int.from_bytes(data[:4], "little"))}
+                return {"do": "reset", "pin": self.pin(int.from_bytes(data[:4], "little"))}
             case "UNBLOCK" if len(data) >= 4:
-                return {"do": "unblock", "pin": self._pin(int.from_bytes(data[:4], "little"))}
+                return {"do": "unblock", "pin": self.pin(int.from_bytes(data[:4], "little"))}
             case "SEEN" if len(event.instance) >= 4:
-                pin = self._pin(int.from_bytes(event.instance[:4], "little"))
+                pin = self.pin(int.from_bytes(event.instance[:4], "little"))
                 return {"do": "wait_inside", "pin": pin, "expect": "record"}
+            case "SEEN_LATER" if len(event.instance) >= 4:
+                pin = self.pin(int.from_bytes(event.instance[:4], "little"))
+                return {"do": "seen", "pin": pin, "later": True}
             case "PIN_HANDSHAKE" if len(event.instance) >= SIZE:
                 return self._pin_handshake(event, on)
         return None
@@ -253,7 +258,7 @@ class Steps:
         pin, kind, status, delay, value, value2 = _BEHAVIOUR.unpack_from(data)
         kinds = get_args(BehaviourKind)
         name = kinds[kind] if kind < len(kinds) else "default"
-        step: Step = {"do": "behaviour", "pin": self._pin(pin), "kind": name}
+        step: Step = {"do": "behaviour", "pin": self.pin(pin), "kind": name}
         if name in _NEEDS_STATUS:
             step["status"] = f"0x{status:08X}"
         if delay:

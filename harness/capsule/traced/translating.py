@@ -22,6 +22,8 @@ from harness.language.model import Step as AnyStep
 
 #: A request that blocks in a callback told to do so is waited for before anything else is done.
 _BLOCKING = ("slow", "block", "slow_state")
+#: Steps without one of which there is no scenario.
+_ASKING = ("handshake", "pin_handshake", "state", "seen")
 _STEP: TypeAdapter[Any] = TypeAdapter(AnyStep)
 
 
@@ -48,6 +50,7 @@ class _Translator:
         self.objects.named(self.target)
         self.make = Steps(self.target, self.objects, self.route, self.note)
         self.open: set[str] = set()
+        self.played: set[str] = set()
         self.gone: set[str] = set()
         self.under_way: dict[int, str] = {}
         self.told: dict[int | str, str] = {}
@@ -146,8 +149,9 @@ class _Translator:
             self._request(item, event, moment.starts)
 
     def _open(self, item: Opened, event: Event) -> None:
-        if item.event is event and self._add(self.make.open(item), event) and not item.failed:
-            self.open.add(item.key)
+        if item.event is event and self._add(self.make.open(item), event):
+            self.played.add(item.key)
+            self.open.update([] if item.failed else [item.key])
 
     def _close(self, item: Opened) -> None:
         if item.key not in self.open or item.closed is None:
@@ -200,10 +204,8 @@ class _Translator:
                 self._send(step, event, starts)
             return
         pin = step["pin"]
-        if step["do"] == "wait_inside" and not self.under_way:
-            # What the callback had seen by then; of a pin that was never reset it may be of long ago.
-            if pin in self.fresh:
-                self._add({"do": "seen", "pin": pin, "expect": dict(self.looked)}, event)
+        if step["do"] == "seen" or (step["do"] == "wait_inside" and not self.under_way):
+            self._look({**step, "do": "seen"}, event)
             return
         if step["do"] == "wait_inside":
             place = ("/".join(self.under_way.values()), pin)
@@ -217,9 +219,32 @@ class _Translator:
         elif step["do"] == "reset":
             told, known = self.told.pop(pin, None), pin in self.fresh
             self.fresh.add(pin)
-            if told is None and not (known and self._was_asked()):
+            if told is None and not (known and self._was_asked()) and not self._was_opened(pin):
                 return
         self._add(step)
+
+    def _look(self, step: Step, event: Event) -> None:
+        """What the callback had seen by then; of a pin that was never reset it may be of long ago."""
+        pin = step["pin"]
+        if pin in self.fresh and not self.under_way:
+            self._add({**step, "expect": {**self.looked, **self._instances(pin, event)}}, event)
+
+    def _instances(self, pin: int | str, look: Event) -> Step:
+        """How many were opened and closed by then, as far as the trace shows what the driver had seen."""
+        head, before = self.trace.head, look.n
+        strangers = any(event.event in ("cleanup", "close") for event in self.objects.strangers)
+        if head.overwritten or head.lost or strangers:
+            return {}
+        pins = [item for item in self.objects.all.values() if item.pin is not None and item.event.n < before]
+        mine = [item for item in pins if item.pin is not None and self.make.pin(item.pin) == pin]
+        if any(item.key not in self.played for item in mine):
+            return {}
+        ended = [item for item in mine if item.closed is not None and item.closed.n < before]
+        closing = not all(item.went(look) for item in ended)
+        return {"opened": "asked", **({} if closing else {"closed": "asked"})}
+
+    def _was_opened(self, pin: int | str) -> bool:
+        return any(step["do"] == "open_pin" and step["pin"] == pin for step in self.steps)
 
     def _was_asked(self) -> bool:
         return any(step["do"] in ("handshake", "pin_handshake") for step in self.steps)
@@ -256,8 +281,16 @@ def translate(trace: Trace, target: Target, route: Route = Route.IRP) -> Transla
     Raises:
         UsageError: there is nothing in it that could be played.
     """
-    translated = _Translator(trace, target, route).translate()
-    if not any(step["do"] in ("handshake", "pin_handshake", "state") for step in translated.steps):
+    return with_something(_Translator(trace, target, route).translate())
+
+
+def with_something(translated: Translated) -> Translated:
+    """The same.
+
+    Raises:
+        UsageError: there is nothing in it that could be played.
+    """
+    if not any(step["do"] in _ASKING for step in translated.steps):
         why = "; ".join(translated.remarks) or "no handshake was recorded"
         raise UsageError(f"nothing in the trace can be played: {why}")
     return translated

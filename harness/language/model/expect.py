@@ -92,8 +92,12 @@ class SeenExpect(Strict):
     protocol: str | None = Field(None, description="ProtocolId that it got: a protocol's name or a GUID")
     argument1: Word | None = None
     argument2: Word | None = None
-    opened: int | None = Field(None, ge=0, description="pin instances created")
-    closed: int | None = Field(None, ge=0, description="pin instances closed")
+    opened: Annotated[int, Field(ge=0)] | Literal["asked"] | None = Field(
+        None, description='pin instances created; "asked": as many as the scenario has opened'
+    )
+    closed: Annotated[int, Field(ge=0)] | Literal["asked"] | None = Field(
+        None, description='pin instances closed; "asked": as many as the scenario has closed'
+    )
     changes_begun: int | None = Field(None, ge=0, description="changes of a pin's state begun")
     changes_ended: int | None = Field(None, ge=0, description="changes of a pin's state ended")
     aliased: bool | None = Field(

@@ -276,6 +276,9 @@ class Seen(StepBase):
 
     do: Literal["seen"]
     pin: PinRef
+    later: bool = Field(
+        False, description="have the driver pend the question, and answer it from another thread"
+    )
     expect: SeenExpectation = "record"
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.capsule.archive import digest
+from tests.harness.capsule import recordings
 from tests.harness.capsule.made import capsule
+from tests.vm.state_disks import disk
 
 Members = dict[str, bytes]
 
@@ -92,11 +94,17 @@ def capsules(folder: Path, seed: int, count: int) -> Iterator[tuple[str, Path]]:
     with zipfile.ZipFile(good) as opened:
         members = {name: opened.read(name) for name in opened.namelist()}
     members = sealed({**members, "package/relay.inf": INF.encode()})
+    kept = recordings.make(folder / "kept", b"image")
+    whole = {
+        f"recording/{path.relative_to(kept).as_posix()}": path.read_bytes()
+        for path in sorted(kept.rglob("*"))
+        if path.is_file() and path.name != "qemu.log"
+    }
     for number in range(count):
         rng = random.Random(f"{seed}/{number}")
         kind, make = KINDS[number % len(KINDS)]
         path = folder / f"{number:04}-{kind}.capsule"
-        path.write_bytes(make(rng, dict(members)))
+        path.write_bytes(make(rng, {**members, **(whole if kind == "recording" else {})}))
         yield kind, path
 
 
@@ -120,7 +128,7 @@ def sealed(members: Members, **more: Any) -> Members:
     said["files"] = [
         {
             "name": name,
-            "role": roles.get(name, "package" if name.startswith("package/") else "evidence"),
+            "role": roles.get(name) or _role(name),
             "size": len(data),
             "sha256": digest(data),
         }
@@ -129,6 +137,12 @@ def sealed(members: Members, **more: Any) -> Members:
     ]
     said |= more
     return {**members, "manifest.json": json.dumps(said).encode()}
+
+
+def _role(name: str) -> str:
+    """Of a file that the good capsule does not have."""
+    folder = name.split("/", maxsplit=1)[0]
+    return folder if folder in ("package", "recording") and folder != name else "evidence"
 
 
 def _flipped(rng: random.Random, members: Members) -> bytes:
@@ -341,6 +355,42 @@ def _roles(rng: random.Random, members: Members) -> bytes:
     return pack({**members, "manifest.sig": rng.randbytes(rng.choice((0, 63, 64, 65, 5000)))})
 
 
+def _recording(rng: random.Random, members: Members) -> bytes:
+    """A recording that is not whole, or more than one, or whose disk and words lead elsewhere."""
+    names = [name for name in members if name.startswith("recording/")]
+    match rng.randrange(7):
+        case 0:
+            del members[rng.choice(names)]
+        case 1:
+            name = rng.choice(("recording/x.sh", "recording/drivers/x.exe", "recording/state.qcow2/x"))
+            members[name] = rng.randbytes(100)
+        case 2:
+            base = rng.choice(
+                (b"/etc/shadow", b'json:{"driver":"file"}', b"nbd://host/x", b"image\0", b"../image")
+            )
+            members["recording/state.qcow2"] = disk(base)
+        case 3:
+            more = rng.choice(
+                ((0x44415441, b"/etc/passwd"), (0xE2792ACA, b"qcow2"), (rng.randrange(1 << 32), b""))
+            )
+            members["recording/state.qcow2"] = disk(b"image", more)
+        case 4:
+            data = bytearray(members["recording/state.qcow2"])
+            for _ in range(rng.choice((1, 4, 40))):
+                data[rng.randrange(200)] = rng.choice((0, 0xFF, rng.randrange(256)))
+            members["recording/state.qcow2"] = bytes(data)[: rng.choice((0, 100, 1 << 17))]
+        case 5:
+            members[rng.choice(names)] = rng.choice(
+                (b"", rng.randbytes(5000), bytes(1 << 20), b"[" * 100_000)
+            )
+            members["recording/state.qcow2"] = disk(b"/dev/sda")
+        case _:
+            said = json.loads(members["recording/recording.json"])
+            odd = rng.choice(({"icount": "shift=1,rrfile=x"}, {"memory_mib": 1 << 40}, {"scenario": "../.."}))
+            members["recording/recording.json"] = json.dumps({**said, **odd}).encode()
+    return pack(sealed(members))
+
+
 def _garbled(rng: random.Random, text: str) -> str:
     place = rng.randrange(len(text))
     junk = rng.choice(
@@ -354,5 +404,5 @@ KINDS: tuple[tuple[str, Callable[[random.Random, Members], bytes]], ...] = (
     ("packed-otherwise", _packed_otherwise), ("manifest", _manifest), ("lying", _lying),
     ("overlapping", _overlapping), ("bomb", _bomb), ("dense", _dense), ("directory", _directory),
     ("other-form", _other_form), ("scenario", _scenario), ("target", _target), ("records", _records),
-    ("roles", _roles),
+    ("roles", _roles), ("recording", _recording),
 )  # fmt: skip

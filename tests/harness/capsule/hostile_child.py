@@ -17,6 +17,8 @@ import traceback
 from pathlib import Path
 
 from harness import cli
+from harness.capsule import recording
+from harness.commands.recording_inputs import opened
 from harness.commands.replay_inputs import Asked, Unpacked
 from harness.errors import UsageError
 
@@ -69,8 +71,19 @@ def said(*words: str) -> dict[str, object]:
 def played(path: Path) -> str:
     """What `kshs repro` does with it before it needs a guest."""
     try:
-        with Unpacked(Asked(path)) as opened:
-            return f"opened {opened.scenario.id[:40]} for {opened.choice.name}"
+        with Unpacked(Asked(path)) as found:
+            return f"opened {found.scenario.id[:40]} for {found.choice.name}"
+    except UsageError as error:
+        return f"refused: {str(error)[:200]}"
+    except Exception:
+        return traceback.format_exc()[-1500:]
+
+
+def replayed(path: Path) -> str:
+    """What `kshs replay` does with it before it needs QEMU, for a user who trusts anybody."""
+    try:
+        with opened(path, [], trust=True) as folder:
+            return f"opened {recording.load(folder).scenario[:40]}"
     except UsageError as error:
         return f"refused: {str(error)[:200]}"
     except Exception:
@@ -91,6 +104,7 @@ def main() -> None:
             "show": said("capsule", "show", str(path)),
             "import": said("capsule", "import", str(path), "--out", str(out)),
             "played": played(path),
+            "replayed": replayed(path),
             "outside": watch.outside,
             "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         }

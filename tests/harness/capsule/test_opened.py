@@ -147,7 +147,7 @@ def altered(change: Any) -> dict[str, bytes]:
         (lambda t, m: m.update({"a.txt": b"two"}), "its SHA-256 differs"),
         (lambda t, m: t["files"].append(t["files"][0]), "which is twice"),
         (lambda t, m: t["files"][0].update(name="../a"), "which no file may be called"),
-        (lambda t, m: t.update(schema=2), "made by a newer kshs"),
+        (lambda t, m: t.update(schema=3), "made by a newer kshs"),
         (lambda t, m: t.update(schema="1x"), "schema"),
         (lambda t, m: t.update(more=1), "more"),
         (lambda t, m: t.update(verdict="wonderful"), "verdict"),

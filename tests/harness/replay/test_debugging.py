@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from harness.capsule import recording
 from harness.errors import UsageError
-from harness.replay import debugging, recording
+from harness.replay import debugging
 from harness.replay.debugging import Debugging, debug
 from tests.harness.replay.test_recording import SAID, folder, recorder
 from tests.vm.test_backwards import FIRST, LAST, Toy, position

@@ -10,16 +10,19 @@ from typing import Any, cast
 import pytest
 
 from drivers import abi
+from harness.capsule import recording
+from harness.capsule.recording import Module, Recording
 from harness.errors import HarnessError, UsageError
-from harness.replay import proving, recording
+from harness.replay import proving
 from harness.replay.proving import Replayed, prove
-from harness.replay.recording import Module, Recording
 from tests.harness.fake_agent import FakeAgent
+from tests.vm.state_disks import disk
 from tests.vm.test_replay_qemu import fake, image
 from vm.files import write_json
 from vm.recorded_machine import BLOCKS, DEBUGCON, SERIAL
 from vm.recorder import LOG, STATE_DISK, Recorder
 from vm.replay_qemu import ReplayQemu
+from vm.state_disk import base_of
 
 SAID = Recording(
     schema=1,
@@ -43,7 +46,13 @@ def folder(tmp_path: Path, *, frames: bytes, serial: bytes = b"up\n", **plan: An
     """A recording, and what the fake QEMU will do when it is replayed: the same, but for `plan`."""
     place = tmp_path / "recording"
     place.mkdir()
-    for name, data in ((BLOCKS, frames), (SERIAL, serial), (DEBUGCON, b""), (LOG, b"l"), (STATE_DISK, b"d")):
+    for name, data in (
+        (BLOCKS, frames),
+        (SERIAL, serial),
+        (DEBUGCON, b""),
+        (LOG, b"l"),
+        (STATE_DISK, disk()),
+    ):
         (place / name).write_bytes(data)
     recording.save(place, SAID)
     consoles = {BLOCKS: frames.hex(), SERIAL: serial.hex(), **plan.pop("consoles", {})}
@@ -117,6 +126,26 @@ def test_another_qemu_is_refused(tmp_path: Path) -> None:
     place = folder(tmp_path, frames=b"")
     with pytest.raises(UsageError, match=r"it was recorded by QEMU 10.0.2, and here is 10.1.0"):
         prove(recorder(tmp_path, "10.1.0"), image(tmp_path), place, SAID, lambda text: None)
+
+
+def test_another_build_of_the_image_is_refused(tmp_path: Path) -> None:
+    place = folder(tmp_path, frames=b"")
+    here = image(tmp_path)
+    here.manifest["made"] = "2026-12-01T00:00:00+00:00"
+    said = SAID.model_copy(update={"image_made": "2026-11-30T00:00:00+00:00"})
+    with pytest.raises(UsageError, match="other bytes are other instructions"):
+        prove(recorder(tmp_path), here, place, said, lambda text: None)
+    same = SAID.model_copy(update={"image_made": "2026-12-01T00:00:00+00:00"})
+    assert prove(recorder(tmp_path), here, place, same, lambda text: None).same
+
+
+def test_the_image_may_have_moved(tmp_path: Path) -> None:
+    """The disk says where it lay when the state was made; here it lies where it lies now."""
+    place = folder(tmp_path, frames=b"", exit=None)
+    here = image(tmp_path)
+    with Replayed(recorder(tmp_path), here, place, SAID) as replayed:
+        assert base_of(replayed.machine.life.disk.read_bytes()) == str(here.disk)
+    assert base_of((place / STATE_DISK).read_bytes()) == "image"
 
 
 def test_the_monitor_for_people_says_errors_as_text(tmp_path: Path) -> None:

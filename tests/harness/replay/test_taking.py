@@ -10,13 +10,14 @@ from typing import Any, cast
 
 import pytest
 
+from harness.capsule import recording
 from harness.capsule.playing import Player
+from harness.capsule.recording import Module
 from harness.capsule.seen import Seen, of_result
 from harness.errors import HarnessError
 from harness.guests import DriverFiles
-from harness.replay import recording, taking
+from harness.replay import taking
 from harness.replay.provider import RecordingProvider, Take, driver_modules
-from harness.replay.recording import Module
 from harness.replay.taking import Taking
 from tests.harness.capsule.made import result, scenario
 from vm.recorded_machine import BLOCKS, DEBUGCON, SERIAL
@@ -34,6 +35,7 @@ class World:
         self.before: Callable[[], None] | None = None
         self.forgotten: list[str] = []
         self.qemu, self.image_digest, self.state_digest, self.memory_mib = "10.0", "ab" * 32, "cd" * 32, 448
+        self.image_made = "2026-11-30T10:00:00+00:00"
         self.state_disk = folder / "disk.qcow2"
         self.state_disk.write_bytes(b"state")
         self.modules = [
@@ -43,6 +45,9 @@ class World:
         (folder / "relay.sys").write_bytes(b"image")
         (folder / "relay.pdb").write_bytes(b"symbols")
         self._files = DriverFiles({"relay.sys": folder / "relay.sys"}, (folder / "relay.pdb", folder))
+
+    def target_digest(self) -> str:
+        return "ef" * 32
 
     def driver_files(self) -> DriverFiles:
         return self._files
@@ -83,6 +88,7 @@ def test_until_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert taken.folder == tmp_path / "out/kept"
     said = recording.load(taken.folder)
     assert (said.plays, said.instructions, said.verdict) == ([6, 7], 9_000, "failed")
+    assert (said.image_made, said.package) == ("2026-11-30T10:00:00+00:00", "ef" * 32)
     assert said.modules == [Module(name="relay.sys", base=4096, size=4096)]
     assert (taken.folder / recording.DRIVERS / "relay.pdb").read_bytes() == b"symbols"
     assert (taken.folder / "state.qcow2").read_bytes() == b"state"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from drivers import abi, build
+from drivers import build
 from harness import cli
 from harness.capsule import archive
 from harness.capsule.archive import CapsuleError
@@ -138,61 +138,6 @@ def test_what_a_sound_trace_cannot_show_is_looked_at_when_it_is_played() -> None
     assert all(
         getattr(step, "expect", "contract") in ("contract", "success") for step in found.scenario.steps
     )
-
-
-def own_property(recorder: Recorder, name: str, *, answer: bytes = b"", value: bytes = b"") -> None:
-    """A property of the sample's own set, about pin 0."""
-    constants = abi.load().constants
-    recorder.add(
-        "property",
-        object="o9",
-        set=str(abi.load().guids["KSPROPSETID_Kshs"]),
-        id=constants[f"KSHS_PROP_{name}"],
-        type="0x2" if value else "0x1",
-        instance="" if value else bytes(4).hex(),
-        in_length=24 if value else 28,
-        out_length=len(value or answer),
-        **({"value": value.hex()} if value else {"answer": answer.hex()}),
-    )
-
-
-def seen(**fields: int) -> bytes:
-    buffers = {"in_pointer": 0x1000, "out_pointer": 0x2000}
-    return bytes(abi.load().cs.kshs_seen(pin_id=0, **buffers, **fields).dumps())
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({"count": 2, "finished": 2}, "count is 2, expected 1"),
-        ({"count": 0}, "count is 0, expected 1"),
-        ({"count": 1, "after_close": 1}, "after_close is 1, expected 0"),
-        ({"count": 1, "device_state": 3}, "device_state"),
-        ({"count": 1, "shared": 1}, "aliased"),
-        ({"count": 1}, None),
-    ],
-)
-def test_what_a_callback_had_seen_is_judged(fields: dict[str, int], reason: str | None) -> None:
-    recorder = Recorder()
-    recorder.add("open", object="o9", name="")
-    own_property(recorder, "RESET", value=bytes(4))
-    recorder.pin()
-    recorder.handshake(one=1)
-    own_property(recorder, "SEEN", answer=seen(**fields))
-    found = scenario_of(recorder.trace(), loaded(), "x")
-    assert found.failed is (reason is not None), found.result.reason
-    assert (reason or "") in (found.result.reason or "")
-    looks = [step for step in found.scenario.steps if step.do == "seen"]
-    assert len(looks) == (reason is not None), "what was right is not asked again"
-
-
-def test_of_a_callback_that_was_not_reset_nothing_is_said() -> None:
-    recorder = Recorder()
-    recorder.add("open", object="o9", name="")
-    recorder.pin()
-    recorder.handshake(one=1)
-    own_property(recorder, "SEEN", answer=seen(count=77))
-    assert not scenario_of(recorder.trace(), loaded(), "x").failed
 
 
 def kshs(capsys: pytest.CaptureFixture[str], *words: Any) -> tuple[int, str, str]:
