@@ -47,8 +47,7 @@ _COMPARED = 0.3
 _MOST_SAID = 500
 #: Of the time, that in which sequences go in bulks, and seconds that they go in a row at least and at most.
 _IN_BULKS = 0.7
-_A_TURN = 1.0
-_LONG_TURN = 10.0
+_A_TURN = (1.0, 10.0)
 #: Seconds between two times at which the state is written.
 _SAVE = 5.0
 
@@ -296,7 +295,7 @@ class Campaign:
             self._land(self.trips.take())
         left_over = None if self.sequences is None else max(0, self.sequences - self.state.sequences)
         owed = (_IN_BULKS * self.state.seconds - self.state.bulk_seconds) / (1 - _IN_BULKS)
-        for suspicion in self._bulks.run(max(_A_TURN, min(owed, _LONG_TURN)), left_over):
+        for suspicion in self._bulks.run(min(max(owed, _A_TURN[0]), _A_TURN[1]), left_over):
             self._play(self._suspected.first(suspicion))
 
     def _play(self, drafts: tuple[Draft, ...] | None) -> bool:
