@@ -11,7 +11,7 @@ import pytest
 
 from drivers import build as build_module
 from drivers import signing
-from drivers.components import ROOT
+from drivers.components import COMPONENTS, ROOT
 
 REFKS = """
 #include <ntddk.h>
@@ -96,7 +96,12 @@ def write_tree(directory: Path) -> Path:
     (directory / "ksclient/client.c").write_text(DRIVER, encoding="utf-8")
     (directory / "avshs/avshs.c").write_text(DRIVER, encoding="utf-8")
     (directory / "kstrace/trace.c").write_text(TRACER, encoding="utf-8")
-    (directory / "kshsctl/main.c").write_text(AGENT, encoding="utf-8")
+    for folder in ("kshsctl", "kshsrec"):
+        (directory / folder / "main.c").write_text(AGENT, encoding="utf-8")
+    shared = next(component.also for component in COMPONENTS if component.folder == "kshsrec")
+    for name in shared:
+        if name.startswith("kshsctl/"):
+            (directory / name).write_text("typedef int nothing;\n", encoding="utf-8")
     return directory
 
 

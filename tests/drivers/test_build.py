@@ -45,9 +45,10 @@ def compiled(messages: list[str]) -> set[str]:
 
 @pytest.mark.component
 def test_a_build_has_everything(built: Build) -> None:
-    for path in (built.agent, built.client, built.refks, built.avshs.inf, built.avshs.cat, *built.pdbs):
+    ours = (built.agent, built.recorder, built.client, built.refks)
+    for path in (*ours, built.avshs.inf, built.avshs.cat, *built.pdbs):
         assert path.stat().st_size > 0
-    names = {"avshs.pdb", "ks.pdb", "ksclient.pdb", "kshsctl.pdb", "kstrace.pdb", "wdmsup.pdb"}
+    names = {"avshs.pdb", "ks.pdb", "ksclient.pdb", "kshsctl.pdb", "kshsrec.pdb", "kstrace.pdb", "wdmsup.pdb"}
     assert {path.name for path in built.pdbs} == names
     assert not list(built.directory.glob(".work-*"))
 
