@@ -16,7 +16,6 @@ from typing import Any
 from harness.capsule.archive import digest
 from tests.harness.capsule import recordings
 from tests.harness.capsule.made import capsule
-from tests.vm.state_disks import disk
 
 Members = dict[str, bytes]
 
@@ -356,39 +355,7 @@ def _roles(rng: random.Random, members: Members) -> bytes:
 
 
 def _recording(rng: random.Random, members: Members) -> bytes:
-    """A recording that is not whole, or more than one, or whose disk and words lead elsewhere."""
-    names = [name for name in members if name.startswith("recording/")]
-    match rng.randrange(7):
-        case 0:
-            del members[rng.choice(names)]
-        case 1:
-            name = rng.choice(("recording/x.sh", "recording/drivers/x.exe", "recording/state.qcow2/x"))
-            members[name] = rng.randbytes(100)
-        case 2:
-            base = rng.choice(
-                (b"/etc/shadow", b'json:{"driver":"file"}', b"nbd://host/x", b"image\0", b"../image")
-            )
-            members["recording/state.qcow2"] = disk(base)
-        case 3:
-            more = rng.choice(
-                ((0x44415441, b"/etc/passwd"), (0xE2792ACA, b"qcow2"), (rng.randrange(1 << 32), b""))
-            )
-            members["recording/state.qcow2"] = disk(b"image", more)
-        case 4:
-            data = bytearray(members["recording/state.qcow2"])
-            for _ in range(rng.choice((1, 4, 40))):
-                data[rng.randrange(200)] = rng.choice((0, 0xFF, rng.randrange(256)))
-            members["recording/state.qcow2"] = bytes(data)[: rng.choice((0, 100, 1 << 17))]
-        case 5:
-            members[rng.choice(names)] = rng.choice(
-                (b"", rng.randbytes(5000), bytes(1 << 20), b"[" * 100_000)
-            )
-            members["recording/state.qcow2"] = disk(b"/dev/sda")
-        case _:
-            said = json.loads(members["recording/recording.json"])
-            odd = rng.choice(({"icount": "shift=1,rrfile=x"}, {"memory_mib": 1 << 40}, {"scenario": "../.."}))
-            members["recording/recording.json"] = json.dumps({**said, **odd}).encode()
-    return pack(sealed(members))
+    return pack(sealed(recordings.spoiled(rng, members)))
 
 
 def _garbled(rng: random.Random, text: str) -> str:
