@@ -86,6 +86,8 @@ def real_settings(host: SimulatedHost, keys: Path, more: str = "") -> str:
     text = settings(host, keys, more).replace(f"silence_s = {SILENCE}", "silence_s = 60")
     if not host.user:
         text = text.replace(f"{host.folder}/c/kshs", str(VmConfig().cache_dir))
+    more = 'accelerator = "tcg"\nboot_timeout = 900\nconnect_timeout = 300'
+    text = text.replace('accelerator = "tcg"', more)
     return text.replace("shard_s = 2", "shard_s = 0.1")
 
 
