@@ -26,6 +26,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,7 +101,7 @@ class Story:
 
 
 class Journal:
-    """Appends to one journal file; one writer a file (each xdist worker has its own).
+    """Appends to one journal file; one writer a file (each xdist worker has its own), of any threads.
 
     Args:
         path: of the file; its directory is made.
@@ -111,6 +112,8 @@ class Journal:
         self.path = path
         #: Seconds spent on writing, waits for the disk included.
         self.seconds = 0.0
+        # What is sent and what is begun are written from threads of their own, and each line has its place.
+        self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         sync_directory(path.parent)
@@ -181,13 +184,15 @@ class Journal:
     def _write(self, events: Sequence[dict[str, Any]]) -> None:
         at = round(time.time(), 3)
         text = "".join(json.dumps({"at": at, **event}, ensure_ascii=True) + "\n" for event in events)
-        view, place = memoryview(text.encode("ascii")), self._end
-        while view:
-            written = os.pwrite(self._fd, view, place)
-            view, place = view[written:], place + written
-        self._end = place
-        if self._end >= self._room:
-            self._make_room()
+        view = memoryview(text.encode("ascii"))
+        with self._lock:
+            place = self._end
+            while view:
+                written = os.pwrite(self._fd, view, place)
+                view, place = view[written:], place + written
+            self._end = place
+            if self._end >= self._room:
+                self._make_room()
 
     def _make_room(self) -> None:
         """Zero bytes for the lines to come; where they cannot be written, the file grows with its lines."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,19 @@ def test_a_damaged_line_is_passed_over(tmp_path: Path, damage: str) -> None:
         journal.sending([Intent(1, "open")])
     left = unfinished(path)
     assert left is not None and left.sent == (Intent(1, "open"),)
+
+
+def test_threads_do_not_write_over_each_others_lines(tmp_path: Path) -> None:
+    """What is sent is written by one thread, what is begun by another."""
+    count, threads = 300, 4
+    with Journal(tmp_path / "journal.jsonl") as journal, ThreadPoolExecutor(threads) as pool:
+
+        def write(thread: int) -> None:
+            for number in range(count):
+                journal.lease(f"{thread}-{number}")
+
+        list(pool.map(write, range(threads)))
+    lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert sorted(line["lease"] for line in lines) == sorted(
+        f"{thread}-{number}" for thread in range(threads) for number in range(count)
+    )

@@ -228,14 +228,14 @@ def test_the_guests_own_wine_judges_the_imports(kit: Kit, monkeypatch: pytest.Mo
     """The image's version may not be known before; the guest's is, and it may be the older one."""
     from drivers import import_rewrite, imports
 
-    monkeypatch.setattr(imports, "imports", lambda pe: [("ntoskrnl.exe", "ExGetPreviousMode")])
+    monkeypatch.setattr(imports, "imports", lambda pe: [("ntoskrnl.exe", "IoReportTargetDeviceChange")])
     monkeypatch.setattr(imports, "exports_of", lambda pe: imports.Exports(frozenset()))
     foreign: Any = SimpleNamespace(directory=Path("/theirs"), sys=[Path("/theirs/theirs.sys")])
     build: Any = SimpleNamespace(refks=Path("/ours/ks.sys"), avshs=SimpleNamespace(directory=Path("/ours")))
     check_imports(build, foreign)
     check_imports(build, foreign, "10.0")
     with pytest.raises(
-        UsageError, match=r"imports ExGetPreviousMode from ntoskrnl.exe: Wine has only a stub"
+        UsageError, match=r"imports IoReportTargetDeviceChange from ntoskrnl.exe: Wine has only a stub"
     ):
         check_imports(build, foreign, "8.0")
 
@@ -245,7 +245,7 @@ def test_the_guests_own_wine_judges_the_imports(kit: Kit, monkeypatch: pytest.Mo
     for version, refused in (("8.0", True), ("10.0", False)):
         shell = FakeShell(kit, version={"version": version})
         if refused:
-            with pytest.raises(UsageError, match="ExGetPreviousMode"):
+            with pytest.raises(UsageError, match="IoReportTargetDeviceChange"):
                 run(shell)
             assert shell.verbs == ["info"]
         else:
