@@ -22,7 +22,7 @@ pytestmark = pytest.mark.component
 
 #: Functions of every kernel: of the first Wine has a stub, of the second nothing.
 MISSING = {
-    "KeGetRecommendedSharedDataAlignment": "NTKERNELAPI ULONG NTAPI {}(VOID);",
+    "IoGetInitialStack": "NTKERNELAPI PVOID NTAPI {}(VOID);",
     "KeGetCurrentNodeNumber": "NTKERNELAPI USHORT NTAPI {}(VOID);",
 }
 CLOCK = "clock=A7C1D2E0-3B54-4F6A-8C90-5D2E71B40601:sink,source"
