@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from harness.capsule import archive, manifest
 from harness.capsule.manifest import File, Manifest, Role
 from harness.capsule.opened import PACKAGE
 from harness.capsule.signing import sign
+from harness.results import seal
 
 if TYPE_CHECKING:
     from drivers.package import Package
@@ -31,10 +31,8 @@ class Contents:
 
     def add_file(self, name: str, role: Role, path: Path) -> None:
         """One file of the disk, which stays there until it is written; it may be large."""
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
         self.members[name] = path
-        self.files.append(File(name=name, role=role, size=path.stat().st_size, sha256=found))
+        self.files.append(File(name=name, role=role, size=path.stat().st_size, sha256=seal.sha256(path)))
 
     def add_package(self, package: Package) -> None:
         """A driver package, as it is deployed, with its certificates."""

@@ -13,10 +13,10 @@ from harness.capsule.opened import Capsule
 from harness.capsule.recording import FACTS
 from harness.commands.run_recording import KIND, RECORDINGS
 from harness.errors import HarnessError, UsageError
+from harness.evidence import incidents
 from harness.evidence.incident_folder import INCIDENTS
 from harness.results import parts
-
-_RESULTS, _INCIDENT = "results.jsonl", "incident.json"
+from harness.results.seal import RESULTS
 
 
 @contextlib.contextmanager
@@ -71,12 +71,12 @@ def _folder(path: Path) -> Path:
     """Of whatever was given."""
     if (path / FACTS).is_file():
         return path
-    if (path / _INCIDENT).is_file() and path.parent.parent.name == INCIDENTS:
+    if (path / incidents.FACTS).is_file() and path.parent.parent.name == INCIDENTS:
         found = path.parent.parent.parent / RECORDINGS / path.parent.name / path.name
         if not (found / FACTS).is_file():
             raise UsageError("nothing was recorded of this incident", str(path), "run it with --record")
         return found
-    if (path / _RESULTS).is_file():
+    if (path / RESULTS).is_file():
         kept = _kept(path)
         if len(kept) == 1:
             return _there(path, kept[0])
@@ -95,16 +95,16 @@ def _kept(out: Path) -> list[Mapping[str, Any]]:
     try:
         return [
             record
-            for record in parts.stream(out / _RESULTS)
+            for record in parts.stream(out / RESULTS)
             if record["kind"] == KIND and record.get("folder") is not None
         ]
     except (HarnessError, OSError) as error:
-        raise UsageError(f"these are not the records of a run: {error}", str(out / _RESULTS)) from None
+        raise UsageError(f"these are not the records of a run: {error}", str(out / RESULTS)) from None
 
 
 def _there(out: Path, record: Mapping[str, Any]) -> Path:
     """The folder that a record names, below the run's own."""
     folder = (out / str(record["folder"])).resolve()
     if not folder.is_relative_to((out / RECORDINGS).resolve()):
-        raise UsageError("a recording lies elsewhere than its run", str(out / _RESULTS))
+        raise UsageError("a recording lies elsewhere than its run", str(out / RESULTS))
     return folder

@@ -41,7 +41,7 @@ RECORDINGS = "recordings"
 CAUSES = 5
 """Of which a run records one failure each, at most: it is minutes for each."""
 NOT_RECORDED = "not recorded"
-_RESULTS, _PAGE, _TAKES = "results.jsonl", "report.html", ".takes-"
+_PAGE, _TAKES = "report.html", ".takes-"
 _DAY = 86400.0
 
 
@@ -195,8 +195,8 @@ def _record(
 
 def _add(out: Path, records: Sequence[Mapping[str, Any]], run: str) -> None:
     """Behind the other records, in one step; seal and page are those of the whole."""
-    results = out / _RESULTS
-    fresh = results.with_name(f".{_RESULTS}.{os.getpid()}")
+    results = out / seal.RESULTS
+    fresh = results.with_name(f".{seal.RESULTS}.{os.getpid()}")
     try:
         shutil.copyfile(results, fresh)
         with fresh.open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:

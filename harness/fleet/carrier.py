@@ -24,7 +24,7 @@ from harness.fleet.content import PIECE
 from harness.fleet.host_state import HostState, code_has_changed
 from harness.fleet.lease_files import KSHS, LeaseOrder, command, settings_text
 from harness.fleet.trees import Trees
-from harness.fleet.waiting import WaitingRun, environment, keeper
+from harness.fleet.waiting import WaitingRun, end, environment, keeper
 from harness.results.folder import PARTS
 from harness.results.record import BEGUN
 from vm.config import VmConfig
@@ -221,12 +221,7 @@ class Carrier:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     keeper.wait(_LOOK)
         # The pipe is closed: where the run is still at work, its keeper ends it.
-        try:
-            return keeper.wait(_ENDING)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(keeper.pid, 9)
-            return keeper.wait()
+        return end(keeper, _ENDING)
 
     def _called(self, words: list[str], directory: Path, output: Path) -> subprocess.Popen[bytes]:
         """The keeper of a run of kshs with these words; the run that waits is taken, where there is one."""

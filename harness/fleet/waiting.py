@@ -29,6 +29,19 @@ def keeper(words: Sequence[str], *options: str) -> list[str]:
     return [sys.executable, "-m", "harness.fleet.keeper", *options, "--", *words]
 
 
+def end(begun: subprocess.Popen[bytes], seconds: float) -> int:
+    """The exit code of a keeper, whose pipe is closed: what it runs ends with that, or else is killed."""
+    assert begun.stdin is not None
+    with contextlib.suppress(OSError):
+        begun.stdin.close()
+    try:
+        return begun.wait(seconds)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(begun.pid, signal.SIGKILL)
+        return begun.wait()
+
+
 class WaitingRun:
     """Has one run waiting at most; safe for threads.
 
@@ -69,7 +82,7 @@ class WaitingRun:
             found.stdin.write(json.dumps(order).encode() + b"\n")
             found.stdin.flush()
         except OSError:  # it has ended at this very moment
-            self._end(found)
+            end(found, _ENDING)
             return None
         return found
 
@@ -79,16 +92,4 @@ class WaitingRun:
             self._closed = True
             found, self._keeper = self._keeper, None
         if found is not None:
-            self._end(found)
-
-    @staticmethod
-    def _end(found: subprocess.Popen[bytes]) -> None:
-        assert found.stdin is not None
-        with contextlib.suppress(OSError):
-            found.stdin.close()
-        try:
-            found.wait(_ENDING)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(found.pid, signal.SIGKILL)
-            found.wait()
+            end(found, _ENDING)

@@ -9,27 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from harness.capsule import recording
-from harness.capsule.recording import DRIVERS, RECORDS, Recording
+from harness.capsule.recording import DRIVERS, RECORDS
+from tests.harness.replay.test_recording import SAID as REPLAYED
 from tests.vm.state_disks import disk
 from vm.recorded_machine import BLOCKS, DEBUGCON, SERIAL
 from vm.recorder import LOG, STATE_DISK
 
-SAID = Recording(
-    schema=recording.SCHEMA,
-    kshs="0",
-    qemu="10.0.2",
-    icount="shift=auto,sleep=on",
-    image="ab" * 32,
-    image_made="2026-11-30T10:00:00+00:00",
-    package="c" * 64,
-    state="cd" * 32,
-    memory_mib=448,
-    scenario="relay.twice",
-    verdict="failed",
-    reason="H9: answer is wrong",
-    started="2026-11-30T12:00:00+00:00",
-    plays=[1_000, 2_000],
-    instructions=3_000,
+SAID = REPLAYED.model_copy(
+    update={
+        "schema_version": recording.SCHEMA,
+        "image_made": "2026-11-30T10:00:00+00:00",
+        "package": "c" * 64,
+        "scenario": "relay.twice",
+        "reason": "H9: answer is wrong",
+        "modules": [],
+    }
 )
 
 

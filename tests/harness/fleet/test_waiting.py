@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.fleet.waiting import WaitingRun
+from harness.fleet.waiting import WaitingRun, keeper
 
 #: In the place of a run: says on its log what it was told, and where; waits for good before that.
 RUN = """
@@ -41,6 +41,23 @@ def child_of(pid: int) -> int:
             return int(found[0])
         time.sleep(0.01)
     raise AssertionError("it has begun nothing")
+
+
+def sleeper(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """The keeper of a program that sleeps, and the process of the latter, which is at work."""
+    sleeps = "import os, pathlib, time; pathlib.Path('on').write_text(str(os.getpid())); time.sleep(600)"
+    begun = subprocess.Popen(
+        keeper([sys.executable, "-c", sleeps]),
+        stdin=subprocess.PIPE,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    on = folder / "on"
+    for _ in range(3000):
+        if on.exists() and on.read_text():
+            return begun, int(on.read_text())
+        time.sleep(0.01)
+    raise AssertionError("it has not begun")
 
 
 def is_there(pid: int) -> bool:
@@ -74,12 +91,12 @@ def test_it_runs_what_it_is_told_and_the_next_is_another(waiting: WaitingRun, tm
 
 def test_one_waits_at_most_and_what_waits_ends_with_its_pipe(waiting: WaitingRun) -> None:
     waiting.prepare()
-    keeper = waiting._keeper
+    begun = waiting._keeper
     waiting.prepare()
-    assert keeper is not None and waiting._keeper is keeper
-    run = child_of(keeper.pid)
+    assert begun is not None and waiting._keeper is begun
+    run = child_of(begun.pid)
     waiting.close()
-    assert keeper.poll() is not None
+    assert begun.poll() is not None
     gone(run)
     waiting.prepare()
     assert waiting._keeper is None, "a worker that ends begins nothing"
@@ -102,8 +119,8 @@ def test_a_run_of_kshs_waits_and_is_then_as_if_it_was_called(tmp_path: Path) -> 
         ):
             waiting.prepare()
             log = tmp_path / f"{code}.txt"
-            keeper = waiting.take(words, tmp_path, log)
-            assert keeper is not None and keeper.wait(300) == code
+            begun = waiting.take(words, tmp_path, log)
+            assert begun is not None and begun.wait(300) == code
             assert log.read_text().startswith(said)
     finally:
         waiting.close()
@@ -111,44 +128,18 @@ def test_a_run_of_kshs_waits_and_is_then_as_if_it_was_called(tmp_path: Path) -> 
 
 def test_a_run_ends_with_the_worker_that_began_it(tmp_path: Path) -> None:
     """As when a worker is killed: the pipe closes, and nothing else is said."""
-    sleeper = "import pathlib, time; pathlib.Path('on').touch(); time.sleep(600)"
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "harness.fleet.keeper", "--", sys.executable, "-c", sleeper],
-        stdin=subprocess.PIPE,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert keeper.stdin is not None
-    for _ in range(3000):
-        if (tmp_path / "on").exists():
-            break
-        time.sleep(0.01)
-    keeper.stdin.close()
-    assert keeper.wait(60) == 128 + signal.SIGTERM
+    sleeping, _ = sleeper(tmp_path)
+    assert sleeping.stdin is not None
+    sleeping.stdin.close()
+    assert sleeping.wait(60) == 128 + signal.SIGTERM
 
 
 def test_a_run_ends_when_even_its_keeper_is_killed(tmp_path: Path) -> None:
-    sleeper = "import os, pathlib, time; pathlib.Path('on').write_text(str(os.getpid())); time.sleep(600)"
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "harness.fleet.keeper", "--", sys.executable, "-c", sleeper],
-        stdin=subprocess.PIPE,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    for _ in range(3000):
-        if (tmp_path / "on").exists() and (tmp_path / "on").read_text():
-            break
-        time.sleep(0.01)
-    run = int((tmp_path / "on").read_text())
-    keeper.kill()
-    keeper.wait(60)
-    for _ in range(3000):
-        try:
-            state = Path(f"/proc/{run}/stat").read_text().rpartition(") ")[2][:1]
-        except FileNotFoundError:
-            return
-        if state == "Z":  # nobody waits for it any more
-            return
-        time.sleep(0.01)
-    os.kill(run, signal.SIGKILL)
-    raise AssertionError("it is still at work")
+    sleeping, run = sleeper(tmp_path)
+    sleeping.kill()
+    sleeping.wait(60)
+    try:
+        gone(run)
+    except AssertionError:
+        os.kill(run, signal.SIGKILL)
+        raise
