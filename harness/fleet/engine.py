@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -19,6 +20,8 @@ NO_HTTP = "127.0.0.1:0"
 _LEAST_TCP = 12.0
 #: Seconds in which a scheduler takes a connection; dask tries again and again what is refused.
 PATIENCE = 15.0
+#: Seconds for one try of our own to connect.
+_ONE_TRY = 2.0
 #: How dask names what it connects with.
 _OBJECT = re.compile(r"in <[^>]*>: ")
 _URL = re.compile(r"tls://[^\s/@]+:\d{1,5}")
@@ -109,18 +112,35 @@ async def reach(url: str, shown: Any, patience: float) -> None:
         arguments = shown.get_connection_args("client")
         comm = await connect(url, timeout=patience, **arguments)  # type: ignore[no-untyped-call]
     except OSError as error:
-        raise OSError(_cause(error, patience)) from None
+        said = _cause(error) or await _refusal(url) or f"nothing came within {patience:g} s"
+        raise OSError(said) from None
     await comm.close()
 
 
-def _cause(error: BaseException, patience: float) -> str:
-    """What lies below an error of dask's, in words."""
+def _cause(error: BaseException) -> str:
+    """What lies below an error of dask's, in words; empty where its last try ran out of time."""
     while error.__cause__ is not None:
         error = error.__cause__
     said = _OBJECT.sub("", str(error))
     if "CERTIFICATE" in said.upper() or "SSL" in said:
         return f"one side does not take the other's certificate, both must be of one authority: {said}"
-    return said or f"nothing came within {patience:g} s"
+    return said
+
+
+async def _refusal(url: str) -> str:
+    """Why no connection is made to a scheduler, empty where none is refused.
+
+    dask names its last try alone, and that one ends with its patience, whatever the ones before it met.
+    """
+    host, _, port = url.removeprefix("tls://").rpartition(":")
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host.strip("[]"), int(port)), _ONE_TRY)
+    except TimeoutError:
+        return ""
+    except OSError as error:
+        return str(error)
+    writer.close()
+    return ""
 
 
 def own_address(url: str) -> str:
