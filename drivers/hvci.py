@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pefile
 
-from drivers.errors import BuildError
+from drivers import pe_image
 
 PAGE = 0x1000
 _EXECUTE = pefile.SECTION_CHARACTERISTICS["IMAGE_SCN_MEM_EXECUTE"]
@@ -32,27 +32,23 @@ def problems(driver: Path) -> list[str]:
     Raises:
         BuildError: the file is no PE image.
     """
-    try:
-        image = pefile.PE(str(driver), fast_load=True)
-    except (OSError, pefile.PEFormatError) as error:
-        raise BuildError(f"is no PE image: {error}", str(driver)) from error
-    with image:
-        found = []
-        alignment = image.OPTIONAL_HEADER.SectionAlignment
-        if alignment == 0 or alignment % PAGE:
-            found.append(f"its section alignment is {alignment:#x}, no multiple of {PAGE:#x}")
-        for section in image.sections:
-            if section.VirtualAddress % PAGE and not found:
-                found.append(f"its section {_name(section)} is not page aligned")
-            if section.Characteristics & _EXECUTE and section.Characteristics & _WRITE:
-                found.append(f"its section {_name(section)} is writable and executable")
-        directories = image.OPTIONAL_HEADER.DATA_DIRECTORY
-        table = directories[_IAT] if len(directories) > _IAT else None
-        if table is not None and table.Size:
-            holder = image.get_section_by_rva(table.VirtualAddress)
-            if holder is not None and holder.Characteristics & _EXECUTE:
-                found.append(f"its import address table lies in the executable section {_name(holder)}")
-        return found
+    image = pe_image.opened(driver)
+    found = []
+    alignment = image.OPTIONAL_HEADER.SectionAlignment
+    if alignment == 0 or alignment % PAGE:
+        found.append(f"its section alignment is {alignment:#x}, no multiple of {PAGE:#x}")
+    for section in image.sections:
+        if section.VirtualAddress % PAGE and not found:
+            found.append(f"its section {_name(section)} is not page aligned")
+        if section.Characteristics & _EXECUTE and section.Characteristics & _WRITE:
+            found.append(f"its section {_name(section)} is writable and executable")
+    directories = image.OPTIONAL_HEADER.DATA_DIRECTORY
+    table = directories[_IAT] if len(directories) > _IAT else None
+    if table is not None and table.Size:
+        holder = image.get_section_by_rva(table.VirtualAddress)
+        if holder is not None and holder.Characteristics & _EXECUTE:
+            found.append(f"its import address table lies in the executable section {_name(holder)}")
+    return found
 
 
 def _name(section: pefile.SectionStructure) -> str:

@@ -29,7 +29,7 @@ from typing import Any
 
 import pefile
 
-from drivers import kernel_calls
+from drivers import kernel_calls, pe_image
 from drivers.errors import BuildError, ImportRefused, ToolMissing
 from drivers.files import write_atomically
 from drivers.wdmsup_exports import KERNEL_MODULES
@@ -111,20 +111,18 @@ class Missing:
 def imports(pe: Path) -> list[tuple[str, str]]:
     """Module (lower case) and function of every import, delayed ones too; ordinals as ``#7``."""
     found = []
-    with _open(pe) as image:
-        image.parse_data_directories(
-            [
-                pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"],
-                pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT"],
-            ]
-        )
-        for kind in ("DIRECTORY_ENTRY_IMPORT", "DIRECTORY_ENTRY_DELAY_IMPORT"):
-            for module in getattr(image, kind, []):
-                for function in module.imports:
-                    name = (
-                        function.name.decode("ascii", "replace") if function.name else f"#{function.ordinal}"
-                    )
-                    found.append((module.dll.decode("ascii", "replace").lower(), name))
+    image = pe_image.opened(pe)
+    image.parse_data_directories(
+        [
+            pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"],
+            pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_DELAY_IMPORT"],
+        ]
+    )
+    for kind in ("DIRECTORY_ENTRY_IMPORT", "DIRECTORY_ENTRY_DELAY_IMPORT"):
+        for module in getattr(image, kind, []):
+            for function in module.imports:
+                name = function.name.decode("ascii", "replace") if function.name else f"#{function.ordinal}"
+                found.append((module.dll.decode("ascii", "replace").lower(), name))
     return found
 
 
@@ -187,18 +185,18 @@ def exports_of(pe: Path) -> Exports:
 
 def _read_exports(pe: Path) -> Iterator[tuple[str, str | None, bool]]:
     """Name, forwarder and whether it is a stub, of every named export."""
-    with _open(pe) as image:
-        image.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_EXPORT"]])
-        table = getattr(image, "DIRECTORY_ENTRY_EXPORT", None)
-        memory = image.get_memory_mapped_image() if table else b""
-        for symbol in table.symbols if table else ():
-            if not symbol.name:
-                continue
-            name = symbol.name.decode("ascii", "replace")
-            if symbol.forwarder:
-                yield name, symbol.forwarder.decode("ascii", "replace"), False
-            else:
-                yield name, None, _is_stub(memory, symbol.address, symbol.name)
+    image = pe_image.opened(pe)
+    image.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_EXPORT"]])
+    table = getattr(image, "DIRECTORY_ENTRY_EXPORT", None)
+    memory = image.get_memory_mapped_image() if table else b""
+    for symbol in table.symbols if table else ():
+        if not symbol.name:
+            continue
+        name = symbol.name.decode("ascii", "replace")
+        if symbol.forwarder:
+            yield name, symbol.forwarder.decode("ascii", "replace"), False
+        else:
+            yield name, None, _is_stub(memory, symbol.address, symbol.name)
 
 
 def _is_stub(memory: bytes, address: int, name: bytes) -> bool:
@@ -334,22 +332,6 @@ def import_library_names(library: Path) -> set[str]:
 def _data() -> dict[str, Any]:
     with (DATA / "guests.toml").open("rb") as file:
         return tomllib.load(file)
-
-
-class _open:  # noqa: N801 - used as a function
-    """A PE image, closed again whatever happens; errors name the file."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._image = pefile.PE(str(path), fast_load=True)
-        except (OSError, pefile.PEFormatError) as error:
-            raise BuildError(f"is no PE image: {error}", str(path)) from error
-
-    def __enter__(self) -> pefile.PE:
-        return self._image
-
-    def __exit__(self, *exception: object) -> None:
-        self._image.close()
 
 
 def write_snapshot(directory: Path | None = None) -> Path:

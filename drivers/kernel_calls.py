@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,9 +99,15 @@ class Calls:
 
     def bad(self, call: str, *, supplied: bool = False) -> tuple[Answer, ...]:
         """What is wrong about a function, Wine's own or the support library's; the worst first."""
-        answers = (self.deployed if supplied else self.wine).values()
-        found = [one for one in answers if one.call == call and one.kind not in (RIGHT, UNASKED, MINOR)]
-        return tuple(sorted(found, key=lambda one: -KINDS.index(one.kind)))
+        return (self._bad_of_deployed if supplied else self._bad_of_wine).get(call, ())
+
+    @cached_property
+    def _bad_of_wine(self) -> Mapping[str, tuple[Answer, ...]]:
+        return _bad_by_call(self.wine.values())
+
+    @cached_property
+    def _bad_of_deployed(self) -> Mapping[str, tuple[Answer, ...]]:
+        return _bad_by_call(self.deployed.values())
 
     def reasons(self) -> dict[str, str]:
         """Of each of Wine's functions that is there and not right, one sentence."""
@@ -111,6 +117,15 @@ class Calls:
             if bad:
                 found[call] = bad[0].sentence
         return found
+
+
+def _bad_by_call(answers: Iterable[Answer]) -> dict[str, tuple[Answer, ...]]:
+    """What is not right, the worst of each function first."""
+    found: dict[str, list[Answer]] = {}
+    for one in answers:
+        if one.kind not in (RIGHT, UNASKED, MINOR):
+            found.setdefault(one.call, []).append(one)
+    return {call: tuple(sorted(bad, key=lambda one: -KINDS.index(one.kind))) for call, bad in found.items()}
 
 
 @dataclass(frozen=True)
@@ -171,17 +186,14 @@ def doubts(rewritten: Rewritten, wine: str) -> tuple[Doubt, ...]:
 
     calls = known(wine)
     offered = imports.wine(wine)
-    image = pefile.PE(data=rewritten.data, fast_load=True)
-    try:
-        image.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
-        used = [
-            (module.dll.decode("ascii", "replace").lower(), one.name.decode("ascii", "replace"))
-            for module in getattr(image, "DIRECTORY_ENTRY_IMPORT", [])
-            for one in module.imports
-            if one.name
-        ]
-    finally:
-        image.close()
+    image = pefile.PE(data=rewritten.data, fast_load=True)  # not to be closed: see `drivers.pe_image`
+    image.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
+    used = [
+        (module.dll.decode("ascii", "replace").lower(), one.name.decode("ascii", "replace"))
+        for module in getattr(image, "DIRECTORY_ENTRY_IMPORT", [])
+        for one in module.imports
+        if one.name
+    ]
     found: dict[str, Doubt] = {}
     for module, call in used:
         if module == MODULE or module in KERNEL_MODULES:

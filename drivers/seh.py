@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pefile
 
+from drivers import pe_image
 from drivers.errors import BuildError
 
 _COMMENT_OR_TEXT = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL)
@@ -33,29 +34,27 @@ def count_blocks(source: str) -> int:
 
 def count_protected(image: Path) -> int:
     """How many ranges of code the scope tables of an image protect."""
-    with pefile.PE(str(image), fast_load=True) as pe:
-        pe.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
-        slots = {
-            function.address - pe.OPTIONAL_HEADER.ImageBase
-            for module in getattr(pe, "DIRECTORY_ENTRY_IMPORT", [])
-            for function in module.imports
-            if function.name == _HANDLER_NAME
-        }
-        directory = pe.OPTIONAL_HEADER.DATA_DIRECTORY[
-            pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_EXCEPTION"]
-        ]
-        memory = pe.get_memory_mapped_image()
-        total = 0
-        for entry in range(directory.VirtualAddress, directory.VirtualAddress + directory.Size, 12):
-            (unwind,) = struct.unpack_from("<I", memory, entry + 8)
-            if not memory[unwind] >> 3 & _EXCEPTION_HANDLER:
-                continue
-            codes = memory[unwind + 2]
-            data = unwind + 4 + 2 * (codes + codes % 2)
-            handler, scopes = struct.unpack_from("<II", memory, data)
-            if _is_jump_to(memory, handler, slots):
-                total += scopes
-        return total
+    pe = pe_image.opened(image)
+    pe.parse_data_directories([pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IMPORT"]])
+    slots = {
+        function.address - pe.OPTIONAL_HEADER.ImageBase
+        for module in getattr(pe, "DIRECTORY_ENTRY_IMPORT", [])
+        for function in module.imports
+        if function.name == _HANDLER_NAME
+    }
+    directory = pe.OPTIONAL_HEADER.DATA_DIRECTORY[pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_EXCEPTION"]]
+    memory = pe.get_memory_mapped_image()
+    total = 0
+    for entry in range(directory.VirtualAddress, directory.VirtualAddress + directory.Size, 12):
+        (unwind,) = struct.unpack_from("<I", memory, entry + 8)
+        if not memory[unwind] >> 3 & _EXCEPTION_HANDLER:
+            continue
+        codes = memory[unwind + 2]
+        data = unwind + 4 + 2 * (codes + codes % 2)
+        handler, scopes = struct.unpack_from("<II", memory, data)
+        if _is_jump_to(memory, handler, slots):
+            total += scopes
+    return total
 
 
 def _is_jump_to(memory: bytes, address: int, slots: set[int]) -> bool:
