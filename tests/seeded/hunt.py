@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from drivers.abi import load
@@ -74,26 +75,42 @@ def rules_named(result: ScenarioResult) -> tuple[str, ...]:
     return tuple(sorted(fields - {"expectation"} or set(result.rules)))
 
 
-def run(provider: LocalProvider, scenarios: Iterable[Scenario], folder: Path) -> Iterator[ScenarioResult]:
-    """Each scenario's result, as soon as it is there."""
+@contextmanager
+def running(provider: LocalProvider, folder: Path) -> Iterator[Runner]:
+    """A runner whose guest serves one scenario after the other, until one spoils it."""
     runner = Runner(
         provider, load(), Journal(folder / "journal.jsonl"), fits=capabilities.missing, margin=5.0
     )
     try:
-        for scenario in scenarios:
-            yield runner.run(scenario, file="catalogue")
+        yield runner
     finally:
         runner.close()
 
 
-def hunt(defect: Defect, scenarios: Iterable[Scenario], folder: Path) -> tuple[Catch | None, dict[str, str]]:
-    """The first scenario that fails as the defect says it must, and all that ended badly otherwise."""
+def run(provider: LocalProvider, scenarios: Iterable[Scenario], folder: Path) -> Iterator[ScenarioResult]:
+    """Each scenario's result, as soon as it is there."""
+    with running(provider, folder) as runner:
+        for scenario in scenarios:
+            yield runner.run(scenario, file="catalogue")
+
+
+@contextmanager
+def variant(defect: Defect, folder: Path) -> Iterator[Runner]:
+    """The same, with the defect's variant of the sources, which is built for it in this folder."""
     tree = folder / "drivers"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
     defect.apply(tree)
+    with running(LocalProvider(tree), folder) as runner:
+        yield runner
+
+
+def hunt(
+    defect: Defect, scenarios: Iterable[Scenario], runner: Runner
+) -> tuple[Catch | None, dict[str, str]]:
+    """The first scenario that fails as the defect says it must, and all that ended badly otherwise."""
     impatient = (one.model_copy(update={"timeout_ms": min(one.timeout_ms, SHORT_MS)}) for one in scenarios)
     others: dict[str, str] = {}
-    for result in run(LocalProvider(tree), impatient, folder):
+    for result in (runner.run(scenario, file="catalogue") for scenario in impatient):
         if result.verdict in (Verdict.PASSED, Verdict.SKIPPED):
             continue
         rules = rules_named(result)
@@ -103,11 +120,11 @@ def hunt(defect: Defect, scenarios: Iterable[Scenario], folder: Path) -> tuple[C
     return None, others
 
 
-def plainly(provider: LocalProvider, folder: Path) -> str | None:
+def plainly(runner: Runner) -> str | None:
     """The first scenario of the contract's plain text (plain.toml) that fails; None where none does."""
     scenarios = [each.scenario for each in scenario_file.load_located(PLAIN)]
     impatient = [one.model_copy(update={"timeout_ms": SHORT_MS}) for one in scenarios]
-    for result in run(provider, impatient, folder):
+    for result in (runner.run(scenario, file=PLAIN.name) for scenario in impatient):
         if result.verdict not in (Verdict.PASSED, Verdict.SKIPPED):
             return result.id
     return None
@@ -120,8 +137,8 @@ def main(names: list[str]) -> int:
     caught: dict[str, Catch] = {}
 
     def one(defect: Defect) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            catch, others = hunt(defect, ordered(everything, defect), Path(folder))
+        with tempfile.TemporaryDirectory() as folder, variant(defect, Path(folder)) as runner:
+            catch, others = hunt(defect, ordered(everything, defect), runner)
         if catch is not None:
             caught[defect.id] = catch
         print(f"{defect.id}: {catch or others}", flush=True)

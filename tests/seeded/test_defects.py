@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.verdict import Verdict
-from tests.seeded.hunt import catalogue, hunt, ordered, plainly, run
+from tests.seeded.hunt import catalogue, hunt, ordered, plainly, run, variant
 from tests.seeded.local_guest import LocalProvider
 from tests.seeded.table import BEYOND, Defect, beyond, catchers, defects, representatives
 
@@ -41,7 +41,9 @@ def test_a_seeded_defect_is_caught_by_the_scenario_that_the_page_names(
     everything = catalogue()
     named = catchers().get(defect.id)
     scenarios = [one for one in everything if one.id == named] or ordered(everything, defect)
-    catch, others = hunt(defect, scenarios, tmp_path)
+    with variant(defect, tmp_path) as runner:
+        catch, others = hunt(defect, scenarios, runner)
+        plain = plainly(runner) if catch is not None else None
     if catch is None:
         pytest.fail(
             f"{named or 'no scenario'} did not end as {defect.verdicts} for a rule of {defect.rules};"
@@ -49,6 +51,5 @@ def test_a_seeded_defect_is_caught_by_the_scenario_that_the_page_names(
             " If another scenario catches it now: python -m tests.seeded.hunt"
         )
     print(f"caught by {catch.scenario}: {catch.verdict} [{', '.join(catch.rules)}]")
-    plain = plainly(LocalProvider(tmp_path / "drivers"), tmp_path)
     is_plain = "a scenario of plain.toml shows it" if defect.id in beyond() else "none of plain.toml shows it"
     assert (plain is None) == (defect.id in beyond()), f"{is_plain} ({plain}): mend {BEYOND.name}"
