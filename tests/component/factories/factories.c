@@ -65,7 +65,7 @@ static ULONG Which(PKSFILTER Filter)
 static NTSTATUS Handshake(PKSPIN Pin, PKSHANDSHAKE In, PKSHANDSHAKE Out)
 {
     if (RtlCompareMemory(&In->ProtocolId, &Protocol, sizeof(GUID)) != sizeof(GUID))
-        return STATUS_NOT_SUPPORTED;
+        return STATUS_INVALID_DEVICE_REQUEST;
     *Out = *In;
     Out->Argument1 = (PVOID)((ULONG_PTR)In->Argument1 + 0x100 * (Which(KsPinGetParentFilter(Pin)) + 1) + Pin->Id);
     return STATUS_SUCCESS;
