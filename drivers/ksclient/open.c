@@ -116,9 +116,8 @@ static NTSTATUS open_by_path(ksc_call *call, ksc_object *object, const WCHAR *pa
     name.Buffer = (PWCH)path;
     name.Length = name.MaximumLength = (USHORT)bytes;
     status = open_by_name(object, NULL, &name, &call->record);
-    if (!plain || !kshs_is_wine() ||
-        (status != STATUS_OBJECT_NAME_NOT_FOUND && status != STATUS_OBJECT_PATH_NOT_FOUND))
-        return status;
+    if (NT_SUCCESS(status) || !plain || !kshs_is_wine())
+        return status;              /* on Wine whatever fails does so before a driver is asked */
     reference.Buffer = (PWCH)path + plain + 1;
     reference.Length = reference.MaximumLength = (USHORT)(bytes - (plain + 1) * sizeof(WCHAR));
     name.Length = name.MaximumLength = (USHORT)(plain * sizeof(WCHAR));

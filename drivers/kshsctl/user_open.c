@@ -56,9 +56,8 @@ bool open_by_path(step_context *context, const wchar_t *path, bool synchronous, 
     size_t characters = wcslen(path), plain = kshs_plain_characters(path, characters);
 
     *returned = open_file(NULL, path, (uint32_t)(characters * sizeof(wchar_t)), synchronous, handle, status);
-    if (!plain || !nt_is_wine() || context->state == STEP_ABANDONED ||
-        (*returned != STATUS_OBJECT_NAME_NOT_FOUND && *returned != STATUS_OBJECT_PATH_NOT_FOUND))
-        return true;
+    if (NT_SUCCESS(*returned) || !plain || !nt_is_wine() || context->state == STEP_ABANDONED)
+        return true;                /* on Wine whatever fails does so before a driver is asked */
     *flags |= KSHS_REC_MADE;
     *returned = open_file(NULL, path, (uint32_t)(plain * sizeof(wchar_t)), synchronous, handle, status);
     return !NT_SUCCESS(*returned) ||

@@ -5,7 +5,7 @@
 #include "refks.h"
 
 /* FILE_OBJECT.FsContext2 while a handle is open, also when its open was refused: Wine alone looks at it. */
-static const UCHAR OpenMark;
+static const UCHAR OpenMark = 0;
 
 REFKS_HEADER *RefksEnterFileObject(PFILE_OBJECT FileObject)
 {

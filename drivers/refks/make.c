@@ -38,14 +38,16 @@ static NTSTATUS MakeOfNothing(PDEVICE_OBJECT DeviceObject, PIRP Irp, const WCHAR
     NTSTATUS status;
 
     if (!device)
-        return kshs_complete(Irp, STATUS_NO_SUCH_DEVICE, 0);
+        return kshs_complete(Irp, STATUS_FILE_CLOSED, 0);
     if (!RefksEnter(&device->Header)) {
         status = kshs_complete(Irp, STATUS_DEVICE_REMOVED, 0);
     } else {
-        if (device->Public.Started)
-            status = RefksTurnFilter(device, Irp, Name, Characters, NULL);
-        else
+        if (device->Removed)
+            status = kshs_complete(Irp, STATUS_DEVICE_REMOVED, 0);
+        else if (!device->Public.Started)
             status = kshs_complete(Irp, STATUS_DEVICE_NOT_READY, 0);
+        else
+            status = RefksTurnFilter(device, Irp, Name, Characters, NULL);
         RefksLeave(&device->Header);
     }
     RefksDereference(&device->Header);
