@@ -24,34 +24,37 @@ NTSTATUS RefksMakePin(REFKS_HEADER *Header, PIRP Irp)
 
 /* ---- filters of further factories --------------------------------------------------- */
 
-static NTSTATUS Refuse(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status)
+static NTSTATUS Ready(const REFKS_DEVICE *Device)
 {
-    if (Header)
-        RefksLeave(Header);
-    return kshs_complete(Irp, Status, 0);
+    return Device->Removed ? STATUS_DEVICE_REMOVED : Device->Public.Started ? STATUS_SUCCESS : STATUS_DEVICE_NOT_READY;
 }
 
 /* Where the open was refused, by the first factory, nobody holds the device any more. */
 static NTSTATUS MakeOfNothing(PDEVICE_OBJECT DeviceObject, PIRP Irp, const WCHAR *Name, ULONG Characters)
 {
     REFKS_DEVICE *device = RefksDeviceFromDeviceObject(DeviceObject);
-    NTSTATUS status;
+    NTSTATUS status = device ? Ready(device) : STATUS_FILE_CLOSED;
 
-    if (!device)
-        return kshs_complete(Irp, STATUS_FILE_CLOSED, 0);
-    if (!RefksEnter(&device->Header)) {
-        status = kshs_complete(Irp, STATUS_DEVICE_REMOVED, 0);
-    } else {
-        if (device->Removed)
-            status = kshs_complete(Irp, STATUS_DEVICE_REMOVED, 0);
-        else if (!device->Public.Started)
-            status = kshs_complete(Irp, STATUS_DEVICE_NOT_READY, 0);
-        else
-            status = RefksTurnFilter(device, Irp, Name, Characters, NULL);
+    if (NT_SUCCESS(status) && !RefksEnter(&device->Header))
+        status = STATUS_DEVICE_REMOVED;
+    if (NT_SUCCESS(status)) {
+        status = RefksTurnFilter(device, Irp, Name, Characters, NULL);
         RefksLeave(&device->Header);
+    } else {
+        status = kshs_complete(Irp, status, 0);
     }
-    RefksDereference(&device->Header);
+    if (device)
+        RefksDereference(&device->Header);
     return status;
+}
+
+static NTSTATUS CheckRequest(const REFKS_HEADER *Header, const WCHAR *Name, ULONG Bytes)
+{
+    if (!kshs_is_wine() || (Header && Header->Type != KsObjectTypeFilter))
+        return STATUS_INVALID_DEVICE_REQUEST;
+    if (!Name || !Bytes || Bytes % sizeof(WCHAR) || Bytes > MAXUSHORT)
+        return STATUS_OBJECT_NAME_NOT_FOUND;
+    return Header ? Ready(Header->Device) : STATUS_SUCCESS;
 }
 
 /* Turns the handle into a filter of the factory that is named: Wine finds none but the first by an open. */
@@ -60,15 +63,15 @@ NTSTATUS RefksMakeFilter(PDEVICE_OBJECT DeviceObject, REFKS_HEADER *Header, PIRP
     PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
     const WCHAR *name = Irp->AssociatedIrp.SystemBuffer;
     ULONG length = stack->Parameters.DeviceIoControl.InputBufferLength;
+    NTSTATUS status = CheckRequest(Header, name, length);
 
-    if (!kshs_is_wine() || (Header && Header->Type != KsObjectTypeFilter))
-        return Refuse(Header, Irp, STATUS_INVALID_DEVICE_REQUEST);
-    if (!name || !length || length % sizeof(WCHAR) || length > MAXUSHORT)
-        return Refuse(Header, Irp, STATUS_OBJECT_NAME_NOT_FOUND);
+    if (!NT_SUCCESS(status)) {
+        if (Header)
+            RefksLeave(Header);
+        return kshs_complete(Irp, status, 0);
+    }
     if (!Header)
         return MakeOfNothing(DeviceObject, Irp, name, length / sizeof(WCHAR));
-    if (!Header->Device->Public.Started)
-        return Refuse(Header, Irp, STATUS_DEVICE_NOT_READY);
     return RefksTurnFilter(Header->Device, Irp, name, length / sizeof(WCHAR), Header);
 }
 

@@ -360,18 +360,3 @@ def test_a_factory_that_is_disabled_is_in_no_category(agent: Agent) -> None:
     assert ulong(agent, WHO, slot=0) == SECOND
     assert ulong(agent, ENABLE, FIRST, 1) == STATUS_SUCCESS
     assert instances(agent) == listed
-
-
-def test_without_its_first_factory_a_device_has_another(bare: Agent) -> None:
-    """The last test here: nobody makes the factory again."""
-    made(open_filter(bare, SHARED, 0, slot=9))
-    assert ulong(bare, UNMAKE, FIRST) == STATUS_SUCCESS
-    assert sorted(instances(bare), key=str) == sorted(
-        [(SHARED, 0, ""), (OF_SECOND, 0, ""), (OF_CLOSED, 0, REFERENCES[CLOSED])], key=str
-    )
-    assert ulong(bare, WHO) == FIRST
-    for slot, category in enumerate((SHARED, OF_SECOND)):
-        assert not made(open_filter(bare, category, slot=slot))
-        assert ulong(bare, WHO, slot=slot) == SECOND
-    assert made(open_filter(bare, OF_CLOSED, slot=3))
-    assert ulong(bare, WHO, slot=3) == CLOSED

@@ -8,9 +8,11 @@ import pytest
 from tests.component import test_factories
 from tests.component.agent import KERNEL, STATUS_SUCCESS, USER, Agent, C, agent_of, describe
 from tests.component.factory_words import (
+    CLOSED,
     FIRST,
     HARDWARE_ID,
     LATER,
+    OF_CLOSED,
     OF_FIRST,
     OF_SECOND,
     REFERENCES,
@@ -18,6 +20,7 @@ from tests.component.factory_words import (
     SHARED,
     STATUS_ACCESS_DENIED,
     TELL,
+    UNMAKE,
     WHO,
     counts,
     ended,
@@ -90,3 +93,18 @@ def test_a_device_is_removed_and_comes_again(bare: Agent, factories_guest: WineG
         assert sorted(instances(again), key=str) == sorted(listed, key=str)
         assert made(open_filter(again, SHARED, 1, slot=9))
         assert ulong(again, WHO) == SECOND
+
+
+def test_without_its_first_factory_a_device_has_another(bare: Agent) -> None:
+    """Nobody makes that factory again: this comes last."""
+    made(open_filter(bare, SHARED, 0, slot=9))
+    assert ulong(bare, UNMAKE, FIRST) == STATUS_SUCCESS
+    assert sorted(instances(bare), key=str) == sorted(
+        [(SHARED, 0, ""), (OF_SECOND, 0, ""), (OF_CLOSED, 0, REFERENCES[CLOSED])], key=str
+    )
+    assert ulong(bare, WHO) == FIRST
+    for slot, category in enumerate((SHARED, OF_SECOND)):
+        assert not made(open_filter(bare, category, slot=slot))
+        assert ulong(bare, WHO, slot=slot) == SECOND
+    assert made(open_filter(bare, OF_CLOSED, slot=3))
+    assert ulong(bare, WHO, slot=3) == CLOSED

@@ -14,6 +14,10 @@ import pytest
 from harness.running.runner import Runner
 from tests.component.agent import Agent
 from tests.component.test_factories import *  # noqa: F403
+from tests.component.test_factory_ends import (  # noqa: F401
+    test_a_handle_may_be_closed_before_the_answer,
+    test_without_its_first_factory_a_device_has_another,
+)
 
 pytestmark: list[Any] = []
 
