@@ -266,10 +266,12 @@ def test_a_filter_with_pins_stays_what_it_is(agent: Agent) -> None:
     assert ulong(agent, WHO, slot=0) == SECOND
 
 
-def test_a_pin_is_made_no_filter(agent: Agent) -> None:
+def test_a_pin_is_made_nothing_else(agent: Agent) -> None:
     made(open_filter(agent, OF_SECOND))
     agent.open_pin(1, 0)
     record = make_filter(agent, REFERENCES[SECOND], slot=1)
+    assert ended(record) == STATUS_INVALID_DEVICE_REQUEST, describe(record)
+    record = agent.request(1, control=C["IOCTL_KSHS_MAKE_PIN"], route=C["KSHS_ROUTE_IRP"], out_length=0)
     assert ended(record) == STATUS_INVALID_DEVICE_REQUEST, describe(record)
 
 
