@@ -51,8 +51,8 @@ bool open_make(step_context *context, uint32_t control, const void *name, uint32
                NTSTATUS *returned, IO_STATUS_BLOCK *status);
 /* The path of a filter or another device.  Wine knows that of a device's first factory alone: with a reference string
  * behind it, what is opened there is made a filter of the factory that it names, and FLAGS say so.  False: as above. */
-bool open_by_path(step_context *context, const wchar_t *path, bool synchronous, HANDLE *handle, NTSTATUS *returned,
-                  IO_STATUS_BLOCK *status, uint32_t *flags);
+bool open_by_path(step_context *context, const wchar_t *path, uint32_t bytes, bool synchronous, HANDLE *handle,
+                  NTSTATUS *returned, IO_STATUS_BLOCK *status, uint32_t *flags);
 
 /* ---- user_closed.c: handles that are closed, and used all the same ------------ */
 NTSTATUS handle_retire(HANDLE *handle); /* closes it; then *handle is a number that belonged to the same object */

@@ -50,12 +50,12 @@ bool open_make(step_context *context, uint32_t control, const void *name, uint32
     return true;
 }
 
-bool open_by_path(step_context *context, const wchar_t *path, bool synchronous, HANDLE *handle, NTSTATUS *returned,
-                  IO_STATUS_BLOCK *status, uint32_t *flags)
+bool open_by_path(step_context *context, const wchar_t *path, uint32_t bytes, bool synchronous, HANDLE *handle,
+                  NTSTATUS *returned, IO_STATUS_BLOCK *status, uint32_t *flags)
 {
-    size_t characters = wcslen(path), plain = kshs_plain_characters(path, characters);
+    size_t characters = bytes / sizeof(wchar_t), plain = kshs_plain_characters(path, characters);
 
-    *returned = open_file(NULL, path, (uint32_t)(characters * sizeof(wchar_t)), synchronous, handle, status);
+    *returned = open_file(NULL, path, bytes, synchronous, handle, status);
     if (NT_SUCCESS(*returned) || !plain || !nt_is_wine() || context->state == STEP_ABANDONED)
         return true;                /* on Wine whatever fails does so before a driver is asked */
     *flags |= KSHS_REC_MADE;

@@ -94,8 +94,10 @@ static void open_path(step_context *context, const void *path, uint32_t bytes)
     }
     memcpy(opened.path, path, bytes);
     opened.path[bytes / sizeof(wchar_t)] = 0;
-    if (open_by_path(context, opened.path, opened.synchronous, &opened.handle, &returned, &status, &flags))
+    if (open_by_path(context, opened.path, bytes, opened.synchronous, &opened.handle, &returned, &status, &flags))
         settle(context, &opened, returned, &status, flags);
+    else
+        free(opened.path);
 }
 
 static void open_device(step_context *context)
@@ -130,7 +132,8 @@ static void make_pin(step_context *context, const user_slot *filter, const uint8
     uint32_t flags = 0;
     NTSTATUS returned;
 
-    if (!open_by_path(context, filter->path, pin->synchronous, &pin->handle, &returned, &status, &flags))
+    if (!open_by_path(context, filter->path, (uint32_t)(wcslen(filter->path) * sizeof(wchar_t)), pin->synchronous,
+                      &pin->handle, &returned, &status, &flags))
         return;
     if (NT_SUCCESS(returned) &&
         !open_make(context, IOCTL_KSHS_MAKE_PIN, name, bytes, &pin->handle, &returned, &status))
