@@ -13,7 +13,7 @@
 #ifndef KSHS_ABI_H
 #define KSHS_ABI_H
 
-#define KSHS_ABI_VERSION 6
+#define KSHS_ABI_VERSION 7
 
 /* ---- limits ------------------------------------------------------------ */
 #define KSHS_MAX_PAYLOAD 131072     /* bytes after a frame header */
@@ -215,7 +215,7 @@ typedef struct kshs_step {
 #define KSHS_REC_GUARD_HIGH 32      /* guard bytes after it intact */
 #define KSHS_REC_IN_INTACT 64       /* input buffer unchanged */
 #define KSHS_REC_NATIVE 128         /* OPEN_PIN: by its native name */
-#define KSHS_REC_MADE 256           /* OPEN_PIN: by the make-pin control */
+#define KSHS_REC_MADE 256           /* OPEN_PIN: by the make-pin control; OPEN_FILTER, OPEN_DEVICE: by make-filter */
 #define KSHS_REC_CANCELLED 512      /* a CANCEL reached the request before it was complete */
 #define KSHS_REC_SIGNALLED 1024     /* event, port entry or APC arrived */
 #define KSHS_REC_OUT_VISIBLE 2048   /* changed_bytes, guards and data describe a real output buffer */
@@ -342,8 +342,9 @@ typedef struct kshs_batch {
     uint32_t reserved;              /* 0 */
 } kshs_batch;
 
-/* ---- refks make-pin control (Wine only), METHOD_BUFFERED on a filter handle -- */
+/* ---- refks make controls (Wine only), METHOD_BUFFERED on a filter handle ----- */
 #define IOCTL_KSHS_MAKE_PIN 0x2F3FE0    /* in: the native pin name's bytes; the file object becomes that pin */
+#define IOCTL_KSHS_MAKE_FILTER 0x2F3FE8 /* in: a reference string; the file object becomes a filter of that factory */
 
 /* ---- avshs: property set on its filter, KSPROPSETID_Kshs ------------------ */
 /* {6B2F7A10-52D3-4C0E-9E1B-0B9C1B7D5A01} KSPROPSETID_Kshs

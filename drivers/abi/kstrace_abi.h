@@ -46,7 +46,8 @@
 #define KSTRACE_POINTER1 2048           /* Argument1 of the input is the address of memory of the kernel */
 #define KSTRACE_POINTER2 4096
 #define KSTRACE_FAST 8192               /* by fast I/O, without an IRP */
-#define KSTRACE_MADE 16384              /* a pin that Wine's fallback made of an open filter */
+#define KSTRACE_MADE 16384              /* a pin, or a filter of another factory, that Wine's fallback made
+                                           of an open filter */
 #define KSTRACE_VALUE 32768             /* out is the value that a property was set to */
 #define KSTRACE_POINTER3 65536          /* Argument1 of the output is the address of memory of the kernel */
 #define KSTRACE_POINTER4 131072

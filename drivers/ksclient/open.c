@@ -3,6 +3,7 @@
  * open.c - slots are filled and emptied: OPEN_DEVICE, OPEN_PIN, CLOSE, RELEASE_ALL.
  */
 #include "ksclient.h"
+#include "kshs_plain_name.h"
 #include <ks.h>
 
 /* Function 0x3FF of the KS device type, METHOD_NEITHER: nobody has it. */
@@ -56,80 +57,11 @@ static NTSTATUS open_by_name(ksc_object *object, HANDLE root, PUNICODE_STRING na
     return status;
 }
 
-/* Puts an opened object into its reserved slot and answers; if nobody takes the
- * answer any more (HUNG, cancelled), nobody knows of the object: out with it. */
-static void deliver(ksc_call *call, ksc_object *object, NTSTATUS status)
-{
-    ksc_context *context = call->context;
-    uint32_t slot = call->step.slot;
+/* ---- what Wine opens in two steps ------------------------------------------------------- */
 
-    if (NT_SUCCESS(status)) {
-        object->context = context;
-        object->slot = slot;
-        ksc_left_opened(context, object);
-    }
-    if (!NT_SUCCESS(status)) {
-        ksc_slot_fill(context, slot, NULL);
-        ksc_object_release(object);
-        ksc_call_answer(call, &call->record, NULL);
-    } else if (!ksc_slot_fill(context, slot, object)) {
-        ksc_object_release(object);
-        ksc_call_refuse(call, STATUS_DELETE_PENDING);
-    } else if (!ksc_call_answer(call, &call->record, NULL)) {
-        if (ksc_slot_take_if(context, slot, object))
-            ksc_object_release(object);
-    }
-}
-
-void ksc_open_device(ksc_call *call)
-{
-    NTSTATUS status = ksc_slot_reserve(call->context, call->step.slot);
-    ksc_object *object;
-    UNICODE_STRING name;
-
-    if (!NT_SUCCESS(status)) {
-        ksc_call_refuse(call, status);
-        return;
-    }
-    object = ksc_object_create(call->data, call->step.data_length);
-    if (!object) {
-        ksc_slot_fill(call->context, call->step.slot, NULL);
-        ksc_call_refuse(call, STATUS_INSUFFICIENT_RESOURCES);
-        return;
-    }
-    ksc_left_begin(call->context);
-    name.Buffer = object->path;
-    name.Length = name.MaximumLength = (USHORT)object->path_bytes;
-    status = open_by_name(object, NULL, &name, &call->record);
-    deliver(call, object, status);
-}
-
-/* ---- pins ---------------------------------------------------------------------------------- */
-
-static const WCHAR pin_prefix[] = KSSTRING_Pin L"\\";
-#define PIN_PREFIX_BYTES (sizeof pin_prefix - sizeof(WCHAR))
-
-/* The pin's name: the prefix, then KSPIN_CONNECT and KSDATAFORMAT as bytes. */
-static PVOID build_name(const ksc_call *call, const ksc_object *connected, UNICODE_STRING *name)
-{
-    SIZE_T bytes = PIN_PREFIX_BYTES + call->step.data_length;
-    uint8_t *buffer = ExAllocatePoolWithTag(NonPagedPool, bytes, KSC_TAG);
-
-    if (!buffer)
-        return NULL;
-    RtlCopyMemory(buffer, pin_prefix, PIN_PREFIX_BYTES);
-    RtlCopyMemory(buffer + PIN_PREFIX_BYTES, call->data, call->step.data_length);
-    if (connected)      /* the name has no alignment to speak of */
-        RtlCopyMemory(buffer + PIN_PREFIX_BYTES + offsetof(KSPIN_CONNECT, PinToHandle), &connected->handle,
-                      sizeof connected->handle);
-    name->Buffer = (PWCH)buffer;
-    name->Length = name->MaximumLength = (USHORT)bytes;
-    return buffer;
-}
-
-/* Turns an open filter into a pin by the reference class driver's control.  Sent
- * as an IRP of ours: on Wine, ZwDeviceIoControlFile would arrive as a user's. */
-static NTSTATUS send_make_pin(ksc_call *call, ksc_object *object, const UNICODE_STRING *name)
+/* Turns an open filter into a pin, or into a filter of another factory, by a control of the reference class driver.
+ * Sent as an IRP of ours: on Wine, ZwDeviceIoControlFile would arrive as a user's. */
+static NTSTATUS send_make(ksc_call *call, ksc_object *object, uint32_t control, const UNICODE_STRING *name)
 {
     ksc_parameters parameters;
     ksc_request *request;
@@ -139,7 +71,7 @@ static NTSTATUS send_make_pin(ksc_call *call, ksc_object *object, const UNICODE_
     parameters.op = call->step.op;
     parameters.route = KSHS_ROUTE_IRP;
     parameters.mode = KSHS_MODE_KERNEL;
-    parameters.control = IOCTL_KSHS_MAKE_PIN;
+    parameters.control = control;
     parameters.in_kind = KSHS_BUFFER_NORMAL;
     parameters.in_length = name->Length;
     parameters.in_data = name->Buffer;
@@ -173,17 +105,110 @@ static NTSTATUS send_make_pin(ksc_call *call, ksc_object *object, const UNICODE_
     return status;
 }
 
-static NTSTATUS make_pin(ksc_call *call, const ksc_object *filter, ksc_object *object, const UNICODE_STRING *name)
+/* Opens by the path of a filter or another device.  Wine knows that of a filter of a device's first factory alone: what
+ * is opened there, for a name with a reference string behind it, is made a filter of the factory that it names. */
+static NTSTATUS open_by_path(ksc_call *call, ksc_object *object, const WCHAR *path, uint32_t bytes)
 {
-    UNICODE_STRING path;
+    size_t plain = kshs_plain_characters(path, bytes / sizeof(WCHAR));
+    UNICODE_STRING name, reference;
     NTSTATUS status;
 
-    path.Buffer = (PWCH)filter->path;
-    path.Length = path.MaximumLength = (USHORT)filter->path_bytes;
+    name.Buffer = (PWCH)path;
+    name.Length = name.MaximumLength = (USHORT)bytes;
+    status = open_by_name(object, NULL, &name, &call->record);
+    if (NT_SUCCESS(status) || !plain || !kshs_is_wine())
+        return status;              /* on Wine whatever fails does so before a driver is asked */
+    reference.Buffer = (PWCH)path + plain + 1;
+    reference.Length = reference.MaximumLength = (USHORT)(bytes - (plain + 1) * sizeof(WCHAR));
+    name.Length = name.MaximumLength = (USHORT)(plain * sizeof(WCHAR));
     ksc_record_init(&call->record, call->step.op);
-    status = open_by_name(object, NULL, &path, &call->record);
+    status = open_by_name(object, NULL, &name, &call->record);
     if (NT_SUCCESS(status)) {
-        status = send_make_pin(call, object, name);
+        status = send_make(call, object, IOCTL_KSHS_MAKE_FILTER, &reference);
+        call->record.returned = KSHS_STATUS_U32(status);
+    }
+    call->record.flags |= KSHS_REC_MADE;
+    return status;
+}
+
+/* ---- steps ------------------------------------------------------------------------------- */
+
+/* Puts an opened object into its reserved slot and answers; if nobody takes the
+ * answer any more (HUNG, cancelled), nobody knows of the object: out with it. */
+static void deliver(ksc_call *call, ksc_object *object, NTSTATUS status)
+{
+    ksc_context *context = call->context;
+    uint32_t slot = call->step.slot;
+
+    if (NT_SUCCESS(status)) {
+        object->context = context;
+        object->slot = slot;
+        ksc_left_opened(context, object);
+    }
+    if (!NT_SUCCESS(status)) {
+        ksc_slot_fill(context, slot, NULL);
+        ksc_object_release(object);
+        ksc_call_answer(call, &call->record, NULL);
+    } else if (!ksc_slot_fill(context, slot, object)) {
+        ksc_object_release(object);
+        ksc_call_refuse(call, STATUS_DELETE_PENDING);
+    } else if (!ksc_call_answer(call, &call->record, NULL)) {
+        if (ksc_slot_take_if(context, slot, object))
+            ksc_object_release(object);
+    }
+}
+
+void ksc_open_device(ksc_call *call)
+{
+    NTSTATUS status = ksc_slot_reserve(call->context, call->step.slot);
+    ksc_object *object;
+
+    if (!NT_SUCCESS(status)) {
+        ksc_call_refuse(call, status);
+        return;
+    }
+    object = ksc_object_create(call->data, call->step.data_length);
+    if (!object) {
+        ksc_slot_fill(call->context, call->step.slot, NULL);
+        ksc_call_refuse(call, STATUS_INSUFFICIENT_RESOURCES);
+        return;
+    }
+    ksc_left_begin(call->context);
+    status = open_by_path(call, object, object->path, object->path_bytes);
+    deliver(call, object, status);
+}
+
+/* ---- pins ---------------------------------------------------------------------------------- */
+
+static const WCHAR pin_prefix[] = KSSTRING_Pin L"\\";
+#define PIN_PREFIX_BYTES (sizeof pin_prefix - sizeof(WCHAR))
+
+/* The pin's name: the prefix, then KSPIN_CONNECT and KSDATAFORMAT as bytes. */
+static PVOID build_name(const ksc_call *call, const ksc_object *connected, UNICODE_STRING *name)
+{
+    SIZE_T bytes = PIN_PREFIX_BYTES + call->step.data_length;
+    uint8_t *buffer = ExAllocatePoolWithTag(NonPagedPool, bytes, KSC_TAG);
+
+    if (!buffer)
+        return NULL;
+    RtlCopyMemory(buffer, pin_prefix, PIN_PREFIX_BYTES);
+    RtlCopyMemory(buffer + PIN_PREFIX_BYTES, call->data, call->step.data_length);
+    if (connected)      /* the name has no alignment to speak of */
+        RtlCopyMemory(buffer + PIN_PREFIX_BYTES + offsetof(KSPIN_CONNECT, PinToHandle), &connected->handle,
+                      sizeof connected->handle);
+    name->Buffer = (PWCH)buffer;
+    name->Length = name->MaximumLength = (USHORT)bytes;
+    return buffer;
+}
+
+static NTSTATUS make_pin(ksc_call *call, const ksc_object *filter, ksc_object *object, const UNICODE_STRING *name)
+{
+    NTSTATUS status;
+
+    ksc_record_init(&call->record, call->step.op);
+    status = open_by_path(call, object, filter->path, filter->path_bytes);
+    if (NT_SUCCESS(status)) {
+        status = send_make(call, object, IOCTL_KSHS_MAKE_PIN, name);
         call->record.returned = KSHS_STATUS_U32(status);
     }
     call->record.flags |= KSHS_REC_MADE;

@@ -26,6 +26,16 @@ bool device_update(report *r, const wchar_t *inf, const wchar_t *hardware_id);  
 bool device_wait_started(report *r, const wchar_t *hardware_id, bool *bound);
 /* 1 started, 0 not (yet), -1 has a problem, -2 this guest cannot say; PROBLEM: CM_PROB_..., 0 without one. */
 int device_node_state(DWORD node, ULONG *problem);
+/* interface_factories.c: the filters behind one path of SetupAPI, which is one by itself everywhere but on Wine. */
+typedef struct interface_factories {
+    wchar_t names[4096];            /* as REG_MULTI_SZ */
+} interface_factories;
+
+void factories_of(const wchar_t *path, interface_factories *found);
+uint32_t factories_count(const interface_factories *found);     /* at least 1 */
+/* The path of one of them; false: it is too long. */
+bool factories_path(const interface_factories *found, uint32_t number, const wchar_t *plain, wchar_t *out,
+                    size_t count);
 /* interfaces.c: every present interface of the devices of a hardware id, as an array of objects: category, index (as
  * OPEN_FILTER counts), path, active; null where the categories cannot be listed. */
 void json_interfaces(json *j, const char *key, const wchar_t *hardware_id);

@@ -10,14 +10,60 @@
 #define GUID_CHARS 38               /* {00000000-0000-0000-0000-000000000000} */
 #define MAX_INTERFACES 4096         /* of one category: whatever a broken registry says, this ends */
 
+typedef union interface_detail {
+    SP_DEVICE_INTERFACE_DETAIL_DATA_W data;
+    uint8_t room[DETAIL_BYTES];
+} interface_detail;
+
+static bool next_interface(HDEVINFO set, const GUID *guid, DWORD index, SP_DEVICE_INTERFACE_DATA *item)
+{
+    memset(item, 0, sizeof(*item));
+    item->cbSize = sizeof(*item);
+    return SetupDiEnumDeviceInterfaces(set, NULL, guid, index, item);
+}
+
+static bool interface_detail_of(HDEVINFO set, SP_DEVICE_INTERFACE_DATA *item, interface_detail *detail,
+                                SP_DEVINFO_DATA *device)
+{
+    detail->data.cbSize = sizeof(detail->data);
+    return SetupDiGetDeviceInterfaceDetailW(set, item, &detail->data, sizeof(*detail), NULL, device);
+}
+
+/* The path of the instance that has so many before it. */
+static DWORD find_instance(HDEVINFO set, const GUID *guid, uint32_t before, wchar_t *out, size_t count)
+{
+    /* Wine alone has several instances behind an interface, and each from the first on is asked. */
+    DWORD index = nt_is_wine() ? 0 : before, error;
+    uint32_t left = nt_is_wine() ? before : 0, there;
+    SP_DEVICE_INTERFACE_DATA item;
+    interface_factories factories;
+    interface_detail detail;
+
+    for (; index < MAX_INTERFACES && next_interface(set, guid, index, &item); index++, left -= there) {
+        there = 1;
+        if (!interface_detail_of(set, &item, &detail, NULL)) {
+            if (left)
+                continue;
+            error = GetLastError();
+            return error ? error : ERROR_NO_MORE_ITEMS;
+        }
+        factories_of(detail.data.DevicePath, &factories);
+        there = factories_count(&factories);
+        if (left >= there)
+            continue;
+        if (!factories_path(&factories, left, detail.data.DevicePath, out, count))
+            return ERROR_INSUFFICIENT_BUFFER;
+        /* \\?\name is the Win32 spelling of \??\name. */
+        if (!wcsncmp(out, L"\\\\?\\", 4))
+            out[1] = L'?';
+        return ERROR_SUCCESS;
+    }
+    return ERROR_NO_MORE_ITEMS;
+}
+
 DWORD interface_look_up(const kshs_guid *category, uint32_t index, wchar_t *out, size_t count)
 {
-    union {
-        SP_DEVICE_INTERFACE_DETAIL_DATA_W data;
-        uint8_t room[DETAIL_BYTES];
-    } detail;
-    SP_DEVICE_INTERFACE_DATA item;
-    DWORD error = ERROR_SUCCESS;
+    DWORD error;
     HDEVINFO set;
     GUID guid;
 
@@ -25,22 +71,7 @@ DWORD interface_look_up(const kshs_guid *category, uint32_t index, wchar_t *out,
     set = SetupDiGetClassDevsW(&guid, NULL, NULL, DIGCF_DEVICEINTERFACE | DIGCF_PRESENT);
     if (set == INVALID_HANDLE_VALUE)
         return GetLastError();
-    memset(&item, 0, sizeof(item));
-    item.cbSize = sizeof(item);
-    detail.data.cbSize = sizeof(detail.data);
-    if (!SetupDiEnumDeviceInterfaces(set, NULL, &guid, index, &item) ||
-        !SetupDiGetDeviceInterfaceDetailW(set, &item, &detail.data, sizeof(detail), NULL, NULL)) {
-        error = GetLastError();
-        if (!error)
-            error = ERROR_NO_MORE_ITEMS;
-    } else if (wcslen(detail.data.DevicePath) >= count) {
-        error = ERROR_INSUFFICIENT_BUFFER;
-    } else {
-        wcscpy(out, detail.data.DevicePath);
-        /* \\?\name is the Win32 spelling of \??\name. */
-        if (!wcsncmp(out, L"\\\\?\\", 4))
-            out[1] = L'?';
-    }
+    error = find_instance(set, &guid, index, out, count);
     SetupDiDestroyDeviceInfoList(set);
     return error;
 }
@@ -78,15 +109,25 @@ static bool parse_guid(const wchar_t *text, GUID *guid)
     return true;
 }
 
+static void write_instance(json *j, const wchar_t *category, uint32_t index, const wchar_t *path, bool active)
+{
+    json_object(j, NULL);
+    json_text(j, "category", category);
+    json_unsigned(j, "index", index);
+    json_text(j, "path", path);
+    json_bool(j, "active", active);
+    json_end(j);
+}
+
 /* Those of one category that belong to a device of the hardware id. */
 static void write_category(json *j, const wchar_t *name, const wchar_t *hardware_id)
 {
-    union {
-        SP_DEVICE_INTERFACE_DETAIL_DATA_W data;
-        uint8_t room[DETAIL_BYTES];
-    } detail;
+    wchar_t path[DETAIL_BYTES];
     SP_DEVICE_INTERFACE_DATA item;
+    interface_factories factories;
+    interface_detail detail;
     SP_DEVINFO_DATA device;
+    uint32_t instance = 0, there, i;
     DWORD index;
     HDEVINFO set;
     GUID guid;
@@ -96,23 +137,19 @@ static void write_category(json *j, const wchar_t *name, const wchar_t *hardware
     set = SetupDiGetClassDevsW(&guid, NULL, NULL, DIGCF_DEVICEINTERFACE | DIGCF_PRESENT);
     if (set == INVALID_HANDLE_VALUE)
         return;
-    for (index = 0; index < MAX_INTERFACES; index++) {
-        memset(&item, 0, sizeof(item));
-        item.cbSize = sizeof(item);
-        if (!SetupDiEnumDeviceInterfaces(set, NULL, &guid, index, &item))
-            break;
+    for (index = 0; index < MAX_INTERFACES && next_interface(set, &guid, index, &item); index++, instance += there) {
+        there = 1;
         memset(&device, 0, sizeof(device));
         device.cbSize = sizeof(device);
-        detail.data.cbSize = sizeof(detail.data);
-        if (!SetupDiGetDeviceInterfaceDetailW(set, &item, &detail.data, sizeof(detail), NULL, &device) ||
-            !device_has_id(set, &device, hardware_id))
+        if (!interface_detail_of(set, &item, &detail, &device))
             continue;
-        json_object(j, NULL);
-        json_text(j, "category", name);
-        json_unsigned(j, "index", index);
-        json_text(j, "path", detail.data.DevicePath);
-        json_bool(j, "active", (item.Flags & SPINT_ACTIVE) != 0);
-        json_end(j);
+        factories_of(detail.data.DevicePath, &factories);
+        there = factories_count(&factories);
+        if (!device_has_id(set, &device, hardware_id))
+            continue;
+        for (i = 0; i < there; i++)
+            if (factories_path(&factories, i, detail.data.DevicePath, path, ARRAY_COUNT(path)))
+                write_instance(j, name, instance + i, path, (item.Flags & SPINT_ACTIVE) != 0);
     }
     SetupDiDestroyDeviceInfoList(set);
 }

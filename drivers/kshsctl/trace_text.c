@@ -207,8 +207,8 @@ static void write_open(writer *w, const kstrace_record *record)
         }
         write_bytes(w, "connect", pin, record->in_bytes);
         write_object(w, "sink", record->connected, false);
-        write_flag(w, "made", record, KSTRACE_MADE);
     }
+    write_flag(w, "made", record, KSTRACE_MADE);
     json_unsigned(&w->j, "whole", record->whole);
     if (record->out_bytes)
         write_text(w, "process", process, record->out_bytes);
@@ -308,7 +308,7 @@ static void write_caller(writer *w, const kstrace_record *record)
 static void write_event(writer *w, const kstrace_record *record)
 {
     /* An open makes an object, also where memory of an older one is used again. */
-    bool anew = record->event == KSTRACE_OPEN || (record->event == KSTRACE_PIN && !(record->flags & KSTRACE_MADE));
+    bool anew = (record->event == KSTRACE_OPEN || record->event == KSTRACE_PIN) && !(record->flags & KSTRACE_MADE);
 
     json_object(&w->j, NULL);
     json_unsigned(&w->j, "n", record->number);

@@ -43,6 +43,17 @@ typedef struct user_slot {
 
 user_slot *slot_get(uint32_t number);   /* NULL: no such number, or empty */
 
+/* ---- user_open.c ------------------------------------------------------------- */
+NTSTATUS open_file(HANDLE root, const void *name, uint32_t bytes, bool synchronous, HANDLE *handle,
+                   IO_STATUS_BLOCK *status);
+/* A make control of refks on an open handle, which is closed and NULL when it fails.  False: the step is answered. */
+bool open_make(step_context *context, uint32_t control, const void *name, uint32_t bytes, HANDLE *handle,
+               NTSTATUS *returned, IO_STATUS_BLOCK *status);
+/* The path of a filter or another device.  Wine knows that of a device's first factory alone: with a reference string
+ * behind it, what is opened there is made a filter of the factory that it names, and FLAGS say so.  False: as above. */
+bool open_by_path(step_context *context, const wchar_t *path, uint32_t bytes, bool synchronous, HANDLE *handle,
+                  NTSTATUS *returned, IO_STATUS_BLOCK *status, uint32_t *flags);
+
 /* ---- user_closed.c: handles that are closed, and used all the same ------------ */
 NTSTATUS handle_retire(HANDLE *handle); /* closes it; then *handle is a number that belonged to the same object */
 bool handle_taken(HANDLE handle);       /* the number belongs to another object by now */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * user_control.c - controls of the user side that are no measured requests:
- * IOCTL_KS_PROPERTY, and the make-pin control of refks.
+ * IOCTL_KS_PROPERTY, and the make controls of refks (user_open.c).
  */
 #include "user.h"
 

@@ -47,23 +47,6 @@ static bool slot_free(step_context *context)
     return true;
 }
 
-static NTSTATUS open_file(HANDLE root, const void *name, uint32_t bytes, bool synchronous, HANDLE *handle,
-                          IO_STATUS_BLOCK *status)
-{
-    UNICODE_STRING text;
-    OBJECT_ATTRIBUTES attributes;
-
-    text.Buffer = (PWSTR)(ULONG_PTR)name;
-    text.Length = text.MaximumLength = (USHORT)bytes;
-    *handle = NULL;
-    status->Status = (NTSTATUS)KSHS_POISON_STATUS;
-    status->Information = (ULONG_PTR)KSHS_POISON_INFORMATION;
-    InitializeObjectAttributes(&attributes, &text, OBJ_CASE_INSENSITIVE, root, NULL);
-    return NtCreateFile(handle, GENERIC_READ | GENERIC_WRITE | SYNCHRONIZE, &attributes, status, NULL,
-                        FILE_ATTRIBUTE_NORMAL, FILE_SHARE_READ | FILE_SHARE_WRITE, FILE_OPEN,
-                        synchronous ? FILE_SYNCHRONOUS_IO_NONALERT : 0, NULL, 0);
-}
-
 static void record_open(kshs_record *record, NTSTATUS returned, const IO_STATUS_BLOCK *status)
 {
     record->returned = (uint32_t)returned;
@@ -98,6 +81,7 @@ static void settle(step_context *context, const user_slot *opened, NTSTATUS retu
 static void open_path(step_context *context, const void *path, uint32_t bytes)
 {
     IO_STATUS_BLOCK status;
+    uint32_t flags = 0;
     user_slot opened;
     NTSTATUS returned;
 
@@ -110,8 +94,10 @@ static void open_path(step_context *context, const void *path, uint32_t bytes)
     }
     memcpy(opened.path, path, bytes);
     opened.path[bytes / sizeof(wchar_t)] = 0;
-    returned = open_file(NULL, opened.path, bytes, opened.synchronous, &opened.handle, &status);
-    settle(context, &opened, returned, &status, 0);
+    if (open_by_path(context, opened.path, bytes, opened.synchronous, &opened.handle, &returned, &status, &flags))
+        settle(context, &opened, returned, &status, flags);
+    else
+        free(opened.path);
 }
 
 static void open_device(step_context *context)
@@ -143,33 +129,16 @@ static void make_pin(step_context *context, const user_slot *filter, const uint8
                      user_slot *pin)
 {
     IO_STATUS_BLOCK status;
+    uint32_t flags = 0;
     NTSTATUS returned;
-    plain_control *c = plain_new(bytes, 0);
 
-    if (!c) {
-        step_refuse(context, STATUS_NO_MEMORY, L"no memory for the pin's name");
+    if (!open_by_path(context, filter->path, (uint32_t)(wcslen(filter->path) * sizeof(wchar_t)), pin->synchronous,
+                      &pin->handle, &returned, &status, &flags))
         return;
-    }
-    memcpy(c->in, name, bytes);
-    returned = open_file(NULL, filter->path, (uint32_t)(wcslen(filter->path) * sizeof(wchar_t)), pin->synchronous,
-                         &pin->handle, &status);
-    if (NT_SUCCESS(returned)) {
-        if (!plain_send(c, pin->handle, IOCTL_KSHS_MAKE_PIN, context->step->timeout_ms)) {
-            if (step_claim(context)) {
-                context->record.outcome = KSHS_OUTCOME_HUNG;
-                context->record.detail = (uint32_t)STATUS_TIMEOUT;
-            }
-            return;
-        }
-        returned = c->result;
-        status = c->status;
-        if (!NT_SUCCESS(returned)) {
-            NtClose(pin->handle);
-            pin->handle = NULL;
-        }
-    }
+    if (NT_SUCCESS(returned) &&
+        !open_make(context, IOCTL_KSHS_MAKE_PIN, name, bytes, &pin->handle, &returned, &status))
+        return;
     settle(context, pin, returned, &status, KSHS_REC_MADE);
-    plain_free(c);
 }
 
 static void open_pin(step_context *context)

@@ -64,6 +64,12 @@ static const UCHAR *pin_part(const UCHAR *name, ULONG bytes)
     return NULL;
 }
 
+static void keep_name(kstrace_record *record, const UCHAR *name, ULONG bytes)
+{
+    keep(record, name, bytes, KSTRACE_NAME_BYTES);
+    record->out_bytes = kst_process_name(record->data + record->in_bytes, KSTRACE_PROCESS_BYTES);
+}
+
 static void look_at_name(kstrace_record *record, const UCHAR *name, ULONG bytes)
 {
     const UCHAR *pin = pin_part(name, bytes);
@@ -79,8 +85,7 @@ static void look_at_name(kstrace_record *record, const UCHAR *name, ULONG bytes)
         }
         name = pin;
     }
-    keep(record, name, bytes, KSTRACE_NAME_BYTES);
-    record->out_bytes = kst_process_name(record->data + record->in_bytes, KSTRACE_PROCESS_BYTES);
+    keep_name(record, name, bytes);
 }
 
 static void look_at_open(kstrace_record *record, PIO_STACK_LOCATION stack)
@@ -213,6 +218,8 @@ static uint32_t control_event(PIRP irp, PIO_STACK_LOCATION stack, KSPROPERTY *pr
     if (control == IOCTL_KSHS_MAKE_PIN && kshs_is_wine() && irp->AssociatedIrp.SystemBuffer &&
         pin_part(irp->AssociatedIrp.SystemBuffer, stack->Parameters.DeviceIoControl.InputBufferLength))
         return KSTRACE_PIN;
+    if (control == IOCTL_KSHS_MAKE_FILTER && kshs_is_wine() && irp->AssociatedIrp.SystemBuffer)
+        return KSTRACE_OPEN;
     return 0;
 }
 
@@ -226,6 +233,9 @@ static void look_at_control(kstrace_record *record, PIRP irp, PIO_STACK_LOCATION
     } else if (record->event == KSTRACE_PIN) {
         record->flags |= KSTRACE_MADE;
         look_at_name(record, irp->AssociatedIrp.SystemBuffer, record->in_length);
+    } else if (record->event == KSTRACE_OPEN) {
+        record->flags |= KSTRACE_MADE;
+        keep_name(record, irp->AssociatedIrp.SystemBuffer, record->in_length);
     } else {
         look_at_property(record, irp, stack, property);
     }

@@ -242,6 +242,8 @@ NTSTATUS NTAPI KsInitializeDevice(PDEVICE_OBJECT FunctionalDeviceObject, PDEVICE
         return STATUS_INSUFFICIENT_RESOURCES;
     RefksInitializeHeader(&device->Header, KsObjectTypeDevice, device, NULL);
     ExInitializeFastMutex(&device->Mutex);
+    ExInitializeFastMutex(&device->FactoriesLock);
+    InitializeListHead(&device->Categories);
     KeInitializeSpinLock(&device->BagLock);
     InitializeListHead(&device->Open);
     InitializeListHead(&device->BagItems);

@@ -1,113 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * dispatch.c - create, cleanup, close and device control: from the file
- * object to the object behind it.
+ * object to the object behind it (fileobject.c).
  */
 #include "refks.h"
-
-static const WCHAR PinName[] = KSSTRING_Pin;
-#define PIN_NAME_CHARACTERS (sizeof(PinName) / sizeof(WCHAR) - 1)
-
-/* ---- file objects ----------------------------------------------------------- */
-
-REFKS_HEADER *RefksEnterFileObject(PFILE_OBJECT FileObject)
-{
-    REFKS_HEADER *header;
-    KIRQL irql;
-
-    /* Under the lock, because Wine closes a file object while others still hold references to it. */
-    KeAcquireSpinLock(&RefksLock, &irql);
-    header = FileObject->FsContext;
-    if (header && !RefksEnter(header))
-        header = NULL;
-    KeReleaseSpinLock(&RefksLock, irql);
-    return header;
-}
-
-REFKS_HEADER *RefksHeaderFromFileObject(PFILE_OBJECT FileObject)
-{
-    return FileObject ? FileObject->FsContext : NULL;
-}
-
-/* A pin on loan takes the file object over from its parent filter; FALSE: the filter has none to lend. */
-BOOLEAN RefksBindFileObject(REFKS_HEADER *Header, PFILE_OBJECT FileObject, BOOLEAN OnLoan)
-{
-    BOOLEAN bound;
-    KIRQL irql;
-
-    KeAcquireSpinLock(&RefksLock, &irql);
-    bound = !OnLoan || FileObject->FsContext == Header->Parent;
-    if (bound) {
-        if (OnLoan)
-            Header->Parent->FileObject = NULL;
-        Header->OnLoan = OnLoan;
-        FileObject->FsContext = Header;
-        Header->FileObject = FileObject;
-    }
-    KeReleaseSpinLock(&RefksLock, irql);
-    return bound;
-}
-
-/* A pin on loan that never came to be gives the file object back, unless that was closed meanwhile. */
-void RefksUnbindFileObject(REFKS_HEADER *Header)
-{
-    PFILE_OBJECT file;
-    KIRQL irql;
-
-    KeAcquireSpinLock(&RefksLock, &irql);
-    file = Header->FileObject;
-    Header->FileObject = NULL;
-    if (file && Header->OnLoan && !Header->Created && !Header->CloseIrp) {
-        file->FsContext = Header->Parent;
-        Header->Parent->FileObject = file;
-        Header->OnLoan = FALSE;
-    } else if (file) {
-        file->FsContext = NULL;
-    }
-    KeReleaseSpinLock(&RefksLock, irql);
-}
-
-void RefksLinkOpen(REFKS_HEADER *Header)
-{
-    KIRQL irql;
-
-    InsertTailList(&Header->Parent->Children, &Header->Sibling);
-    Header->Linked = TRUE;
-    KeAcquireSpinLock(&RefksLock, &irql);
-    InsertTailList(&Header->Device->Open, &Header->Open);
-    KeReleaseSpinLock(&RefksLock, irql);
-}
-
-void RefksUnlinkOpen(REFKS_HEADER *Header)
-{
-    KIRQL irql;
-
-    if (!Header->Linked)
-        return;
-    RemoveEntryList(&Header->Sibling);
-    Header->Linked = FALSE;
-    KeAcquireSpinLock(&RefksLock, &irql);
-    RemoveEntryList(&Header->Open);
-    KeReleaseSpinLock(&RefksLock, irql);
-}
-
-/* Wine frees a device's memory under open handles.  Whoever still holds a file object follows its pointers to
- * the device stack, so each handle keeps that memory. */
-static void HoldDevices(PFILE_OBJECT FileObject, PDEVICE_OBJECT Functional)
-{
-    if (kshs_is_wine() && FileObject->DeviceObject) {
-        ObReferenceObject(FileObject->DeviceObject);
-        ObReferenceObject(Functional);
-    }
-}
-
-static void ReleaseDevices(PFILE_OBJECT FileObject, PDEVICE_OBJECT Functional)
-{
-    if (kshs_is_wine() && FileObject->DeviceObject) {
-        ObDereferenceObject(FileObject->DeviceObject);
-        ObDereferenceObject(Functional);
-    }
-}
 
 /* ---- create ----------------------------------------------------------------------- */
 
@@ -118,6 +14,8 @@ NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status)
     RefksReference(Header);
     if (NT_SUCCESS(Status)) {
         Header->Created = TRUE;
+        if (Header->Type == KsObjectTypeFilter)
+            RefksKeepLoan(Header);
     } else {
         RefksUnbindFileObject(Header);
         (void)RefksCloseUnlocked(Header);       /* busy with us: the leave below finishes it */
@@ -127,6 +25,12 @@ NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status)
     return kshs_complete(Irp, Status, 0);
 }
 
+BOOLEAN RefksIsPinName(const WCHAR *Name, ULONG Characters)
+{
+    return Characters > REFKS_PIN_NAME_CHARACTERS && Name[REFKS_PIN_NAME_CHARACTERS] == L'\\' &&
+           !_wcsnicmp(Name, KSSTRING_Pin, REFKS_PIN_NAME_CHARACTERS);
+}
+
 static NTSTATUS CreatePinByName(REFKS_DEVICE *Device, PIRP Irp, PFILE_OBJECT FileObject, const WCHAR *Name,
                                 ULONG Characters)
 {
@@ -134,8 +38,7 @@ static NTSTATUS CreatePinByName(REFKS_DEVICE *Device, PIRP Irp, PFILE_OBJECT Fil
     REFKS_HEADER *parent;
     NTSTATUS status;
 
-    if (Characters <= PIN_NAME_CHARACTERS || Name[PIN_NAME_CHARACTERS] != L'\\' ||
-        _wcsnicmp(Name, PinName, PIN_NAME_CHARACTERS))
+    if (!RefksIsPinName(Name, Characters))
         return kshs_complete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
     if (related->DeviceObject != FileObject->DeviceObject)
         return kshs_complete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
@@ -147,8 +50,8 @@ static NTSTATUS CreatePinByName(REFKS_DEVICE *Device, PIRP Irp, PFILE_OBJECT Fil
         return kshs_complete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
     }
     status = RefksCreatePin(CONTAINING_RECORD(parent, REFKS_FILTER, Header), Irp, FileObject, FALSE,
-                            (const UCHAR *)(Name + PIN_NAME_CHARACTERS + 1),
-                            (Characters - PIN_NAME_CHARACTERS - 1) * sizeof(WCHAR));
+                            (const UCHAR *)(Name + REFKS_PIN_NAME_CHARACTERS + 1),
+                            (Characters - REFKS_PIN_NAME_CHARACTERS - 1) * sizeof(WCHAR));
     RefksLeave(parent);
     return status;
 }
@@ -181,8 +84,7 @@ NTSTATUS NTAPI RefksDispatchCreate(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     RefksWriteMissing();
     if (!file)
         return kshs_complete(Irp, STATUS_INVALID_PARAMETER, 0);
-    HoldDevices(file, DeviceObject);
-    file->FsContext = NULL;
+    RefksOpenFileObject(file, DeviceObject);
     device = RefksDeviceFromDeviceObject(DeviceObject);
     if (!device)
         return kshs_complete(Irp, STATUS_NO_SUCH_DEVICE, 0);
@@ -259,6 +161,7 @@ static NTSTATUS Close(PFILE_OBJECT FileObject, PIRP Irp)
 
     KeAcquireSpinLock(&RefksLock, &irql);
     header = FileObject->FsContext;
+    RefksMarkClosed(FileObject);
     if (header) {
         RefksReference(header);
         closing = BeginClose(header, Irp);
@@ -280,49 +183,13 @@ NTSTATUS NTAPI RefksDispatchClose(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     if (!file)
         return kshs_complete(Irp, STATUS_SUCCESS, 0);
     ObReferenceObject(DeviceObject);
-    ReleaseDevices(file, DeviceObject);
+    RefksReleaseDevices(file, DeviceObject);
     status = Close(file, Irp);
     ObDereferenceObject(DeviceObject);
     return status;
 }
 
 /* ---- device control --------------------------------------------------------------------- */
-
-/* Turns the filter handle that the request came on into a pin.  Only for Wine, which cannot open a file
- * relative to another: everywhere else a pin is opened by its name. */
-static NTSTATUS MakePin(REFKS_HEADER *Header, PIRP Irp)
-{
-    PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
-    const WCHAR *name = Irp->AssociatedIrp.SystemBuffer;
-    ULONG length = stack->Parameters.DeviceIoControl.InputBufferLength;
-    const ULONG prefix = (PIN_NAME_CHARACTERS + 1) * sizeof(WCHAR);
-
-    if (!kshs_is_wine() || Header->Type != KsObjectTypeFilter)
-        return kshs_complete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
-    if (length <= prefix || !name || _wcsnicmp(name, PinName, PIN_NAME_CHARACTERS) ||
-        name[PIN_NAME_CHARACTERS] != L'\\')
-        return kshs_complete(Irp, STATUS_OBJECT_NAME_NOT_FOUND, 0);
-    return RefksCreatePin(CONTAINING_RECORD(Header, REFKS_FILTER, Header), Irp, stack->FileObject, TRUE,
-                          (const UCHAR *)name + prefix, length - prefix);
-}
-
-/* Who keeps the object and its device: for the client, which tells what leaks (docs/client.md). */
-static NTSTATUS Held(REFKS_HEADER *Header, PIRP Irp)
-{
-    PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(Irp);
-    REFKS_HEADER *device = &Header->Device->Header;
-    kshs_held *held = Irp->AssociatedIrp.SystemBuffer;
-
-    if (!kshs_is_wine() || Irp->RequestorMode != KernelMode)
-        return kshs_complete(Irp, STATUS_INVALID_DEVICE_REQUEST, 0);
-    if (!held || stack->Parameters.DeviceIoControl.OutputBufferLength < sizeof(*held))
-        return kshs_complete(Irp, STATUS_BUFFER_TOO_SMALL, 0);
-    held->object_inside = (uint32_t)Header->Rundown.Value / 2;
-    held->object_references = (uint32_t)Header->References;
-    held->device_inside = (uint32_t)device->Rundown.Value / 2;
-    held->device_references = (uint32_t)device->References;
-    return kshs_complete(Irp, STATUS_SUCCESS, sizeof(*held));
-}
 
 NTSTATUS NTAPI RefksDispatchControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
 {
@@ -331,8 +198,10 @@ NTSTATUS NTAPI RefksDispatchControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     REFKS_HEADER *header;
     NTSTATUS status;
 
-    UNREFERENCED_PARAMETER(DeviceObject);
     header = stack->FileObject ? RefksEnterFileObject(stack->FileObject) : NULL;
+    if (!header && stack->FileObject && RefksIsNobodys(stack->FileObject) &&
+        stack->Parameters.DeviceIoControl.IoControlCode == IOCTL_KSHS_MAKE_FILTER)
+        return RefksMakeFilter(DeviceObject, NULL, Irp);
     if (!header)
         return kshs_complete(Irp, STATUS_FILE_CLOSED, 0);
     if (header->Device->Removed) {
@@ -348,11 +217,13 @@ NTSTATUS NTAPI RefksDispatchControl(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     case IOCTL_KS_METHOD:
         return RefksMethod(header, Irp);
     case IOCTL_KSHS_MAKE_PIN:
-        status = MakePin(header, Irp);
+        status = RefksMakePin(header, Irp);
         RefksLeave(header);
         return status;
+    case IOCTL_KSHS_MAKE_FILTER:
+        return RefksMakeFilter(DeviceObject, header, Irp);      /* leaves it itself */
     case IOCTL_KSHS_HELD:
-        status = Held(header, Irp);
+        status = RefksHeld(header, Irp);
         RefksLeave(header);
         return status;
     case IOCTL_KS_ENABLE_EVENT:

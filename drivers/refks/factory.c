@@ -66,8 +66,10 @@ static NTSTATUS CreateFactory(REFKS_DEVICE *Device, const KSFILTER_DESCRIPTOR *D
         RefksDereference(&factory->Header);
         return status;
     }
+    RefksLockMutex(&Device->FactoriesLock);
     InsertTailList(&Device->Header.Children, &factory->Header.Sibling);
     factory->Header.Linked = TRUE;
+    RefksUnlockMutex(&Device->FactoriesLock);
     *Created = factory;
     return STATUS_SUCCESS;
 }
@@ -95,8 +97,10 @@ void RefksDeleteFactory(REFKS_FACTORY *Factory)
 {
     ULONG index;
 
+    RefksLockMutex(&Factory->Header.Device->FactoriesLock);
     RemoveEntryList(&Factory->Header.Sibling);
     Factory->Header.Linked = FALSE;
+    RefksUnlockMutex(&Factory->Header.Device->FactoriesLock);
     for (index = 0; index < Factory->LinkCount; index++)
         FreeLink(&Factory->Links[index]);
     Factory->LinkCount = 0;
@@ -117,6 +121,7 @@ void RefksDeleteFactories(REFKS_DEVICE *Device)
 {
     while (!IsListEmpty(&Device->Header.Children))
         RefksDeleteFactory(CONTAINING_RECORD(Device->Header.Children.Flink, REFKS_FACTORY, Header.Sibling));
+    RefksForgetCategories(Device);
 }
 
 static NTSTATUS RegisterFactory(REFKS_FACTORY *Factory)
@@ -150,34 +155,24 @@ NTSTATUS RefksRegisterFactories(REFKS_DEVICE *Device)
     return status;
 }
 
-static BOOLEAN IsFirst(const REFKS_FACTORY *Factory)
+/* The one that an open without a name finds. */
+BOOLEAN RefksIsFirst(const REFKS_FACTORY *Factory)
 {
     return Factory->Header.Device->Header.Children.Flink == &Factory->Header.Sibling;
 }
 
-/* Wine registers an interface with a reference string but cannot enable it: there the string is dropped, and
- * an open without one finds the device's first factory.  Of another factory the interface is not enabled, or whoever
- * looks for its filters in their category would be given those of the first. */
-static NTSTATUS EnableLink(REFKS_FACTORY *Factory, ULONG Index)
+/* The name by which the first factory's filters can be opened is the one that its driver is told. */
+static void TakePlainLinks(REFKS_FACTORY *Factory)
 {
-    PDEVICE_OBJECT physical = Factory->Header.Device->Public.PhysicalDeviceObject;
-    NTSTATUS status = IoSetDeviceInterfaceState(&Factory->Links[Index], TRUE);
     UNICODE_STRING plain;
+    ULONG index;
 
-    if (NT_SUCCESS(status) || status == STATUS_OBJECT_NAME_EXISTS || !IsFirst(Factory))
-        return STATUS_SUCCESS;
-    RtlZeroMemory(&plain, sizeof(plain));
-    status = IoRegisterDeviceInterface(physical, &Factory->Public.FilterDescriptor->Categories[Index], NULL, &plain);
-    if (!NT_SUCCESS(status))
-        return status;
-    status = IoSetDeviceInterfaceState(&plain, TRUE);
-    if (!NT_SUCCESS(status)) {
-        FreeLink(&plain);
-        return status;
+    for (index = 0; index < Factory->LinkCount; index++) {
+        if (!RefksPlainLink(Factory->Header.Device, &Factory->Public.FilterDescriptor->Categories[index], &plain))
+            continue;
+        FreeLink(&Factory->Links[index]);
+        Factory->Links[index] = plain;
     }
-    FreeLink(&Factory->Links[Index]);
-    Factory->Links[Index] = plain;
-    return STATUS_SUCCESS;
 }
 
 static NTSTATUS EnableFactory(REFKS_FACTORY *Factory, BOOLEAN Enable)
@@ -187,13 +182,19 @@ static NTSTATUS EnableFactory(REFKS_FACTORY *Factory, BOOLEAN Enable)
 
     if (Factory->Enabled == Enable)
         return STATUS_SUCCESS;
+    Factory->Enabled = Enable;
+    if (kshs_is_wine()) {
+        status = RefksUpdateCategories(Factory->Header.Device);
+        if (Enable && RefksIsFirst(Factory))
+            TakePlainLinks(Factory);
+        return status;
+    }
     for (index = 0; index < Factory->LinkCount; index++) {
-        NTSTATUS one = Enable ? EnableLink(Factory, index) : IoSetDeviceInterfaceState(&Factory->Links[index], FALSE);
+        NTSTATUS one = IoSetDeviceInterfaceState(&Factory->Links[index], Enable);
 
-        if (!NT_SUCCESS(one) && (Enable || IsFirst(Factory)))
+        if (!NT_SUCCESS(one) && one != STATUS_OBJECT_NAME_EXISTS)
             status = one;
     }
-    Factory->Enabled = Enable;
     return status;
 }
 
@@ -325,6 +326,8 @@ NTSTATUS NTAPI KsFreeObjectCreateItemsByContext(KSDEVICE_HEADER Header, PVOID Co
             continue;
         (void)EnableFactory(factory, FALSE);
         RefksDeleteFactory(factory);
+        if (kshs_is_wine())
+            (void)RefksUpdateCategories(device);        /* another one may be the first now */
         return STATUS_SUCCESS;
     }
     return STATUS_OBJECT_NAME_NOT_FOUND;

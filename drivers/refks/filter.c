@@ -34,55 +34,92 @@ ULONG RefksPinCount(REFKS_FILTER *Filter, ULONG PinId)
     return count;
 }
 
-/* The device is entered by the caller. */
-NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, ULONG Characters)
+/* Who asks may have a filter of the factory.  Device mutex held. */
+static NTSTATUS Judge(const REFKS_FACTORY *Factory, const IRP *Irp)
 {
-    PFILE_OBJECT file = IoGetCurrentIrpStackLocation(Irp)->FileObject;
-    NTSTATUS status = STATUS_SUCCESS;
-    REFKS_FILTER *filter;
-    REFKS_FACTORY *factory;
+    if (!Factory)
+        return STATUS_OBJECT_NAME_NOT_FOUND;
+    if ((Factory->Public.FilterDescriptor->Flags & KSFILTER_FLAG_DENY_USERMODE_ACCESS) &&
+        Irp->RequestorMode != KernelMode)
+        return STATUS_INVALID_DEVICE_REQUEST;
+    return STATUS_SUCCESS;
+}
 
-    filter = RefksAllocate(sizeof(*filter));
-    if (!filter)
-        return kshs_complete(Irp, STATUS_INSUFFICIENT_RESOURCES, 0);
+static void Initialize(REFKS_FILTER *Filter, REFKS_DEVICE *Device, REFKS_FACTORY *Factory)
+{
+    RefksInitializeHeader(&Filter->Header, KsObjectTypeFilter, Device, &Factory->Header);
+    (void)RefksEnter(&Filter->Header);          /* the creation is inside until it ends */
+    ExInitializeFastMutex(&Filter->Control);
+    ExInitializeFastMutex(&Filter->Processing);
+    KsGateInitializeAnd(&Filter->Gate, NULL);
+    Filter->Public.Descriptor = Factory->Public.FilterDescriptor;
+    Filter->Public.Bag = &Filter->Header.Bag;
+    Filter->Public.Context = Factory->Public.Context;
+}
+
+/* Device mutex held. */
+static NTSTATUS BuildFilter(REFKS_FILTER *Filter, PIRP Irp, BOOLEAN OnLoan)
+{
+    NTSTATUS status = STATUS_SUCCESS;
+
+    if (!RefksBindFileObject(&Filter->Header, IoGetCurrentIrpStackLocation(Irp)->FileObject, OnLoan))
+        return STATUS_DEVICE_BUSY;              /* it has pins, or another request is under way */
+    RefksLinkOpen(&Filter->Header);
+    if (FilterDispatch(Filter) && FilterDispatch(Filter)->Create) {
+        RefksLockMutex(&Filter->Control);
+        RefksReference(&Filter->Header);
+        status = FilterDispatch(Filter)->Create(&Filter->Public, Irp);
+        RefksUnlockMutex(&Filter->Control);
+        RefksDereference(&Filter->Header);
+    }
+    return status;
+}
+
+/* The device is entered by the caller, and so is the lender, which this leaves. */
+static NTSTATUS CreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, ULONG Characters, BOOLEAN OnLoan,
+                             REFKS_HEADER *Lender)
+{
+    REFKS_FILTER *filter = RefksAllocate(sizeof(*filter));
+    BOOLEAN is_already = FALSE;
+    REFKS_FACTORY *factory;
+    NTSTATUS status;
 
     RefksLockMutex(&Device->Mutex);
     factory = RefksFindFactory(Device, Name, Characters);
-    if (!factory)
-        status = STATUS_OBJECT_NAME_NOT_FOUND;
-    else if ((factory->Public.FilterDescriptor->Flags & KSFILTER_FLAG_DENY_USERMODE_ACCESS) &&
-             Irp->RequestorMode != KernelMode)
-        status = STATUS_INVALID_DEVICE_REQUEST;
-    else if (!RefksEnter(&Device->Header))      /* the filter's own stay, until it is closed */
-        status = STATUS_DEVICE_REMOVED;
-    if (!NT_SUCCESS(status)) {
+    status = Judge(factory, Irp);
+    if (NT_SUCCESS(status) && Lender)
+        is_already = (BOOLEAN)(Lender->Parent == &factory->Header);
+    if (NT_SUCCESS(status) && !filter)
+        status = STATUS_INSUFFICIENT_RESOURCES;
+    if (NT_SUCCESS(status) && !is_already && !RefksEnter(&Device->Header))
+        status = STATUS_DEVICE_REMOVED;         /* the filter's own stay, until it is closed */
+    if (!NT_SUCCESS(status) || is_already) {
         RefksUnlockMutex(&Device->Mutex);
         RefksFree(filter);
+        if (Lender)
+            RefksLeave(Lender);
         return kshs_complete(Irp, status, 0);
     }
 
-    RefksInitializeHeader(&filter->Header, KsObjectTypeFilter, Device, &factory->Header);
-    (void)RefksEnter(&filter->Header);          /* the creation is inside until it ends */
-    ExInitializeFastMutex(&filter->Control);
-    ExInitializeFastMutex(&filter->Processing);
-    KsGateInitializeAnd(&filter->Gate, NULL);
-    filter->Public.Descriptor = factory->Public.FilterDescriptor;
-    filter->Public.Bag = &filter->Header.Bag;
-    filter->Public.Context = factory->Public.Context;
-    (void)RefksBindFileObject(&filter->Header, file, FALSE);
-    RefksLinkOpen(&filter->Header);
-
-    if (FilterDispatch(filter) && FilterDispatch(filter)->Create) {
-        RefksLockMutex(&filter->Control);
-        RefksReference(&filter->Header);
-        status = FilterDispatch(filter)->Create(&filter->Public, Irp);
-        RefksUnlockMutex(&filter->Control);
-        RefksDereference(&filter->Header);
-    }
+    Initialize(filter, Device, factory);
+    filter->Header.Lender = Lender;
+    if (Lender)
+        RefksReference(Lender);
+    status = BuildFilter(filter, Irp, OnLoan);
     RefksUnlockMutex(&Device->Mutex);
     if (status == STATUS_PENDING)
         return status;
     return RefksEndCreate(&filter->Header, Irp, status);
+}
+
+NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, ULONG Characters)
+{
+    return CreateFilter(Device, Irp, Name, Characters, FALSE, NULL);
+}
+
+NTSTATUS RefksTurnFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, ULONG Characters, REFKS_HEADER *Lender)
+{
+    return CreateFilter(Device, Irp, Name, Characters, TRUE, Lender);
 }
 
 NTSTATUS RefksFinishFilter(REFKS_FILTER *Filter)
@@ -113,15 +150,24 @@ NTSTATUS RefksFinishFilter(REFKS_FILTER *Filter)
 void RefksFilterClosed(REFKS_FILTER *Filter)
 {
     REFKS_DEVICE *device = Filter->Header.Device;
+    REFKS_HEADER *lender = Filter->Header.Lender;       /* of one that never came to be */
+    BOOLEAN loaned;
 
     RefksReference(&device->Header);
     RefksLockMutex(&device->Mutex);
     RefksUnlinkOpen(&Filter->Header);
     RefksUnlockMutex(&device->Mutex);
     RefksUnbindFileObject(&Filter->Header);
+    loaned = Filter->Header.OnLoan;
     RefksEmptyBag(&Filter->Header.Bag);
     RefksEndClose(&Filter->Header);
     RefksDereference(&Filter->Header);
+    if (lender) {
+        if (loaned)
+            (void)RefksCloseUnlocked(lender);           /* its handle is gone; we are still inside */
+        RefksLeave(lender);
+        RefksDereference(lender);
+    }
     RefksLeave(&device->Header);
     RefksDereference(&device->Header);
 }

@@ -63,6 +63,7 @@ static NTSTATUS BuildPin(REFKS_PIN *Pin, PIRP Irp, PFILE_OBJECT FileObject, BOOL
     if (RefksPinCount(filter, Pin->Public.Id) >= Pin->Public.Descriptor->InstancesPossible)
         return STATUS_NOT_FOUND;
     RefksLinkOpen(&Pin->Header);
+    Pin->Header.Lender = OnLoan ? Pin->Header.Parent : NULL;
     if (!RefksBindFileObject(&Pin->Header, FileObject, OnLoan))
         return STATUS_INVALID_DEVICE_REQUEST;   /* another request made a pin of it meanwhile */
     if (!OnLoan) {

@@ -16,10 +16,10 @@
  *   References  who still holds a pointer to the memory.
  *
  * Locks, in the order in which they are taken:
- *   device mutex -> control mutex (one per filter, its pins use it too) ->
+ *   device mutex -> control mutex (one per filter, its pins use it too) -> REFKS_DEVICE.FactoriesLock ->
  *   spin locks (RefksLock, REFKS_DEVICE.BagLock; never both).
- * Both mutexes leave the IRQL alone, because the minidriver is called at
- * PASSIVE_LEVEL under them, and neither can be taken twice, as documented.
+ * The mutexes leave the IRQL alone, because the minidriver is called at
+ * PASSIVE_LEVEL under the first two, and none can be taken twice, as documented.
  */
 #ifndef REFKS_H
 #define REFKS_H
@@ -84,7 +84,9 @@ struct REFKS_HEADER {
     BOOLEAN CloseIrpIsPrivate;  /* there was no real one */
     BOOLEAN Created;            /* the minidriver's Create succeeded, so its Close is due */
     BOOLEAN Linked;             /* in Parent->Children */
-    BOOLEAN OnLoan;             /* pin: has its parent filter's file object (make-pin control) */
+    REFKS_HEADER *Lender;       /* whose file object it takes over: a pin's parent (make-pin control), or a filter of
+                                   another factory, entered and referenced until it is closed (make-filter) */
+    BOOLEAN OnLoan;             /* it has it */
     REFKS_BAG Bag;
 };
 
@@ -97,6 +99,8 @@ struct REFKS_DEVICE {
     LIST_ENTRY Open;            /* every filter and pin, under RefksLock */
     KSPIN_LOCK BagLock;
     LIST_ENTRY BagItems;
+    FAST_MUTEX FactoriesLock;   /* of the list of factories, beside the device mutex, and of the next one */
+    LIST_ENTRY Categories;      /* Wine: category.c */
     KEVENT Drained;             /* nobody inside a closing device any more */
     volatile LONG Removed;      /* surprise removal or removal has begun: requests fail */
     volatile LONG TeardownParties;
@@ -191,7 +195,17 @@ void RefksDeleteFactories(REFKS_DEVICE *Device);
 NTSTATUS RefksRegisterFactories(REFKS_DEVICE *Device);          /* device interfaces, not yet enabled */
 void RefksEnableFactories(REFKS_DEVICE *Device, BOOLEAN Enable);
 void RefksDeleteFactory(REFKS_FACTORY *Factory);                /* device mutex held, or nobody else left */
-REFKS_FACTORY *RefksFindFactory(REFKS_DEVICE *Device, const WCHAR *Name, ULONG Characters); /* device mutex held */
+/* Device mutex or FactoriesLock held. */
+REFKS_FACTORY *RefksFindFactory(REFKS_DEVICE *Device, const WCHAR *Name, ULONG Characters);
+
+BOOLEAN RefksIsFirst(const REFKS_FACTORY *Factory);
+
+/* ---- category.c: Wine alone ------------------------------------------------------ */
+
+NTSTATUS RefksUpdateCategories(REFKS_DEVICE *Device);           /* a factory was enabled, disabled or deleted */
+/* A copy of the name without a reference string; FALSE: there is none that is enabled. */
+BOOLEAN RefksPlainLink(REFKS_DEVICE *Device, const GUID *Id, PUNICODE_STRING Link);
+void RefksForgetCategories(REFKS_DEVICE *Device);
 
 /* ---- dispatch.c ----------------------------------------------------------------- */
 
@@ -200,20 +214,40 @@ DRIVER_DISPATCH RefksDispatchCleanup;
 DRIVER_DISPATCH RefksDispatchClose;
 DRIVER_DISPATCH RefksDispatchControl;
 
+#define REFKS_PIN_NAME_CHARACTERS (sizeof(KSSTRING_Pin) / sizeof(WCHAR) - 1)
+BOOLEAN RefksIsPinName(const WCHAR *Name, ULONG Characters);    /* what follows a backslash behind it is the pin's */
+NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status);  /* completes the IRP */
+PIRP RefksCloseIrp(REFKS_HEADER *Header);       /* for the minidriver's Close; NULL: out of memory */
+void RefksEndClose(REFKS_HEADER *Header);       /* completes or frees it */
+
+/* ---- fileobject.c ------------------------------------------------------------------------ */
+
+void RefksOpenFileObject(PFILE_OBJECT FileObject, PDEVICE_OBJECT Functional);   /* nobody's so far */
+void RefksReleaseDevices(PFILE_OBJECT FileObject, PDEVICE_OBJECT Functional);   /* which that holds */
+BOOLEAN RefksIsNobodys(const FILE_OBJECT *FileObject);          /* open, on Wine, and its open was refused */
+void RefksMarkClosed(PFILE_OBJECT FileObject);                  /* RefksLock held */
 /* Enters the object behind a file object of ours; NULL: closed, or never opened. */
 REFKS_HEADER *RefksEnterFileObject(PFILE_OBJECT FileObject);
 REFKS_HEADER *RefksHeaderFromFileObject(PFILE_OBJECT FileObject);
 BOOLEAN RefksBindFileObject(REFKS_HEADER *Header, PFILE_OBJECT FileObject, BOOLEAN OnLoan);
 void RefksUnbindFileObject(REFKS_HEADER *Header);
-NTSTATUS RefksEndCreate(REFKS_HEADER *Header, PIRP Irp, NTSTATUS Status);  /* completes the IRP */
-PIRP RefksCloseIrp(REFKS_HEADER *Header);       /* for the minidriver's Close; NULL: out of memory */
-void RefksEndClose(REFKS_HEADER *Header);       /* completes or frees it */
+void RefksKeepLoan(REFKS_HEADER *Header);
 void RefksLinkOpen(REFKS_HEADER *Header);       /* into the parent's children and the device's open objects */
 void RefksUnlinkOpen(REFKS_HEADER *Header);
+
+/* ---- make.c: what Wine's I/O manager cannot open, and what its client asks ---------------- */
+
+NTSTATUS RefksMakePin(REFKS_HEADER *Header, PIRP Irp);
+/* Leaves the header, which is NULL where the open of the device's first factory was refused. */
+NTSTATUS RefksMakeFilter(PDEVICE_OBJECT DeviceObject, REFKS_HEADER *Header, PIRP Irp);
+NTSTATUS RefksHeld(REFKS_HEADER *Header, PIRP Irp);
 
 /* ---- filter.c, pin.c, connect.c, state.c ------------------------------------------ */
 
 NTSTATUS RefksCreateFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, ULONG Characters);
+/* The file object, and Lender's if there is one, becomes a filter of the named factory; the caller has entered Lender,
+ * and this leaves it.  Completes the IRP, unless the minidriver will. */
+NTSTATUS RefksTurnFilter(REFKS_DEVICE *Device, PIRP Irp, const WCHAR *Name, ULONG Characters, REFKS_HEADER *Lender);
 NTSTATUS RefksFinishFilter(REFKS_FILTER *Filter);
 void RefksFilterClosed(REFKS_FILTER *Filter);
 const KSPIN_DESCRIPTOR_EX *RefksPinDescriptor(const REFKS_FILTER *Filter, ULONG PinId);  /* NULL: no such pin */

@@ -203,7 +203,10 @@ class StatusBlock:
 
     @property
     def native(self) -> bool | None:
-        """open_pin: True by its native name, False by the fallback, None where neither is said."""
+        """open_pin: True by its native name, False by the fallback, None where neither is said.
+
+        open_filter: False where Wine's fallback made it, else None.
+        """
         if RecordFlag.NATIVE in self.flags:
             return True
         return False if RecordFlag.MADE in self.flags else None

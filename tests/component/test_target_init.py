@@ -118,7 +118,7 @@ def test_a_run_with_it_is_green(example: Example, place: Path) -> None:
 
 
 def plugin_run(
-    place: Path, file: Path, scenarios: Path, guests: str = CONFTEST
+    place: Path, file: Path, scenarios: Path, guests: str = CONFTEST, *options: str
 ) -> subprocess.CompletedProcess[str]:
     """Scenarios against a target, by the plugin, on Wine of this host; results go to ``out``."""
     (place / "local_guests.py").write_text(guests, encoding="utf-8")
@@ -126,7 +126,7 @@ def plugin_run(
     return subprocess.run(
         [
             *[sys.executable, "-m", "pytest", *plugin, "-p", "local_guests", "-p", "no:cacheprovider"],
-            *[f"--rootdir={place}", f"--kshs-target={file}", "--kshs-out=out", str(scenarios)],
+            *[f"--rootdir={place}", f"--kshs-target={file}", "--kshs-out=out", *options, str(scenarios)],
         ],
         cwd=place,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(place), str(ROOT)])},

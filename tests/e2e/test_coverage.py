@@ -90,18 +90,21 @@ def test_a_closed_binary_has_blocks_and_exported_names(counted: RunCoverage) -> 
 def everything(tmp_path_factory: pytest.TempPathFactory) -> RunCoverage:
     """All suites over our own drivers, together.
 
-    The catalogue; what the reference class driver alone answers; and the probe, which calls the class driver
-    as the sample does not.
+    The catalogue; what the reference class driver alone answers; the probe, which calls the class driver as
+    the sample does not; and a device with several filter factories.
     """
     out = tmp_path_factory.mktemp("everything")
     here, components = Path(__file__).parent, command.ROOT / "tests" / "component"
-    for name in ("probe.toml", "in_guest.py"):
-        shutil.copy(here / "probe" / name, out)
-    folder.package(components / "probe", out / "package")
+    with_drivers: dict[str, tuple[str | Path, ...]] = {}
+    for name in ("probe", "factories"):
+        place = out / "with" / name
+        shutil.copytree(here / name, place)
+        folder.package(components / name, place / "package")
+        with_drivers[name] = ("--target", place / f"{name}.toml", place / "in_guest.py")
     suites: dict[str, tuple[str | Path, ...]] = {
         "catalogue": ("-n", "2"),
         "reference": (components / "reference_properties.toml",),
-        "probe": ("--target", out / "probe.toml", out / "in_guest.py"),
+        **with_drivers,
     }
     for name, words in suites.items():
         ran = command.run(out / name, "--coverage", *words, seconds=LONG)
