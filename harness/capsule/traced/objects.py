@@ -95,9 +95,8 @@ class Objects:
             return
         item = self.all.get(event.object)
         if event.event == "open" and event.made and item is not None:
-            item.event = (
-                event  # of another factory of its device (Wine): the open before was on the way to it
-            )
+            # Of another factory of its device (Wine): the open before was on the way to it.
+            item.event = event
         elif event.event == "open" or (event.event == "pin" and item is None):
             item = self.all[event.object] = Opened(event.object, event)
             if event.below is not None and event.below in self.all:
