@@ -63,6 +63,8 @@ class ScriptedHost:
     leases: dict[str, tuple[Mapping[str, Any], Said]] = field(default_factory=dict)
     others: int = 0
     full: bool = False
+    faster: int = 0
+    """Leases of another night that come a moment before the first of ours, where the host is full."""
     earlier: dict[str, tuple[Mapping[str, Any], Said]] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
 
@@ -93,6 +95,7 @@ class ScriptedHost:
 
     def begin(self, order: Mapping[str, Any]) -> None:
         if self.full:  # dask keeps it until there is room
+            self.others = max(self.others, self.faster)
             return
         assert order["id"] not in self.leases, "a lease is carried once"
         self.end(order, self.script(self, order))
