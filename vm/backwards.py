@@ -5,14 +5,15 @@ QEMU's own stub takes ``reverse-stepi`` and ``reverse-continue`` in a replay too
 snapshot in the running process for that, where QEMU 10.0 stands still on a busy host (its issues 2634, 2922).
 A replay that begins is no trouble, and it is the same each time, instruction by instruction.  So each step
 back is a new replay here, from the state to the instruction that is wanted; and what is looked for backwards
-is looked for forwards, from the state to here, and the last that was found counts.
+is looked for forwards, from the state to here, and the last that was found counts.  All that was found stays
+known, since the next question is often for the one before.
 """
 
 from __future__ import annotations
 
 import re
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -92,6 +93,27 @@ class Hit:
     why: bytes = b""
 
 
+@dataclass(frozen=True)
+class Search:
+    """What a search has found: everything from the first instruction up to ``end``, in that order.
+
+    ``points`` are those that it was made for, ``space`` the process whose writes count.
+    """
+
+    points: frozenset[bytes]
+    space: str
+    end: int
+    hits: Sequence[Hit]
+
+    def serves(self, points: Iterable[bytes], space: str, here: int) -> bool:
+        """Whether it has found what another one would."""
+        return self.points == frozenset(points) and self.space == space and here <= self.end
+
+    def before(self, here: int) -> Hit | None:
+        """The last before an instruction."""
+        return next((hit for hit in reversed(self.hits) if hit.at < here), None)
+
+
 @dataclass
 class Backwards:
     """Serves one debugger.
@@ -116,6 +138,8 @@ class Backwards:
     _points: dict[bytes, None] = field(default_factory=dict)
     _said: dict[bytes, bytes] = field(default_factory=dict)
     """What a debugger has told the stub that a new one has to be told too, by kind."""
+    _searched: Search | None = None
+    """The last one: where a condition does not hold, a debugger asks for the hit before, time and again."""
 
     def serve(self, start: int | None = None) -> None:
         """Until the debugger leaves; it finds the replay at that instruction, by default at the last."""
@@ -188,22 +212,31 @@ class Backwards:
         """The last breakpoint or watchpoint that is met before an instruction, and None where none is."""
         if not self._points:
             return None
-        space, found = self._at.space, None
+        watches = any(point[:1] not in _BREAKPOINTS for point in self._points)
+        space = self._at.space if watches else ""
+        if self._searched is None or not self._searched.serves(self._points, space, here):
+            found = self._found(space, here)
+            self._searched = Search(frozenset(self._points), space, here, found)
+        return self._searched.before(here)
+
+    def _found(self, space: str, here: int) -> list[Hit]:
+        """All breakpoints and watchpoints that are met before an instruction."""
+        found: list[Hit] = []
         search = self._fresh(self._first)
         try:
             for point in self._points:
                 search.stub.ask(b"Z" + point)
             if self._met(search):
-                found = Hit(self._first)
+                found.append(Hit(self._first))
             while search.here <= here:
                 said = self._on(search, here + 1)
                 now = search.here
                 watched = _WATCH.search(said)
                 # It stands behind the instruction that wrote; in front of it the old value is still there.
                 if watched and now <= here and self._of(space, search, int(watched[1], 16)):
-                    found = Hit(now - 1, watched[0])
+                    found.append(Hit(now - 1, watched[0]))
                 if now < here and self._met(search):
-                    found = Hit(now)
+                    found.append(Hit(now))
         finally:
             search.close()
         return found

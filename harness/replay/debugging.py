@@ -117,10 +117,13 @@ class Debugging:
         without = []
         lines = ["set confirm off", "set architecture i386:x86-64", "set remotetimeout 36000"]
         lines += [f"set substitute-path {_BUILT_AT} {symbol_file.quoted(str(_SOURCES))}"]
+        # A guest may write a driver's name with other capitals than the package has.
+        files = {path.name.lower(): path for path in (self._folder / DRIVERS).glob("*")}
         for module in self._said.modules:
-            pdb = self._folder / DRIVERS / f"{Path(module.name).stem}.pdb"
-            symbols = self.place / f"{Path(module.name).stem}.o"
-            if pdb.is_file() and symbol_file.write(pdb, symbols):
+            stem = Path(module.name).stem
+            pdb, driver = files.get(f"{stem}.pdb".lower()), files.get(module.name.lower())
+            symbols = self.place / f"{stem}.o"
+            if pdb is not None and symbol_file.write(pdb, symbols, driver):
                 lines.append(f"add-symbol-file {symbol_file.quoted(str(symbols))} {module.base:#x}")
             else:
                 without.append(module.name)

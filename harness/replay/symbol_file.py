@@ -4,21 +4,31 @@
 gdb reads no PDB.  What it can use of one, names and lines of the code, is written as assembler here, with a
 byte of nothing for every byte of the driver, and clang makes ELF and DWARF of it.  There are no types and no
 local variables in it, and no rules for the stack's frames.
+
+Where a function was inlined, the table of lines of a PDB has the line before it, so that a write in it would
+be shown at a line that writes nothing.  So llvm-symbolizer, where it is there, is asked for each instruction.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from harness.coverage.images import CodeImage
+from harness.coverage.symbols import instructions
 from harness.errors import HarnessError
+from harness.evidence.symbols import llvm
 from harness.evidence.symbols.pdb import PdbFunctions, pdb_functions
 from harness.guest_text import one_line
 
 #: Bytes of code, at most: what is beyond has no symbols.
 _MOST = 64 << 20
 _SECONDS = 120.0
+#: Of a driver, that are asked for at most: more take minutes.
+_MOST_INSTRUCTIONS = 300_000
+#: They are words of a command line.
+_AT_ONCE = 10_000
 #: DWARF 4, "7.5.3 Abbreviations Tables": one compilation unit, with its lines and its range.
 _UNIT = """\
 .section .debug_abbrev,"",@progbits
@@ -42,8 +52,16 @@ _UNIT = """\
 """
 
 
-def write(pdb: Path, into: Path) -> bool:
+Lines = Sequence[tuple[int, str, int]]
+
+
+def write(pdb: Path, into: Path, image: Path | None = None) -> bool:
     """Writes the ELF file; its ``.text`` lies where the driver's image begins.  False: the PDB has no code.
+
+    Args:
+        pdb: of the driver.
+        into: the file.
+        image: the driver itself, where there is one: inlined code has its own lines then.
 
     Raises:
         HarnessError: clang does not make one.
@@ -53,8 +71,9 @@ def write(pdb: Path, into: Path) -> bool:
     size = max((one.rva + one.size for one in known.functions), default=0)
     if not 0 < size <= _MOST:
         return False
+    lines = _with_inlined(known, pdb, image) if image is not None else known.lines
     source = into.with_suffix(".s")
-    source.write_text("\n".join(_lines(known, pdb.stem, size)) + "\n", encoding="utf-8")
+    source.write_text("\n".join(_lines(known, lines, pdb.stem, size)) + "\n", encoding="utf-8")
     command = ["clang", "--target=x86_64-linux-gnu", "-gdwarf-4", "-c", str(source), "-o", str(into)]
     try:
         done = subprocess.run(
@@ -75,7 +94,35 @@ def write(pdb: Path, into: Path) -> bool:
     return True
 
 
-def _lines(known: PdbFunctions, name: str, size: int) -> Iterator[str]:
+def _with_inlined(known: PdbFunctions, pdb: Path, image: Path) -> Lines:
+    """The lines of a PDB, and between them those of inlined code; only the former where nobody tells.
+
+    A line of the PDB stays where it begins, also in front of inlined code: breakpoints are set at it.
+    """
+    program = llvm.symbolizer()
+    places: list[tuple[llvm.Place, ...]] = []
+    try:
+        code = CodeImage(image)
+        asked = [rva for rva in instructions(code) if known.around(rva) is not None]
+        if program is None or len(asked) > _MOST_INSTRUCTIONS:
+            return known.lines
+        for start in range(0, len(asked), _AT_ONCE):
+            places += llvm.places(program, code, pdb, asked[start : start + _AT_ONCE])
+    except HarnessError:
+        return known.lines
+    found = {rva: (file, line) for rva, file, line in known.lines}
+    told: tuple[str, int] | None = None
+    for rva, at in zip(asked, places, strict=True):
+        inner = at[0] if at else None
+        here = (inner.file, inner.line) if inner is not None and inner.file and inner.line else None
+        if rva in found:
+            told = found[rva]
+        elif here is not None and here != told:
+            told = found[rva] = here
+    return sorted((rva, *line) for rva, line in found.items())
+
+
+def _lines(known: PdbFunctions, lines: Lines, name: str, size: int) -> Iterator[str]:
     """The assembler's."""
     files: dict[str, int] = {}
     at: dict[int, list[str]] = {}
@@ -86,7 +133,7 @@ def _lines(known: PdbFunctions, name: str, size: int) -> Iterator[str]:
         at.setdefault(one.rva, []).extend(
             [f".type {symbol}, @function", f".size {symbol}, {one.size}", f"{symbol}:"]
         )
-    for rva, file, line in known.lines:
+    for rva, file, line in lines:
         if not 0 <= rva < size:
             continue
         if file not in files:

@@ -18,7 +18,7 @@ DECLINES = "    return STATUS_INVALID_DEVICE_REQUEST;\n}"
 OTHERWISE = "    return STATUS_NOT_SUPPORTED;\n}"
 
 
-def kshs(folder: Path, *words: str | Path) -> tuple[int, str]:
+def kshs(folder: Path, *words: str | Path, seconds: float = command.RUN_TIMEOUT) -> tuple[int, str]:
     done = subprocess.run(
         command.command_line(*words),
         cwd=folder,
@@ -28,7 +28,7 @@ def kshs(folder: Path, *words: str | Path) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=command.RUN_TIMEOUT,
+        timeout=seconds,
     )
     return done.returncode, done.stdout
 

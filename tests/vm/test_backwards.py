@@ -179,6 +179,32 @@ def test_the_later_of_both_counts_and_the_first_instruction_too() -> None:
         assert position(gdb) == FIRST
 
 
+def test_what_was_found_once_is_not_looked_for_again() -> None:
+    """A condition that does not hold makes gdb ask for the one before: a replay to it, and no search."""
+    with debugged() as (gdb, toys):
+        gdb.ask(b"Z1,10,1")
+        gdb.ask(b"Z1,30,1")
+        assert gdb.ask(b"bc", 10) and position(gdb) == 1007
+        begun = len(toys)
+        for number, place in enumerate((1006, 1002, FIRST), start=1):
+            # As gdb does where it stops: all away, and in again.
+            for point in (b"1,30,1", b"1,10,1"):
+                gdb.ask(b"z" + point)
+                gdb.ask(b"Z" + point)
+            assert gdb.ask(b"bc", 10) and position(gdb) == place
+            assert len(toys) == begun + number
+        # Other points make another search, and so does a place behind the last one's end.
+        gdb.ask(b"z1,10,1")
+        gdb.ask(b"c", 10)
+        assert position(gdb) == 1002
+        gdb.ask(b"s", 10)
+        gdb.ask(b"bc", 10)
+        assert position(gdb) == 1002 and len(toys) == begun + 5
+        for packet in (b"s", b"c", b"s", b"bc"):
+            gdb.ask(packet, 10)
+        assert position(gdb) == 1006 and len(toys) == begun + 7
+
+
 def test_a_write_right_before() -> None:
     """It stands behind the write: that is the last one before here."""
     with debugged(1006) as (gdb, _):

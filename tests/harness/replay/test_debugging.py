@@ -28,18 +28,19 @@ def test_gdb_is_told_where_symbols_lie(tmp_path: Path, monkeypatch: pytest.Monke
     place = folder(tmp_path, frames=b"")
     (place / recording.DRIVERS).mkdir()
     (place / recording.DRIVERS / "ks.pdb").write_bytes(b"symbols")
-    ks = recording.Module(name="ks.sys", base=0x230000, size=0x9000)
+    (place / recording.DRIVERS / "ks.sys").write_bytes(b"driver")
+    ks = recording.Module(name="KS.sys", base=0x230000, size=0x9000)  # as the guest writes it
     said = NOW.model_copy(update={"modules": [*SAID.modules, ks]})
 
-    def write(pdb: Path, into: Path) -> bool:
-        assert pdb.read_bytes() == b"symbols"
+    def write(pdb: Path, into: Path, image: Path) -> bool:
+        assert (pdb.read_bytes(), image.read_bytes()) == (b"symbols", b"driver")
         into.write_bytes(b"elf")
         return True
 
     monkeypatch.setattr(debugging.symbol_file, "write", write)
     with Debugging(recorder(tmp_path), image(tmp_path), place, said) as made:
         text = made.script.read_text()
-        assert re.search(r'^add-symbol-file "\S+/ks\.o" 0x230000$', text, re.MULTILINE)
+        assert re.search(r'^add-symbol-file "\S+/KS\.o" 0x230000$', text, re.MULTILINE)
         assert "avshs" not in text and made.without == ["avshs.sys"]
         assert text.splitlines()[-1] == f"target remote {made.place / 'gdb.sock'}"
     assert not made.place.exists()
