@@ -138,8 +138,12 @@ class LeavesEvidence(Protocol):
 class TakesStacks(Protocol):
     """A guest whose drivers' threads can be looked at before all else is kept of it."""
 
-    def take_stacks(self) -> None:
-        """Notes where they stand, for `LeavesEvidence.leave_evidence`; bounded in time, never raises."""
+    def take_stacks(self, ask: Callable[[], bytes]) -> None:
+        """Notes where they stand, for `LeavesEvidence.leave_evidence`; bounded in time, never raises.
+
+        Args:
+            ask: the agent, which is there already; what it gives is empty where it cannot say.
+        """
 
 
 @runtime_checkable

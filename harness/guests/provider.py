@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,9 +109,9 @@ class VmGuest:
         """See `harness.guests.TellsWhatDriversSay`."""
         return incident_evidence.session_log(self._lease, limit)
 
-    def take_stacks(self) -> None:
+    def take_stacks(self, ask: Callable[[], bytes]) -> None:
         """See `harness.guests.TakesStacks`."""
-        self._threads = incident_evidence.stacks(self._lease)
+        self._threads = incident_evidence.stacks(self._lease, ask)
 
     def leave_evidence(
         self, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True

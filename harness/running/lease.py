@@ -14,7 +14,7 @@ from harness.agent.session import AgentSession
 from harness.errors import AgentError, HarnessError, StepHungError
 from harness.guests import ChecksGuests, Guest, GuestProvider
 from harness.planning.planned import Sizes
-from harness.running.attribution import Attribution
+from harness.running.attribution import Attribution, stacks_step
 from harness.running.ended import Ended
 from harness.running.formats import resolve
 from harness.running.incident import KeepsIncidents, kept_of_question
@@ -186,7 +186,9 @@ class LeaseInUse:
             self._target = resolve(target, session, self._encoder)
         except (AgentError, StepHungError) as error:
             asked = [pin for pin in target.pin if target.asks(pin)]
-            attribution = Attribution(self.held, session, self._encoder.step("CRASHES"))
+            attribution = Attribution(
+                self.held, session, self._encoder.step("CRASHES"), threads=stacks_step(self._encoder)
+            )
             fault = attribution.of_question(_QUESTION, error)
             self._fault = kept_of_question(self._incidents, self.held, session, _QUESTION, fault)
             self._target = target.opened_with({}, {pin.name: self._fault.reason for pin in asked})

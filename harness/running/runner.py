@@ -30,7 +30,7 @@ from harness.planning.plan import plan
 from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
 from harness.running.answers import Answers, collect, tidy
-from harness.running.attribution import Attribution, nobody
+from harness.running.attribution import Attribution, nobody, stacks_step
 from harness.running.doubts import failed
 from harness.running.ended import Ended
 from harness.running.flight import Flight
@@ -94,7 +94,8 @@ class Runner:
         self._lease = LeaseInUse(
             self.provider, self.abi, self.journal, self.margin, self.incidents, self.watch
         )
-        self._crashes = Encoder(self.abi).step("CRASHES")
+        encoder = Encoder(self.abi)
+        self._crashes, self._stacks = encoder.step("CRASHES"), stacks_step(encoder)
         self._hangs = Hangs()
         self._next: Flight | None = None
 
@@ -272,6 +273,7 @@ class Runner:
                 self._doubts,
                 self._symbols,
                 self._replace if upcoming is not None else nobody,
+                self._stacks,
             )
             flight.watchdog = Watchdog(self.limits, flight.planned)
             answers = collect(flight, attribution)
