@@ -201,6 +201,9 @@ class LeasesAhead(Protocol):
     def acquire_ahead(self) -> None:
         """Begins what the next `acquire` gives; never raises, a second call does nothing."""
 
+    def is_there(self) -> bool:
+        """Whether what was begun is there, so that `acquire` waits for nothing."""
+
 
 @runtime_checkable
 class KnowsCalls(Protocol):

@@ -296,6 +296,10 @@ class VmProvider:
         if self._ahead is None and self._template is not None:
             self._ahead = GuestAhead(self._fork)
 
+    def is_there(self) -> bool:
+        """See `harness.guests.LeasesAhead`."""
+        return self._ahead is not None and self._ahead.is_there
+
     def _fork(self) -> VmGuest:
         if self._guests is None or self._hypervisor is None or self._template is None:
             raise HarnessError("the guest's template was not made")
