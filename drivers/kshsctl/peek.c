@@ -3,8 +3,8 @@
  * peek.c - see peek.h.
  *
  * Wine's server stops a thread of the other process for each read of its
- * memory, which costs a millisecond in an emulated guest, however little is
- * read.  So whole pages are read, and kept.
+ * memory, however little is read, and unwinding reads a few bytes at a time.
+ * So whole pages are read, and kept.
  */
 #include "peek.h"
 

@@ -9,7 +9,8 @@ was read to its end: whatever ended oddly, and any exception, throws it away.
 
 When every step of a scenario has answered and none of them crashed or hung, the next scenario is
 sent while the guest still cleans up.  Whatever goes wrong from there on in the first one throws the
-lease away, the answers of the second one with it: it is sent again, to a clean guest.
+lease away, the answers of the second one with it: it is sent again, to a clean guest.  After a crash or a
+hang it is sent to the guest that takes over, while the evidence of the first one is gathered.
 """
 
 from __future__ import annotations
