@@ -75,6 +75,7 @@ COMPONENTS = (
                     "is_wine",
                     "json",
                     "modules",
+                    "peek",
                     "report",
                     "text",
                     "threads",

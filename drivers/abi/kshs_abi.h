@@ -97,6 +97,8 @@ typedef struct kshs_guid {
 #define KSHS_OP_WAIT_INSIDE 15      /* kernel: KSHS_PROP_SEEN (guid = set) of pin id `value` on the filter in slot, until
                                        `value2` calls are inside, of what `mode` says, or `repeat` ms have passed; then
                                        the record of the last PROPERTY and its kshs_seen */
+#define KSHS_OP_THREADS 16          /* agent: where drivers' threads stand, as JSON: what fits of what `kshsctl threads`
+                                       prints, and what was found in half of timeout_ms */
 
 /* Blocks and interfaces that a handshake's arguments point at; kernel alone, `slot` is a number below KSHS_MAX_MADE. */
 #define KSHS_OP_MAKE 20             /* value = KSHS_MADE_*, in_kind = the memory, data = the block's bytes or a

@@ -6,6 +6,7 @@
 #include "loaded.h"
 #include "missing_calls.h"
 #include "serve.h"
+#include "threads.h"
 
 static void reply_json(step_context *context, json *j)
 {
@@ -138,6 +139,25 @@ static void crashes(step_context *context)
     context->record.data_length = used;
 }
 
+/* Half of its time for looking: the rest is for a thread that does not stop at once. */
+static void threads(step_context *context)
+{
+    uint32_t allowed_ms = context->step->timeout_ms;
+    json j;
+
+    if (!nt_is_wine()) {
+        step_unsupported(context, STATUS_NOT_SUPPORTED, L"drivers have no process of their own here");
+        return;
+    }
+    json_start(&j, KSHS_MAX_DATA);
+    if (!threads_write(&j, allowed_ms ? now_ms() + allowed_ms / 2 : 0)) {
+        json_free(&j);
+        step_refuse(context, STATUS_INSUFFICIENT_RESOURCES, L"threads cannot be listed");
+        return;
+    }
+    reply_json(context, &j);
+}
+
 static void device(step_context *context)
 {
     const kshs_step *step = context->step;
@@ -176,6 +196,9 @@ void agent_step(step_context *context)
         break;
     case KSHS_OP_CRASHES:
         crashes(context);
+        break;
+    case KSHS_OP_THREADS:
+        threads(context);
         break;
     case KSHS_OP_DEVICE:
         device(context);

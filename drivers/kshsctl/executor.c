@@ -230,6 +230,7 @@ static void carry_out(step_context *context)
         agent_step(context);
         break;
     case KSHS_OP_DEVICE:
+    case KSHS_OP_THREADS:
         output_flush();
         watch(context, step->timeout_ms);
         agent_step(context);

@@ -119,6 +119,17 @@ void json_end(json *j)
     append(j, &j->closing[j->depth], 1);
 }
 
+void json_undo(json *j, const json *before)
+{
+    j->length = before->length;
+    j->depth = before->depth;
+    memcpy(j->comma, before->comma, sizeof(j->comma));
+    memcpy(j->closing, before->closing, sizeof(j->closing));
+    j->failed = before->failed;
+    if (j->text)
+        j->text[j->length] = 0;
+}
+
 void json_utf8(json *j, const char *key, const char *text)
 {
     member(j, key);

@@ -79,6 +79,7 @@ void json_free(json *j);
 void json_object(json *j, const char *key);
 void json_array(json *j, const char *key);
 void json_end(json *j);
+void json_undo(json *j, const json *before);    /* to a copy of it, since which no level was closed that is open there */
 void json_text(json *j, const char *key, const wchar_t *text);
 void json_utf8(json *j, const char *key, const char *text);
 void json_unsigned(json *j, const char *key, uint64_t value);

@@ -10,6 +10,17 @@
  */
 #include "unwind.h"
 
+void unwind_start(unwound *u, HANDLE process)
+{
+    peek_start(&u->images, process);
+    peek_start(&u->stack, process);
+}
+
+void unwind_thread(unwound *u)
+{
+    peek_start(&u->stack, u->stack.process);
+}
+
 #if defined(_M_X64) || defined(__x86_64__)
 
 #define MAX_CODES 255
@@ -29,25 +40,18 @@ enum { PUSH_NONVOL, ALLOC_LARGE, ALLOC_SMALL, SET_FPREG, SAVE_NONVOL, SAVE_NONVO
 
 #define CHAINED 4
 
-static bool peek(HANDLE process, ULONG_PTR address, void *out, size_t length)
-{
-    SIZE_T got;
-
-    return ReadProcessMemory(process, (const void *)address, out, length, &got) && got == length;
-}
-
 static DWORD64 *register_of(CONTEXT *context, unsigned number)
 {
     return &context->Rax + (number & 15);       /* Rax to R15 stand in the order of their numbers */
 }
 
-static bool exception_directory(HANDLE process, const module *m, IMAGE_DATA_DIRECTORY *directory)
+static bool exception_directory(peeked *images, const module *m, IMAGE_DATA_DIRECTORY *directory)
 {
     IMAGE_DOS_HEADER dos;
     IMAGE_NT_HEADERS64 nt;
 
-    if (!peek(process, m->base, &dos, sizeof(dos)) || dos.e_magic != IMAGE_DOS_SIGNATURE || dos.e_lfanew < 0 ||
-        !peek(process, m->base + (ULONG_PTR)dos.e_lfanew, &nt, sizeof(nt)) || nt.Signature != IMAGE_NT_SIGNATURE ||
+    if (!peek(images, m->base, &dos, sizeof(dos)) || dos.e_magic != IMAGE_DOS_SIGNATURE || dos.e_lfanew < 0 ||
+        !peek(images, m->base + (ULONG_PTR)dos.e_lfanew, &nt, sizeof(nt)) || nt.Signature != IMAGE_NT_SIGNATURE ||
         nt.OptionalHeader.Magic != IMAGE_NT_OPTIONAL_HDR64_MAGIC ||
         nt.OptionalHeader.NumberOfRvaAndSizes <= IMAGE_DIRECTORY_ENTRY_EXCEPTION)
         return false;
@@ -56,19 +60,19 @@ static bool exception_directory(HANDLE process, const module *m, IMAGE_DATA_DIRE
 }
 
 /* The entry of the function at RVA; TRUE with `info` 0: it is a leaf, which has none. */
-static bool find_function(HANDLE process, const module *m, uint32_t rva, function_entry *found)
+static bool find_function(peeked *images, const module *m, uint32_t rva, function_entry *found)
 {
     IMAGE_DATA_DIRECTORY directory;
     uint32_t low = 0, high;
 
     memset(found, 0, sizeof(*found));
-    if (!exception_directory(process, m, &directory))
+    if (!exception_directory(images, m, &directory))
         return false;
     for (high = directory.Size / sizeof(function_entry); low < high;) {
         uint32_t middle = low + (high - low) / 2;
         function_entry entry;
 
-        if (!peek(process, m->base + directory.VirtualAddress + middle * sizeof(entry), &entry, sizeof(entry)))
+        if (!peek(images, m->base + directory.VirtualAddress + middle * sizeof(entry), &entry, sizeof(entry)))
             return false;
         if (rva < entry.begin) {
             high = middle;
@@ -82,10 +86,10 @@ static bool find_function(HANDLE process, const module *m, uint32_t rva, functio
     return true;
 }
 
-static bool read_info(HANDLE process, const module *m, uint32_t rva, unwind_info *info)
+static bool read_info(peeked *images, const module *m, uint32_t rva, unwind_info *info)
 {
-    return peek(process, m->base + rva, info, 4) &&
-           peek(process, m->base + rva + 4, info->codes, info->count * sizeof(info->codes[0]));
+    return peek(images, m->base + rva, info, 4) &&
+           peek(images, m->base + rva + 4, info->codes, info->count * sizeof(info->codes[0]));
 }
 
 static unsigned slots_of(unsigned operation, unsigned operand)
@@ -105,7 +109,7 @@ static unsigned slots_of(unsigned operation, unsigned operand)
 }
 
 /* What the prologue did up to `reached` is undone.  FALSE: its codes cannot be read. */
-static bool undo(HANDLE process, const unwind_info *info, unsigned reached, CONTEXT *context, bool *interrupted)
+static bool undo(peeked *stack, const unwind_info *info, unsigned reached, CONTEXT *context, bool *interrupted)
 {
     unsigned i = 0;
 
@@ -124,7 +128,7 @@ static bool undo(HANDLE process, const unwind_info *info, unsigned reached, CONT
             base = *register_of(context, info->frame & 15) - (info->frame >> 4) * 16u;
         switch (operation) {
         case PUSH_NONVOL:
-            if (!peek(process, context->Rsp, register_of(context, operand), 8))
+            if (!peek(stack, context->Rsp, register_of(context, operand), 8))
                 return false;
             context->Rsp += 8;
             break;
@@ -139,12 +143,12 @@ static bool undo(HANDLE process, const unwind_info *info, unsigned reached, CONT
             break;
         case SAVE_NONVOL:
         case SAVE_NONVOL_FAR:
-            if (!peek(process, base + (operation == SAVE_NONVOL ? wide * 8 : wide), register_of(context, operand), 8))
+            if (!peek(stack, base + (operation == SAVE_NONVOL ? wide * 8 : wide), register_of(context, operand), 8))
                 return false;
             break;
         case MACHFRAME:
-            if (!peek(process, context->Rsp + operand * 8, &context->Rip, 8) ||
-                !peek(process, context->Rsp + operand * 8 + 24, &context->Rsp, 8))
+            if (!peek(stack, context->Rsp + operand * 8, &context->Rip, 8) ||
+                !peek(stack, context->Rsp + operand * 8 + 24, &context->Rsp, 8))
                 return false;
             *interrupted = true;
             break;
@@ -155,7 +159,7 @@ static bool undo(HANDLE process, const unwind_info *info, unsigned reached, CONT
     return true;
 }
 
-bool unwind_step(HANDLE process, const module_list *modules, CONTEXT *context)
+bool unwind_step(unwound *u, const module_list *modules, CONTEXT *context)
 {
     const module *m = modules_find(modules, (ULONG_PTR)context->Rip);
     uint64_t before = context->Rsp;
@@ -163,24 +167,24 @@ bool unwind_step(HANDLE process, const module_list *modules, CONTEXT *context)
     function_entry function;
     unsigned chain;
 
-    if (!m || !find_function(process, m, (uint32_t)(context->Rip - m->base), &function))
+    if (!m || !find_function(&u->images, m, (uint32_t)(context->Rip - m->base), &function))
         return false;
     for (chain = 0; function.info; chain++) {
         uint32_t offset = (uint32_t)(context->Rip - m->base) - function.begin;
         unwind_info info;
 
-        if (chain == MAX_CHAIN || !read_info(process, m, function.info, &info))
+        if (chain == MAX_CHAIN || !read_info(&u->images, m, function.info, &info))
             return false;
-        if (!undo(process, &info, chain || offset >= info.prologue ? 0xFF : offset, context, &interrupted))
+        if (!undo(&u->stack, &info, chain || offset >= info.prologue ? 0xFF : offset, context, &interrupted))
             return false;
         if (interrupted)
             return context->Rip != 0;
         if (!(info.version_flags >> 3 & CHAINED))
             break;
-        if (!peek(process, m->base + function.info + 4 + (info.count + 1u) / 2 * 4, &function, sizeof(function)))
+        if (!peek(&u->images, m->base + function.info + 4 + (info.count + 1u) / 2 * 4, &function, sizeof(function)))
             return false;
     }
-    if (!peek(process, context->Rsp, &context->Rip, 8))
+    if (!peek(&u->stack, context->Rsp, &context->Rip, 8))
         return false;
     context->Rsp += 8;
     return context->Rip && context->Rsp > before;
@@ -188,9 +192,9 @@ bool unwind_step(HANDLE process, const module_list *modules, CONTEXT *context)
 
 #else
 
-bool unwind_step(HANDLE process, const module_list *modules, CONTEXT *context)
+bool unwind_step(unwound *u, const module_list *modules, CONTEXT *context)
 {
-    (void)process;
+    (void)u;
     (void)modules;
     (void)context;
     return false;

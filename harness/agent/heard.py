@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 
 
@@ -17,13 +18,21 @@ class Heard:
     def __init__(self, tell: Callable[[int, int], None] | None) -> None:
         self._tell = tell
         self._told = (0, 0)
+        self._lock = threading.Lock()
         self.begun = 0
         self.answered = 0
 
     def tell(self) -> None:
         """Once for all frames that came together."""
-        now = (self.begun, self.answered)
-        if self._tell is not None and now != self._told:
-            self._told = now
-            with contextlib.suppress(OSError):  # a full disk is told by what must not be lost
-                self._tell(*now)
+        with self._lock:
+            now = (self.begun, self.answered)
+            if self._tell is not None and now != self._told:
+                self._told = now
+                with contextlib.suppress(OSError):  # a full disk is told by what must not be lost
+                    self._tell(*now)
+
+    def stop(self) -> None:
+        """Tells what came so far, and nothing any more: numbers will be those of another session."""
+        self.tell()
+        with self._lock:
+            self._tell = None

@@ -84,7 +84,7 @@ class AgentSession:
         self._abi = abi
         self._carried_out = {abi.constants[f"KSHS_OUTCOME_{name}"] for name in ("DONE", "STARTED")}
         self._journal = journal
-        self._heard = Heard(seen)
+        self.heard = Heard(seen)
         self._on_log = on_log
         self._margin = margin
         self._window = window
@@ -272,7 +272,7 @@ class AgentSession:
                         return
                     for frame in self._parser.feed(data):
                         self._take(frame)
-                    self._heard.tell()
+                    self.heard.tell()
                 now = time.monotonic()
                 if now - looked > _HELD_UP:
                     self._excuse(now - looked)
@@ -295,7 +295,7 @@ class AgentSession:
                 if head.begun_at is not None:
                     raise AgentError(f"a second BEGIN for step {frame.seq}", where="agent")
                 head.begun_at = time.monotonic()
-                self._heard.begun = frame.seq
+                self.heard.begun = frame.seq
         elif isinstance(frame, Record):
             with self._lock:
                 head = self._head(frame.seq, "RECORD")
@@ -306,7 +306,7 @@ class AgentSession:
                     why = f"RECORD of op {frame.op} for step {frame.seq}, which is of op {head.op}"
                     raise AgentError(why, where="agent")
                 self._pop()
-                self._heard.answered = frame.seq
+                self.heard.answered = frame.seq
             head.resolve(frame)
         elif isinstance(frame, Fault):
             if frame.seq == 0:
@@ -314,7 +314,7 @@ class AgentSession:
             with self._lock:
                 head = self._head(frame.seq, "ERROR")
                 self._pop()
-                self._heard.answered = frame.seq
+                self.heard.answered = frame.seq
             head.fail(reported(self._abi, frame, head.what))
         else:
             raise AgentError("a second HELLO", where="agent")

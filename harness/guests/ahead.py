@@ -35,6 +35,11 @@ class GuestAhead(Generic[GuestT]):
         self._coming: Future[GuestT] = Future()
         threading.Thread(target=self._run, name="kshs-lease-ahead", daemon=True).start()
 
+    @property
+    def is_there(self) -> bool:
+        """Whether nobody needs to wait for it."""
+        return self._coming.done() and self._coming.exception() is None
+
     def take(self, seconds: float) -> GuestT | None:
         """The guest; None where it could not be had.
 

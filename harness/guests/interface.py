@@ -138,8 +138,12 @@ class LeavesEvidence(Protocol):
 class TakesStacks(Protocol):
     """A guest whose drivers' threads can be looked at before all else is kept of it."""
 
-    def take_stacks(self) -> None:
-        """Notes where they stand, for `LeavesEvidence.leave_evidence`; bounded in time, never raises."""
+    def take_stacks(self, ask: Callable[[], bytes]) -> None:
+        """Notes where they stand, for `LeavesEvidence.leave_evidence`; bounded in time, never raises.
+
+        Args:
+            ask: the agent, which is there already; what it gives is empty where it cannot say.
+        """
 
 
 @runtime_checkable
@@ -196,6 +200,9 @@ class LeasesAhead(Protocol):
 
     def acquire_ahead(self) -> None:
         """Begins what the next `acquire` gives; never raises, a second call does nothing."""
+
+    def is_there(self) -> bool:
+        """Whether what was begun is there, so that `acquire` waits for nothing."""
 
 
 @runtime_checkable

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,9 +109,9 @@ class VmGuest:
         """See `harness.guests.TellsWhatDriversSay`."""
         return incident_evidence.session_log(self._lease, limit)
 
-    def take_stacks(self) -> None:
+    def take_stacks(self, ask: Callable[[], bytes]) -> None:
         """See `harness.guests.TakesStacks`."""
-        self._threads = incident_evidence.stacks(self._lease)
+        self._threads = incident_evidence.stacks(self._lease, ask)
 
     def leave_evidence(
         self, into: EvidenceSink, *, hung: bool = False, memory_dump: bool = True
@@ -295,6 +295,10 @@ class VmProvider:
             return
         if self._ahead is None and self._template is not None:
             self._ahead = GuestAhead(self._fork)
+
+    def is_there(self) -> bool:
+        """See `harness.guests.LeasesAhead`."""
+        return self._ahead is not None and self._ahead.is_there
 
     def _fork(self) -> VmGuest:
         if self._guests is None or self._hypervisor is None or self._template is None:

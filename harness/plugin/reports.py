@@ -10,7 +10,7 @@ import pytest
 from harness.plugin.items import ScenarioFailed, ScenarioItem
 from harness.plugin.report_words import blame_driver, tell
 from harness.plugin.state import INFRASTRUCTURE
-from harness.running.runner import DriverFaultError
+from harness.running.driver_fault import DriverFaultError
 from harness.verdict import Verdict
 
 #: Of a test in Python that uses a guest: what its first failure looked like.

@@ -28,6 +28,7 @@ from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from drivers.kernel_calls import Doubt
+    from harness.agent.encode import Encoder
     from harness.agent.session import AgentSession
     from harness.guests import Guest
 
@@ -38,10 +39,17 @@ _RECORDER_POLL = 0.1
 _WORK_POLL = 0.5
 #: Of that the share that it has at least, also behind a step that had been waited for long.
 _LAST_SHARE = 0.25
+#: Seconds that the agent has for the stacks of drivers' threads, of which it stops looking after half.
+_STACKS = 30.0
 #: Characters that are shown of a record that cannot be read.
 _SHOWN = 200
 #: Kinds of steps that the agent carries out without any driver: their hanging is no driver's.
 _AGENT_KINDS = frozenset({"sleep"})
+
+
+def stacks_step(encoder: Encoder) -> bytes:
+    """The step by which `Attribution` asks for stacks."""
+    return encoder.step("THREADS", timeout_ms=round(_STACKS * 1000))
 
 
 def nobody() -> None:
@@ -59,6 +67,7 @@ class Attribution:
         doubts: calls that the drivers under test use and that the guest's Wine gets wrong.
         symbols: of the drivers in the guest.
         spoiled: told as soon as the guest is of no further use, before anything of it is asked.
+        threads: the step that asks the agent for stacks (`stacks_step`); empty: it is not asked.
     """
 
     guest: Guest
@@ -67,6 +76,7 @@ class Attribution:
     doubts: Sequence[Doubt] = ()
     symbols: DriverSymbols = field(default_factory=DriverSymbols)
     spoiled: Callable[[], None] = nobody
+    threads: bytes = b""
 
     def of_error(self, step: PlannedStep, error: Exception) -> Ended:
         """What it means that no record came: the guest's own evidence decides."""
@@ -189,10 +199,19 @@ class Attribution:
             if known or idle > 1 or asked >= deadline:
                 return evidence if known else replace(evidence, driver=evidence.unrecorded)
             if idle and not taken and isinstance(self.guest, TakesStacks):
-                self.guest.take_stacks()
+                self.guest.take_stacks(self._ask_threads)
                 taken = True
                 deadline += time.monotonic() - asked  # none of it was the recorder's
             time.sleep(max(0.0, asked + _WORK_POLL - time.monotonic()))
+
+    def _ask_threads(self) -> bytes:
+        """Where drivers' threads stand, by an agent that has just said that one of them hangs."""
+        if not self.threads:
+            return b""
+        try:
+            return self.session.run(self.threads, what="stacks", timeout=_STACKS).data
+        except (AgentError, StepHungError):
+            return b""
 
     def _ask_guest(self) -> Evidence:
         try:

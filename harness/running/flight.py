@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from drivers.abi import load
 from harness.agent.frames import Record
@@ -18,6 +19,17 @@ from harness.agent.session import AgentSession
 from harness.contract.prediction import Request
 from harness.planning.planned import Answer, Plan, PlannedStep
 from harness.running.limits import Watchdog
+
+if TYPE_CHECKING:
+    from harness.language.model import Scenario
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """The scenario that will be run next, and the file that it comes from."""
+
+    scenario: Scenario
+    file: str
 
 
 @dataclass

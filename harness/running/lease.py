@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.agent.encode import Encoder
@@ -14,7 +15,7 @@ from harness.agent.session import AgentSession
 from harness.errors import AgentError, HarnessError, StepHungError
 from harness.guests import ChecksGuests, Guest, GuestProvider
 from harness.planning.planned import Sizes
-from harness.running.attribution import Attribution
+from harness.running.attribution import Attribution, stacks_step
 from harness.running.ended import Ended
 from harness.running.formats import resolve
 from harness.running.incident import KeepsIncidents, kept_of_question
@@ -43,6 +44,26 @@ class WatchesLeases(Protocol):
 
     def settled(self) -> None:
         """It has been asked all that is asked of it before the first scenario."""
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """A lease that is about to be thrown away."""
+
+    guest: Guest | None
+    session: AgentSession | None
+
+    def close(self) -> None:
+        """Throws it away."""
+        if self.guest is not None:
+            failure = self.session.failure if self.session is not None else None
+            _LOG.info("lease %s given back%s", self.guest.id, f": {failure!r}" if failure is not None else "")
+        try:
+            if self.session is not None:
+                self.session.close(timeout=1.0, polite=False)
+        finally:
+            if self.guest is not None:
+                self.guest.close()
 
 
 class LeaseInUse:
@@ -186,7 +207,9 @@ class LeaseInUse:
             self._target = resolve(target, session, self._encoder)
         except (AgentError, StepHungError) as error:
             asked = [pin for pin in target.pin if target.asks(pin)]
-            attribution = Attribution(self.held, session, self._encoder.step("CRASHES"))
+            attribution = Attribution(
+                self.held, session, self._encoder.step("CRASHES"), threads=stacks_step(self._encoder)
+            )
             fault = attribution.of_question(_QUESTION, error)
             self._fault = kept_of_question(self._incidents, self.held, session, _QUESTION, fault)
             self._target = target.opened_with({}, {pin.name: self._fault.reason for pin in asked})
@@ -211,19 +234,17 @@ class LeaseInUse:
             self.discard()
             raise
 
-    def discard(self) -> None:
-        """Throws the lease away; the next use gets a fresh one."""
+    def set_aside(self) -> Spoiled:
+        """The lease that is of no use any more but for its evidence; the next use gets a fresh one."""
         session, self._session = self._session, None
         guest, self._guest = self._guest, None
-        if guest is not None:
-            failure = session.failure if session is not None else None
-            _LOG.info("lease %s given back%s", guest.id, f": {failure!r}" if failure is not None else "")
-        try:
-            if session is not None:
-                session.close(timeout=1.0, polite=False)
-        finally:
-            if guest is not None:
-                guest.close()
+        if session is not None:
+            session.heard.stop()
+        return Spoiled(guest, session)
+
+    def discard(self) -> None:
+        """Throws the lease away; the next use gets a fresh one."""
+        self.set_aside().close()
 
     def _ask_info(self, session: AgentSession) -> Mapping[str, Any]:
         try:

@@ -9,11 +9,14 @@ was read to its end: whatever ended oddly, and any exception, throws it away.
 
 When every step of a scenario has answered and none of them crashed or hung, the next scenario is
 sent while the guest still cleans up.  Whatever goes wrong from there on in the first one throws the
-lease away, the answers of the second one with it: it is sent again, to a clean guest.
+lease away, the answers of the second one with it: it is sent again, to a clean guest.  After a crash or a
+hang it is sent to the guest that takes over, while the evidence of the first one is gathered.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,10 +33,11 @@ from harness.planning.plan import plan
 from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
 from harness.running.answers import Answers, collect, tidy
-from harness.running.attribution import Attribution, nobody
+from harness.running.attribution import Attribution, nobody, stacks_step
 from harness.running.doubts import failed
+from harness.running.driver_fault import DriverFaultError, answered
 from harness.running.ended import Ended
-from harness.running.flight import Flight
+from harness.running.flight import Flight, Upcoming
 from harness.running.hanging import Hangs
 from harness.running.incident import KeepsIncidents, kept, said
 from harness.running.lease import LeaseInUse, WatchesLeases
@@ -45,6 +49,8 @@ if TYPE_CHECKING:
     from drivers.kernel_calls import Doubt
     from harness.language.model import Scenario
 
+_LOG = logging.getLogger(__name__)
+
 #: In the journal, instead of a verdict: sent ahead, and not waited for.
 RECALLED = "recalled"
 #: In the journal, instead of a verdict: an exception ended it.
@@ -52,18 +58,6 @@ BROKEN = "broken"
 
 #: Says why a scenario cannot be shown on this guest, None where it can.
 Fits = Callable[["Scenario", Mapping[str, Any]], str | None]
-
-
-class DriverFaultError(AssertionError):
-    """A step of a test in Python met a driver that crashed, hung or refused the preparation.
-
-    An assertion on purpose: it speaks against the driver, so the test has failed.
-    """
-
-    def __init__(self, verdict: Verdict, reason: str, evidence: Sequence[str]) -> None:
-        super().__init__("\n".join([f"{verdict.value}: {reason}", *evidence]))
-        self.verdict = verdict
-        self.reason = reason
 
 
 @dataclass
@@ -94,7 +88,8 @@ class Runner:
         self._lease = LeaseInUse(
             self.provider, self.abi, self.journal, self.margin, self.incidents, self.watch
         )
-        self._crashes = Encoder(self.abi).step("CRASHES")
+        encoder = Encoder(self.abi)
+        self._crashes, self._stacks = encoder.step("CRASHES"), stacks_step(encoder)
         self._hangs = Hangs()
         self._next: Flight | None = None
 
@@ -142,12 +137,16 @@ class Runner:
 
     def discard(self) -> None:
         """Throws the lease away; the next scenario gets a fresh one."""
-        flight, self._next = self._next, None
         try:
-            if flight is not None:  # what was sent ahead does not count
-                self.journal.end(flight.planned.scenario.id, RECALLED, flight.file)
+            self._recall()
         finally:
             self._lease.discard()
+
+    def _recall(self) -> None:
+        """What was sent ahead does not count."""
+        flight, self._next = self._next, None
+        if flight is not None:
+            self.journal.end(flight.planned.scenario.id, RECALLED, flight.file)
 
     def forget_hangs(self) -> None:
         """What hung so far keeps nothing from being tried: one scenario that is played again is no row."""
@@ -192,14 +191,15 @@ class Runner:
             HarnessError, VmError, BuildError: no guest can be provided at all.
         """
         try:
-            return self._run(scenario, file, line, upcoming, upcoming_file or file)
+            after = None if upcoming is None else Upcoming(upcoming, upcoming_file or file)
+            return self._run(scenario, file, line, after)
         except BaseException:
             # Nobody knows what was sent and what has come of it.
             self.discard()
             raise
 
     def _run(
-        self, scenario: Scenario, file: str, line: int | None, upcoming: Scenario | None, upcoming_file: str
+        self, scenario: Scenario, file: str, line: int | None, upcoming: Upcoming | None
     ) -> ScenarioResult:
         began = time.monotonic()
         result = ScenarioResult(
@@ -225,19 +225,12 @@ class Runner:
             except NotApplicable as why:
                 return replace(result, verdict=Verdict.SKIPPED, reason=str(why))
             except UsageError as error:
-                fault = self._fault_behind(error)
-                if fault is None:
-                    return replace(result, verdict=Verdict.ERROR, reason=str(error))
-                return replace(
-                    result,
-                    verdict=fault.verdict,
-                    reason=fault.reason,
-                    evidence=fault.evidence,
-                    incident=fault.incident,
-                )
+                fault = self._fault_behind(error) or Ended(Verdict.ERROR, str(error))
+                result = replace(result, verdict=fault.verdict, reason=fault.reason)
+                return replace(result, evidence=fault.evidence, incident=fault.incident)
             flight = self._send(session, planned, file)
         lease = self.lease
-        answers, ended = self._answers(flight, upcoming, upcoming_file)
+        answers, ended = self._answers(flight, upcoming)
         verdict, reason = answers.verdict
         if answers.ended is None and ended is not None and worst((verdict, ended.verdict)) is not verdict:
             verdict, reason = ended.verdict, ended.reason
@@ -259,9 +252,7 @@ class Runner:
             **(ended.crash_fields if ended is not None else {}),
         )
 
-    def _answers(
-        self, flight: Flight, upcoming: Scenario | None, upcoming_file: str
-    ) -> tuple[Answers, Ended | None]:
+    def _answers(self, flight: Flight, upcoming: Upcoming | None) -> tuple[Answers, Ended | None]:
         """All that comes back, and what ended it; the lease is clean afterwards, or thrown away."""
         scenario = flight.planned.scenario
         try:
@@ -272,13 +263,14 @@ class Runner:
                 self._doubts,
                 self._symbols,
                 self._replace if upcoming is not None else nobody,
+                self._stacks,
             )
             flight.watchdog = Watchdog(self.limits, flight.planned)
             answers = collect(flight, attribution)
             ended, clean = answers.ended, False
             if ended is None:
                 if flight.planned.spoils is None and upcoming is not None:
-                    self._send_ahead(flight.session, upcoming, upcoming_file)
+                    self._send_ahead(flight.session, upcoming)
                 clean, ended = tidy(flight, attribution, answers)
                 if ended is None and flight.planned.spoils is not None:
                     ended = attribution.afterwards()
@@ -288,16 +280,38 @@ class Runner:
             if ended is None and answers.verdict[0] is Verdict.FAILED:
                 answers.said = said(self._lease.held, answers.steps)
             if not clean:
-                if ended is not None:
-                    if upcoming is not None:
-                        self._replace()
-                    ended = kept(self.incidents, self._lease.held, flight, answers, ended)
-                self.discard()
+                ended = self._give_up(flight, answers, ended, upcoming)
         except Exception:  # what a user or a CI interrupts stays in flight
             self.journal.end(scenario.id, BROKEN, flight.file)
             raise
         self.journal.end(scenario.id, (ended.verdict if ended else answers.verdict[0]).value, flight.file)
         return answers, ended
+
+    def _give_up(
+        self, flight: Flight, answers: Answers, ended: Ended | None, upcoming: Upcoming | None
+    ) -> Ended | None:
+        """Throws the lease away, and gathers its evidence before; the next scenario may run meanwhile."""
+        guest = self._lease.held
+        with contextlib.closing(self._lease.set_aside()):
+            self._recall()
+            if ended is None:
+                return None
+            if upcoming is not None:
+                self._replace()
+                self._send_to_fresh(upcoming)
+            return kept(self.incidents, guest, flight, answers, ended)
+
+    def _send_to_fresh(self, upcoming: Upcoming) -> None:
+        """The next scenario to the guest that takes over, where that is there already."""
+        provider = self.provider if self.watch is None and self.incidents is not None else None
+        if not isinstance(provider, LeasesAhead) or not provider.is_there():
+            return
+        try:
+            session = self._lease.ready()
+        except Exception as error:  # it will be again, and be said then
+            _LOG.warning("the guest that was to take over is of no use", exc_info=error)
+            return
+        self._send_ahead(session, upcoming, beside=True)
 
     def _replace(self) -> None:
         """Begins the next guest, while the evidence of the present one is gathered."""
@@ -326,27 +340,13 @@ class Runner:
             fault = self._fault_behind(error)
             if fault is None:
                 raise
-            raise DriverFaultError(fault.verdict, fault.reason, fault.evidence) from None
+            raise DriverFaultError.of(fault) from None
         try:
-            answers, ended = self._answers(self._send(session, planned, ""), None, "")
+            answers, ended = self._answers(self._send(session, planned, ""), None)
         except BaseException:
             self.discard()
             raise
-        if ended is not None:
-            if ended.verdict.is_driver_fault:
-                raise DriverFaultError(ended.verdict, ended.reason, ended.evidence)
-            raise HarnessError(ended.reason)
-        broken = next((s for s in answers.steps if s.verdict is Verdict.FAILED and s.do == "setup"), None)
-        if broken is not None:
-            raise DriverFaultError(Verdict.FAILED, f"{broken.name}: {broken.reason}", ())
-        verdict, reason = answers.verdict
-        if verdict is Verdict.SKIPPED:
-            raise NotApplicable(reason or "this guest cannot do it")
-        return [
-            (step, block)
-            for step, block in zip(planned.steps, answers.blocks, strict=True)
-            if step.index is not None and block is not None
-        ]
+        return answered(planned, answers, ended)
 
     # ---- sending -----------------------------------------------------------
 
@@ -380,17 +380,20 @@ class Runner:
         flight.send()
         return flight
 
-    def _send_ahead(self, session: AgentSession, scenario: Scenario, file: str) -> None:
-        """The next scenario, where it is certain that it will be run, and on this lease."""
+    def _send_ahead(self, session: AgentSession, upcoming: Upcoming, *, beside: bool = False) -> None:
+        """The next scenario, where it is certain that it will be run, and on this lease.
+
+        Where another guest is there `beside` it, none that would have a third one made.
+        """
         if (
             self.watch is not None
             or session.failure is not None
-            or self.fits(scenario, self.info) is not None
+            or self.fits(upcoming.scenario, self.info) is not None
         ):
             return
         try:
-            planned = plan(scenario, self._lease.target(), self.sizes)
+            planned = plan(upcoming.scenario, self._lease.target(), self.sizes)
         except (NotApplicable, UsageError):
             return  # said when its turn comes
-        if self._hangs.told(planned) is None:
-            self._next = self._send(session, planned, file)
+        if self._hangs.told(planned) is None and not (beside and planned.spoils is not None):
+            self._next = self._send(session, planned, upcoming.file)

@@ -20,6 +20,9 @@ from tests.component.wine import WineGuest
 
 pytestmark = pytest.mark.component
 
+#: Requests whose threads' stacks do not fit into one answer of the agent.
+_MANY_HUNG = 120
+
 
 def crashes(agent: Agent) -> list[dict[str, Any]]:
     record = agent.done("CRASHES", side=C["KSHS_SIDE_USER"])
@@ -123,8 +126,17 @@ def test_the_stack_of_a_hung_driver_is_told(
         agent.open_pin(1, 0)
         record = agent.request(1, route=C["KSHS_ROUTE_IRP"], timeout_ms=700)
         assert record.outcome == C["KSHS_OUTCOME_HUNG"], describe(record)
+        asked = json.loads(agent.done("THREADS", timeout_ms=20_000, timeout=30.0).data)
         found = threads(broken_guest.must("threads"))
+        assert agent.run("NOP").outcome == C["KSHS_OUTCOME_DONE"]
     (hung,) = concerned(found, frozenset({"avshs.sys"}))
+    (same,) = concerned(threads(asked), frozenset({"avshs.sys"}))
+    assert same.number == hung.number
+    # A loop may be anywhere in itself.
+    assert same.frames[-20:] == hung.frames[-20:] if kind == "HANG" else len(same.frames) == len(hung.frames)
+    assert [(one["left_out"], bool(one["modules"])) for one in asked["processes"]] == [
+        (0, True) for one in asked["processes"]
+    ]
     modules = [module.lower() for module, _ in hung.frames]
     place = modules.index("avshs.sys")
     assert modules[place + 1 : place + 5] == ["ks.sys", "ks.sys", "ntoskrnl.exe", "ksclient.sys"], modules
@@ -133,6 +145,39 @@ def test_the_stack_of_a_hung_driver_is_told(
     (line,) = told([hung], DriverFiles(files, tuple(build.pdbs)))
     assert function in line and "AvshsPinHandshake (behaviour.c:" in line, line
     assert_healed(broken_guest, build)
+
+
+def test_stacks_beyond_a_payload_are_left_out(broken_guest: WineGuest, build: drivers.build.Build) -> None:
+    with agent_of(broken_guest) as agent:
+        agent.open_filter()
+        agent.behave(0, "HANG")
+        agent.open_pin(1, 0)
+        for token in range(_MANY_HUNG):
+            started = agent.request(1, flags=C["KSHS_STEP_ASYNC"], token=token)
+            assert started.outcome == C["KSHS_OUTCOME_STARTED"], describe(started)
+        record = agent.done("THREADS", timeout_ms=60_000, timeout=90.0)
+        asked = json.loads(record.data)
+        assert agent.run("NOP").outcome == C["KSHS_OUTCOME_DONE"]
+    assert len(record.data) <= C["KSHS_MAX_DATA"]
+    told = [thread for one in asked["processes"] for thread in one["threads"]]
+    left_out = sum(one["left_out"] for one in asked["processes"])
+    assert left_out and len(told) > 20 and len(told) + left_out >= _MANY_HUNG, (
+        len(record.data),
+        len(told),
+        left_out,
+    )
+    assert_healed(broken_guest, build)
+
+
+@pytest.mark.parametrize("side", [0, 1], ids=["kernel", "user"])
+def test_stacks_are_told_whatever_the_step_says_beside_it(wine_guest: WineGuest, side: int) -> None:
+    with agent_of(wine_guest) as agent:
+        for fields in ({}, {"timeout_ms": 1}, {"timeout_ms": 0xFFFFFFFF, "slot": 5, "repeat": 7}):
+            record = agent.run("THREADS", b"rubbish", side=side, **fields)
+            known = (C["KSHS_OUTCOME_DONE"], C["KSHS_OUTCOME_HUNG"])
+            assert record.outcome in known[: 1 + (fields.get("timeout_ms") == 1)], describe(record)
+            assert record.outcome or set(json.loads(record.data)) == {"processes"}
+        assert agent.run("NOP").outcome == C["KSHS_OUTCOME_DONE"]
 
 
 def test_pool_corruption_costs_at_most_the_session(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import drivers.build
 from harness.cli import main
+from harness.errors import HarnessError
 from harness.evidence.dump import read
 from harness.evidence.dump_crash import named
 from harness.evidence.symbols import Identity, SymbolFiles, Symbols, llvm
@@ -162,6 +164,27 @@ def test_a_dump_with_pages_needs_the_pdb_alone(
     assert symbol.function == "AvshsPinHandshake"
     assert symbol.lines[0].file is not None and symbol.lines[0].line
     assert "without what was inlined" in symbol.why
+
+
+def test_a_place_is_asked_for_once_while_its_files_are_the_same(
+    build: drivers.build.Build, image: ImageFile, tmp_path: Path
+) -> None:
+    start = start_of(build, "AvshsPinHandshake")
+    program, pdb, asked = tmp_path / "llvm-symbolizer", tmp_path / "avshs.pdb", tmp_path / "asked"
+    program.write_text(f'#!/bin/sh\necho "$*" >>{asked}\nexec {llvm.symbolizer()} "$@"\n')
+    program.chmod(0o755)
+    shutil.copy(next(path for path in build.pdbs if path.stem == "avshs"), pdb)
+    first = llvm.places(program, image, pdb, [start, start + 4, start])
+    assert first[0] == first[2] and first[0][-1].function == "AvshsPinHandshake"
+    assert llvm.places(program, image, pdb, [start + 4, start]) == [first[1], first[0]]
+    assert len(asked.read_text().splitlines()) == 1
+    llvm.places(program, image, pdb, [start + 8])
+    os.utime(pdb, ns=(1, 1))
+    assert llvm.places(program, image, pdb, [start]) == first[:1]
+    assert [line.count(" 0x") for line in asked.read_text().splitlines()] == [2, 1, 1]
+    pdb.unlink()
+    with pytest.raises(HarnessError, match="cannot be read"):
+        llvm.places(program, image, pdb, [start])
 
 
 def test_without_a_symbolizer_there_are_lines_all_the_same(

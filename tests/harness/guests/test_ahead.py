@@ -29,6 +29,20 @@ def test_it_is_had_once() -> None:
     assert not guest.closed.is_set()
 
 
+def test_it_says_when_nobody_has_to_wait_for_it() -> None:
+    guest, go = Guest(), threading.Event()
+
+    def fork() -> Guest:
+        go.wait()
+        return guest
+
+    ahead = GuestAhead(fork)
+    assert not ahead.is_there
+    go.set()
+    ahead.take(60)
+    assert ahead.is_there
+
+
 @pytest.mark.parametrize("error", [OSError("no space"), TimeoutError("no answer"), KeyboardInterrupt()])
 def test_what_went_wrong_is_left_to_the_next_try(error: BaseException) -> None:
     def fork() -> Guest:
@@ -36,6 +50,7 @@ def test_what_went_wrong_is_left_to_the_next_try(error: BaseException) -> None:
 
     ahead = GuestAhead(fork)
     assert ahead.take(60) is None
+    assert not ahead.is_there
     ahead.drop(60)
 
 

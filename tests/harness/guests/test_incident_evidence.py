@@ -97,7 +97,7 @@ def test_every_piece_is_kept(together: Callable[[str], bytes], questions: int, t
 def test_stacks_that_were_taken_are_not_asked_for_again(tmp_path: Path) -> None:
     guest = Guest(all_at_once)
     lease = lease_of(guest, tmp_path)
-    taken = incident_evidence.stacks(lease)
+    taken = incident_evidence.stacks(lease, lambda: b"")
     sink = IncidentFolder(tmp_path / "kept", limit=4096, room=1 << 20)
     incident_evidence.leave(lease, sink, hung=True, threads=taken)
     assert kept(tmp_path / "kept")["threads.json"] == b"the stacks"
@@ -108,9 +108,19 @@ def test_stacks_that_were_taken_are_not_asked_for_again(tmp_path: Path) -> None:
 def test_stacks_that_could_not_be_taken_are_asked_for_again(tmp_path: Path) -> None:
     guest = Guest(all_at_once, threads=1)
     lease = lease_of(guest, tmp_path)
-    assert incident_evidence.stacks(lease) == b""
+    assert incident_evidence.stacks(lease, lambda: b"") == b""
     incident_evidence.leave(lease, IncidentFolder(tmp_path / "kept", limit=4096, room=1 << 20), hung=True)
     assert sum("threads" in command for command in guest.commands) == 2
+
+
+def test_what_the_agent_says_of_stacks_is_asked_of_nobody_else(tmp_path: Path) -> None:
+    guest = Guest(all_at_once)
+    lease = lease_of(guest, tmp_path)
+    taken = incident_evidence.stacks(lease, lambda: b"the agent's")
+    sink = IncidentFolder(tmp_path / "kept", limit=4096, room=1 << 20)
+    incident_evidence.leave(lease, sink, hung=True, threads=taken)
+    assert kept(tmp_path / "kept")["threads.json"] == b"the agent's"
+    assert not any("threads" in command for command in guest.commands)
 
 
 def test_answers_that_forge_the_end_of_one_are_told_apart() -> None:

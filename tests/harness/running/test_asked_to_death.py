@@ -9,7 +9,7 @@ import pytest
 
 from harness.guests import Evidence
 from harness.language.model import Target
-from harness.running.runner import DriverFaultError
+from harness.running.driver_fault import DriverFaultError
 from harness.verdict import Verdict
 from tests.harness.fake_agent import Answer
 from tests.harness.fake_guest import OPS, TARGET, C, FakeProvider, Simulation

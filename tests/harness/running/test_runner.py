@@ -209,10 +209,42 @@ def test_a_recorder_at_work_is_waited_for(
     hung = {"outcome": C["KSHS_OUTCOME_HUNG"], "detail": 0x102}
     provider = Telling(bend=on_request(lambda s, step, data: Answer(record=hung)))
     taken: list[int] = []
-    monkeypatch.setattr(FakeGuest, "take_stacks", lambda self: taken.append(len(left)), raising=False)
+
+    def take(self: FakeGuest, ask: Callable[[], bytes]) -> None:
+        taken.append(len(left))
+        assert ask() == b'{"processes":[]}'
+
+    monkeypatch.setattr(FakeGuest, "take_stacks", take, raising=False)
     assert run(make(provider), scenario(STEP)).verdict is verdict
     assert not left
     assert taken == [len(told) - 1 - told.index(IDLE)], "once, while nothing was being recorded"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(record={"outcome": C["KSHS_OUTCOME_REFUSED"]}),
+        Answer(record={"outcome": C["KSHS_OUTCOME_UNSUPPORTED"]}),
+        Answer(record={"outcome": C["KSHS_OUTCOME_HUNG"]}),
+        Answer(die=1),
+        Answer(silent=True),
+    ],
+    ids=["refuses", "cannot", "looks too long", "dies", "says nothing"],
+)
+def test_an_agent_that_knows_no_stacks_leaves_the_hang_as_it_is(
+    answer: Answer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bend(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        hung = Answer(record={"outcome": C["KSHS_OUTCOME_HUNG"], "detail": 0x102})
+        return {"REQUEST": hung, "THREADS": answer}.get(OPS[int(step.op)])
+
+    told: list[bytes] = []
+    monkeypatch.setattr(attribution, "_STACKS", 0.2)
+    monkeypatch.setattr(FakeGuest, "take_stacks", lambda self, ask: told.append(ask()), raising=False)
+    result = run(make(FakeProvider(bend=bend, evidence=IDLE)), scenario(STEP))
+    assert result.verdict is Verdict.HUNG
+    assert result.reason is not None and "no answer within 0.3 s" in result.reason
+    assert told == [b""]
 
 
 def test_a_crash_that_is_never_written_down_is_no_hang(make: Make) -> None:

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.agent.journal import Journal, unfinished
+from harness.agent.journal import Journal, Story, story, unfinished
+from harness.errors import HarnessError
+from harness.evidence.incidents import Incident, Kept
 from harness.guests import Evidence
 from harness.language.model import Scenario
 from harness.running import attribution
@@ -42,8 +45,8 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(attribution, "_RECORDER_POLL", 0.05)
     made: list[Runner] = []
 
-    def make(provider: FakeProvider) -> Runner:
-        runner = Runner(provider, ABI, Journal(tmp_path / "journal.jsonl"), margin=0.3)
+    def make(provider: FakeProvider, **more: Any) -> Runner:
+        runner = Runner(provider, ABI, Journal(tmp_path / "journal.jsonl"), margin=0.3, **more)
         made.append(runner)
         return runner
 
@@ -164,3 +167,125 @@ def test_time_inside_the_guest_is_by_its_own_clock(make: Make) -> None:
     # Reset, open filter for it, ..., release: each half a second after the one before.
     sent = sum(count for op, count in runner.provider.guests[0].simulation.counts.items()) - 1  # type: ignore[attr-defined]
     assert result.guest_seconds == pytest.approx((sent - 1) * 0.5 + 0.25)
+
+
+class AheadProvider(FakeProvider):
+    """The guest that takes over is there at once, and leaves evidence."""
+
+    there = True
+
+    def acquire_ahead(self) -> None:
+        pass
+
+    def is_there(self) -> bool:
+        return self.there
+
+
+class Keeping:
+    """Notes what the next scenario had sent by the time that the evidence of one was kept."""
+
+    def __init__(self, provider: FakeProvider) -> None:
+        self.provider = provider
+        self.guests: list[tuple[str, bool, list[int]]] = []
+
+    def keep(self, incident: Incident, guest: Any) -> Kept:
+        deadline = time.monotonic() + 2
+        while not self._requests()[1:] and time.monotonic() < deadline and len(self.provider.guests) > 1:
+            time.sleep(0.01)
+        self.guests.append((guest.id, guest.closed, self._requests()))
+        return Kept(f"incidents/{incident.scenario}", evidence=("its stack",), said=("its words",))
+
+    def _requests(self) -> list[int]:
+        counts = [guest.simulation.counts.get("REQUEST", 0) for guest in self.provider.guests]
+        return [count for count in counts if count]
+
+
+def crashing(there: bool = True) -> AheadProvider:
+    """The first request on the first guest is lost."""
+
+    def lost(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        if OPS[int(step.op)] != "REQUEST" or simulation is not provider.guests[0].simulation:
+            return None
+        return Answer(record={"outcome": C["KSHS_OUTCOME_LOST"], "detail": 0xC0000005})
+
+    provider = AheadProvider(bend=lost, evidence=Evidence(driver=("it crashed",)))
+    provider.there = there
+    return provider
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["there", "still to come"])
+def test_evidence_is_kept_while_the_next_one_runs_on_the_fresh_guest(
+    make: Make, tmp_path: Path, there: bool
+) -> None:
+    provider = crashing(there)
+    keeper = Keeping(provider)
+    runner = make(provider, incidents=keeper)
+    first, second = scenario("t.first"), scenario("t.second")
+    result = runner.run(first, file="t.toml", upcoming=second)
+    assert result.verdict is Verdict.CRASHED
+    assert result.incident == "incidents/t.first" and result.said == ("its words",)
+    assert result.evidence == ("it crashed", "its stack") and result.lease == "fake-0"
+    assert keeper.guests == [("fake-0", False, [1, 1] if there else [1])]
+    assert provider.guests[0].closed
+    left = unfinished(tmp_path / "journal.jsonl")
+    assert (left is not None and (left.scenario, left.lease) == ("t.second", "fake-1")) is there
+    after = runner.run(second, file="t.toml")
+    assert (after.verdict, after.lease, after.incident) == (Verdict.PASSED, "fake-1", None)
+    assert len(provider.guests) == 2 and provider.guests[1].simulation.counts["REQUEST"] == 1
+    assert unfinished(tmp_path / "journal.jsonl") is None
+
+
+def test_what_runs_beside_evidence_is_recalled_where_nobody_wants_it(make: Make, tmp_path: Path) -> None:
+    provider = crashing()
+    runner = make(provider, incidents=Keeping(provider))
+    runner.run(scenario("t.first"), file="t.toml", upcoming=scenario("t.second"))
+    runner.close()
+    assert [guest.closed for guest in provider.guests] == [True, True]
+    assert story(tmp_path / "journal.jsonl").ended == {
+        ("t.toml", "t.first"): "crashed", ("t.toml", "t.second"): "recalled",
+    }  # fmt: skip
+
+
+def test_a_killed_run_had_both_in_flight(make: Make, tmp_path: Path) -> None:
+    class Killed(Keeping):
+        def keep(self, incident: Incident, guest: Any) -> Kept:
+            super().keep(incident, guest)
+            states.append(story(tmp_path / "journal.jsonl"))
+            raise KeyboardInterrupt
+
+    states: list[Story] = []
+    provider = crashing()
+    runner = make(provider, incidents=Killed(provider))
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(scenario("t.first"), file="t.toml", upcoming=scenario("t.second"))
+    assert [(one.scenario, one.lease) for one in states[0].unfinished] == [
+        ("t.first", "fake-0"), ("t.second", "fake-1"),
+    ]  # fmt: skip
+    assert [guest.closed for guest in provider.guests] == [True, True]
+
+
+def test_a_fresh_guest_that_cannot_be_had_costs_no_evidence(make: Make) -> None:
+    provider = crashing()
+    keeper = Keeping(provider)
+    provider.fail, provider.fail_from = "no guest", 1
+    runner = make(provider, incidents=keeper)
+    first, second = scenario("t.first"), scenario("t.second")
+    result = runner.run(first, file="t.toml", upcoming=second)
+    assert result.verdict is Verdict.CRASHED and result.incident is not None
+    with pytest.raises(HarnessError, match="no guest"):
+        runner.run(second, file="t.toml")
+
+
+def test_no_third_guest_is_made_while_evidence_is_kept(make: Make) -> None:
+    provider = crashing()
+    keeper = Keeping(provider)
+    runner = make(provider, incidents=keeper)
+    loses = scenario(
+        "t.second",
+        steps=[
+            {"do": "behaviour", "pin": "source", "kind": "fault"},
+            {"do": "handshake", "on": "source"},
+        ],
+    )
+    assert runner.run(scenario("t.first"), file="t.toml", upcoming=loses).verdict is Verdict.CRASHED
+    assert keeper.guests == [("fake-0", False, [1])]
