@@ -67,7 +67,9 @@ class Steps:
         size = handshake_size(pointer_size)
         return cls(
             opening=(
-                encoder.step("OPEN_FILTER", side=side, guid=target.category, slot=0, route=route),
+                encoder.step(
+                    "OPEN_FILTER", side=side, guid=target.category, value=target.instance, slot=0, route=route
+                ),
                 encoder.step(
                     "OPEN_PIN",
                     side=side,

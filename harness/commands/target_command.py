@@ -86,6 +86,12 @@ def init(
         str | None,
         typer.Option("--category", metavar="GUID", help="Of the filter, where the device has several."),
     ] = None,
+    instance: Annotated[
+        int | None,
+        typer.Option(
+            "--instance", metavar="N", min=0, help="Its number in the category, where it has several."
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     guest: GuestOption = None,
     config: ConfigOption = None,
@@ -108,6 +114,7 @@ def init(
         hardware_id=hardware_id,
         service=service,
         category=_category(category),
+        instance=instance,
         wishes=wished,
         force=force,
     )

@@ -49,6 +49,7 @@ class Request:
     hardware_id: str | None = None
     service: str | None = None
     category: uuid.UUID | None = None
+    instance: int | None = None
     wishes: Wishes = field(default_factory=Wishes)
     force: bool = False
 
@@ -136,7 +137,7 @@ def told(written: Written) -> list[str]:
     pins = ", ".join(pin.name for pin in found.pins)
     lines = [
         f"{written.file}: {counted(len(found.pins), 'pin')} ({pins}) of {found.device.hardware_id},"
-        f" found in {shown(found.category)}"
+        f" found in {shown(found.category)}" + (f", number {found.instance} there" if found.instance else "")
     ]
     lines += [f"chosen: {text}" for text in written.chosen]
     lines += [f"{written.file}:{number}: fill in {text}" for number, text in written.to_fill_in]
@@ -152,14 +153,14 @@ def _ask(begun: Draft, provider: GuestProvider, request: Request, say: Say) -> t
         say("asking the driver for its filters and pins")
         device = begun.device
         filters = discovery.find_filters(session, encoder, device.hardware_id, device.categories)
-        found, category = discovery.choose(filters, request.category)
+        found, category, instance = discovery.choose(filters, request.category, request.instance)
         say("opening its pins")
-        filled = draft.fill_in(begun, found, category, request.wishes, session, encoder)
+        filled = draft.fill_in(begun, found, (category, instance), request.wishes, session, encoder)
     chosen = []
     if len(filters) > 1:
         chosen.append(
             f"the filter with {counted(len(found.connectable), 'pin')} of {len(filters)} filters; --category"
-            " names another"
+            " and --instance name another"
         )
     return filled, tuple(chosen)
 

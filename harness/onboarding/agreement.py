@@ -28,7 +28,7 @@ def disagreements(target: Target, session: AgentSession, encoder: Encoder) -> li
         AgentError, StepHungError: the guest or its driver was lost on the way.
     """
     filters = find_filters(session, encoder, target.hardware_id)
-    found = next((one for one in filters if target.category in one.first_in), None)
+    found = next((one for one in filters if one.stands_at(target.category, target.instance)), None)
     if found is None:
         return [_no_filter(target, filters)]
     if found.unopened is not None:
@@ -46,7 +46,11 @@ def disagreements(target: Target, session: AgentSession, encoder: Encoder) -> li
 def _no_filter(target: Target, filters: Sequence[FoundFilter]) -> Problem:
     key = ("category",)
     if any(target.category in one.categories for one in filters):
-        return Problem(key, f"another filter stands before the device's in {shown(target.category)}")
+        numbers = sorted(one.places[target.category] for one in filters if target.category in one.places)
+        there = ", ".join(map(str, numbers))
+        what = f"filter {target.instance} in {shown(target.category)} is not the device's"
+        at = ("instance",) if target.instance else key
+        return Problem(at, what, f"the device's there: {there}; the key instance says which")
     there = ", ".join(dict.fromkeys(shown(item) for one in filters for item in one.categories))
     return Problem(key, f"the device has no filter in {shown(target.category)}", f"there: {there}")
 
@@ -70,7 +74,7 @@ def _of_pin(place: int, pin: Pin, facts: dict[int, PinFacts]) -> Iterator[Proble
 def not_in_the_file(target: Target, session: AgentSession, encoder: Encoder) -> list[str]:
     """Pins that could be opened and are not in the file: no mistake, and scenarios do without them."""
     filters = find_filters(session, encoder, target.hardware_id)
-    found = next((one for one in filters if target.category in one.first_in), None)
+    found = next((one for one in filters if one.stands_at(target.category, target.instance)), None)
     listed = {pin.id for pin in target.pin}
     return [
         f"pin {pin.id} (data {pin.flow}) is not in the file"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,15 +30,23 @@ _MAX_FILTERS = 32
 class FoundFilter:
     """One filter of the device: the categories it is found in, and its pins as it describes them.
 
-    `first_in` are those in which no other filter stands before it, the best one first: a target file says a
-    category and no number.  `unopened` says why the filter could not be asked.
+    `places` has its number in each category, the best one first: those in which no other filter stands before
+    it.  `unopened` says why the filter could not be asked.
     """
 
     reference: str
-    categories: tuple[uuid.UUID, ...]
-    first_in: tuple[uuid.UUID, ...]
+    places: Mapping[uuid.UUID, int]
     pins: tuple[PinFacts, ...] = ()
     unopened: str | None = None
+
+    @property
+    def categories(self) -> tuple[uuid.UUID, ...]:
+        """Those it is found in, the best one first."""
+        return tuple(self.places)
+
+    def stands_at(self, category: uuid.UUID, instance: int) -> bool:
+        """Whether a target file with these two means it."""
+        return self.places.get(category) == instance
 
     @property
     def connectable(self) -> tuple[PinFacts, ...]:
@@ -124,26 +132,30 @@ def _ask(
     interfaces = sorted(
         item.interfaces, key=lambda one: (one.index, order.get(one.category, len(order)), one.category.hex)
     )
-    categories = tuple(dict.fromkeys(one.category for one in interfaces))
-    first_in = tuple(dict.fromkeys(one.category for one in interfaces if one.index == 0))
+    places: dict[uuid.UUID, int] = {}
+    for one in interfaces:
+        places.setdefault(one.category, one.index)
     try:
         pins = tuple(ask_pins(session, encoder, interfaces[0].category, index=interfaces[0].index))
     except FilterGoneError as error:
-        return FoundFilter(item.reference, categories, first_in, unopened=str(error))
-    return FoundFilter(item.reference, categories, first_in, pins)
+        return FoundFilter(item.reference, places, unopened=str(error))
+    return FoundFilter(item.reference, places, pins)
 
 
 def choose(
-    everything: Sequence[FoundFilter], category: uuid.UUID | None = None
-) -> tuple[FoundFilter, uuid.UUID]:
-    """The filter that a target file is for, and its category: the one with most pins that can be opened.
+    everything: Sequence[FoundFilter], category: uuid.UUID | None = None, instance: int | None = None
+) -> tuple[FoundFilter, uuid.UUID, int]:
+    """The filter that a target file is for, its category and its number there.
+
+    It is the one with most pins that can be opened; of several such one that stands first in a category.
 
     Args:
         everything: the filters of the device.
         category: the one that the user named.
+        instance: the number in it that the user named.
 
     Raises:
-        UsageError: there is none that a target file can name, or none of that category.
+        UsageError: there is none that a target file can name, or none there.
     """
     filters = list(everything)
     if category is not None:
@@ -153,11 +165,27 @@ def choose(
             raise UsageError(
                 f"the device has no filter in {shown(category)}", "--category", f"there: {there}"
             )
-    able = [one for one in filters if _why_not(one, category) is None]
+    filters = [one for one in filters if _places(one, category, instance)]
+    if not filters:
+        every = (pair for one in everything for pair in one.places.items())
+        there = ", ".join(f"{shown(kind)} {place}" for kind, place in every)
+        raise UsageError(f"the device has no filter {instance} there", "--instance", f"there: {there}")
+    able = [one for one in filters if _why_not(one) is None]
     if not able:
-        raise UsageError("; ".join(f"{_who(one)} {_why_not(one, category)}" for one in filters))
-    best = max(able, key=lambda one: len(one.connectable))
-    return best, category or best.first_in[0]
+        raise UsageError("; ".join(f"{_who(one)} {_why_not(one)}" for one in filters))
+    best = max(able, key=lambda one: (len(one.connectable), 0 in one.places.values()))
+    return best, *_places(best, category, instance)[0]
+
+
+def _places(
+    item: FoundFilter, category: uuid.UUID | None, instance: int | None
+) -> list[tuple[uuid.UUID, int]]:
+    """Those of a filter that the user may mean."""
+    return [
+        (kind, place)
+        for kind, place in item.places.items()
+        if category in (None, kind) and instance in (None, place)
+    ]
 
 
 def _names(categories: Iterable[uuid.UUID]) -> list[str]:
@@ -168,12 +196,10 @@ def _who(item: FoundFilter) -> str:
     return f"the filter in {', '.join(_names(item.categories))}"
 
 
-def _why_not(item: FoundFilter, category: uuid.UUID | None) -> str | None:
+def _why_not(item: FoundFilter) -> str | None:
     """Why a target file cannot be for a filter; None where it can."""
     if item.unopened is not None:
         return f"does not open: {item.unopened}"
-    if not item.first_in or (category is not None and category not in item.first_in):
-        return "stands behind another one there, and a target file means the first of a category"
     if not item.pins:
         return "has no pins"
     if not item.connectable:

@@ -74,6 +74,7 @@ class Draft:
     package: str
     device: PackageDevice
     category: uuid.UUID
+    instance: int = 0
     found: FoundFilter | None = None
     pins: tuple[DraftPin, ...] = ()
     protocols: Mapping[str, uuid.UUID] = field(default_factory=dict)
@@ -117,6 +118,7 @@ class Draft:
             "hardware_id": self.device.hardware_id,
             "service": self.device.service,
             "category": str(self.category),
+            "instance": self.instance,
             "protocols": {**{name: str(guid) for name, guid in self.protocols.items()}, **self.entries},
             # Before the driver was asked nothing is known of its pins, and every target has one.
             "pin": pins or [{"id": 0, "name": "pin0", "flow": "out"}],
@@ -148,19 +150,21 @@ def before_asking(name: str, package: str, device: PackageDevice, wishes: Wishes
 def fill_in(
     draft: Draft,
     found: FoundFilter,
-    category: uuid.UUID,
+    place: tuple[uuid.UUID, int],
     wishes: Wishes,
     session: AgentSession,
     encoder: Encoder,
 ) -> Draft:
     """The same with the pins of a filter, each with the format that it opened with.
 
+    `place` is the filter's category and its number there.
+
     Raises:
         UsageError: what the user said of pins does not fit those that there are.
         AgentError, StepHungError: the guest or its driver was lost on the way.
     """
     pins = tuple(DraftPin(pin, f"pin{pin.id}") for pin in found.connectable)
-    asked = Draft(draft.name, draft.package, draft.device, category, found, pins)
+    asked = Draft(draft.name, draft.package, draft.device, *place, found, pins)
     resolved = formats.resolve(asked.target(), session, encoder)
     chosen: dict[int, Format] = {}
     unopened: dict[int, str] = {}
@@ -180,7 +184,7 @@ def fill_in(
         draft.name,
         draft.package,
         draft.device,
-        category,
+        *place,
         found,
         tuple(
             DraftPin(

@@ -60,6 +60,8 @@ def _head(draft: Draft) -> list[str]:
     if draft.root_enumerated is not None:
         lines.append(f"root_enumerated = {literal(draft.root_enumerated)}")
     lines.append(f"category = {_guid(draft.category)}")
+    if draft.instance:
+        lines.append(f"instance = {draft.instance}  {comment('other filters stand before it there')}")
     others = [shown(one) for one in (draft.found.categories if draft.found else ()) if one != draft.category]
     if others:
         lines += _wrapped(f"The filter is found in {', '.join(others)}, too.")

@@ -179,13 +179,18 @@ class PlanBuilder:
             answer=Answer.STATUS,
             expected_fields=success() if expected_fields is None else expected_fields,
             # Of a second instance the file says nothing.
-            doubtful=() if index else self.target.places(("category",)),
+            doubtful=() if index else self.target.places(*self._found_by),
             slot=item.slot,
-            value=index,
+            value=self.target.instance + index,
             route=self.route(handle.route),
         )
         self.objects[name] = item
         return item
+
+    @property
+    def _found_by(self) -> tuple[tuple[str], ...]:
+        """The keys by which the target's filter is found."""
+        return (("category",), ("instance",)) if self.target.instance else (("category",),)
 
     def open_device(self, step: OpenDevice) -> None:
         """A device by its path."""

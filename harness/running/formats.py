@@ -35,7 +35,7 @@ def resolve(target: Target, session: AgentSession, encoder: Encoder) -> Target:
     if not asked and not doubtful:
         return target
     try:
-        facts = {item.id: item for item in ask(session, encoder, target.category)}
+        facts = {item.id: item for item in ask(session, encoder, target.category, index=target.instance)}
     except FilterGoneError as error:
         # What scenarios say of a filter that is not there is theirs to say; a format cannot be had.
         return target.opened_with({}, {pin.name: str(error) for pin in asked})
@@ -125,7 +125,14 @@ def _opened(target: Target, pin: Pin, data_format: Format, session: AgentSession
     size = session.hello.pointer_size
     connect = pin_connect(pin.id, data_format, size, target.interface_of(pin), target.medium_of(pin))
     opened = session.run(
-        encoder.step("OPEN_FILTER", guid=target.category, side=side, slot=0, timeout_ms=_TIMEOUT_MS),
+        encoder.step(
+            "OPEN_FILTER",
+            guid=target.category,
+            value=target.instance,
+            side=side,
+            slot=0,
+            timeout_ms=_TIMEOUT_MS,
+        ),
         what="open the filter",
         timeout=_TIMEOUT_MS / 1000,
     )

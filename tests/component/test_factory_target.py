@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 
 import pytest
@@ -35,16 +36,22 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_second_factory_s_filter_is_a_target_that_runs(place: Path) -> None:
+@pytest.mark.parametrize(
+    ("category", "instance"), [(OF_SECOND, 0), (SHARED, 1)], ids=["by its own category", "by its number"]
+)
+def test_the_second_factory_s_filter_is_a_target_that_runs(
+    place: Path, category: uuid.UUID, instance: int
+) -> None:
     wished = wishes.read((f"a={PROTOCOL_A}",), (), ())
     written = author(
-        Request(Path("package"), name="second", category=OF_SECOND, wishes=wished),
+        Request(Path("package"), name="second", category=category, instance=instance, wishes=wished),
         PackageProvider,
         lambda text: None,
     )
     assert written.to_fill_in == ()
     found = find_target(str(written.file), Config())
-    assert (found.target.category, [pin.id for pin in found.target.pin]) == (OF_SECOND, [0, 1, 2])
+    assert (found.target.category, found.target.instance) == (category, instance)
+    assert [pin.id for pin in found.target.pin] == [0, 1, 2]
     check(found, PackageProvider, "local")
     done = plugin_run(place, written.file, ROOT / "harness" / "catalogue", CONFTEST, *CHOSEN)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
@@ -57,7 +64,7 @@ def test_the_second_factory_s_filter_is_a_target_that_runs(place: Path) -> None:
 
 @pytest.mark.parametrize("category", [SHARED, OF_CLOSED], ids=["shared", "closed to user mode"])
 def test_each_category_names_a_target(place: Path, category: object) -> None:
-    """The first factory's filter where two share it; one that lets no user in opens for kernel mode."""
+    """Where two share it, too; a filter that lets no user in opens for kernel mode."""
     assert author(
         Request(Path("package"), name="other", category=category),  # type: ignore[arg-type]
         PackageProvider,

@@ -19,7 +19,7 @@ MET = {
         "harness/onboarding/test_discovery.py",
         "has registered no device interface: no filter",
     ),
-    "stands behind another one there": ("harness/onboarding/test_discovery.py", "stands behind another"),
+    "the device has no filter": ("harness/onboarding/test_discovery.py", "the device has no filter"),
     "has no pin that can be opened": (
         "harness/onboarding/test_discovery.py",
         "its communication is bridge: it cannot be connected",

@@ -82,6 +82,12 @@ class Target(Strict):
         " has to be in the guest; by default the form of the id decides",
     )
     category: Guid = Field(description="interface category by which the filter is found")
+    instance: int = Field(
+        0,
+        ge=0,
+        le=1023,
+        description="which of the filters in that category, as the system lists them; 0 is the first",
+    )
     behaviour: bool = Field(False, description="whether it has the property set of docs/target.md")
     format: Format | None = Field(
         None, description="of its pins, where they do not say otherwise; where nobody says, the pin is asked"

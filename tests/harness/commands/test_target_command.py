@@ -66,7 +66,10 @@ def test_check_with_a_guest_says_where_the_file_is_wrong(
     assert err.startswith("kshs: avshs.toml:") and "Traceback" not in err
     driver.categories = {CAPTURE: 1}
     code, _, err = kshs(capsys, "target", "check", "avshs.toml", "--guest", "wine")
-    assert code == 2 and "category: another filter stands before the device's in KSCATEGORY_CAPTURE" in err
+    assert (
+        code == 2
+        and "category: filter 0 in KSCATEGORY_CAPTURE is not the device's (the device's there: 1;" in err
+    )
 
 
 def test_a_format_that_the_driver_does_not_take_is_told_by_check(

@@ -27,24 +27,29 @@ def found(driver: FakeDriver, *, preferred: tuple[uuid.UUID, ...] = ()) -> list[
 
 def test_a_filter_is_found_by_the_category_in_which_it_is_the_first() -> None:
     (one,) = found(FakeDriver(categories={AUDIO: 2, CAPTURE: 0}))
-    assert (set(one.categories), one.first_in) == ({AUDIO, CAPTURE}, (CAPTURE,))
+    assert list(one.places.items()) == [(CAPTURE, 0), (AUDIO, 2)]
     assert [pin.flow for pin in one.pins] == ["out"]
-    assert choose([one]) == (one, CAPTURE)
-    with pytest.raises(UsageError, match="stands behind another one there"):
-        choose([one], AUDIO)
+    assert choose([one]) == (one, CAPTURE, 0)
+    assert choose([one], AUDIO) == choose([one], AUDIO, 2) == choose([one], instance=2) == (one, AUDIO, 2)
+    with pytest.raises(
+        UsageError, match=r"--instance: the device has no filter 1 there \(there: .* 0, .* 2\)"
+    ):
+        choose([one], AUDIO, 1)
     with pytest.raises(UsageError, match=r"--category: the device has no filter in .* \(there: "):
         choose([one], OTHER)
 
 
 def test_of_several_the_inf_s_own_comes_first() -> None:
     (one,) = found(FakeDriver(categories={CAPTURE: 0, AUDIO: 0}), preferred=(AUDIO,))
-    assert one.first_in == (AUDIO, CAPTURE)
+    assert one.categories == (AUDIO, CAPTURE)
 
 
-def test_a_filter_that_stands_behind_others_cannot_be_named() -> None:
-    (one,) = found(FakeDriver(categories={CAPTURE: 1}))
-    with pytest.raises(UsageError, match="the filter in KSCATEGORY_CAPTURE stands behind another"):
-        choose([one])
+def test_a_filter_that_stands_behind_others_is_taken_where_none_stands_first() -> None:
+    (behind,) = found(FakeDriver(categories={CAPTURE: 1}))
+    (first,) = found(FakeDriver(categories={CAPTURE: 0}))
+    assert choose([behind]) == (behind, CAPTURE, 1)
+    assert choose([behind, first]) == (first, CAPTURE, 0)
+    assert choose([behind, first], instance=1) == (behind, CAPTURE, 1)
 
 
 def test_of_several_filters_the_one_with_most_pins_that_open() -> None:
