@@ -28,7 +28,7 @@ def disagreements(target: Target, session: AgentSession, encoder: Encoder) -> li
         AgentError, StepHungError: the guest or its driver was lost on the way.
     """
     filters = find_filters(session, encoder, target.hardware_id)
-    found = next((one for one in filters if one.stands_at(target.category, target.instance)), None)
+    found = _meant(target, filters)
     if found is None:
         return [_no_filter(target, filters)]
     if found.unopened is not None:
@@ -41,6 +41,11 @@ def disagreements(target: Target, session: AgentSession, encoder: Encoder) -> li
         if why is not None and pin.id in facts:
             said.append(Problem(("pin", place), f"{pin.name} does not open: {why}"))
     return said
+
+
+def _meant(target: Target, filters: Sequence[FoundFilter]) -> FoundFilter | None:
+    """The filter that the file is for."""
+    return next((one for one in filters if one.stands_at(target.category, target.instance)), None)
 
 
 def _no_filter(target: Target, filters: Sequence[FoundFilter]) -> Problem:
@@ -74,7 +79,7 @@ def _of_pin(place: int, pin: Pin, facts: dict[int, PinFacts]) -> Iterator[Proble
 def not_in_the_file(target: Target, session: AgentSession, encoder: Encoder) -> list[str]:
     """Pins that could be opened and are not in the file: no mistake, and scenarios do without them."""
     filters = find_filters(session, encoder, target.hardware_id)
-    found = next((one for one in filters if one.stands_at(target.category, target.instance)), None)
+    found = _meant(target, filters)
     listed = {pin.id for pin in target.pin}
     return [
         f"pin {pin.id} (data {pin.flow}) is not in the file"
