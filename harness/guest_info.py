@@ -225,3 +225,4 @@ class CrashRecord(Place):
     driver: Text = None
     fault: Annotated[Place | None, WrapValidator(_or_none)] = None
     stack: Annotated[tuple[Place, ...], BeforeValidator(_tables)] = ()
+    unwound: Truth = None

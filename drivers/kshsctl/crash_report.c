@@ -4,10 +4,12 @@
  */
 #include "crash.h"
 #include "modules.h"
+#include "unwind.h"
 
 #define MAX_LINE 60000              /* one line fits into the answer to KSHS_OP_CRASHES */
 #define STACK_WORDS 512
 #define MAX_FRAMES 24
+#define MAX_UNWOUND 96              /* calls that are passed on the way to them */
 
 bool crash_file(wchar_t *out, size_t count)
 {
@@ -114,19 +116,35 @@ void crash_append_simple(DWORD pid, const wchar_t *process, const char *kind, DW
     crash_append(&j);
 }
 
-/*
- * There is no unwinder here: words on the stack that point into a driver are
- * return addresses in all likelihood, and name the driver whose call into the
- * kernel or the heap faulted.
- */
-static const module *write_stack(json *j, HANDLE process, ULONG_PTR stack, const module_list *modules)
+static ULONG_PTR stack_of(const CONTEXT *context)
+{
+#if defined(_M_X64) || defined(__x86_64__)
+    return (ULONG_PTR)context->Rsp;
+#else
+    return context->Esp;
+#endif
+}
+
+/* A frame in a driver; the first of them is of the driver whose call into the kernel or the heap faulted. */
+static const module *write_frame(json *j, const module *m, ULONG_PTR address, unsigned *frames)
+{
+    if (!module_is_driver(m))
+        return NULL;
+    json_object(j, NULL);
+    module_place(j, m, address);
+    json_end(j);
+    ++*frames;
+    return m;
+}
+
+/* Where unwinding does not come to a driver: words on the stack that point into one, likely return addresses. */
+static const module *write_words(json *j, HANDLE process, ULONG_PTR stack, const module_list *modules)
 {
     static ULONG_PTR words[STACK_WORDS];
     const module *first = NULL;
     SIZE_T got = 0;
     unsigned i, frames = 0;
 
-    json_array(j, "stack");
     /* The stack may end sooner than that: take what is there, page by page. */
     for (i = 0; i < sizeof(words) / 512; i++) {
         SIZE_T part = 0;
@@ -136,76 +154,103 @@ static const module *write_stack(json *j, HANDLE process, ULONG_PTR stack, const
         got += part;
     }
     for (i = 0; i < got / sizeof(words[0]) && frames < MAX_FRAMES; i++) {
-        const module *m = modules_find(modules, words[i]);
+        const module *m = write_frame(j, modules_find(modules, words[i]), words[i], &frames);
 
-        if (!module_is_driver(m))
-            continue;
-        json_object(j, NULL);
-        module_place(j, m, words[i]);
-        json_end(j);
-        frames++;
         if (!first)
             first = m;
     }
-    json_end(j);
     return first;
 }
 
-static ULONG_PTR write_registers(json *j, DWORD thread)
+/* Frames in drivers above the innermost one.  NULL: none is a driver's; `context` is where unwinding ended. */
+static const module *write_unwound(json *j, HANDLE process, CONTEXT *context, const module_list *modules)
+{
+    const module *first = NULL;
+#if defined(_M_X64) || defined(__x86_64__)
+    static unwound u;               /* too large for a stack */
+    unsigned i, frames = 0;
+
+    unwind_start(&u, process);
+    for (i = 0; i < MAX_UNWOUND && frames < MAX_FRAMES && unwind_step(&u, modules, context); i++) {
+        const module *m = modules_find(modules, (ULONG_PTR)context->Rip);
+
+        m = write_frame(j, m, (ULONG_PTR)context->Rip, &frames);
+        if (!first)
+            first = m;
+    }
+#else
+    (void)j;
+    (void)process;
+    (void)context;
+    (void)modules;
+#endif
+    return first;
+}
+
+static const module *write_stack(json *j, HANDLE process, CONTEXT *context, const module_list *modules)
+{
+    const module *first;
+    bool unwound;
+
+    json_array(j, "stack");
+    first = write_unwound(j, process, context, modules);
+    unwound = first != NULL;
+    if (!first)
+        first = write_words(j, process, stack_of(context), modules);
+    json_end(j);
+    json_bool(j, "unwound", unwound);
+    return first;
+}
+
+static void write_registers(json *j, DWORD thread, CONTEXT *context)
 {
     HANDLE handle = OpenThread(THREAD_GET_CONTEXT, FALSE, thread);
-    ULONG_PTR stack = 0;
-    CONTEXT context;
     bool known = false;
 
-    memset(&context, 0, sizeof(context));
-    context.ContextFlags = CONTEXT_CONTROL | CONTEXT_INTEGER;
+    memset(context, 0, sizeof(*context));
+    context->ContextFlags = CONTEXT_CONTROL | CONTEXT_INTEGER;
     if (handle) {
-        known = GetThreadContext(handle, &context) != 0;
+        known = GetThreadContext(handle, context) != 0;
         CloseHandle(handle);
     }
     if (!known) {
+        memset(context, 0, sizeof(*context));
         json_null(j, "registers");
-        return 0;
+        return;
     }
     json_object(j, "registers");
 #if defined(_M_X64) || defined(__x86_64__)
-    json_hex(j, "rip", context.Rip);
-    json_hex(j, "rsp", context.Rsp);
-    json_hex(j, "rbp", context.Rbp);
-    json_hex(j, "rax", context.Rax);
-    json_hex(j, "rbx", context.Rbx);
-    json_hex(j, "rcx", context.Rcx);
-    json_hex(j, "rdx", context.Rdx);
-    json_hex(j, "rsi", context.Rsi);
-    json_hex(j, "rdi", context.Rdi);
-    json_hex(j, "r8", context.R8);
-    json_hex(j, "r9", context.R9);
-    json_hex(j, "r10", context.R10);
-    json_hex(j, "r11", context.R11);
-    json_hex(j, "r12", context.R12);
-    json_hex(j, "r13", context.R13);
-    json_hex(j, "r14", context.R14);
-    json_hex(j, "r15", context.R15);
-    json_hex(j, "eflags", context.EFlags);
-    stack = (ULONG_PTR)context.Rsp;
+    json_hex(j, "rip", context->Rip);
+    json_hex(j, "rsp", context->Rsp);
+    json_hex(j, "rbp", context->Rbp);
+    json_hex(j, "rax", context->Rax);
+    json_hex(j, "rbx", context->Rbx);
+    json_hex(j, "rcx", context->Rcx);
+    json_hex(j, "rdx", context->Rdx);
+    json_hex(j, "rsi", context->Rsi);
+    json_hex(j, "rdi", context->Rdi);
+    json_hex(j, "r8", context->R8);
+    json_hex(j, "r9", context->R9);
+    json_hex(j, "r10", context->R10);
+    json_hex(j, "r11", context->R11);
+    json_hex(j, "r12", context->R12);
+    json_hex(j, "r13", context->R13);
+    json_hex(j, "r14", context->R14);
+    json_hex(j, "r15", context->R15);
+    json_hex(j, "eflags", context->EFlags);
 #elif defined(_M_IX86) || defined(__i386__)
-    json_hex(j, "eip", context.Eip);
-    json_hex(j, "esp", context.Esp);
-    json_hex(j, "ebp", context.Ebp);
-    json_hex(j, "eax", context.Eax);
-    json_hex(j, "ebx", context.Ebx);
-    json_hex(j, "ecx", context.Ecx);
-    json_hex(j, "edx", context.Edx);
-    json_hex(j, "esi", context.Esi);
-    json_hex(j, "edi", context.Edi);
-    json_hex(j, "eflags", context.EFlags);
-    stack = context.Esp;
-#else
-    stack = 0;
+    json_hex(j, "eip", context->Eip);
+    json_hex(j, "esp", context->Esp);
+    json_hex(j, "ebp", context->Ebp);
+    json_hex(j, "eax", context->Eax);
+    json_hex(j, "ebx", context->Ebx);
+    json_hex(j, "ecx", context->Ecx);
+    json_hex(j, "edx", context->Edx);
+    json_hex(j, "esi", context->Esi);
+    json_hex(j, "edi", context->Edi);
+    json_hex(j, "eflags", context->EFlags);
 #endif
     json_end(j);
-    return stack;
 }
 
 static void write_exception(json *j, const EXCEPTION_RECORD *exception)
@@ -230,8 +275,9 @@ static void write_exception(json *j, const EXCEPTION_RECORD *exception)
 bool crash_write(const crash_report *crash)
 {
     static module_list modules;     /* too large for a stack */
-    ULONG_PTR address = (ULONG_PTR)crash->exception->ExceptionAddress, stack;
+    ULONG_PTR address = (ULONG_PTR)crash->exception->ExceptionAddress;
     const module *at, *driver;
+    CONTEXT context;
     wchar_t process[64];
     json j;
 
@@ -247,8 +293,8 @@ bool crash_write(const crash_report *crash)
     write_exception(&j, crash->exception);
     json_bool(&j, "first_chance", crash->first_chance);
     module_place(&j, at, address);
-    stack = write_registers(&j, crash->thread);
-    driver = write_stack(&j, crash->process, stack, &modules);
+    write_registers(&j, crash->thread, &context);
+    driver = write_stack(&j, crash->process, &context, &modules);
     if (module_is_driver(at))
         driver = at;
     if (driver)

@@ -159,6 +159,18 @@ static bool undo(peeked *stack, const unwind_info *info, unsigned reached, CONTE
     return true;
 }
 
+/* In no image: a jump to nowhere, or a thunk that was made at run time.  Either has not touched the stack. */
+static bool step_nowhere(unwound *u, const module_list *modules, CONTEXT *context)
+{
+    DWORD64 caller;
+
+    if (!peek(&u->stack, context->Rsp, &caller, sizeof(caller)) || !modules_find(modules, (ULONG_PTR)caller))
+        return false;
+    context->Rip = caller;
+    context->Rsp += 8;
+    return true;
+}
+
 bool unwind_step(unwound *u, const module_list *modules, CONTEXT *context)
 {
     const module *m = modules_find(modules, (ULONG_PTR)context->Rip);
@@ -167,7 +179,9 @@ bool unwind_step(unwound *u, const module_list *modules, CONTEXT *context)
     function_entry function;
     unsigned chain;
 
-    if (!m || !find_function(&u->images, m, (uint32_t)(context->Rip - m->base), &function))
+    if (!m)
+        return step_nowhere(u, modules, context);
+    if (!find_function(&u->images, m, (uint32_t)(context->Rip - m->base), &function))
         return false;
     for (chain = 0; function.info; chain++) {
         uint32_t offset = (uint32_t)(context->Rip - m->base) - function.begin;

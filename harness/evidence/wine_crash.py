@@ -29,7 +29,7 @@ class NamedCrash:
     """A crash with its symbols.
 
     ``place`` says for people where it was, empty where no symbol is known; ``callers`` are the functions on
-    the stack, innermost first, as far as they have names: likely ones, since nothing is unwound.
+    the stack, innermost first, as far as they have names: likely ones where the stack could not be unwound.
     """
 
     crash: Crash

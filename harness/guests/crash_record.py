@@ -91,7 +91,7 @@ def crash_sentence(said: Any) -> str:
         where = f" at {_hexadecimal(place.address)}" if place.address is not None else ""
     # The fault may lie in a library that a driver called wrongly: the record names the nearest driver.
     if record.driver and record.driver != place.module:
-        where += f", called by {record.driver}"
+        where += f", {'perhaps ' if record.unwound is False else ''}called by {record.driver}"
     if record.access:
         where += f", {record.access} of {_hexadecimal(record.target)}"
     what = f"{LACKING_CALL}: exception {code}" if record.code == _WINE_STUB else f"exception {code}"

@@ -39,6 +39,14 @@ RECORD: dict[str, Any] = {
             "exception 0xc0000005 at ntdll.dll+0x10, called by avshs.sys, write of 0x0 in winedevice.exe",
         ),
         (
+            {"code": 5, "module": "ntdll.dll", "offset": "0x10", "driver": "avshs.sys", "unwound": True},
+            "exception 0x5 at ntdll.dll+0x10, called by avshs.sys",
+        ),
+        (
+            {"code": 5, "module": "ntdll.dll", "offset": "0x10", "driver": "avshs.sys", "unwound": False},
+            "exception 0x5 at ntdll.dll+0x10, perhaps called by avshs.sys",
+        ),
+        (
             {"code": 0xC0000094, "address": 4096, "module": None, "offset": None},
             "exception 0xc0000094 at 0x1000",
         ),
