@@ -17,6 +17,9 @@
 #define BUSY 1                      /* RTL_HEAP_ENTRY_BUSY */
 #define OLD_BUSY 4                  /* PROCESS_HEAP_ENTRY_BUSY, which Wine took before; its 1 is a region */
 #define BASIC_CLASS 0               /* ProcessBasicInformation */
+#define PROBES 64                   /* small blocks that must be seen to come and to go, */
+#define PROBES_SEEN 48              /* and of which others may hide some by what they take and free meanwhile */
+#define PROBE_SMALL 40
 
 typedef struct heap_entry {         /* of RtlWalkHeap */
     PVOID data;
@@ -26,6 +29,23 @@ typedef struct heap_entry {         /* of RtlWalkHeap */
     USHORT flags;
     ULONG_PTR more[8];              /* whatever the rest is, there is room for it */
 } heap_entry;
+
+/*
+ * Wine 9 and later keep small blocks in groups of 31, which a walk shows as one block that is allocated, however many
+ * of them are.  In front of each block stands a header, and a group's data begin with what is the heap's own.
+ */
+#define GROUP_BLOCKS 31
+#define GROUP_OWN 24
+#define HEADER_GROUP 0x80           /* of flags: the block is a group, or lies in one */
+#define HEADER_FREE 0x01
+
+typedef struct block_header {
+    USHORT units;                   /* of 16 bytes, the header included */
+    USHORT tail;                    /* bytes at the end that nobody asked for; of a free block something else */
+    USHORT place;
+    UCHAR type;
+    UCHAR flags;
+} block_header;
 
 typedef ULONG (NTAPI *get_heaps)(ULONG Count, HANDLE *Heaps);
 typedef BOOLEAN (NTAPI *lock_heap)(HANDLE Heap);
@@ -149,6 +169,38 @@ typedef struct heap_use {
     BOOLEAN found;
 } heap_use;
 
+/* The blocks of a group that are allocated.  FALSE: it is no group, but a block as any other. */
+static BOOLEAN count_group(const heap_entry *entry, heap_use *use)
+{
+    const UCHAR *data = entry->data;
+    uint32_t blocks = 0, i;
+    uint64_t bytes = 0;
+    block_header header;
+    SIZE_T size;
+
+    RtlCopyMemory(&header, data - sizeof header, sizeof header);
+    if (!(header.flags & HEADER_GROUP) || entry->bytes < GROUP_OWN + sizeof header)
+        return FALSE;
+    RtlCopyMemory(&header, data + GROUP_OWN, sizeof header);
+    size = (SIZE_T)header.units * 16;
+    if (entry->bytes != GROUP_OWN + GROUP_BLOCKS * size)
+        return FALSE;
+    for (i = 0; i < GROUP_BLOCKS; i++) {
+        RtlCopyMemory(&header, data + GROUP_OWN + i * size, sizeof header);
+        if (!(header.flags & HEADER_GROUP) || (SIZE_T)header.units * 16 != size)
+            return FALSE;
+        if (header.flags & HEADER_FREE)
+            continue;
+        if (header.tail + sizeof header > size)
+            return FALSE;
+        blocks++;
+        bytes += size - sizeof header - header.tail;
+    }
+    use->blocks += blocks;
+    use->bytes += bytes;
+    return TRUE;
+}
+
 /* All blocks with this flag, and the flags of the one at an address.  FALSE: it cannot be walked to its end. */
 static BOOLEAN walk(HANDLE which, USHORT flag, PVOID wanted, heap_use *use)
 {
@@ -168,7 +220,7 @@ static BOOLEAN walk(HANDLE which, USHORT flag, PVOID wanted, heap_use *use)
             use->found = TRUE;
             use->flags = entry.flags;
         }
-        if (entry.flags & flag) {
+        if (entry.flags & flag && !count_group(&entry, use)) {
             use->blocks++;
             use->bytes += entry.bytes;      /* as asked for: what is around it varies with what was there before */
         }
@@ -199,6 +251,31 @@ static void find_pool(void)
         heap.pool = found;
 }
 
+/* Whether small blocks are counted one by one, too. */
+static BOOLEAN sees_small_blocks(void)
+{
+    PVOID *probes = ExAllocatePoolWithTag(NonPagedPool, PROBES * sizeof *probes, KSC_TAG);
+    heap_use without, with, after;
+    BOOLEAN walked;
+    uint32_t i, made = 0;
+
+    if (!probes)
+        return FALSE;
+    walked = walk(heap.pool, heap.busy, NULL, &without);
+    for (i = 0; i < PROBES; i++) {
+        probes[i] = ExAllocatePoolWithTag(NonPagedPool, PROBE_SMALL, KSC_TAG);
+        made += probes[i] != NULL;
+    }
+    walked &= walk(heap.pool, heap.busy, NULL, &with);
+    for (i = 0; i < PROBES; i++)
+        if (probes[i])
+            ExFreePoolWithTag(probes[i], KSC_TAG);
+    walked &= walk(heap.pool, heap.busy, NULL, &after);
+    ExFreePoolWithTag(probes, KSC_TAG);
+    return walked && made == PROBES && without.blocks + PROBES_SEEN <= with.blocks &&
+           after.blocks + PROBES_SEEN <= with.blocks;
+}
+
 BOOLEAN ksc_heap_count(uint32_t *blocks, uint64_t *bytes)
 {
     heap_use use;
@@ -206,6 +283,8 @@ BOOLEAN ksc_heap_count(uint32_t *blocks, uint64_t *bytes)
     if (!InterlockedCompareExchange(&heap.looked, 1, 0)) {
         if (find_functions())
             find_pool();
+        if (heap.pool && !sees_small_blocks())
+            heap.pool = NULL;
         InterlockedExchange(&heap.looked, 2);
     }
     if (heap.looked != 2 || !heap.pool || !walk(heap.pool, heap.busy, NULL, &use))
