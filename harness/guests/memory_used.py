@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import resource
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _FIELD = re.compile(r"^Rss(Anon|File|Shmem):\s+(\d+) kB$", re.MULTILINE)
+
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +92,9 @@ def _most(before: Resident, now: Iterable[Resident]) -> Resident:
 
 
 def _own_peak() -> int:
-    """KiB (getrusage(2) on Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """KiB (proc(5), VmHWM).  What getrusage(2) says may be the peak of the process that started this one."""
+    text = (_PROC / "self" / "status").read_text(encoding="ascii", errors="replace")
+    found = _PEAK.search(text)
+    if found is None:
+        raise ValueError("no VmHWM")
+    return int(found[1])

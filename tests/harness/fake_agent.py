@@ -224,7 +224,7 @@ class FakeAgent:
         if answer.error is not None:
             code, win32, text = answer.error
             error = self.abi.cs.kshs_error(code=code, win32=win32)
-            self.send(self.frame("ERROR", seq, bytes(error.dumps()) + text.encode()))
+            self.send(self.frame("ERROR", seq, bytes(error.dumps()) + text.encode(errors="surrogatepass")))
         if answer.raw:
             self.send(answer.raw)
         if answer.die is not None:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from harness.guests.memory_used import MemoryUsed, Resident, resident
@@ -46,3 +48,10 @@ def test_a_process_that_is_gone_holds_nothing(tmp_path: Path) -> None:
 def test_the_kernel_says_it_so() -> None:
     own = resident(os.getpid())
     assert own.own > 1000 and own.shared > 100
+
+
+def test_the_memory_of_the_process_that_started_it_is_not_its_own() -> None:
+    held = b"x" * (300 << 20)
+    asked = "from harness.guests import memory_used; print(memory_used._own_peak() >> 10)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < len(held) >> 20
