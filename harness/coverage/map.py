@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.agent import modules as module_question
 from harness.errors import HarnessError
@@ -146,14 +147,13 @@ class CoverageMap:
         An id means the same block in every guest of the same modules: see `place`.  It takes well below a
         millisecond, but for blocks that are met for the first time.
         """
-        self._learn()
-        ids = self._ids[self._counters.touched()]
+        touched = self._touched()
+        ids = self._ids[touched]
         return frozenset(ids[ids >= 0].tolist())
 
     def counts(self) -> dict[int, int]:
         """The same with how often each block was begun."""
-        self._learn()
-        touched = self._counters.touched()
+        touched = self._touched()
         found: dict[int, int] = {}
         for block, count in zip(
             self._ids[touched].tolist(), self._counters.counts(touched).tolist(), strict=True
@@ -168,8 +168,7 @@ class CoverageMap:
 
     def executed(self) -> list[Executed]:
         """The blocks that were executed since `zero`, with their bytes."""
-        self._learn()
-        touched = self._counters.touched()
+        touched = self._touched()
         finished = self._counters.finished(touched).tolist()
         found = []
         for number, whole in zip(touched.tolist(), finished, strict=True):
@@ -183,6 +182,12 @@ class CoverageMap:
     def lost(self) -> int:
         """Translations for which there was no room: where there are any, nothing can be said not to run."""
         return self._counters.lost
+
+    def _touched(self) -> NDArray[np.intp]:
+        """Numbers of the blocks that were executed since `zero`, all of which `_ids` knows."""
+        touched = self._counters.touched()
+        self._learn()  # behind it, for the guest may run: what comes meanwhile is for the next time
+        return touched
 
     def _learn(self) -> None:
         """Which modules the blocks belong to that are new."""

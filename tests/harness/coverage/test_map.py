@@ -6,7 +6,9 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from harness.agent.modules import DriverProcess
 from harness.coverage.images import CodeImage
@@ -47,6 +49,21 @@ def test_a_block_is_named_by_module_and_offset_wherever_it_lies(tmp_path: Path, 
     plugin.runs(moved + CODE, TEXT[:2])
     assert counted.read() == {first}
     assert counted.counts() == {first: 1}
+
+
+@pytest.mark.parametrize("look", ["read", "counts", "executed"])
+def test_a_guest_may_run_what_is_new_while_it_is_looked_at(
+    look: str, tmp_path: Path, code: CodeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, plugin = begun(tmp_path, code, BASE)
+    touched = BlockMap.touched
+
+    def meanwhile(counters: BlockMap) -> NDArray[np.intp]:
+        plugin.runs(BASE + CODE, TEXT[:2])
+        return touched(counters)
+
+    monkeypatch.setattr(BlockMap, "touched", meanwhile)
+    assert len(getattr(counted, look)()) == 1
 
 
 def test_other_code_at_its_addresses_is_not_the_modules(tmp_path: Path, code: CodeImage) -> None:
