@@ -21,7 +21,7 @@ IAT = pefile.DIRECTORY_ENTRY["IMAGE_DIRECTORY_ENTRY_IAT"]
 
 @pytest.fixture(scope="module")
 def made() -> build.Build:
-    """What is built for every guest: from the user's cache, in which it is already (`home` empties it for each test)."""
+    """What is built for every guest, from the cache of the user: `home` gives each test another one."""
     return build.build()
 
 
