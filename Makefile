@@ -29,7 +29,8 @@ bench: setup
 	@$(BIN)/kshs bench --out out/bench.json
 
 # Tests on this host and tests with guests run side by side, since either waits for much (docs/tests.md).
-test: PYTEST_ARGS += --leave-out-unchanged
+# override: arguments of a command line come on top of it
+test: override PYTEST_ARGS += --leave-out-unchanged
 # At how many moments runs are killed and gone on with
 test-all: export KSHS_TEST_KILLS ?= 20
 # How many hostile capsules are opened

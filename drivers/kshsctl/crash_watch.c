@@ -12,6 +12,7 @@
 #include <tlhelp32.h>
 
 #define MAX_PROCESSES 16
+#define EXIT_KILLED 1               /* what Wine 10 says of a process that its Linux has killed */
 #define END_WAIT_MS 500             /* the client's handles break a little before the process has ended */
 
 static struct {
@@ -66,8 +67,9 @@ static void note_end(DWORD pid, HANDLE process)
 {
     DWORD code;
 
+    /* A bugcheck of that very code stands in the guest's stderr, as all do. */
     if (GetExitCodeProcess(process, &code) && code && !crash_known(pid, lines_before))
-        crash_append_simple(pid, L"winedevice.exe", "bugcheck", code);
+        crash_append_simple(pid, L"winedevice.exe", code == EXIT_KILLED ? "ended" : "bugcheck", code);
 }
 
 static bool look(DWORD patience)

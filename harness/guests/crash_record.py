@@ -17,6 +17,8 @@ _WINE_STUB = 0x80000100
 #: Characters of one sentence, and lines of one guest's evidence.
 _MAX_SENTENCE = 500
 _MAX_LINES = 200
+#: The kind of a record that says no more than that a process is no more.
+_ENDED = "ended"
 #: Wine's process for drivers (its services start one a driver, or one for several).
 _DRIVER_HOST = "winedevice.exe"
 
@@ -24,12 +26,14 @@ _DRIVER_HOST = "winedevice.exe"
 class Crashes(NamedTuple):
     """What a guest has on record: crashes of drivers, and those of other processes, our agent's say.
 
+    `ended` are sentences of `other` that say of a process of drivers that it ended, and nothing of why.
     `records` are the records behind sentences of `driver`; what was no record has none.
     """
 
     driver: tuple[str, ...] = ()
     other: tuple[str, ...] = ()
     records: Mapping[str, CrashRecord] = MappingProxyType({})
+    ended: tuple[str, ...] = ()
 
 
 def crashes_in(text: str) -> Crashes:
@@ -56,6 +60,7 @@ def sorted_crashes(records: Iterable[object]) -> Crashes:
     """Records of crashes, or texts in the place of some that cannot be read, by whose crashes they are."""
     driver: list[str] = []
     other: list[str] = []
+    ended: list[str] = []
     known: dict[str, CrashRecord] = {}
     for record in records:
         if not isinstance(record, dict):
@@ -65,15 +70,21 @@ def sorted_crashes(records: Iterable[object]) -> Crashes:
             known.setdefault(driver[-1], CrashRecord.of(record))
         else:
             other.append(crash_sentence(record))
-    return Crashes(tuple(driver), tuple(other), known)
+            if CrashRecord.of(record).kind == _ENDED:
+                ended.append(other[-1])
+    return Crashes(tuple(driver), tuple(other), known, tuple(ended))
 
 
 def is_of_drivers(said: Any) -> bool:
     """Whether a crash record is of the process in which drivers live; or it names no process at all.
 
-    The recorder is started for every process of the guest, our own among them.
+    The recorder is started for every process of the guest, our own among them.  That the process of drivers
+    ended is no crash of theirs yet: its Linux may have killed it.
     """
-    process = CrashRecord.of(said).process
+    record = CrashRecord.of(said)
+    process = record.process
+    if record.kind == _ENDED:
+        return False
     return not process or process.lower() == _DRIVER_HOST
 
 
@@ -82,6 +93,8 @@ def crash_sentence(said: Any) -> str:
     record = CrashRecord.of(said)
     code = _hexadecimal(record.code)
     process = f" in {record.process}" if record.process else ""
+    if record.kind == _ENDED:
+        return f"{record.process or 'a process'} ended with exit code {code}"[:_MAX_SENTENCE]
     if record.kind == "bugcheck":
         return f"bugcheck {code}{process}"[:_MAX_SENTENCE]
     place: Place = record.fault or record

@@ -149,6 +149,10 @@ class Attribution:
             evidence = self._evidence(wait=True)
         else:
             evidence = Evidence(driver=found.driver, other=found.other, records=found.records)
+            if found.ended and not found.driver:
+                evidence = self._evidence(wait=True)
+                if not (evidence.driver or evidence.gone or evidence.standstill):
+                    evidence = replace(evidence, driver=found.ended)
         if not evidence.driver:
             return None
         shown = (*evidence.driver, *evidence.other)

@@ -47,6 +47,10 @@ RECORD: dict[str, Any] = {
             "exception 0x5 at ntdll.dll+0x10, perhaps called by avshs.sys",
         ),
         (
+            {"kind": "ended", "process": "winedevice.exe", "code": "0x1"},
+            "winedevice.exe ended with exit code 0x1",
+        ),
+        (
             {"code": 0xC0000094, "address": 4096, "module": None, "offset": None},
             "exception 0xc0000094 at 0x1000",
         ),

@@ -31,6 +31,9 @@ AGENTS: dict[str, Any] = {
 DRIVERS = {**AGENTS, "process": "WineDevice.exe", "fault": {"module": "x.sys", "offset": "0x10"}}
 SAID_OF_THE_AGENT = "exception 0xc0000005 at kshsctl.exe+0x1000 in kshsctl.exe"
 SAID_OF_THE_DRIVER = "exception 0xc0000005 at x.sys+0x10 in WineDevice.exe"
+ENDED = {"kind": "ended", "process": "winedevice.exe", "code": "0x1"}
+SAID_OF_AN_END = "winedevice.exe ended with exit code 0x1"
+NO_MEMORY = "the guest ran out of memory, and its Linux ended winedevice.exe"
 LOST = Answer(record={"outcome": C["KSHS_OUTCOME_LOST"], "detail": 0xC000014B})
 HUNG = Answer(record={"outcome": C["KSHS_OUTCOME_HUNG"], "detail": 0x102})
 
@@ -170,6 +173,23 @@ def test_what_went_down_with_the_machine_is_no_crash_of_a_driver(
     assert make_runner(provider).run(scenario(), file="t.toml").verdict is Verdict.CRASHED
 
 
+@pytest.mark.parametrize(
+    ("evidence", "verdict", "says"),
+    [
+        (Evidence(standstill=NO_MEMORY), Verdict.ERROR, f"but {NO_MEMORY}"),
+        (Evidence(driver=("bugcheck 0x1",)), Verdict.CRASHED, "bugcheck 0x1"),
+        (Evidence(), Verdict.CRASHED, "vanished"),
+    ],
+)
+def test_a_process_that_only_ended_may_have_been_killed(
+    make_runner: MakeRunner, evidence: Evidence, verdict: Verdict, says: str
+) -> None:
+    provider = FakeProvider(bend=telling(LOST, ENDED), evidence=evidence)
+    result = make_runner(provider).run(scenario(), file="t.toml")
+    assert result.verdict is verdict
+    assert result.reason is not None and says in result.reason, result.reason
+
+
 SPOILS = {"do": "device", "action": "remove"}
 
 
@@ -181,6 +201,12 @@ SPOILS = {"do": "device", "action": "remove"}
         (Answer(die=1), Evidence(driver=(SAID_OF_THE_DRIVER,)), Verdict.CRASHED),
         (Answer(die=1), Evidence(gone=True), Verdict.PASSED),
         (Answer(record={}, data=b"[]"), Evidence(), Verdict.PASSED),
+        (Answer(record={}, data=json.dumps([ENDED]).encode()), Evidence(), Verdict.CRASHED),
+        (
+            Answer(record={}, data=json.dumps([ENDED]).encode()),
+            Evidence(standstill=NO_MEMORY),
+            Verdict.PASSED,
+        ),
     ],
 )
 def test_a_crash_behind_the_last_answer_counts_where_the_lease_goes(
@@ -192,8 +218,8 @@ def test_a_crash_behind_the_last_answer_counts_where_the_lease_goes(
     assert result.verdict is verdict, result.reason
     assert provider.guests[0].closed
     if verdict is Verdict.CRASHED:
-        assert result.reason == f"after the last step: {SAID_OF_THE_DRIVER}"
-        assert result.evidence == (SAID_OF_THE_DRIVER,)
+        assert result.evidence in ((SAID_OF_THE_DRIVER,), (SAID_OF_AN_END,))
+        assert result.reason == f"after the last step: {result.evidence[0]}"
 
 
 def test_what_was_on_record_before_is_not_the_scenarios(make_runner: MakeRunner) -> None:
