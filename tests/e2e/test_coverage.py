@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from pathlib import Path
 
@@ -112,7 +113,14 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> RunCoverage:
     return merge([read(out / name) for name in suites])
 
 
+of_this_debian = pytest.mark.skipif(
+    platform.freedesktop_os_release().get("VERSION_CODENAME") != "bookworm",
+    reason="docs/unreached.md is of Debian 12, whose compiler and Wine make other lines of the same sources",
+)
+
+
 @pytest.mark.long
+@of_this_debian
 @pytest.mark.parametrize("name", unreached.MODULES)
 def test_what_no_suite_reaches_stands_in_the_docs_with_its_reason(everything: RunCoverage, name: str) -> None:
     """A line is reached, or has its row, and not both."""
@@ -124,6 +132,7 @@ def test_what_no_suite_reaches_stands_in_the_docs_with_its_reason(everything: Ru
 
 
 @pytest.mark.long
+@of_this_debian
 @pytest.mark.parametrize(("name", "least"), [("avshs.sys", 0.90), ("ks.sys", 0.95)])
 def test_nine_lines_of_ten_are_reached(everything: RunCoverage, name: str, least: float) -> None:
     share = figures(everything, module(everything, name)).line_share
