@@ -14,7 +14,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,8 @@ from harness.agent.frames import Begin, Fault, Frame, FrameParser, FrameWriter, 
 from harness.agent.greeting import Greeting, reported
 from harness.agent.heard import Heard
 from harness.agent.pending import LOOK, Channel, Pending, fail_all, forgotten
-from harness.errors import AgentError, AgentLostError, StepHungError, StepNotReachedError
+from harness.agent.said import Said
+from harness.errors import AgentError, StepHungError, StepNotReachedError
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
@@ -49,7 +50,6 @@ _POLL = 0.25
 #: Ctrl-Z say, or its machine was.  What the agent sent meanwhile has not been read yet.
 _HELD_UP = 2.0
 _WRITE_GRACE = 2.0
-_KEEP_LOG_LINES = 200
 _READ_SIZE = 65536
 
 
@@ -85,7 +85,8 @@ class AgentSession:
         self._carried_out = {abi.constants[f"KSHS_OUTCOME_{name}"] for name in ("DONE", "STARTED")}
         self._journal = journal
         self.heard = Heard(seen)
-        self._on_log = on_log
+        self._said = Said(channel, on_log)
+        self.log = self._said.log
         self._margin = margin
         self._window = window
         self._parser = FrameParser(abi)
@@ -95,12 +96,12 @@ class AgentSession:
         self._open: deque[Pending] = deque()
         self._open_bytes = 0
         self._seq = 0
+        self._gathering = False
         self._closing = False
         self._failure: Exception | None = None
         self._in_flight: Pending | None = None
         self._unwritable_since: float | None = None
-        self.log: deque[str] = deque(maxlen=_KEEP_LOG_LINES)
-        greeting = Greeting(channel, self._parser, abi, note=self._note, lost=self._lost)
+        greeting = Greeting(channel, self._parser, abi, note=self._said.note, lost=self._said.lost)
         self.hello, self._early = greeting.exchange(self._writer.hello(), hello_timeout)
         self._threads = [
             threading.Thread(target=self._read_loop, name="kshs-agent-reader", daemon=True),
@@ -142,6 +143,9 @@ class AgentSession:
         allowed = DEFAULT_STEP_TIMEOUT if timeout is None else timeout
         with self._lock:
             while self._failure is None and not self._fits(len(step)):
+                if self._gathering:
+                    self._gathering = False  # only what goes out makes room
+                    self._lock.notify_all()
                 # Whoever waits for the oldest one looks after it; here nobody may be waiting yet.
                 if not self._lock.wait(LOOK) and self._open[0].is_forgotten(self._watched):
                     self._forget(self._open[0])
@@ -159,18 +163,25 @@ class AgentSession:
             self._lock.notify_all()
         return pending
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What is submitted within goes out in one write where the window holds it: one wait for the disk."""
+        with self._lock:
+            self._gathering = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._gathering = False
+                self._lock.notify_all()
+
     def run(self, step: bytes, *, what: str = "step", timeout: float | None = None) -> Record:
         """Submits one step and waits for its record; raises what `Pending.result` raises."""
         return self.submit(step, what=what, timeout=timeout).result()
 
     def evidence(self) -> str:
         """What the agent's process left for people: log lines, stderr, exit code."""
-        parts = list(self.log)
-        with contextlib.suppress(Exception):  # evidence of a dead channel is a bonus
-            parts += self._channel.stderr_tail().splitlines()
-            if (code := self._channel.exit_code) is not None:
-                parts.append(f"exit code {code}")
-        return "\n".join(parts)
+        return self._said.evidence()
 
     def close(self, timeout: float = 5.0, *, polite: bool = True) -> None:
         """Says BYE where that is still possible and closes the channel; never raises.
@@ -233,7 +244,7 @@ class AgentSession:
     def _write_loop(self) -> None:
         while True:
             with self._lock:
-                while not self._queue and not self._closing and self._failure is None:
+                while (not self._queue or self._gathering) and not self._closing and self._failure is None:
                     self._lock.wait()
                 if self._failure is not None or (self._closing and not self._queue):
                     return
@@ -249,7 +260,7 @@ class AgentSession:
                 self._channel.write(b"".join(self._writer.step(p.seq, step) for p, step in batch))
             except (OSError, EOFError) as error:
                 # The reader may still find the records, or the reason, that the guest sent before.
-                self._note(f"writing to the agent failed: {error}")
+                self._said.note(f"writing to the agent failed: {error}")
                 self._unwritable_since = time.monotonic()
                 return
             except Exception as error:  # a bug here must not leave callers waiting for ever
@@ -282,13 +293,13 @@ class AgentSession:
         except AgentError as error:
             self._end(error)
         except (OSError, EOFError) as error:
-            self._end(self._lost(str(error)))
+            self._end(self._said.lost(str(error)))
         except Exception as error:  # a bug here must not leave callers waiting for ever
             self._end(AgentError(f"cannot read the agent's frames: {error!r}", where="agent"))
 
     def _take(self, frame: Frame) -> None:
         if isinstance(frame, Log):
-            self._note(frame.text)
+            self._said.note(frame.text)
         elif isinstance(frame, Begin):
             with self._lock:
                 head = self._head(frame.seq, "BEGIN")
@@ -350,7 +361,7 @@ class AgentSession:
         """Ends the session when the oldest step is overdue; true when the session is over."""
         now = time.monotonic()
         if self._unwritable_since is not None and now - self._unwritable_since > _WRITE_GRACE:
-            self._end(self._lost("it takes no more steps"))
+            self._end(self._said.lost("it takes no more steps"))
             return True
         with self._lock:
             if self._failure is not None:
@@ -373,7 +384,7 @@ class AgentSession:
                 return
         inside = self._parser.incomplete
         where = f" inside a frame, {inside} bytes into it" if inside else ""
-        self._end(self._lost(f"the channel ended{where}"))
+        self._end(self._said.lost(f"the channel ended{where}"))
 
     def _end(self, error: Exception) -> None:
         with self._lock:
@@ -386,15 +397,3 @@ class AgentSession:
             self._queue.clear()
             self._lock.notify_all()
         fail_all(struck, error)
-
-    # ---- words ------------------------------------------------------------
-
-    def _note(self, text: str) -> None:
-        for line in text.splitlines():
-            self.log.append(line)
-            if self._on_log is not None:
-                self._on_log(line)
-
-    def _lost(self, why: str) -> AgentLostError:
-        tail = self.evidence().strip().splitlines()
-        return AgentLostError(f"the agent is gone: {why}", hint=" | ".join(tail[-3:]) or None)

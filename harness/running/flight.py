@@ -76,13 +76,14 @@ class Flight:
     def send(self) -> None:
         """All that can go now: up to the next repeated request, or to the end with what cleans up."""
         self.first = None
-        for position in range(len(self.steps), len(self.planned.steps)):
-            alone = first_alone(self.planned.steps, position)
-            if alone is not None:
-                self.first = alone, self._submit(alone.step, position)
-                return
-            self.steps.append(self._submit(self.planned.steps[position], position))
-        self.clean_up()
+        with self.session.together():
+            for position in range(len(self.steps), len(self.planned.steps)):
+                alone = first_alone(self.planned.steps, position)
+                if alone is not None:
+                    self.first = alone, self._submit(alone.step, position)
+                    return
+                self.steps.append(self._submit(self.planned.steps[position], position))
+            self.clean_up()
 
     def send_rest(self) -> None:
         """The other requests of the step that was held back, and all that can go behind them."""

@@ -144,6 +144,27 @@ def test_the_window_bounds_what_is_on_its_way(connect: Open) -> None:
     assert len(submitted) == 10
 
 
+@pytest.mark.parametrize(("window", "batches"), [(64, [1, 9]), (4, None)])
+def test_what_belongs_together_goes_out_in_one_write(
+    connect: Open, window: int, batches: list[int] | None
+) -> None:
+    written: list[int] = []
+    session = connect(
+        FakeAgent(ABI, lambda step, data: Answer(record={})),
+        window=window,
+        journal=lambda intents: written.append(len(intents)),
+    )
+    session.run(step())
+    with session.together():
+        pendings = []
+        for _ in range(9):
+            pendings.append(session.submit(step()))
+            time.sleep(0.01)
+    assert all(pending.result().outcome is not None for pending in pendings)
+    assert sum(written) == 10
+    assert written == batches if batches else max(written) <= window
+
+
 def test_the_journal_has_each_step_before_the_agent_does(connect: Open) -> None:
     written: list[Intent] = []
     seen: list[bool] = []
