@@ -7,13 +7,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from drivers.errors import BuildError
 from harness.agent.missing_calls import ask as ask_missing_calls
-from harness.coverage.recorder import Recorder
 from harness.errors import AbiMismatchError, DeployError, HarnessError, UsageError
 from harness.evidence.incidents import Incidents
 from harness.guest_text import one_line
@@ -34,6 +33,9 @@ from harness.running.runner import Runner
 from vm.errors import InputError, VmError
 from vm.files import write_whole
 from vm.words import counted
+
+if TYPE_CHECKING:
+    from harness.coverage.recorder import Recorder
 
 #: Failures of our own: pytest errors, never failures.
 INFRASTRUCTURE = (HarnessError, VmError, BuildError)
@@ -141,6 +143,9 @@ class Guests:
 
                 limits = Limits.of(self._options.settings.limits)
                 if self._options.coverage:
+                    # Libraries that a run without coverage does without.
+                    from harness.coverage.recorder import Recorder
+
                     path = self._folder.make() / file_name(COVERAGE_PARTS, self._worker, self._folder.session)
                     self.recorder = Recorder(path, self.provider, abi.load(), self._options.coverage_of)
                 self._runner = Runner(

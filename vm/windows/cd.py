@@ -11,11 +11,13 @@ import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-
-import pycdlib
+from typing import TYPE_CHECKING
 
 from vm.errors import InputError, VmError
 from vm.files import write_whole
+
+if TYPE_CHECKING:
+    import pycdlib
 
 VOLUME = "KSHS"
 ANSWER_FILE = "Autounattend.xml"
@@ -32,6 +34,8 @@ def write(target: Path, files: Mapping[str, bytes | Path]) -> Path:
     Raises:
         VmError: a name that Joliet cannot hold, or a file that cannot be read.
     """
+    import pycdlib  # which nothing needs but an installation, and every run would load
+
     contents = {name: _content(name, source) for name, source in files.items()}
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, vol_ident=VOLUME, sys_ident="", app_ident_str="kshs")

@@ -15,13 +15,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import pycdlib
-from pycdlib.pycdlibexception import PyCdlibException
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vm.errors import InputError
 from vm.words import printable
+
+if TYPE_CHECKING:
+    import pycdlib
 
 # What it has to say of a damaged image reaches the user as one line, ours.
 logging.getLogger("pycdlib").addHandler(logging.NullHandler())
@@ -66,6 +66,8 @@ class Disc:
         self.path = path
         self._again = again
         self._stack = contextlib.ExitStack()
+        import pycdlib  # which nothing needs but an installation, and every run would load
+
         self._iso = pycdlib.PyCdlib()
         try:
             self._file = self._open(option)
@@ -201,6 +203,8 @@ class Disc:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         """Around every call of pycdlib: an image that it cannot read is damaged, whatever it raises."""
+        from pycdlib.pycdlibexception import PyCdlibException
+
         try:
             yield
         except InputError:
@@ -297,6 +301,8 @@ class _UdfTree(_Tree):
             found.append((start, min(piece.extent_length, left)))
             left -= found[-1][1]
         if left:
+            from pycdlib.pycdlibexception import PyCdlibException
+
             raise PyCdlibException(f"a file has {left:,} bytes more than places for them")
         return tuple(found)
 
