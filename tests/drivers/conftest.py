@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -148,13 +147,14 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def built(
     tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, signer: signing.Identity
-) -> Iterator[build_module.Build]:
+) -> build_module.Build:
     """One build of the small tree; tests that change it copy it first."""
     base = tmp_path_factory.mktemp("built")
+    # Left before a test begins: those that follow in this process have the user's cache again.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(shared_cache))
         patch.setenv("XDG_DATA_HOME", str(signer.root.parents[2]))
-        yield build_module.build(base / "out", source=write_tree(base / "tree"))
+        return build_module.build(base / "out", source=write_tree(base / "tree"))
 
 
 @pytest.fixture
