@@ -33,6 +33,7 @@ PACKAGES = (
     "linux-image-cloud-amd64",
     "netcat-openbsd",
     "openssh-sftp-server",
+    "socat",
     "wine64",
 )
 DISK_MIB = 3072

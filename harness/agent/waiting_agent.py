@@ -13,6 +13,9 @@ The order of things matters:
   ready is the agent itself, and no fork has to ask again.
 - The relay is no process of its own once it is connected: two `cat` stand between the connection and the
   FIFOs, one each way, for each process more that a frame goes through costs a switch under emulation.
+- The connection sends at once what it is given (TCP_NODELAY).  A small write behind another one would
+  wait until that was acknowledged, and the SSH server, which has nothing to send back, is given 40 ms for
+  that: every scenario cost as much (docs/performance.md).
 - The relay's first line of input is the time, in seconds since 1970: a fork's clock stands where the
   template's stood, and a command of its own for it would cost a tenth of the lease.  Where the clock cannot
   be set, the agent's input ends and the reason stands in its stderr.
@@ -119,8 +122,9 @@ def copying_script(device: str, directory: str = DIRECTORY) -> str:
 
 def _relay(port: int) -> str:
     """POSIX sh; each FIFO has exactly one process at this end, or nobody would see the other's end."""
-    # Listening means that both FIFOs are open.  Who connects is served by the script, in nc's place.
-    return f"exec 3>in 4<out; exec busybox nc -l -p {port} 127.0.0.1 -e ./attach"
+    # Listening means that both FIFOs are open.  Who connects is served by the script, in socat's place.
+    listen = f"TCP4-LISTEN:{port},bind=127.0.0.1,nodelay"
+    return f"exec 3>in 4<out; exec socat {listen} EXEC:./attach,nofork"
 
 
 def _attach(set_clock: str) -> str:
