@@ -31,7 +31,6 @@ PACKAGES = (
     "dropbear-bin",
     "libc-bin",
     "linux-image-cloud-amd64",
-    "netcat-openbsd",
     "openssh-sftp-server",
     "socat",
     "wine64",
