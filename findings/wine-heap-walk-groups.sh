@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # HeapWalk of Wine 10.0 (Debian 13, seen with 10.0~repack-6) tells of 1,000 blocks of 40 bytes that a program has just
-# allocated as of some 40, each of 1.5 KB and busy; freed again, most of them stay. Wine keeps small blocks in groups of 31
-# once there are more than a few of their size, and a walk shows the group. Its documentation says that HeapWalk shows
-# "each heap block", and so it did in Wine 8 (Debian 12).
+# allocated as of 49, each of 1.5 KB and busy; when all are freed, 32 stay. Wine keeps small blocks in groups of 31 once
+# there are more than a few of their size, and a walk shows the group. HeapWalk is there to enumerate the blocks of a heap
+# (Windows documentation, heapapi.h), and the heap of Wine 8 (Debian 12) shows each.
 #
 # So whoever looks for leaks by counting blocks misses one of hundreds of small blocks, and sees a leak of 1.5 KB where
 # one small block was taken. What follows for us: drivers/ksclient/heap.c counts the blocks of a group, and proves by 64
