@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np  # noqa: F401 - once and for good: who forgets modules again (pytester) could not load it twice
 import pytest
 
 from tests import scheduling
