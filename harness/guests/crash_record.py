@@ -82,10 +82,7 @@ def is_of_drivers(said: Any) -> bool:
     ended is no crash of theirs yet: its Linux may have killed it.
     """
     record = CrashRecord.of(said)
-    process = record.process
-    if record.kind == _ENDED:
-        return False
-    return not process or process.lower() == _DRIVER_HOST
+    return record.kind != _ENDED and (not record.process or record.process.lower() == _DRIVER_HOST)
 
 
 def crash_sentence(said: Any) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _FIELD = re.compile(r"^Rss(Anon|File|Shmem):\s+(\d+) kB$", re.MULTILINE)
-
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
