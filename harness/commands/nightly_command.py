@@ -82,6 +82,9 @@ def nightly(
             folder, HostRoom.measured(), lambda cell, place: kshs(cell, place, given), keeper.ended, deadline
         )
         if resume is not None:
+            import vm.reaper
+
+            vm.reaper.reap(loaded.vm)  # of cells that were killed, where all have ended and none is begun
             work.load()
             keeper.again(cells, work.done)
         else:

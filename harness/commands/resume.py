@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from harness import config as settings
 from harness import version
 from harness.commands.exit_codes import DONE, DRIVER, INFRASTRUCTURE
 from harness.commands.run import Selection, of_options, run_called
@@ -29,6 +31,7 @@ from harness.results.run_files import (
     unfinished_run,
 )
 from harness.verdict import Verdict, worst
+from vm.errors import VmError
 from vm.files import UseMark
 
 #: Seconds for processes of a run that was killed: its workers end with what they have in hand.
@@ -58,6 +61,7 @@ def resume_run(directory: Path, given: Selection, workers: int | None) -> int:
     try:
         folder = unfinished_run(out)
         if folder is None:
+            _reap()
             return _finished(out)
         begun = read_run(folder)
         _wait_for_the_dead(folder)
@@ -65,6 +69,7 @@ def resume_run(directory: Path, given: Selection, workers: int | None) -> int:
         read_earlier(folder, last_session(folder) + 1)  # what is damaged is told before anything is done
         read_facts(folder)
         with _in(begun.directory):
+            _reap(selection.config)
             return run_called(selection, Call(begun.call, begun, folder, open_session(folder)))
     finally:
         release(out)
@@ -95,6 +100,17 @@ def _wait_for_the_dead(folder: Path) -> None:
                 "processes of the run are still at work", where=str(folder.parent), hint="end them first"
             )
         time.sleep(_LOOK)
+
+
+def _reap(config: Path | None = None) -> None:
+    """Ends what the killed process left: where nothing is left to run, no guest is made that would."""
+    import vm.reaper
+
+    try:
+        for line in vm.reaper.reap(settings.load(config).vm):
+            print(f"kshs: cleaned up: {line}")
+    except (HarnessError, VmError) as error:  # no matter of the run's results
+        print(f"kshs: what dead runs left cannot be removed: {error}", file=sys.stderr)
 
 
 @contextlib.contextmanager

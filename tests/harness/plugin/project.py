@@ -21,6 +21,7 @@ class Project:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         (path / "scenarios").mkdir()
         (path / "scenarios" / "basic.toml").write_text(SCENARIOS)
         self.conftest()
@@ -40,7 +41,7 @@ class Project:
         return subprocess.run(
             [warm.python(), "-m", "harness.cli", *words],
             cwd=self.path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=120,

@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,20 @@ def attempts(project: Project, name: str) -> list[str]:
     return [attempt["verdict"] for attempt in record.get("attempts", ())]
 
 
+@pytest.fixture
+def dead_guest(project: Project) -> Iterator[Path]:
+    """What a killed process leaves of a guest: the files of a lease, in a slot that nobody holds."""
+    runtime = Path(tempfile.mkdtemp(prefix="kshs-d"))  # short: its length is limited
+    lease = runtime / "r0" / "leases" / "kshs-r0-ab12cd-1"
+    lease.mkdir(parents=True)
+    (runtime / "r0").chmod(0o700)
+    (runtime / "r0.lock").touch()
+    (lease / "disk.qcow2").touch()
+    project.environment["KSHS_RUNTIME_DIR"] = str(runtime)
+    yield lease
+    shutil.rmtree(runtime)
+
+
 def left(project: Project) -> list[str]:
     return sorted(path.name for path in project.out.glob(".*"))
 
@@ -102,7 +118,7 @@ def test_what_was_in_flight_is_tried_again_and_both_attempts_stand(
     assert left(project) == []
 
 
-def test_killed_when_everything_had_ended(project: Project) -> None:
+def test_killed_when_everything_had_ended(project: Project, dead_guest: Path) -> None:
     project.conftest(
         WRONG_SIZE,
         "import os, signal\nfrom harness.results import report\n"
@@ -112,6 +128,7 @@ def test_killed_when_everything_had_ended(project: Project) -> None:
     project.conftest('fail="a guest was asked for"')
     done = resume(project)
     assert done.returncode == 1, done.stdout + done.stderr
+    assert "cleaned up: files of kshs-r0-ab12cd-1" in done.stdout and not dead_guest.exists()
     assert sorted(project.verdicts().values()) == ["failed", "passed", "passed", "skipped"]
     assert len(project.junit()) == 4 and project.headline() == "failed"
     assert not any("attempts" in record for record in project.records("scenario"))
@@ -246,12 +263,13 @@ def _replace(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_a_run_that_has_ended_says_so_with_its_exit_code(project: Project) -> None:
+def test_a_run_that_has_ended_says_so_with_its_exit_code(project: Project, dead_guest: Path) -> None:
     project.conftest(WRONG_SIZE)
     assert project.run().returncode == 1
     before = {path.name: path.read_bytes() for path in project.out.iterdir()}
     done = resume(project)
     assert done.returncode == 1
+    assert "cleaned up: files of kshs-r0-ab12cd-1" in done.stdout and not dead_guest.exists()
     assert "has ended (2 passed, 1 failed, 1 skipped): nothing is left to run" in done.stdout
     assert {path.name: path.read_bytes() for path in project.out.iterdir()} == before
 
