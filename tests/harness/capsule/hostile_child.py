@@ -12,6 +12,7 @@ import json
 import os
 import re
 import resource
+import struct
 import sys
 import traceback
 from pathlib import Path
@@ -21,6 +22,7 @@ from harness.capsule import recording
 from harness.commands.recording_inputs import opened
 from harness.commands.replay_inputs import Asked, Unpacked
 from harness.errors import UsageError
+from vm.recorder import STATE_DISK
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 #: Events of sys.audit that change the file system, and which of their arguments are paths.
@@ -83,11 +85,18 @@ def replayed(path: Path) -> str:
     """What `kshs replay` does with it before it needs QEMU, for a user who trusts anybody."""
     try:
         with opened(path, [], trust=True) as folder:
-            return f"opened {recording.load(folder).scenario[:40]}"
+            return f"opened {recording.load(folder).scenario[:40]} upon {below(folder / STATE_DISK)}"
     except UsageError as error:
         return f"refused: {str(error)[:200]}"
     except Exception:
         return traceback.format_exc()[-1500:]
+
+
+def below(disk: Path) -> str:
+    """The name of the file below a qcow2 disk: its place and length are said by bytes 8 to 19."""
+    head = disk.read_bytes()[:65536]
+    place, size = struct.unpack_from(">QI", head, 8)
+    return os.fsdecode(head[place : place + size])
 
 
 def status(field: str) -> int:
