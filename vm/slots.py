@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from vm.files import private_directory, remove_tree, try_lock
 SLOTS = 64
 KEPT = ("cache", "etc")
 """What libvirt found out about QEMU, and its settings: they outlive a process."""
+_MACHINE, _TPM = "qemu-system-", "swtpm"
 
 
 @dataclass
@@ -97,10 +98,11 @@ def take(config: VmConfig) -> Slot:
 def empty(directory: Path) -> list[str]:
     """Ends the machines of a slot whose lock is held here, and removes their files; says what there was."""
     gone = []
-    for pid, name in machines(directory):
+    running = list(_processes())
+    for pid, name in machines(directory, running):
         if kill_process(pid, f"{directory}/"):
             gone.append(f"guest {name} (process {pid})")
-    gone += [f"TPM of a guest (process {pid})" for pid in end_helpers(f"{directory}/")]
+    gone += [f"TPM of a guest (process {pid})" for pid in end_helpers(f"{directory}/", running)]
     gone += [f"files of {path.name}" for path in sorted(directory.glob("leases/*"))]
     for entry in directory.iterdir() if directory.is_dir() else []:
         if entry.name not in KEPT:
@@ -109,36 +111,42 @@ def empty(directory: Path) -> list[str]:
     return gone
 
 
-def machines(directory: Path) -> Iterator[tuple[int, str]]:
+def machines(
+    directory: Path, running: Iterable[tuple[int, list[bytes]]] | None = None
+) -> Iterator[tuple[int, str]]:
     """Process ids and names of the QEMU processes that work below ``directory``."""
     mark = f"{directory}/".encode()
-    for pid, arguments in _processes():
-        if Path(os.fsdecode(arguments[0])).name.startswith("qemu-system-") and mark in b"\0".join(arguments):
+    for pid, arguments in _processes() if running is None else running:
+        if _program(arguments).startswith(_MACHINE) and mark in b"\0".join(arguments):
             yield pid, _guest_name(arguments)
 
 
-def end_helpers(mark: Path | str) -> list[int]:
+def end_helpers(mark: Path | str, running: Iterable[tuple[int, list[bytes]]] | None = None) -> list[int]:
     """Ends the TPMs whose command line holds ``mark``; they end by themselves when their machine does."""
     sought = os.fsencode(mark)
-    found = [pid for pid, arguments in _processes() if _is_tpm(arguments) and sought in b"\0".join(arguments)]
+    found = [
+        pid
+        for pid, arguments in (_processes() if running is None else running)
+        if _program(arguments) == _TPM and sought in b"\0".join(arguments)
+    ]
     return [pid for pid in found if kill_process(pid, str(mark))]
-
-
-def _is_tpm(arguments: list[bytes]) -> bool:
-    return Path(os.fsdecode(arguments[0])).name == "swtpm"
 
 
 def find_process(mark: str) -> int | None:
     """The id of the QEMU process on this host whose command line holds ``mark``."""
     wanted = mark.encode()
     for pid, arguments in _processes():
-        if Path(os.fsdecode(arguments[0])).name.startswith("qemu-system-") and wanted in arguments:
+        if _program(arguments).startswith(_MACHINE) and wanted in arguments:
             return pid
     return None
 
 
+def _program(arguments: list[bytes]) -> str:
+    return Path(os.fsdecode(arguments[0])).name
+
+
 def _processes() -> Iterator[tuple[int, list[bytes]]]:
-    """Of our own mount namespace and root directory: elsewhere a path may only look like one of ours.
+    """Machines and TPMs of our own mount namespace and root directory; a path elsewhere only looks like ours.
 
     Containers have namespaces of their own, a changed root (chroot) has not.
     """
@@ -147,15 +155,15 @@ def _processes() -> Iterator[tuple[int, list[bytes]]]:
         if not entry.name.isdigit():
             continue
         try:
-            line = (entry / "cmdline").read_bytes()
+            arguments = (entry / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            if not _program(arguments).startswith((_MACHINE, _TPM)):
+                continue
             elsewhere = (entry / "ns" / "mnt").readlink() != here
             elsewhere = elsewhere or not os.path.samestat((entry / "root").stat(), root)
         except OSError:
             continue
-        if elsewhere:
-            continue
-        if line:
-            yield int(entry.name), line.rstrip(b"\0").split(b"\0")
+        if not elsewhere:
+            yield int(entry.name), arguments
 
 
 def _guest_name(arguments: list[bytes]) -> str:

@@ -43,8 +43,10 @@ def clean(
         gone += vm.reaper.end_kept(vm_config)
     if everything:
         from harness.fleet.trees import forget
+        from harness.plugin import well_spelt
 
         gone += vm.reaper.clean(vm_config) + remove_builds() + remove_prefixes() + forget(vm_config)
+        gone += well_spelt.forget(vm_config)
     else:
         gone += vm.reaper.reap(vm_config)
     say = console().print

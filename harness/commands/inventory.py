@@ -10,6 +10,7 @@ from pathlib import Path
 
 import platformdirs
 
+from harness.plugin.well_spelt import FOLDER
 from vm import keeper, slots
 from vm.config import VmConfig
 from vm.files import UseMark, read_json, remove_tree, try_lock
@@ -51,6 +52,7 @@ def places(config: VmConfig) -> list[str]:
         (config.cache_dir / "windows", "Windows guests", "kshs clean --guest NAME"),
         (config.cache_dir / "qemu", "the QEMU that replays, from Debian 13", "kshs clean --all"),
         (config.cache_dir / "host", "of nights over many hosts", "kshs clean --all"),
+        (config.cache_dir / FOLDER, "which scenario files are well spelt", "kshs clean --all"),
         (_builds(), "builds of drivers", "kshs clean --all"),
         (config.runtime_dir, "live guests", "kshs clean, kshs clean --kept"),
         (

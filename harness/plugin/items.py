@@ -20,6 +20,7 @@ from harness.language.toml_file import is_toml
 from harness.planning.misspelt import is_portable, misspelt
 from harness.plugin.report_words import Told
 from harness.plugin.state import INFRASTRUCTURE, STATE
+from harness.plugin.well_spelt import WellSpelt
 from harness.results.cause import reason_first
 from harness.results.record import ScenarioResult, StepResult
 from harness.rules import CLAUSES
@@ -112,8 +113,9 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[ScenarioItem]:
         """Its scenarios, cases and matrices worked out, and their names compared with the target's."""
+        content = self._content()
         found = load_located(self.path)
-        slips = list(self._slips(found))
+        slips = list(self._slips(found, content))
         if slips:
             raise MisspeltError("\n".join(slips))
         milliseconds = self.config.stash[STATE].options.settings.limits.request_ms
@@ -122,15 +124,25 @@ class ScenarioFile(pytest.File):
             located = replace(located, scenario=scenario)
             yield ScenarioItem.from_parent(self, name=located.scenario.id, located=located)
 
-    def _slips(self, found: list[LocatedScenario]) -> Iterator[str]:
+    def _content(self) -> bytes:
+        """Read before the scenarios are: should it change meanwhile, they are not taken for this."""
+        with contextlib.suppress(OSError):  # told by who reads the scenarios
+            return self.path.read_bytes()
+        return b""
+
+    def _slips(self, found: list[LocatedScenario], content: bytes) -> Iterator[str]:
         """What the target of this session nearly has: told before any guest is made."""
         if all(map(is_portable, found)):
             return
-        target = self.config.stash[STATE].provider.target()
-        for located in found:
-            slip = misspelt(located, target, self.shown)
-            if slip is not None:
-                yield slip
+        state = self.config.stash[STATE]
+        target = state.provider.target()
+        well_spelt = WellSpelt(state.options.settings.vm, target)
+        if well_spelt.knows(self.path, content):
+            return
+        slips = [slip for located in found if (slip := misspelt(located, target, self.shown)) is not None]
+        if not slips:
+            well_spelt.remember(self.path, content)
+        yield from slips
 
     def repr_failure(self, excinfo: ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
         """A wrong file in its own words: file, line, key."""
