@@ -54,9 +54,14 @@ class RecordedGuest(VmGuest):
         self._recorded = lease
         self.take = take
 
+    @property
+    def instructions(self) -> int:
+        """How many the guest has executed so far."""
+        return self._recorded.machine.instructions
+
     def mark(self) -> None:
         """A playing of the scenario begins now."""
-        self.take.plays.append(self._recorded.machine.instructions)
+        self.take.plays.append(self.instructions)
 
     def close(self) -> None:
         """Ends the recording, then the lease."""

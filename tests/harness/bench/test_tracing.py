@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from harness.bench import traced_instructions
 from harness.bench.guest import Bench
 from harness.bench.tracing import IN_GUEST, compared, in_turns, loops, processor_ns
 
@@ -74,3 +75,22 @@ def test_what_comes_before_and_after_a_loop_is_not_counted() -> None:
 
     cost = loops(cast(Bench, Burner()), os.getpid(), 50)[IN_GUEST]()
     assert 700 < cost < 1500
+
+
+@pytest.mark.parametrize(("agent", "code"), [(102.0, 0), (106.0, 1)])
+def test_instructions(
+    agent: float, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Medians of guests are compared, and what the client's loop has more is a share of the agent's."""
+    plain = [
+        {IN_GUEST: 100.0, "client": 20.0},
+        {IN_GUEST: 90.0, "client": 20.0},
+        {IN_GUEST: 300.0, "client": 9.0},
+    ]
+    watched = [{IN_GUEST: agent, "client": 22.0}] * 3
+    monkeypatch.setattr(traced_instructions, "turns", lambda folder, say: (plain, watched))
+    assert traced_instructions.main() == code
+    said = capsys.readouterr().out
+    assert f"kstrace costs {agent - 100:.1f}% of the agent's own loop" in said
+    assert "steps from a file: 100 and" in said and "20 and 22, +10.0%" in said
+    assert "has more is 2.0% of a request of the agent's" in said
