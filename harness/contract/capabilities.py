@@ -175,6 +175,13 @@ CAPABILITIES: dict[str, Capability] = {
             _wine_lacks("changing a device's state answers success and changes nothing"),
         ),
         Capability("any-completion-status", _any_completion_status),
+        Capability(
+            "system-counters",
+            _wine_lacks(
+                "pool and handles are counted of the process that hosts drivers, in which fewer requests"
+                " tell as much"
+            ),
+        ),
         Capability("pointer-64", _pointer_size(8)),
         Capability("pointer-32", _pointer_size(4)),
     )

@@ -29,6 +29,7 @@ CAPABILITIES: dict[str, str] = {
     "slow-callbacks": "a driver may stay in a callback as long as a scenario tells it to",
     "pnp-restart": "restarting, disabling or enabling the device really stops and starts it",
     "any-completion-status": "a callback may return a status that no IRP may be completed with",
+    "system-counters": "pool and handles are counted of the whole system: a leak takes thousands of requests",
     "pointer-64": "a 64-bit agent: KSHANDSHAKE has 32 bytes",
     "pointer-32": "a 32-bit agent: KSHANDSHAKE has 24 bytes",
 }
