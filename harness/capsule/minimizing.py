@@ -21,7 +21,7 @@ from lithium.testcases import Testcase
 from harness.capsule.agreement import Outcome, outcome
 from harness.capsule.playing import NotPlayableError, Player
 from harness.capsule.seen import Seen
-from harness.capsule.smaller import build, pieces, shrunk, simpler
+from harness.capsule.smaller import build, is_held_for_ever, pieces, shrunk, simpler
 from harness.errors import UsageError
 from harness.language.model.scenario import Scenario
 from harness.verdict import Verdict
@@ -90,6 +90,7 @@ class Minimizer:
         self._candidates = 0
         self._best: list[tuple[Scenario, Seen]] = []
         self._plays = 1
+        self._hangs = False
 
     def minimize(self, scenario: Scenario) -> Minimized:
         """The smallest scenario.
@@ -106,6 +107,7 @@ class Minimizer:
         if self.then.cause is None:
             self.then = seen  # a trace that shows no failure: what comes here is what must come again
         self._best = [(scenario, seen)]
+        self._hangs = is_held_for_ever(scenario)
         self._plays = _plays(before.value)
         self._leave_out(scenario)
         while any(self._try(smaller) for smaller in simpler(self._best[-1][0])):
@@ -134,10 +136,12 @@ class Minimizer:
     def _shrink(self) -> None:
         again = True
         while again:
-            again = any(self._try(smaller) for smaller in shrunk(self._best[-1][0]))
+            smallest, seen = self._best[-1]
+            limits = seen.scenario["verdict"] != Verdict.HUNG
+            again = any(self._try(smaller) for smaller in shrunk(smallest, limits=limits))
 
     def _try(self, candidate: Scenario | None) -> bool:
-        if candidate is None:
+        if candidate is None or (not self._hangs and is_held_for_ever(candidate)):
             return False
         self._candidates += 1
         for _ in range(self._plays):

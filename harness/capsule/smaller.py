@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.language.model.check import check
+from harness.language.model.check import check, shorthand
 from harness.language.model.scenario import Scenario
 
 #: Keys without which a step is another step; what they name is left out with the step.
@@ -21,7 +21,8 @@ _KEPT = frozenset({"do", "on", "name", "pin", "start", "request", "to", "route",
 #: Keys that name an open object.
 _REFERS = frozenset({"on", "connect_to", "filter"})
 #: Counts and times, of which less may do.
-_SHRINK = ("repeat", "threads", "delay_ms", "ms", "timeout_ms")
+_LIMIT = "timeout_ms"
+_SHRINK = ("repeat", "threads", "delay_ms", "ms", _LIMIT)
 
 Piece = tuple[str, int, str]
 
@@ -48,13 +49,50 @@ def build(scenario: Scenario, kept: Sequence[Piece]) -> Scenario | None:
     return valid(table)
 
 
-def shrunk(scenario: Scenario) -> list[Scenario]:
-    """The same with one count or time made smaller, each by half and to the least; the smallest first."""
+def is_held_for_ever(scenario: Scenario) -> bool:
+    """Whether a request goes into a callback that was told to stay, and nothing lets it go within its time.
+
+    It hangs with every driver, a sound one too, so that nothing smaller of a failure is shown by it.
+    """
+    pins = {entry.name: entry.pin for entry in map(shorthand, scenario.open)}
+    blocks: set[Any] = set()
+    held: dict[str, Any] = {}
+    for step in _steps(scenario):
+        pin, request = step.get("pin"), step.get("request")
+        match step["do"]:
+            case "open_pin":
+                pins[step["name"]] = pin
+            case "behaviour":
+                blocks.discard(pin)
+                delay = step.get("delay_ms", 0)
+                if delay >= scenario.timeout_ms or (step["kind"] == "block" and not delay):
+                    blocks.add(pin)
+            case "reset" | "unblock":
+                held = {name: where for name, where in held.items() if where != pin}
+                if step["do"] == "reset":
+                    blocks.discard(pin)
+            case "cancel":
+                held.pop(str(request), None)
+            case "handshake" if pins.get(step["on"]) in blocks:
+                if step.get("start") is None:
+                    return True
+                held[step["start"]] = pins[step["on"]]
+    return bool(held)
+
+
+def shrunk(scenario: Scenario, *, limits: bool = True) -> list[Scenario]:
+    """The same with one count or time made smaller, each by half and to the least; the smallest first.
+
+    Args:
+        scenario: the scenario.
+        limits: also what a step may take: where the failure is that it takes too long, with less time
+            it would fail with every driver.
+    """
     found = []
     for index, step in enumerate(_steps(scenario)):
         for key in _SHRINK:
             value = step.get(key)
-            if not isinstance(value, int) or value <= 1:
+            if not isinstance(value, int) or value <= 1 or (key == _LIMIT and not limits):
                 continue
             for less in dict.fromkeys((1, value // 2)):
                 table = scenario.model_dump(exclude_unset=True)
@@ -69,11 +107,12 @@ def shrunk(scenario: Scenario) -> list[Scenario]:
 def simpler(scenario: Scenario) -> list[Scenario]:
     """The same with one thing less of what several steps are about.
 
-    Without an object and all that is asked of it; with two pins of a kind as one; with a request waited for
-    where it is sent.
+    Without an object and all that is asked of it; without a request and all that waits for it; with two
+    pins of a kind as one; with a request waited for where it is sent.
     """
     steps = _steps(scenario)
     found = [_without(steps, step["name"]) for step in steps if step["do"] in ("open_pin", "open_filter")]
+    found += [_unsent(steps, place) for place, step in enumerate(steps) if step.get("start") is not None]
     found += [_as_one(steps, first, other) for first, other in _pairs(steps)]
     found += [_at_once(steps, place) for place, step in enumerate(steps) if step.get("start") is not None]
     tables = ({**scenario.model_dump(exclude_unset=True), "steps": kept} for kept in found if kept)
@@ -90,6 +129,12 @@ def _without(steps: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]
         elif step.get("request") not in requests:
             kept.append(step)
     return kept
+
+
+def _unsent(steps: Sequence[dict[str, Any]], place: int) -> list[dict[str, Any]]:
+    """The request is not sent at all."""
+    called = steps[place]["start"]
+    return [step for number, step in enumerate(steps) if number != place and step.get("request") != called]
 
 
 def _pairs(steps: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int]]:

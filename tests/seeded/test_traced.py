@@ -100,7 +100,9 @@ def imported(capsule: Path, folder: Path, route: Route) -> tuple[Scenario, Seen]
 
 def minimized(scenario: Scenario, then: Seen, tree: Path) -> Minimized | None:
     """The least scenario that fails the same way on the wrong driver; None where nothing fails there."""
-    impatient = scenario.model_copy(update={"timeout_ms": SHORT_MS})
+    # A callback that was told to stay longer would hang with the sound driver, too.
+    longest = max((getattr(step, "delay_ms", 0) for step in scenario.steps), default=0)
+    impatient = scenario.model_copy(update={"timeout_ms": max(SHORT_MS, 2 * longest)})
     with Player(LocalProvider(tree), print) as player:
         first = player.play(impatient, fresh=True)
         if outcome(then, first) is not Outcome.REPRODUCED:

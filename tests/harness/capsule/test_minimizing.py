@@ -15,7 +15,7 @@ from harness.capsule.minimizing import Minimized, Minimizer
 from harness.capsule.playing import NotPlayableError, Player
 from harness.capsule.scenario_text import read, render
 from harness.capsule.seen import of_result
-from harness.capsule.smaller import build, pieces, shrunk
+from harness.capsule.smaller import build, is_held_for_ever, pieces, shrunk
 from harness.errors import UsageError
 from harness.language.model.scenario import Scenario
 from harness.language.scenario_file import CATALOGUE, load
@@ -125,6 +125,53 @@ def test_two_steps_that_need_each_other_stay() -> None:
     assert [getattr(step, "argument1", None) for step in found.scenario.steps] == [3, 25]
 
 
+BLOCKED: list[dict[str, Any]] = [
+    {"do": "behaviour", "pin": "source", "kind": "block"},
+    {"do": "handshake", "on": "source", "start": "r1"},
+    {"do": "handshake", "on": "source", "argument1": 3, "start": "r2"},
+    {"do": "unblock", "pin": "source"},
+    {"do": "wait", "request": "r1"},
+    {"do": "wait", "request": "r2"},
+]
+
+
+def test_a_request_that_hangs_with_every_driver_is_no_smaller_failure() -> None:
+    """Without `unblock` the wait is in vain whatever the driver is, and the verdict would be the same."""
+    found = minimize(lambda of: has(of, do="wait") and has(of, kind="block"), scenario(steps=BLOCKED))
+    assert [step.do for step in found.scenario.steps] == ["behaviour", "handshake", "unblock", "wait"]
+
+
+def test_a_scenario_that_hangs_by_itself_may_go_on_doing_so() -> None:
+    found = minimize(
+        lambda of: has(of, do="wait") and has(of, kind="block"), scenario(steps=[*BLOCKED[:3], *BLOCKED[4:]])
+    )
+    assert [step.do for step in found.scenario.steps] == ["behaviour", "handshake", "wait"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "held"),
+    [
+        (BLOCKED, False),
+        ([*BLOCKED[:3], BLOCKED[4]], True),
+        ([*BLOCKED[:2], {"do": "cancel", "request": "r1"}, BLOCKED[4]], False),
+        ([BLOCKED[0], {"do": "handshake", "on": "source"}], True),
+        ([{**BLOCKED[0], "delay_ms": 50}, {"do": "handshake", "on": "source"}], False),
+        ([{**BLOCKED[0], "delay_ms": 60_000}, *BLOCKED[1:3], *BLOCKED[4:]], True),
+        ([{**BLOCKED[0], "delay_ms": 60_000}, *BLOCKED[1:]], False),
+        ([BLOCKED[0], {"do": "reset", "pin": "source"}, {"do": "handshake", "on": "source"}], False),
+        (
+            [BLOCKED[0], {"do": "behaviour", "pin": "source", "kind": "echo"}, *BLOCKED[1:3], *BLOCKED[4:]],
+            False,
+        ),
+    ],
+)
+def test_what_blocks_for_ever(steps: list[dict[str, Any]], held: bool) -> None:
+    assert is_held_for_ever(scenario(steps=steps)) is held
+    named = [{"do": "open_pin", "name": "mine", "pin": "source"}]
+    on = [step | {"on": "mine"} if "on" in step else step for step in steps]
+    assert is_held_for_ever(scenario(steps=[*named, *on], open=[])) is held
+
+
 def test_what_fails_otherwise_is_no_smaller_failure() -> None:
     """Without its second request it fails by another rule."""
 
@@ -190,6 +237,15 @@ def test_counts_are_made_smaller() -> None:
 
 
 # ---- agreement ------------------------------------------------------------------------------------
+
+
+def test_what_a_step_may_take_is_no_count() -> None:
+    """Of a step that hangs: with a limit of 1 ms it would hang with every driver."""
+    start = scenario(steps=[{"do": "handshake", "on": "source", "timeout_ms": 500}])
+    assert {step.timeout_ms for of in shrunk(start) for step in of.steps} == {1, 250}
+    assert shrunk(start, limits=False) == []
+    repeated = scenario(steps=[{"do": "handshake", "on": "source", "timeout_ms": 500, "repeat": 2}])
+    assert [step.timeout_ms for of in shrunk(repeated, limits=False) for step in of.steps] == [500]
 
 
 def test_outcomes() -> None:
