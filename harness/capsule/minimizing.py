@@ -21,7 +21,7 @@ from lithium.testcases import Testcase
 from harness.capsule.agreement import Outcome, outcome
 from harness.capsule.playing import NotPlayableError, Player
 from harness.capsule.seen import Seen
-from harness.capsule.smaller import build, is_held_for_ever, pieces, shrunk, simpler
+from harness.capsule.smaller import JUDGED, build, is_held_for_ever, pieces, shrunk, simpler
 from harness.errors import UsageError
 from harness.language.model.scenario import Scenario
 from harness.verdict import Verdict
@@ -124,14 +124,16 @@ class Minimizer:
             self._best.pop()
 
     def _leave_out(self, scenario: Scenario) -> None:
-        all_pieces = pieces(scenario)
+        # A hang or a crash comes before an answer is judged; a sound driver's is judged, and has to pass.
+        judged = JUDGED if self._best[0][1].scenario["verdict"] in (Verdict.HUNG, Verdict.CRASHED) else ()
+        all_pieces = pieces(scenario, judged)
         start = _Pieces()
         start.parts = [str(number).encode() for number in range(len(all_pieces))]
         start.reducible = [True] * len(all_pieces)
         attempts = cast(ReductionIterator, Minimize().reduce(start))
         for attempt in attempts:
             kept = [all_pieces[int(part)] for part in attempt.parts]
-            attempts.feedback(self._try(build(scenario, kept)))
+            attempts.feedback(self._try(build(scenario, kept, judged)))
 
     def _shrink(self) -> None:
         again = True

@@ -8,7 +8,7 @@ is a scenario: a request on a pin that nobody opened is none.  `build` says so b
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,29 +20,41 @@ from harness.language.model.scenario import Scenario
 _KEPT = frozenset({"do", "on", "name", "pin", "start", "request", "to", "route", "what", "path", "made"})
 #: Keys that name an open object.
 _REFERS = frozenset({"on", "connect_to", "filter"})
-#: Counts and times, of which less may do.
+#: What a step may take.
 _LIMIT = "timeout_ms"
+#: What says which answers and times are right: no part of a failure that is none of an answer.
+JUDGED = frozenset({"expect", _LIMIT})
+#: Counts and times, of which less may do.
 _SHRINK = ("repeat", "threads", "delay_ms", "ms", _LIMIT)
 
 Piece = tuple[str, int, str]
 
 
-def pieces(scenario: Scenario) -> list[Piece]:
-    """What can be left out, in the order of the scenario: entries of `open`, steps, and keys of steps."""
+def pieces(scenario: Scenario, fixed: Container[str] = ()) -> list[Piece]:
+    """What can be left out, in the order of the scenario: entries of `open`, steps, and keys of steps.
+
+    Args:
+        scenario: the scenario.
+        fixed: keys that stay with their steps.
+    """
     found: list[Piece] = [("open", index, "") for index in range(len(scenario.open))]
     for index, step in enumerate(_steps(scenario)):
         found.append(("step", index, ""))
-        found += [("key", index, key) for key in step if key not in _KEPT]
+        found += [("key", index, key) for key in step if key not in _KEPT and key not in fixed]
     return found
 
 
-def build(scenario: Scenario, kept: Sequence[Piece]) -> Scenario | None:
-    """The scenario with these pieces only; None where they make none."""
+def build(scenario: Scenario, kept: Sequence[Piece], fixed: Container[str] = ()) -> Scenario | None:
+    """The scenario with these of its `pieces` only; None where they make none."""
     chosen = set(kept)
     table = scenario.model_dump(exclude_unset=True)
     table["open"] = [entry for index, entry in enumerate(scenario.open) if ("open", index, "") in chosen]
     table["steps"] = [
-        {key: value for key, value in step.items() if key in _KEPT or ("key", index, key) in chosen}
+        {
+            key: value
+            for key, value in step.items()
+            if key in _KEPT or key in fixed or ("key", index, key) in chosen
+        }
         for index, step in enumerate(_steps(scenario))
         if ("step", index, "") in chosen
     ]

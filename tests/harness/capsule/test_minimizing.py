@@ -15,7 +15,7 @@ from harness.capsule.minimizing import Minimized, Minimizer
 from harness.capsule.playing import NotPlayableError, Player
 from harness.capsule.scenario_text import read, render
 from harness.capsule.seen import of_result
-from harness.capsule.smaller import build, is_held_for_ever, pieces, shrunk
+from harness.capsule.smaller import JUDGED, build, is_held_for_ever, pieces, shrunk
 from harness.errors import UsageError
 from harness.language.model.scenario import Scenario
 from harness.language.scenario_file import CATALOGUE, load
@@ -246,6 +246,18 @@ def test_what_a_step_may_take_is_no_count() -> None:
     assert shrunk(start, limits=False) == []
     repeated = scenario(steps=[{"do": "handshake", "on": "source", "timeout_ms": 500, "repeat": 2}])
     assert [step.timeout_ms for of in shrunk(repeated, limits=False) for step in of.steps] == [500]
+
+
+def test_what_is_expected_may_stay_with_its_step() -> None:
+    """A driver that hangs never comes to it, and for a sound one it decides."""
+    step = {"do": "handshake", "on": "source", "expect": "record", "timeout_ms": 500, "argument1": 3}
+    start = scenario(steps=[step, step])
+    kept = [piece for piece in pieces(start, JUDGED) if piece[0] == "open" or piece[:2] == ("step", 1)]
+    assert {key for kind, _, key in pieces(start, JUDGED) if kind == "key"} == {"argument1"}
+    found = build(start, kept, JUDGED)
+    assert found is not None
+    (left,) = found.steps
+    assert left.model_dump(exclude_unset=True) == {key: step[key] for key in step if key != "argument1"}
 
 
 def test_outcomes() -> None:
