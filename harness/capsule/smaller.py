@@ -120,10 +120,12 @@ def simpler(scenario: Scenario) -> list[Scenario]:
     """The same with one thing less of what several steps are about.
 
     Without an object and all that is asked of it; without a request and all that waits for it; with two
-    pins of a kind as one; with a request waited for where it is sent.
+    pins of a kind as one; with requests one after another that are alike as threads of one; with a request
+    waited for where it is sent.
     """
     steps = _steps(scenario)
     found = [_without(steps, step["name"]) for step in steps if step["do"] in ("open_pin", "open_filter")]
+    found += [_as_threads(steps, *alike) for alike in _alike(steps)]
     found += [_unsent(steps, place) for place, step in enumerate(steps) if step.get("start") is not None]
     found += [_as_one(steps, first, other) for first, other in _pairs(steps)]
     found += [_at_once(steps, place) for place, step in enumerate(steps) if step.get("start") is not None]
@@ -141,6 +143,37 @@ def _without(steps: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]
         elif step.get("request") not in requests:
             kept.append(step)
     return kept
+
+
+def _alike(steps: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int]]:
+    """First and last of several requests under way that were sent one after another and are alike."""
+    first = 0
+    for place in range(1, len(steps) + 1):
+        if place < len(steps) and _follows(steps[place - 1], steps[place]):
+            continue
+        if place - first > 1:
+            yield first, place - 1
+        first = place
+
+
+def _follows(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    if one["do"] != "handshake" or "threads" in one or None in (one.get("start"), other.get("start")):
+        return False
+    return all(
+        one.get(key) == other.get(key)
+        for key in one.keys() | other.keys()
+        if key not in ("start", "argument1")
+    )
+
+
+def _as_threads(steps: Sequence[dict[str, Any]], first: int, last: int) -> list[dict[str, Any]]:
+    """One step that sends them all; what waits for the first of them waits for all."""
+    gone = {steps[place]["start"] for place in range(first + 1, last + 1)}
+    return [
+        {**step, "threads": last - first + 1} if place == first else step
+        for place, step in enumerate(steps)
+        if not first < place <= last and step.get("request") not in gone
+    ]
 
 
 def _unsent(steps: Sequence[dict[str, Any]], place: int) -> list[dict[str, Any]]:

@@ -46,10 +46,24 @@ MOST_STEPS = 5
 MORE_STEPS = {
     "second-pin-handshake-answered-by-the-wrong-end": 7,
     "pin-handshake-lost-when-a-state-changes-meanwhile": 7,
+    # Both ends, what is asked before the close and after it, the close, and what the callback saw.
+    "sink-calls-its-closed-source": 6,
+    # Eight instances, and a request to the last.
+    "no-callback-beyond-the-seventh-instance": 9,
 }
 
+_KEPT = "what is kept shows when it is counted three times, which nobody did who was traced"
 #: What a filter cannot hand on, each with its reason (docs/tracing.md, "What it does not see").
-OUT_OF_SIGHT: dict[str, str] = {}
+OUT_OF_SIGHT = {
+    "four-kib-a-request": _KEPT,
+    "small-block-kept-by-every-tenth-call": _KEPT,
+    "handle-kept-by-each-call": _KEPT,
+    "memory-of-a-pin-kept-after-its-close": _KEPT,
+    "file-object-kept-by-each-request-of-a-user-mode-caller": _KEPT,
+    "device-never-left-by-a-refused-open": "there is no handshake in it, and no answer that is wrong",
+    "requests-counted-in-16-bits": "it takes more requests than the ring holds",
+    "user-mode-succeeds-with-one-length": "it breaks H4 and H5 at once, which the contract leaves open",
+}
 
 
 def chosen() -> list[Defect]:

@@ -248,6 +248,24 @@ def test_what_a_step_may_take_is_no_count() -> None:
     assert [step.timeout_ms for of in shrunk(repeated, limits=False) for step in of.steps] == [500]
 
 
+def test_requests_at_once_become_threads_of_one() -> None:
+    """What takes 20 requests at once takes one step that sends them."""
+    sent = [
+        {"do": "handshake", "on": "source", "route": "irp", "argument1": 100 + n, "start": f"r{n}"}
+        for n in range(24)
+    ]
+    waits = [{"do": "wait", "request": f"r{n}"} for n in range(24)]
+
+    def fails(of: Scenario) -> bool:
+        under_way = [step for step in of.steps if step.do == "handshake" and step.start is not None]
+        return sum(step.threads or 1 for step in under_way) >= 20
+
+    found = minimize(fails, scenario(steps=[*sent, {"do": "seen", "pin": "source"}, *waits]))
+    assert [step.do for step in found.scenario.steps] == ["handshake", "wait"]
+    (step, _) = found.scenario.steps
+    assert step.threads is not None and 20 <= step.threads <= 24
+
+
 def test_what_is_expected_may_stay_with_its_step() -> None:
     """A driver that hangs never comes to it, and for a sound one it decides."""
     step = {"do": "handshake", "on": "source", "expect": "record", "timeout_ms": 500, "argument1": 3}
