@@ -109,8 +109,9 @@ class Minimizer:
         self._best = [(scenario, seen)]
         self._hangs = is_held_for_ever(scenario)
         self._plays = _plays(before.value)
-        self._leave_out(scenario)
-        while any(self._try(smaller) for smaller in simpler(self._best[-1][0])):
+        self._simplify()  # first, for it leaves fewer pieces to try
+        self._leave_out(self._best[-1][0])
+        while self._simplify():
             self._leave_out(self._best[-1][0])
         self._shrink()
         while True:
@@ -122,6 +123,13 @@ class Minimizer:
                 f"{after.hits} of {after.runs} are too few of {before.hits} of {before.runs}: one step back"
             )
             self._best.pop()
+
+    def _simplify(self) -> bool:
+        """Whether anything came of it."""
+        before = len(self._best)
+        while any(self._try(smaller) for smaller in simpler(self._best[-1][0])):
+            pass
+        return len(self._best) > before
 
     def _leave_out(self, scenario: Scenario) -> None:
         # A hang or a crash comes before an answer is judged; a sound driver's is judged, and has to pass.
