@@ -18,12 +18,12 @@ from vm.files import private_directory, remove_tree
 from vm.hypervisor import Hypervisor
 from vm.keeper import KeptGuest
 from vm.ports import with_free_port
-from vm.shell import Shell
 from vm.ssh import Endpoint, connect
 from vm.template import Template, guest_of, overlay
 
 if TYPE_CHECKING:
     from vm.plugin.block_map import BlockMap
+    from vm.shell import Shell
 
 
 class Lease:
@@ -196,7 +196,10 @@ def acquire(
 
 
 def _shell(hv: Hypervisor, template: Template, domain: Domain, port: int, *, set_clock: bool = True) -> Shell:
-    shell = Shell(connect(template.endpoint(port), hv.config.connect_timeout), template.family, domain.name)
+    transport = connect(template.endpoint(port), hv.config.connect_timeout)
+    from vm.shell import Shell  # its library is there by now, and was not needed before
+
+    shell = Shell(transport, template.family, domain.name)
     if set_clock:
         shell.run(template.family.set_clock(time.time()), check=True)
     return shell

@@ -11,10 +11,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import paramiko
+from typing import TYPE_CHECKING
 
 from vm.errors import GuestLost, GuestTimeout
+
+if TYPE_CHECKING:
+    import paramiko
 
 WINDOW = 4 << 20
 KEEPALIVE_SECONDS = 15
@@ -80,6 +82,8 @@ def _speaking(endpoint: Endpoint, patience: float) -> socket.socket | None:
         threading.Event().wait(max(0.0, min(patience, 0.05) - (time.monotonic() - begun)))
         return None
     try:
+        import paramiko  # noqa: F401 - while the guest's server, which takes as long, comes to its first word
+
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if link.recv(1, socket.MSG_PEEK):
             return link
@@ -90,6 +94,8 @@ def _speaking(endpoint: Endpoint, patience: float) -> socket.socket | None:
 
 
 def _authenticated(endpoint: Endpoint, link: socket.socket, timeout: float) -> paramiko.Transport:
+    import paramiko
+
     where = f"{endpoint.host}:{endpoint.port}"
     transport = paramiko.Transport(link, default_window_size=WINDOW)
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = timeout

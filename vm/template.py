@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vm.commands import run
 from vm.config import VmConfig
@@ -36,8 +36,10 @@ from vm.hypervisor import COUNTERS, Hypervisor
 from vm.image import Image
 from vm.ports import with_free_port
 from vm.progress import Progress, Silent
-from vm.shell import Shell
 from vm.ssh import Endpoint, connect
+
+if TYPE_CHECKING:
+    from vm.shell import Shell
 
 FORMAT = 1
 """Raised when the layout of a template's directory, or the guest's hardware, changes."""
@@ -233,7 +235,10 @@ def _make(
         domain.resume()
         endpoint = Endpoint(port, image.client_key, image.host_key)
         timeout = hv.config.boot_timeout if parent is None else hv.config.connect_timeout
-        shell = Shell(connect(endpoint, timeout, booting=parent is None), speech, domain.name)
+        transport = connect(endpoint, timeout, booting=parent is None)
+        from vm.shell import Shell  # not before it is needed: a run that has its template needs none here
+
+        shell = Shell(transport, speech, domain.name)
         try:
             shell.run(speech.set_clock(time.time()), check=True)
             lap("up")
