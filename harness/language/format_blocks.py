@@ -10,12 +10,11 @@ are packed to the byte.  Sizes and offsets: the structures' pages in Microsoft's
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from dissect.cstruct import cstruct
 
 from harness.language.toml_problems import nearest
 
@@ -70,9 +69,17 @@ typedef struct {
 } WAVEFORMATEXTENSIBLE;
 """
 
-_cs = cstruct()
-_cs.load(_DEFINITIONS, align=True)
-_cs.load(_PACKED)
+
+@functools.cache
+def _structures() -> Any:
+    """Parsed when the first block is asked for: most target files say none."""
+    from dissect.cstruct import cstruct
+
+    found = cstruct()
+    found.load(_DEFINITIONS, align=True)
+    found.load(_PACKED)
+    return found
+
 
 _TYPE_VIDEO = uuid.UUID("73646976-0000-0010-8000-00aa00389b71")
 _TYPE_AUDIO = uuid.UUID("73647561-0000-0010-8000-00aa00389b71")
@@ -194,7 +201,7 @@ def make(form: str, fields: Fields) -> Block:
         BlockError: a field that the structure does not have, or a value that does not fit it.
     """
     kind = FORMS[form]
-    layout = getattr(_cs, kind.structure)
+    layout = getattr(_structures(), kind.structure)
     # Not layout(): what is inside a default structure is one object for all of them.
     structure = layout(bytes(len(layout)))
     said = _fill(structure, layout, fields, ())
@@ -208,7 +215,7 @@ def make(form: str, fields: Fields) -> Block:
 
 def read(form: str, data: bytes) -> dict[str, Any] | None:
     """The fields of a block, flat (``bmiHeader.biWidth``); None where there are too few bytes for one."""
-    kind = getattr(_cs, FORMS[form].structure)
+    kind = getattr(_structures(), FORMS[form].structure)
     if len(data) < len(kind):
         return None
     return dict(_flat(kind(data), kind, ""))
@@ -225,7 +232,7 @@ def form_of(specifier: uuid.UUID, data: bytes) -> str | None:
 
 def json_schema(form: str) -> dict[str, Any]:
     """What an editor needs to know of a form's fields."""
-    return _schema_of(getattr(_cs, FORMS[form].structure))
+    return _schema_of(getattr(_structures(), FORMS[form].structure))
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:

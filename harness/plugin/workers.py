@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
 from harness.plugin import resuming
 from harness.plugin.report_words import is_rerun, is_scenario, is_scenario_id
@@ -48,6 +47,8 @@ class XdistHooks:
         xdist 3.8 gives one to the worker that replaces one that died, and a worker runs its last item only
         when it is told of another one: with ``--dist loadgroup`` the session then waits for ever.
         """
+        from xdist.scheduler import LoadScopeScheduling  # a session without workers needs none of it
+
         made = yield
         if isinstance(made, LoadScopeScheduling):
             schedule = made.schedule
