@@ -48,6 +48,8 @@ MORE_STEPS = {
     "pin-handshake-lost-when-a-state-changes-meanwhile": 7,
     # Both ends, what is asked before the close and after it, the close, and what the callback saw.
     "sink-calls-its-closed-source": 6,
+    # 49 requests under way, each sent by itself, to a callback that takes its time.
+    "request-refused-beyond-48-at-once": 51,
     # Eight instances, and a request to the last.
     "no-callback-beyond-the-seventh-instance": 9,
 }
@@ -62,6 +64,7 @@ OUT_OF_SIGHT = {
     "file-object-kept-by-each-request-of-a-user-mode-caller": _KEPT,
     "device-never-left-by-a-refused-open": "there is no handshake in it, and no answer that is wrong",
     "requests-counted-in-16-bits": "it takes more requests than the ring holds",
+    "device-mutex-held-over-the-callback": "others wait for the callback, and then get their answers",
     "user-mode-succeeds-with-one-length": "it breaks H4 and H5 at once, which the contract leaves open",
 }
 

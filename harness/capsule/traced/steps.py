@@ -211,7 +211,9 @@ class Steps:
             self._note("a change to a state that is none is left out")
             return None
         step: Step = {"do": "state", "on": on, "to": event.to}
-        if event.came_back and not event.succeeded:
+        if (
+            not event.succeeded
+        ):  # nobody knows either what one that did not come back would have been answered
             step["expect"] = "record"
         return step
 
@@ -228,7 +230,7 @@ class Steps:
             step |= {"do": "property_get", "length": min(event.out_length, 65536)}
         if event.type not in (PROPERTY_GET, PROPERTY_SET):  # a question for support, or to a node
             step["flags"] = event.type
-        if event.came_back and not ntstatus.is_success(event.status or 0):  # a warning is none either
+        if not (event.came_back and ntstatus.is_success(event.status or 0)):  # a warning is no success
             step["expect"] = "record"
         return step
 

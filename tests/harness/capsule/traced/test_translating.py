@@ -99,6 +99,20 @@ def test_a_request_during_which_another_came_is_started_and_waited_for() -> None
     ]
 
 
+def test_what_would_have_been_answered_is_not_known_of_what_never_came_back() -> None:
+    """With a sound driver it comes back, with whatever that answers: nothing but that is asked for."""
+    recorder = Recorder()
+    recorder.pin()
+    first = recorder.add("state", object="o1", to="run", tid=20, took_ns=1)
+    recorder.add("state", object="o1", to="acquire", tid=21)
+    lost = recorder.events[first - 1]
+    lost["came_back"] = False
+    for key in ("status", "information", "took_ns"):
+        del lost[key]
+    made = [step for step in steps(recorder) if step["do"] == "state"]
+    assert [(step["to"], step.get("expect")) for step in made] == [("run", "record"), ("acquire", None)]
+
+
 def test_what_a_driver_sends_while_it_is_asked_is_left_to_it() -> None:
     recorder = Recorder()
     recorder.pin("o1", 0)
