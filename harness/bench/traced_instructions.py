@@ -29,8 +29,6 @@ from vm.errors import VmError
 _TURNS = 5
 #: Requests of the agent's loop, and so many times as many of the client's.
 _COUNT, _TIMES = 1000, 5
-#: What a size is compared with: what comes before and after a loop is in both.
-_SHORT = 10
 
 Cost = dict[str, float]
 
@@ -39,14 +37,8 @@ def measured(guest: RecordedGuest, bench: Bench) -> Cost:
     """Instructions a request, by loop (`tracing.LOOPS`)."""
 
     def cost(run: Callable[[int], object], size: int) -> float:
-        def once(size: int) -> int:
-            before = guest.instructions
-            run(size)
-            return guest.instructions - before
-
-        short = size // _SHORT
-        once(short)  # whatever is done the first time
-        return (once(size) - once(short)) / (size - short)
+        run(size // tracing.SHORT)  # whatever is done the first time
+        return tracing.a_request(run, size, lambda: guest.instructions)
 
     return {
         tracing.IN_GUEST: cost(bench.agent_loop, _COUNT),

@@ -32,7 +32,7 @@ LOOPS: Mapping[str, str] = {
     "single": "requests from the host, each sent when the one before has answered",
 }
 #: A loop is measured by two sizes, of which the difference counts: what comes before and after it is in both.
-_SHORT = 10
+SHORT = 10
 
 Loop = Callable[[], float]
 
@@ -63,6 +63,18 @@ def processor_ns(pid: int) -> int:
     return total
 
 
+def a_request(run: Callable[[int], object], size: int, meter: Callable[[], int]) -> float:
+    """What a request costs by a meter: a loop of so many against a short one."""
+
+    def once(size: int) -> int:
+        before = meter()
+        run(size)
+        return meter() - before
+
+    short = max(1, size // SHORT)
+    return (once(size) - once(short)) / (size - short)
+
+
 def loops(bench: Bench, pid: int, count: int) -> Mapping[str, Loop]:
     """The three loops of a guest; each gives microseconds of processor time a request.
 
@@ -73,21 +85,12 @@ def loops(bench: Bench, pid: int, count: int) -> Mapping[str, Loop]:
     """
 
     def timed(run: Callable[[int], object], size: int) -> Loop:
-        def once(size: int) -> int:
-            before = processor_ns(pid)
-            run(size)
-            return processor_ns(pid) - before
-
-        def both() -> float:
-            short = max(1, size // _SHORT)
-            return (once(size) - once(short)) / (size - short) / 1000
-
-        return both
+        return lambda: a_request(run, size, lambda: processor_ns(pid)) / 1000
 
     return {
         IN_GUEST: timed(bench.agent_loop, count),
         "client": timed(lambda size: bench.pipelined(1, repeat=size), 5 * count),
-        "single": timed(bench.single, max(_SHORT, count // 50)),
+        "single": timed(bench.single, max(SHORT, count // 50)),
     }
 
 

@@ -90,7 +90,6 @@ class Minimizer:
         self._candidates = 0
         self._best: list[tuple[Scenario, Seen]] = []
         self._plays = 1
-        self._hangs = False
 
     def minimize(self, scenario: Scenario) -> Minimized:
         """The smallest scenario.
@@ -107,7 +106,6 @@ class Minimizer:
         if self.then.cause is None:
             self.then = seen  # a trace that shows no failure: what comes here is what must come again
         self._best = [(scenario, seen)]
-        self._hangs = is_held_for_ever(scenario)
         self._plays = _plays(before.value)
         self._simplify()  # first, for it leaves fewer pieces to try
         self._leave_out(self._best[-1][0])
@@ -151,7 +149,7 @@ class Minimizer:
             again = any(self._try(smaller) for smaller in shrunk(smallest, limits=limits))
 
     def _try(self, candidate: Scenario | None) -> bool:
-        if candidate is None or (not self._hangs and is_held_for_ever(candidate)):
+        if candidate is None or (is_held_for_ever(candidate) and not is_held_for_ever(self._best[0][0])):
             return False
         self._candidates += 1
         for _ in range(self._plays):

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
-from vm.files import private_directory, remove_tree
+from vm.errors import VmError
+from vm.files import digest_of, private_directory, remove_tree
 
 if TYPE_CHECKING:
     from harness.language.model import Target
@@ -48,7 +49,7 @@ class WellSpelt:
 
     def remember(self, path: Path, content: bytes) -> None:
         """It has no slip.  A cache that cannot be written only costs the time to look again."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(OSError, VmError):
             private_directory(self._cache)
             private_directory(self._folder)
             self._mark(path, content).touch(mode=0o600)
@@ -79,4 +80,4 @@ def _program() -> str:
         for path in sorted((root / folder).rglob("*.py")):
             facts = path.stat()
             found.append(f"{path.relative_to(root)} {facts.st_size} {facts.st_mtime_ns}")
-    return hashlib.sha256("\n".join(found).encode()).hexdigest()
+    return digest_of(found)

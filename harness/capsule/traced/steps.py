@@ -211,9 +211,8 @@ class Steps:
             self._note("a change to a state that is none is left out")
             return None
         step: Step = {"do": "state", "on": on, "to": event.to}
-        if (
-            not event.succeeded
-        ):  # nobody knows either what one that did not come back would have been answered
+        # What one that did not come back would have been answered nobody knows either.
+        if not event.succeeded:
             step["expect"] = "record"
         return step
 
