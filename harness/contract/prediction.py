@@ -185,7 +185,11 @@ class PredictedField:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the contract says of one request; a characteristic has no fields."""
+    """What the contract says of one request.
+
+    A characteristic has fields only where the request breaks several rules each of which says that it fails:
+    which of them decides is not laid down, and that it is an error is.
+    """
 
     kind: PredictionKind
     rules: tuple[Rule, ...]
@@ -198,8 +202,8 @@ class Prediction:
         return {item.field: item.value for item in self.fields}
 
 
-def _characteristic(reason: str, *rules: Rule) -> Prediction:
-    return Prediction(PredictionKind.CHARACTERISTIC, (*rules, Rule.CHARACTERISTIC), reason)
+def _characteristic(reason: str, *rules: Rule, fields: tuple[PredictedField, ...] = ()) -> Prediction:
+    return Prediction(PredictionKind.CHARACTERISTIC, (*rules, Rule.CHARACTERISTIC), reason, fields)
 
 
 def _expected(reason: str, *fields: PredictedField) -> Prediction:
@@ -221,7 +225,10 @@ def predict(request: Request, circumstances: Circumstances) -> Prediction:
     if request.mode is Mode.USER:
         if not lengths_fit:
             return _characteristic(
-                "breaks both H4 and H5, and the contract does not say which of them wins", Rule.H4, Rule.H5
+                "breaks both H4 and H5, and the contract does not say which of them wins; either is an error",
+                Rule.H4,
+                Rule.H5,
+                fields=(PredictedField("answer", "error", Rule.H5),),
             )
         return _expected(
             "sent from user mode",

@@ -77,8 +77,10 @@ def _request(planned: PlannedStep, block: StatusBlock) -> Iterator[Comparison]:
     prediction = planned.prediction
     if prediction is None or prediction.kind is PredictionKind.CHARACTERISTIC or not judged:
         reason = prediction.reason if prediction is not None else "only recorded"
+        # What is predicted nevertheless is that it is an error: which one is to be put on record.
+        known = judged - set(prediction.expected if prediction is not None else ())
         for name in _RECORDED:
-            if name not in judged:
+            if name not in known:
                 yield characteristic(name, fields.get(name), reason)
     yield from _after_a_failure(planned, block, fields, judged)
     yield from disclosure.judge(planned, block)

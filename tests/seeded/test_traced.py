@@ -65,7 +65,6 @@ OUT_OF_SIGHT = {
     "device-never-left-by-a-refused-open": "there is no handshake in it, and no answer that is wrong",
     "requests-counted-in-16-bits": "it takes more requests than the ring holds",
     "device-mutex-held-over-the-callback": "others wait for the callback, and then get their answers",
-    "user-mode-succeeds-with-one-length": "it breaks H4 and H5 at once, which the contract leaves open",
 }
 
 

@@ -74,11 +74,26 @@ def test_h5_user_mode_is_refused_whatever_the_callback(callback: Callback, route
     assert found.rules == (Rule.H5,)
 
 
-def test_h5_and_h4_both_broken_is_a_characteristic() -> None:
-    found = predict(request(mode=Mode.USER, in_length=31), Circumstances(callback=ACCEPTS))
+@pytest.mark.parametrize("lengths", [(31, 32), (32, 33), (0, 0)])
+def test_h5_and_h4_both_broken_is_an_error_and_which_one_a_characteristic(lengths: tuple[int, int]) -> None:
+    sent = request(mode=Mode.USER, in_length=lengths[0], out_length=lengths[1])
+    found = predict(sent, Circumstances(callback=ACCEPTS))
     assert found.kind is PredictionKind.CHARACTERISTIC
-    assert not found.fields
+    assert found.expected == {"answer": "error"}
     assert {Rule.H4, Rule.H5} <= set(found.rules)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request(control=0x002F001C, mode=Mode.USER, in_length=31),
+        request(control=0x002F001C, in_length=31),
+        request(in_buffer=Buffer.NULL, out_buffer=Buffer.NULL),
+    ],
+)
+def test_two_rules_of_which_one_does_not_say_that_it_fails_predict_nothing(sent: Request) -> None:
+    """Another control code (H1) and a buffer that is none (H2, H3) may have any answer."""
+    assert not predict(sent, Circumstances(callback=ACCEPTS)).fields
 
 
 def test_h6_h9_success_has_information_and_the_callbacks_output() -> None:
@@ -141,7 +156,7 @@ def test_where_the_contract_is_silent_nothing_is_predicted(
 ) -> None:
     found = predict(sent, circumstances)
     assert found.kind is PredictionKind.CHARACTERISTIC
-    assert found.reason
+    assert found.reason and not found.fields
 
 
 def test_h1_another_control_code_is_not_predicted() -> None:
@@ -217,13 +232,14 @@ def test_prediction_is_total_and_never_contradicts_itself(
     assert found.reason
     assert found.rules
     size = handshake_size(circumstances.pointer_size)
+    fits = sent.in_length == size == sent.out_length
     if found.kind is PredictionKind.CHARACTERISTIC:
-        assert not found.fields
+        assert found.expected in ({}, {"answer": "error"})
+        assert not found.fields or (sent.mode is Mode.USER and not fits)
         assert Rule.CHARACTERISTIC in found.rules
         return
     assert Rule.CHARACTERISTIC not in found.rules
     assert "answer" in names
-    fits = sent.in_length == size == sent.out_length
     # H4, H5 and success exclude each other.
     if found.expected["answer"] == ntstatus.SUCCESS:
         assert fits
