@@ -24,6 +24,10 @@ _REFERS = frozenset({"on", "connect_to", "filter"})
 _LIMIT = "timeout_ms"
 #: What says which answers and times are right: no part of a failure that is none of an answer.
 JUDGED = frozenset({"expect", _LIMIT})
+#: Steps that ask nothing of a driver: they look, or let time pass.
+_LOOKING = frozenset({"seen", "wait_inside", "sleep"})
+#: Requests that one step may send at once.
+_MOST_THREADS = 64
 #: Counts and times, of which less may do.
 _SHRINK = ("repeat", "threads", "delay_ms", "ms", _LIMIT)
 
@@ -119,12 +123,15 @@ def shrunk(scenario: Scenario, *, limits: bool = True) -> list[Scenario]:
 def simpler(scenario: Scenario) -> list[Scenario]:
     """The same with one thing less of what several steps are about.
 
-    Without an object and all that is asked of it; without a request and all that waits for it; with two
-    pins of a kind as one; with requests one after another that are alike as threads of one; with a request
-    waited for where it is sent.
+    Without what looks on and lets time pass; without an object and all that is asked of it; without a request
+    and all that waits for it; with two pins of a kind as one; with requests under way at once that are alike
+    as threads of one; with a request waited for where it is sent.
     """
     steps = _steps(scenario)
-    found = [_without(steps, step["name"]) for step in steps if step["do"] in ("open_pin", "open_filter")]
+    # First, since they take longest of all when they wait in vain.
+    acting = [step for step in steps if step["do"] not in _LOOKING]
+    found = [acting] if len(acting) < len(steps) - 1 else []
+    found += [_without(steps, step["name"]) for step in steps if step["do"] in ("open_pin", "open_filter")]
     found += [_as_threads(steps, *alike) for alike in _alike(steps)]
     found += [_unsent(steps, place) for place, step in enumerate(steps) if step.get("start") is not None]
     found += [_as_one(steps, first, other) for first, other in _pairs(steps)]
@@ -146,18 +153,19 @@ def _without(steps: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]
 
 
 def _alike(steps: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int]]:
-    """First and last of several requests under way that were sent one after another and are alike."""
+    """First and last of several requests that were sent one after another and are alike, one under way."""
     first = 0
     for place in range(1, len(steps) + 1):
-        if place < len(steps) and _follows(steps[place - 1], steps[place]):
+        follows = place < len(steps) and _follows(steps[place - 1], steps[place])
+        if follows and place - first < _MOST_THREADS:
             continue
-        if place - first > 1:
+        if place - first > 1 and any(step.get("start") is not None for step in steps[first:place]):
             yield first, place - 1
         first = place
 
 
 def _follows(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    if one["do"] != "handshake" or "threads" in one or None in (one.get("start"), other.get("start")):
+    if one["do"] != "handshake" or "threads" in one or "threads" in other:
         return False
     return all(
         one.get(key) == other.get(key)
@@ -167,12 +175,17 @@ def _follows(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _as_threads(steps: Sequence[dict[str, Any]], first: int, last: int) -> list[dict[str, Any]]:
-    """One step that sends them all; what waits for the first of them waits for all."""
-    gone = {steps[place]["start"] for place in range(first + 1, last + 1)}
+    """One step that starts them all; what waits for the first that was started waits for all.
+
+    So does one that was waited for where it was sent, as the last of many that may be under way often is.
+    """
+    called, *others = [
+        steps[at]["start"] for at in range(first, last + 1) if steps[at].get("start") is not None
+    ]
     return [
-        {**step, "threads": last - first + 1} if place == first else step
+        {**step, "threads": last - first + 1, "start": called} if place == first else step
         for place, step in enumerate(steps)
-        if not first < place <= last and step.get("request") not in gone
+        if not first < place <= last and step.get("request") not in others
     ]
 
 

@@ -44,7 +44,7 @@ def cause_of(scenario: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) ->
     if verdict not in LOUD:
         return None
     guilty = next((step for step in steps if step["verdict"] == verdict), None)
-    kind = str(guilty["do"]) if guilty is not None else "-"
+    kind = _kind(guilty) if guilty is not None else "-"
     reason = str((guilty or {}).get("reason") or scenario.get("reason") or "no reason given")
     if verdict == Verdict.FAILED and guilty is not None:
         wrong = next((c for c in guilty["comparisons"] if not c["ok"] and not c["characteristic"]), None)
@@ -94,6 +94,15 @@ def grouped(
     rank = {verdict.value: number for number, verdict in enumerate(LOUD)}
     ordered = sorted(found.values(), key=lambda item: (rank[item[0].verdict], -len(item[1])))
     return dict(ordered)
+
+
+def _kind(step: Mapping[str, Any]) -> str:
+    """The kind of a step; of one that waits for a handshake a handshake's, for its answer is what is judged.
+
+    Of what is waited for, a handshake alone has a route.
+    """
+    do = str(step["do"])
+    return "handshake" if do == "wait" and step.get("route") else do
 
 
 def _of_comparison(verdict: str, kind: str, wrong: Mapping[str, Any]) -> Cause:

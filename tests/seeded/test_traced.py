@@ -48,8 +48,6 @@ MORE_STEPS = {
     "pin-handshake-lost-when-a-state-changes-meanwhile": 7,
     # Both ends, what is asked before the close and after it, the close, and what the callback saw.
     "sink-calls-its-closed-source": 6,
-    # 49 requests under way, each sent by itself, to a callback that takes its time.
-    "request-refused-beyond-48-at-once": 51,
     # Eight instances, and a request to the last.
     "no-callback-beyond-the-seventh-instance": 9,
 }

@@ -15,7 +15,7 @@ from harness.capsule.minimizing import Minimized, Minimizer
 from harness.capsule.playing import NotPlayableError, Player
 from harness.capsule.scenario_text import read, render
 from harness.capsule.seen import of_result
-from harness.capsule.smaller import JUDGED, build, is_held_for_ever, pieces, shrunk
+from harness.capsule.smaller import JUDGED, build, is_held_for_ever, pieces, shrunk, simpler
 from harness.errors import UsageError
 from harness.language.model.scenario import Scenario
 from harness.language.scenario_file import CATALOGUE, load
@@ -264,6 +264,44 @@ def test_requests_at_once_become_threads_of_one() -> None:
     assert [step.do for step in found.scenario.steps] == ["handshake", "wait"]
     (step, _) = found.scenario.steps
     assert step.threads is not None and 20 <= step.threads <= 24
+
+
+def test_requests_at_once_are_joined_with_those_waited_for_where_they_are_sent() -> None:
+    """The last of many under way were refused at once, and need not be started: the same step sends them."""
+    asked = {"do": "handshake", "on": "source", "route": "irp"}
+    started = [{**asked, "argument1": 100 + n, "start": f"r{n}"} for n in range(24)]
+    looks = [{"do": "wait_inside", "pin": "source", "expect": "record"}, {"do": "sleep", "ms": 50}]
+    waits = [step for n in range(24) for step in ({"do": "wait", "request": f"r{n}"}, *looks)]
+    steps = [*started, *({**asked, "argument1": n} for n in (124, 125)), *waits]
+    looked = 0
+
+    def fails(of: Scenario) -> bool:
+        nonlocal looked
+        looked += any(step.do == "wait_inside" for step in of.steps)
+        return sum(step.threads for step in of.steps if step.do == "handshake") >= 25
+
+    found = minimize(fails, scenario(steps=steps))
+    (step,) = found.scenario.steps
+    assert step.do == "handshake" and step.start is None and step.threads in (25, 26)
+    assert looked == 3, "what waits in vain was played on and on"
+
+
+def test_requests_one_after_another_are_not_sent_at_once() -> None:
+    steps = [{"do": "handshake", "on": "source", "argument1": n} for n in range(4)]
+    assert all(getattr(step, "threads", 1) == 1 for of in simpler(scenario(steps=steps)) for step in of.steps)
+
+
+@pytest.mark.parametrize(("count", "most"), [(64, [64]), (70, [64, 6])])
+def test_no_more_are_joined_than_one_step_may_send(count: int, most: list[int]) -> None:
+    steps = [{"do": "handshake", "on": "source", "argument1": n, "start": f"r{n}"} for n in range(count)]
+    waits = [{"do": "wait", "request": f"r{n}"} for n in range(count)]
+    joined = [
+        step.threads
+        for of in simpler(scenario(steps=[*steps, *waits]))
+        for step in of.steps
+        if step.do == "handshake" and step.threads > 1
+    ]
+    assert joined == most
 
 
 def test_what_is_expected_may_stay_with_its_step() -> None:

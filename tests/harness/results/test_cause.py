@@ -25,7 +25,8 @@ def comparison(field: str = "answer", expected: str = SIZE, got: str = SUCCESS, 
 def failure(
     name: str, *comparisons: dict[str, Any], verdict: str = "failed", do: str = "handshake", **more: Any
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    step = {"verdict": verdict, "do": do, "comparisons": comparisons, "reason": more.pop("why", None)}
+    why, route = more.pop("why", None), more.pop("route", None)
+    step = {"verdict": verdict, "do": do, "comparisons": comparisons, "reason": why, "route": route}
     fine = {"verdict": "passed", "do": "setup", "comparisons": (), "reason": None}
     return {"id": name, "verdict": verdict, "reason": None, "evidence": (), **more}, [fine, step]
 
@@ -56,8 +57,14 @@ def key(*case: Any, **more: Any) -> tuple[str, ...]:
             key(comparison("output", "aa" * 32, "cc" * 32)),
             key(comparison("output", "ab" * 32, "00" * 32)),
         ),
+        (key(comparison(), route="irp"), key(comparison(), do="wait", route="irp")),
+        (key(comparison(), route="irp"), key(comparison(), do="wait", route="call")),
+        (
+            key(verdict="hung", why="no answer within 2.0 s", route="irp"),
+            key(verdict="hung", why="no answer within 5.0 s", route="irp", do="wait"),
+        ),
     ],
-    ids=["title", "numbers", "fault", "time", "bytes"],
+    ids=["title", "numbers", "fault", "time", "bytes", "waited for", "by another route", "hung at its wait"],
 )
 def test_what_varies_from_scenario_to_scenario_does_not_count(one: object, other: object) -> None:
     assert one == other
@@ -80,6 +87,11 @@ def test_what_varies_from_scenario_to_scenario_does_not_count(one: object, other
             key(comparison("argument1", "0x5", UNWRITTEN)),
         ),
         (key(comparison()), key(comparison(), do="pin_handshake")),
+        (key(comparison()), key(comparison(), do="wait")),
+        (key(comparison(), do="pin_handshake"), key(comparison(), do="wait", route="irp")),
+        (key(comparison(), do="state"), key(comparison(), do="wait", route="irp")),
+        (key(comparison(), do="wait"), key(comparison(), do="wait", route="irp")),
+        (key(comparison()), key(comparison(rule="H5"), do="wait", route="irp")),
         (
             key(verdict="crashed", why="exception 0xc0000005 at avshs.sys+0x12d7"),
             key(verdict="crashed", why="exception 0xc0000005 at avshs.sys+0x9000"),
@@ -97,6 +109,11 @@ def test_what_varies_from_scenario_to_scenario_does_not_count(one: object, other
         "untouched",
         "wrong",
         "step",
+        "no handshake waited for",
+        "pin_handshake",
+        "state",
+        "both waited for",
+        "rule at its wait",
         "fault",
         "hung",
         "error",
