@@ -68,13 +68,13 @@ static void pause(int tries)
     KeDelayExecutionThread(KernelMode, FALSE, &interval);
 }
 
-static uint64_t wait_for(PFILE_OBJECT file, uint64_t references)
+/* `tries`: how often was looked since all was closed that may keep it. */
+static uint64_t wait_for(PFILE_OBJECT file, uint64_t references, int *tries)
 {
     uint64_t count = references;
-    int i;
 
-    for (i = 0; i < SETTLE_TRIES && count; i++) {
-        pause(i);
+    for (; *tries < SETTLE_TRIES && count; (*tries)++) {
+        pause(*tries);
         if (!others(file, &count))
             return 0;
     }
@@ -94,6 +94,7 @@ void ksc_left_closed(ksc_object *object)
     ksc_context *context = object->context;
     ksc_left *left = &context->left;
     uint64_t references = 0;
+    int tries = 0;
 
     ksc_left_gone(object);
     if (!others(object->file, &references)) {
@@ -107,20 +108,23 @@ void ksc_left_closed(ksc_object *object)
     } else if (kshs_is_wine() || may_be_kept(context, object)) {
         left->told.unseen++;
     } else {
-        note(left, object->slot, wait_for(object->file, references));
+        note(left, object->slot, wait_for(object->file, references, &tries));
     }
     ObDereferenceObject(object->file);
 }
 
-/* Those that were kept, when nothing is open that could keep them; last in, first out. */
+/* Those that were kept, when nothing is open that could keep them; last in, first out.  All of them have the same
+ * time: a driver that keeps each of fifty file objects does not hold the last step for fifty times as long. */
 static void settle(ksc_left *left)
 {
+    int tries = 0;
+
     while (left->count) {
         PFILE_OBJECT file = left->files[--left->count].file;
         uint64_t references = 0;
 
         if (others(file, &references))
-            note(left, left->files[left->count].slot, wait_for(file, references));
+            note(left, left->files[left->count].slot, wait_for(file, references, &tries));
         else
             left->told.unseen++;
         ObDereferenceObject(file);
