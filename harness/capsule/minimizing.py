@@ -19,6 +19,7 @@ from lithium.strategies import Minimize, ReductionIterator
 from lithium.testcases import Testcase
 
 from harness.capsule.agreement import Outcome, outcome
+from harness.capsule.counted import OFTEN, fails_in_a_count, together
 from harness.capsule.playing import NotPlayableError, Player
 from harness.capsule.seen import Seen
 from harness.capsule.smaller import JUDGED, build, is_held_for_ever, pieces, shrunk, simpler
@@ -107,11 +108,7 @@ class Minimizer:
             self.then = seen  # a trace that shows no failure: what comes here is what must come again
         self._best = [(scenario, seen)]
         self._plays = _plays(before.value)
-        self._simplify()  # first, for it leaves fewer pieces to try
-        self._leave_out(self._best[-1][0])
-        while self._simplify():
-            self._leave_out(self._best[-1][0])
-        self._shrink()
+        self._make_smaller(counted=fails_in_a_count(seen))
         while True:
             smallest, seen = self._best[-1]
             after = before if len(self._best) == 1 else self._measure(smallest)[0]
@@ -122,6 +119,21 @@ class Minimizer:
             )
             self._best.pop()
 
+    def _make_smaller(self, *, counted: bool) -> None:
+        """As small as it gets.
+
+        Args:
+            counted: what fails is a count: what is done between counts is done as often as before.
+        """
+        if counted:
+            self._leave_out(self._best[-1][0], counted=True)
+            return
+        self._simplify()  # first, for it leaves fewer pieces to try
+        self._leave_out(self._best[-1][0])
+        while self._simplify():
+            self._leave_out(self._best[-1][0])
+        self._shrink()
+
     def _simplify(self) -> bool:
         """Whether anything came of it."""
         before = len(self._best)
@@ -129,17 +141,19 @@ class Minimizer:
             pass
         return len(self._best) > before
 
-    def _leave_out(self, scenario: Scenario) -> None:
+    def _leave_out(self, scenario: Scenario, *, counted: bool = False) -> None:
         # A hang or a crash comes before an answer is judged; a sound driver's is judged, and has to pass.
         judged = JUDGED if self._best[0][1].scenario["verdict"] in (Verdict.HUNG, Verdict.CRASHED) else ()
-        all_pieces = pieces(scenario, judged)
+        fixed = OFTEN if counted else judged
+        found = pieces(scenario, fixed)
+        groups = together(scenario, found) if counted else [(piece,) for piece in found]
         start = _Pieces()
-        start.parts = [str(number).encode() for number in range(len(all_pieces))]
-        start.reducible = [True] * len(all_pieces)
+        start.parts = [str(number).encode() for number in range(len(groups))]
+        start.reducible = [True] * len(groups)
         attempts = cast(ReductionIterator, Minimize().reduce(start))
         for attempt in attempts:
-            kept = [all_pieces[int(part)] for part in attempt.parts]
-            attempts.feedback(self._try(build(scenario, kept, judged)))
+            kept = [piece for part in attempt.parts for piece in groups[int(part)]]
+            attempts.feedback(self._try(build(scenario, kept, fixed)))
 
     def _shrink(self) -> None:
         again = True

@@ -33,6 +33,12 @@ def import_(
             "--route", metavar="ROUTE", help="Of a trace: how requests of drivers are sent, irp or call."
         ),
     ] = "irp",
+    leaks: Annotated[
+        bool,
+        typer.Option(
+            "--leaks", help="Of a trace: what it shows is done over and over, and what is kept of it counted."
+        ),
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Writes scenario, target file and driver package of a capsule into a directory.
@@ -52,14 +58,18 @@ def import_(
         make_directory(out.absolute(), "--out")
         if opened.manifest.of(Role.TRACE) and not opened.manifest.of(Role.SCENARIO):
             played = out / f"{capsule.stem}.played.capsule"
-            _play(opened, target or chosen.run.target, chosen, route, played)
+            _play(opened, target or chosen.run.target, chosen, route, leaks, played)
             with Capsule(played) as made:
                 _unpack(made, out)
             return
+        if leaks:
+            raise UsageError(
+                "it has a scenario, and --leaks makes one of a trace", str(capsule), "leave out --leaks"
+            )
         _unpack(opened, out)
 
 
-def _play(opened: Capsule, target: str, chosen: Config, route: str, out: Path) -> None:
+def _play(opened: Capsule, target: str, chosen: Config, route: str, leaks: bool, out: Path) -> None:
     """Makes a capsule that can be played, and says what the trace has become."""
     from drivers.build import build
     from harness.capsule.traced.opening import make_playable
@@ -72,15 +82,22 @@ def _play(opened: Capsule, target: str, chosen: Config, route: str, out: Path) -
     with Progress() as progress:
         try:
             made = make_playable(
-                opened, loaded, lambda: loaded.package(build(progress=progress.say)), out, Route(route)
+                opened,
+                loaded,
+                lambda: loaded.package(build(progress=progress.say)),
+                out,
+                Route(route),
+                leaks=leaks,
             )
         except OSError as error:
             raise unwritten(out, error) from None
     say = console().print
     say(f"{len(made.imported.scenario.steps)} steps of {opened.path.name}")
-    say(f"  {one_line(made.imported.result.reason or 'it shows no answer that the contract forbids')}")
+    say(f"  {one_line(made.imported.reason)}")
     for remark in made.imported.remarks:
         say(f"  {one_line(remark)}")
+    if not leaks and not made.imported.failed:
+        say("  does it leave anything behind: import it with --leaks")
 
 
 def _unpack(opened: Capsule, out: Path) -> None:

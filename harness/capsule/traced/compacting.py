@@ -32,12 +32,17 @@ class Row:
     events: list[Event | None]
 
 
-def rows(translated: Translated, target: Target) -> tuple[list[Row], list[str]]:
-    """The steps as rows, and remarks about what was left out."""
+def all_rows(translated: Translated, target: Target) -> list[Row]:
+    """The steps as rows, however many."""
     single = [
         Row(dict(step), [event]) for step, event in zip(translated.steps, translated.events, strict=True)
     ]
-    found = _same(_bits(_strides(single), target))
+    return _same(_bits(_strides(single), target))
+
+
+def rows(translated: Translated, target: Target) -> tuple[list[Row], list[str]]:
+    """The steps as rows, and remarks about what was left out."""
+    found = all_rows(translated, target)
     if len(found) <= MOST_STEPS:
         return found, []
     fewer = _without_seen_before(found)

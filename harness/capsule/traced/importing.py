@@ -17,6 +17,7 @@ from harness.capsule.scenario_text import render
 from harness.capsule.traced.compacting import Row, rows
 from harness.capsule.traced.events import Event, Trace
 from harness.capsule.traced.judging import Judged, judge
+from harness.capsule.traced.leaking import leaks_of
 from harness.capsule.traced.steps import Step
 from harness.capsule.traced.translating import Translated, translate, with_something, without_the_end
 from harness.language.model import Route
@@ -32,15 +33,27 @@ RESULT = "result.jsonl"
 _RULES = ("H1", "H2", "H3", "H4", "H5", "H6", "H7", "H8", "H9", "H10", "arguments")
 _KERNEL_ROUTES = (Route.IRP.value, Route.CALL.value)
 _NOTHING_FORBIDDEN = "the trace shows no answer that the contract forbids"
+_LEAKS = "a trace shows no leak: whether its traffic leaves something behind is seen when it is played"
+#: Milliseconds that one request of thousands may take, as the catalogue has it.
+_LEAKS_TIMEOUT_MS = 30_000
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What a trace has become: the scenario, its results as they were seen, and what is to be said of it."""
+    """What a trace has become: the scenario, its results as they were seen, and what is to be said of it.
+
+    `silent` is what is said where no answer is wrong.
+    """
 
     scenario: Scenario
     result: ScenarioResult
     remarks: tuple[str, ...]
+    silent: str = _NOTHING_FORBIDDEN
+
+    @property
+    def reason(self) -> str:
+        """The first answer that the contract forbids, or that there is none."""
+        return self.result.reason or self.silent
 
     @property
     def failed(self) -> bool:
@@ -86,6 +99,34 @@ def scenario_of(trace: Trace, target: LoadedTarget, name: str, route: Route = Ro
         }
     )
     return Imported(scenario, _result(scenario, made, judged), tuple(remarks))
+
+
+def leaks_scenario_of(trace: Trace, target: LoadedTarget, name: str, route: Route = Route.IRP) -> Imported:
+    """A trace as a scenario that asks whether its traffic leaves anything behind.
+
+    Args:
+        trace: of any machine.
+        target: the driver as the harness knows it.
+        name: the scenario's id is made of it.
+        route: by which requests of drivers are sent.
+
+    Raises:
+        UsageError: there is nothing in it that could be done over and over.
+    """
+    found = leaks_of(trace, target.target, route)
+    scenario = Scenario.model_validate(
+        {
+            "id": f"field.{slug(name)}.leaks",
+            "title": f"What was recorded in {name}, over and over, leaves nothing behind"[:200],
+            "rule": "characteristic",
+            "tags": ["field", "leaks"],
+            "open": list(found.open),
+            "timeout_ms": _LEAKS_TIMEOUT_MS,
+            "steps": list(found.steps),
+        }
+    )
+    made = [Row(step, []) for step in found.steps]
+    return Imported(scenario, _result(scenario, made, Judged({})), found.remarks, _LEAKS)
 
 
 def _without_idle_looks(translated: Translated, judged: Judged) -> Translated:
@@ -176,7 +217,7 @@ def make(
     from harness.capsule.making import target_text
 
     contents = Contents()
-    reason = imported.result.reason or _NOTHING_FORBIDDEN
+    reason = imported.reason
     origin = [f"From a trace of {manifest.origin.started}", reason, *imported.remarks]
     contents.add(SCENARIO, Role.SCENARIO, render([imported.scenario], origin).encode())
     contents.add(TARGET, Role.TARGET, target_text(target.file, target.target).encode())

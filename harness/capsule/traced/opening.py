@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,8 @@ def make_playable(
     package: Callable[[], Package],
     out: Path,
     route: Route = Route.IRP,
+    *,
+    leaks: bool = False,
 ) -> Playable:
     """Writes a capsule that can be played, of one with a trace.
 
@@ -61,18 +63,20 @@ def make_playable(
         package: gives the target's own.
         out: the file to write.
         route: by which requests of drivers are sent.
+        leaks: its scenario asks whether the traffic leaves anything behind.
 
     Raises:
         UsageError: it cannot be made.
         OSError: it cannot be written.
     """
     trace, data = trace_of(opened)
-    imported = importing.scenario_of(trace, target, opened.path.stem, route)
+    scenario_of = importing.leaks_scenario_of if leaks else importing.scenario_of
+    imported = scenario_of(trace, target, opened.path.stem, route)
     with tempfile.TemporaryDirectory(prefix="kshs-trace-") as folder:
         own, why_not = _own_package(opened, target, Path(folder))
         if why_not is not None:
             remark = f"its package cannot be deployed ({why_not}): the target's own is used"
-            imported = importing.Imported(imported.scenario, imported.result, (*imported.remarks, remark))
+            imported = replace(imported, remarks=(*imported.remarks, remark))
         importing.make(opened.manifest, imported, target, own or package(), data, out)
     return Playable(imported, out)
 

@@ -41,6 +41,7 @@ class _Translator:
     trace: Trace
     target: Target
     route: Route
+    shared: bool = False
     steps: list[Step] = field(default_factory=list)
     events: list[Event | None] = field(default_factory=list)
     remarks: dict[str, None] = field(default_factory=dict)
@@ -179,7 +180,10 @@ class _Translator:
             return
         on = self._on(item, event)
         if event.event == "handshake":
-            step: Step | None = self.make.handshake(event, on)
+            asked = self.make.handshake(event, on)
+            if on != item.name:
+                asked["route"] = Route.SYNC.value  # a handle that is shared is a synchronous one
+            step: Step | None = asked
         elif event.event == "state":
             step = self.make.state(event, on)
         else:
@@ -250,7 +254,8 @@ class _Translator:
         return any(step["do"] in ("handshake", "pin_handshake") for step in self.steps)
 
     def _on(self, item: Opened, event: Event) -> str:
-        if self.objects.opener(item) is Side.USER or self.objects.side(event) is Side.KERNEL:
+        theirs = self.objects.opener(item) is Side.USER and not self.shared
+        if theirs or self.objects.side(event) is Side.KERNEL:
             return item.name
         if item.shared is None:
             self._add(self.make.share(item))
@@ -270,18 +275,24 @@ def _is_look(event: Event) -> bool:
     return is_own_property(event) and event.id != 5  # KSHS_PROP_PIN_HANDSHAKE
 
 
-def translate(trace: Trace, target: Target, route: Route = Route.IRP) -> Translated:
+def translate(trace: Trace, target: Target, route: Route = Route.IRP, *, shared: bool = False) -> Translated:
     """A trace as steps.
 
     Args:
         trace: of any machine.
         target: whose pins and protocols are meant.
         route: by which requests of drivers are sent.
+        shared: what user mode had opened is opened by the client, and shared with user mode.
 
     Raises:
         UsageError: there is nothing in it that could be played.
     """
-    return with_something(_Translator(trace, target, route).translate())
+    return with_something(_Translator(trace, target, route, shared).translate())
+
+
+def is_refused(step: Step) -> bool:
+    """Whether it opens what did not open: such a one leaves something behind, or it does not."""
+    return step["do"] == "open_pin" and step.get("expect") == "record"
 
 
 def with_something(translated: Translated) -> Translated:
@@ -290,7 +301,7 @@ def with_something(translated: Translated) -> Translated:
     Raises:
         UsageError: there is nothing in it that could be played.
     """
-    if not any(step["do"] in _ASKING for step in translated.steps):
+    if not any(step["do"] in _ASKING or is_refused(step) for step in translated.steps):
         why = "; ".join(translated.remarks) or "no handshake was recorded"
         raise UsageError(f"nothing in the trace can be played: {why}")
     return translated
