@@ -193,6 +193,58 @@ def test_from_a_trace_to_a_capsule_that_can_be_played(
     assert len(then.own_steps) == len(scenario.steps)
 
 
+def test_a_trace_is_asked_for_leaks_where_that_is_wanted(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its wrong answer is no part of that, and is said to be left out."""
+    code, said, err = kshs(capsys, "capsule", "import", prepared, "--out", "in", "--leaks")
+    assert (code, err) == (0, "")
+    assert "a trace shows no leak" in said and "put on record only" in said
+    assert "import it with --leaks" not in said
+    with Capsule(Path("in/acme.played.capsule")) as opened:
+        opened.check()
+        (scenario,) = read(opened.text(Role.SCENARIO) or "")
+        then = of_records(map(json.loads, (opened.text(Role.RESULT) or "").splitlines()), "capsule")
+    assert opened.manifest.verdict is None and (opened.manifest.reason or "").startswith("a trace shows")
+    assert any("2,000 times each" in lack for lack in opened.manifest.lacks)
+    assert scenario.id == "field.acme.leaks" and then.cause is None
+    assert [step.do for step in scenario.steps].count("counters") == 6
+    code, _, err = kshs(capsys, "capsule", "import", "in/acme.played.capsule", "--out", "out", "--leaks")
+    assert code == 2 and "--leaks makes one of a trace" in err
+
+
+def test_where_no_answer_is_wrong_it_says_that_leaks_can_be_asked_for(
+    prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder = Recorder()
+    recorder.pin()
+    recorder.handshake()
+    sound = capsule(prepared.with_name("sound.capsule"), recorder.data())
+    assert "import it with --leaks" in kshs(capsys, "capsule", "import", sound, "--out", "in")[1]
+    assert "import it with --leaks" not in kshs(capsys, "capsule", "import", prepared, "--out", "out")[1]
+
+
+def test_a_refused_open_alone_is_played() -> None:
+    """What it leaves behind is looked at behind every scenario."""
+    recorder = Recorder()
+    recorder.pin(status="0xc0000225", returned="0xc0000225")
+    (step,) = scenario_of(recorder.trace(), loaded(), "x").scenario.steps
+    assert step.do == "open_pin" and step.expect == "record"
+
+
+def test_user_mode_s_wrong_length_that_succeeds_is_a_failure() -> None:
+    """It breaks H4 and H5 at once: which of them refuses it is open, and that one does is not."""
+    user = {"requestor": "user", "previous": "user", "irp_flags": "0x5", "in_length": 56}
+    recorder = Recorder()
+    recorder.pin(requestor="user", previous="user", irp_flags="0x5")
+    recorder.handshake(status=SIZE_ERROR, **user)
+    recorder.handshake(status=DECLINED, **user)
+    assert not scenario_of(recorder.trace(), loaded(), "x").failed
+    recorder.handshake(**user)
+    found = scenario_of(recorder.trace(), loaded(), "x")
+    assert "H5: answer is STATUS_SUCCESS (0x00000000), expected any error" in (found.result.reason or "")
+
+
 def test_nothing_is_replaced_and_what_is_no_route_is_said(
     prepared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
