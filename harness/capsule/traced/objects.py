@@ -62,6 +62,7 @@ class Objects:
         self.wine = trace.head.wine
         self.all: dict[str, Opened] = {}
         self.strangers: list[Event] = []
+        self._openers: dict[str, Side] = {}
         for event in trace.events:
             self._take(event)
 
@@ -76,6 +77,12 @@ class Objects:
 
     def opener(self, item: Opened) -> Side:
         """By whom it is to be opened: kernel mode where anything of kernel mode is asked of it."""
+        found = self._openers.get(item.key)  # it is asked for each of thousands of requests
+        if found is None:
+            found = self._openers[item.key] = self._opener(item)
+        return found
+
+    def _opener(self, item: Opened) -> Side:
         sides = {self.side(event) for event in item.uses}
         if sides:
             return Side.KERNEL if Side.KERNEL in sides else Side.USER
