@@ -150,6 +150,19 @@ def test_a_characteristic_is_recorded_and_judged_by_the_invariants_alone() -> No
     assert wrong(planned, refused(0xC0000001, irql_after=1)) == {"irql_after": "IO"}
 
 
+@pytest.mark.parametrize("status", [0xC0000010, 0xC0000206, 0xC0000005])
+def test_what_breaks_two_rules_is_an_error_and_which_one_is_recorded(status: int) -> None:
+    planned = step(mode="user", in_length="size-1")
+    found = judge(planned, refused(status))
+    judged = [item for item in found if item.field == "answer" and not item.characteristic]
+    recorded = [item for item in found if item.field == "answer" and item.characteristic]
+    assert [(item.ok, item.rule) for item in judged] == [(True, "H5")]
+    assert [item.got_value for item in recorded] == [status]
+    assert wrong(planned, block(output=GOOD_OUTPUT))["answer"] == "H5"
+    only_recorded = step(mode="user", in_length="size-1", expect="record")
+    assert "answer" not in wrong(only_recorded, block(output=GOOD_OUTPUT))
+
+
 def test_record_judges_the_invariants_alone() -> None:
     planned = step(expect="record")
     assert wrong(planned, refused(0xC0000001)) == {}
