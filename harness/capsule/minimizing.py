@@ -19,7 +19,7 @@ from lithium.strategies import Minimize, ReductionIterator
 from lithium.testcases import Testcase
 
 from harness.capsule.agreement import Outcome, outcome
-from harness.capsule.counted import OFTEN, fails_in_a_count, together
+from harness.capsule.counted import OFTEN, fails_in_a_count, holds_more, together
 from harness.capsule.playing import NotPlayableError, Player
 from harness.capsule.seen import Seen
 from harness.capsule.smaller import JUDGED, build, is_held_for_ever, pieces, shrunk, simpler
@@ -163,7 +163,10 @@ class Minimizer:
             again = any(self._try(smaller) for smaller in shrunk(smallest, limits=limits))
 
     def _try(self, candidate: Scenario | None) -> bool:
-        if candidate is None or (is_held_for_ever(candidate) and not is_held_for_ever(self._best[0][0])):
+        if candidate is None:
+            return False
+        whole = self._best[0][0]
+        if any(odd(candidate) and not odd(whole) for odd in (is_held_for_ever, holds_more)):
             return False
         self._candidates += 1
         for _ in range(self._plays):

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, cast
 
-from harness.capsule.counted import fails_in_a_count, together
+import pytest
+
+from harness.capsule.counted import fails_in_a_count, holds_more, together
 from harness.capsule.minimizing import Minimized, Minimizer
 from harness.capsule.playing import Player
 from harness.capsule.seen import Seen, of_result
@@ -118,6 +120,35 @@ def test_a_leak_of_opens_keeps_all_of_its_rounds() -> None:
     opens = [step.name for step in found.scenario.steps if step.do == "open_pin"]
     assert opens == [f"source_r{number}" for number in range(3, 27)]
     assert len(found.scenario.steps) == 3 + 2 * 24
+
+
+def test_what_stays_open_is_no_smaller_leak() -> None:
+    """Without the closes more is held at each count, by a sound driver too."""
+    found, _ = minimize(lambda step: int(step.do == "open_pin"), LEAKS)
+    kinds = [step.do for step in found.scenario.steps]
+    assert kinds.count("open_pin") == kinds.count("close") == 24
+
+
+@pytest.mark.parametrize(
+    ("between", "more"),
+    [
+        (rounds(1, 1), False),
+        (rounds(1, 1)[:2], True),
+        ([*rounds(1, 1)[:2], {"do": "close", "on": "source_r1", "keep": True}], True),
+        ([{**rounds(1, 1)[0], "expect": "record"}], False),
+        ([{**ASKED, "start": "r1"}, {"do": "wait", "request": "r1"}], False),
+        ([{**ASKED, "start": "r1"}], True),
+        ([{"do": "close", "on": "source"}], False),
+    ],
+)
+def test_what_holds_more_at_the_next_count(between: list[dict[str, Any]], more: bool) -> None:
+    counts: list[dict[str, Any]] = [{"do": "counters"}, {"do": "counters", "events": 12}]
+    waits = (
+        [{"do": "wait", "request": "r1"}] if {"start", "request"} & between[-1].keys() == {"start"} else []
+    )
+    found = scenario(steps=[counts[0], *between, counts[1], *waits])
+    assert holds_more(found) is more
+    assert not holds_more(scenario(steps=[*between, *counts, *waits])), "before the first count"
 
 
 def test_what_is_done_before_the_counts_goes_by_itself() -> None:
