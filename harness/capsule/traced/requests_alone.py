@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from harness.capsule.traced.folding import Kind, kind, renamed
 from harness.capsule.traced.steps import Step
 from harness.capsule.traced.translating import is_refused
+from vm.words import counted
 
 _OPENS = ("open_filter", "open_pin", "share")
 #: Behaviours with which a callback does not return at once.
@@ -123,17 +124,15 @@ def asked(steps: Sequence[Step], repeat: int) -> Asked | None:
     kinds = [place for place, step in enumerate(often) if step["do"] == "handshake"]
     if not kinds:
         return None
-    remarks = [
-        f"{min(len(kinds), _MOST_KINDS)} kinds of handshakes are sent {repeat:,} times each between each"
-        " two of three counts"
-    ]
+    often_said = f"each sent {repeat:,} times between each two of three counts"
+    remarks = [f"{counted(min(len(kinds), _MOST_KINDS), 'kind')} of handshakes, {often_said}"]
     if len(kinds) > _MOST_KINDS:
-        often = often[: kinds[_MOST_KINDS]]
-        remarks.append(f"{len(kinds) - _MOST_KINDS} more kinds of handshakes are not sent so often")
+        more = set(kinds[_MOST_KINDS:])
+        often = [step for place, step in enumerate(often) if place not in more]
+        remarks.append(f"{counted(len(kinds) - _MOST_KINDS, 'more kind')} of handshakes, not sent so often")
     if found.left_out:
-        remarks.append(
-            f"{found.left_out} steps with handshakes that differ, overlap or take their time are not"
-        )
+        left_out = counted(found.left_out, "step")
+        remarks.append(f"{left_out} of handshakes that differ, overlap or take their time, not sent so often")
     used = {step["on"] for step in often if "on" in step}
     opens = _needed(found.opens, used)
     entries = _entries(opens)

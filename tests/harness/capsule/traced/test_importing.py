@@ -206,7 +206,7 @@ def test_a_trace_is_asked_for_leaks_where_that_is_wanted(
         (scenario,) = read(opened.text(Role.SCENARIO) or "")
         then = of_records(map(json.loads, (opened.text(Role.RESULT) or "").splitlines()), "capsule")
     assert opened.manifest.verdict is None and (opened.manifest.reason or "").startswith("a trace shows")
-    assert any("2,000 times each" in lack for lack in opened.manifest.lacks)
+    assert any("each sent 2,000 times" in lack for lack in opened.manifest.lacks)
     assert scenario.id == "field.acme.leaks" and then.cause is None
     assert [step.do for step in scenario.steps].count("counters") == 6
     code, _, err = kshs(capsys, "capsule", "import", "in/acme.played.capsule", "--out", "out", "--leaks")

@@ -67,7 +67,7 @@ def test_each_kind_of_handshake_is_sent_thousands_of_times_between_three_counts(
     assert first[2:] == [{"do": "counters", "on": "source"}]
     assert second == third == [*both, {"do": "counters", "on": "source", "events": 2000}]
     assert found.remarks[0] == (
-        "2 kinds of handshakes are sent 2,000 times each between each two of three counts"
+        "2 kinds of handshakes, each sent 2,000 times between each two of three counts"
     )
 
 
@@ -172,6 +172,20 @@ def test_states_go_with_it_and_back() -> None:
     first, second, *_ = series(leaks(recorder))
     told = [step.get("to", step["do"]) for step in second]
     assert told == ["run", "handshake", "stop", "pause", "handshake", "stop", "counters"]
+
+
+def test_of_many_kinds_sixteen_are_sent_thousands_of_times() -> None:
+    recorder = Recorder()
+    recorder.pin()
+    for number in range(20):
+        recorder.add("state", object="o1", to="stop" if number % 2 else "acquire")
+        recorder.handshake(in_length=100 + number * number, status=SIZE_ERROR)
+    found = leaks(recorder)
+    steps = series(found)[1]
+    assert kinds(steps)["handshake"] == 16
+    assert [step["to"] for step in steps if step["do"] == "state"][-1] == "stop"
+    assert "4 more kinds of handshakes, not sent so often" in found.remarks
+    assert len(found.steps) <= 200
 
 
 def test_a_callback_that_takes_its_time_does_not_take_it_thousands_of_times() -> None:
