@@ -23,7 +23,7 @@ from drivers import abi as abi_module
 from harness.agent.journal import Journal
 from harness.agent.session import AgentSession
 from harness.bench import suite as bench_suite
-from harness.bench import tracing
+from harness.bench import tracing, unjournalled
 from harness.bench.figures import Figure, Point, Workers, document
 from harness.bench.floor import BareForks
 from harness.bench.guest import Bench
@@ -109,16 +109,18 @@ def run_arguments(config: Config, guest: str | None) -> list[str]:
 def _suites(
     samples: dict[str, list[float]], wanted: Amounts, arguments: list[str], say: Say
 ) -> dict[str, Any]:
-    """`kshs run`, several times."""
+    """`kshs run`, several times, in turns with runs that keep no journal."""
     facts: dict[str, Any] = {}
+    bare = bench_suite.this_one(unjournalled.__name__)
     for number in range(wanted.suites):
-        say(f"the whole catalogue, run {number + 1} of {wanted.suites}")
+        say(f"the whole catalogue, run {number + 1} of {wanted.suites}, with a journal and without")
         suite = bench_suite.run(arguments)
+        without = bench_suite.run(arguments, program=bare)
         for key, value in (
             ("first_request_s", suite.first_request),
             ("suite_s", suite.seconds),
             ("suite_guest_s", suite.guest_seconds),
-            ("journal_s", suite.journal_seconds),
+            ("journal_s", suite.seconds - without.seconds),
             ("host_peak_mib", suite.peak_mib),
         ):
             samples.setdefault(key, []).append(value)

@@ -29,9 +29,8 @@ class SuiteRun:
     `seconds` from its start to its end, `first_request` from its start to its first request being
     sent, `guest_seconds` the time inside the guest by the guest's clock (summed over its scenarios),
     `peak_mib` of the process and its guests together, `busy` the share of the machine's processor time
-    that was used from start to end, 0 to 1, `scenarios` and `leases` how many there were, `passed` the
-    seconds inside the guest of each scenario that passed, by its id, and `journal_seconds` the time that its
-    processes spent on what survives them.
+    that was used from start to end, 0 to 1, `scenarios` and `leases` how many there were, and `passed` the
+    seconds inside the guest of each scenario that passed, by its id.
     """
 
     seconds: float
@@ -42,7 +41,6 @@ class SuiteRun:
     scenarios: int
     leases: int
     passed: Mapping[str, float] = field(default_factory=dict)
-    journal_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +57,10 @@ class Program:
         return found | ({"PYTHONPATH": os.pathsep.join(self.paths)} if self.paths else {})
 
 
-def this_one() -> Program:
-    """The very harness that measures, wherever it was imported from."""
+def this_one(module: str = "harness") -> Program:
+    """The very harness that measures, wherever it was imported from; or another module of it as a program."""
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    return Program((sys.executable, "-m", "harness"), paths=tuple(filter(None, paths)))
+    return Program((sys.executable, "-m", module), paths=tuple(filter(None, paths)))
 
 
 def run(arguments: Sequence[str] = (), *, workers: int = 0, program: Program | None = None) -> SuiteRun:
@@ -118,7 +116,6 @@ def run(arguments: Sequence[str] = (), *, workers: int = 0, program: Program | N
                 for record in scenarios
                 if record.get("verdict") == "passed"
             },
-            journal_seconds=float(records[0].get("journal_seconds") or 0.0),
         )
 
 
