@@ -39,7 +39,7 @@ _MOST_EMPTY = 1_000
 #: How often a failure that does not come again is looked into.
 _TRIES = 2
 #: Seconds for making one find smaller, and for that when the time is over.
-_SMALLER = 60.0
+SMALLER = 60.0
 _LATE = 20.0
 #: Of its time, what it holds kept sequences against another guest or driver for.
 _COMPARED = 0.3
@@ -71,6 +71,7 @@ class Campaign:
         steered: whether what was kept is made into others; else every sequence is a new one.
         differences: looks into what differs from another guest or driver, where there is one.
         in_bulks: whether sequences on pins that stand open go in bulks, too.
+        smaller: seconds at most for making a find smaller.
     """
 
     trips: Trips
@@ -85,6 +86,7 @@ class Campaign:
     steered: bool = True
     differences: Investigator | None = None
     in_bulks: bool = True
+    smaller: float = SMALLER
     _compare: deque[Draft] = field(default_factory=deque)
     _comparing: float = 0.0
     _known: set[tuple[str, ...]] = field(default_factory=set)
@@ -331,7 +333,7 @@ class Campaign:
         self.say(one_line(f"looks into: {cause.words}", _MOST_SAID))
         later = [self.trips.take() for _ in range(self.trips.on_their_way)]
         self.trips.discard()
-        seconds = max(_LATE, min(_SMALLER, self.state.budget - self.state.seconds))
+        seconds = min(self.smaller, max(_LATE, self.state.budget - self.state.seconds))
         with self.investigators() as investigator:
             try:
                 find = investigator.look(landed.trip, number, seconds)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.capsule.playing import Player
 from harness.contract import capabilities
 from harness.fuzzing.against import AgainstPlayer
-from harness.fuzzing.campaign import Campaign
+from harness.fuzzing.campaign import SMALLER, Campaign
 from harness.fuzzing.composing import Composer
 from harness.fuzzing.corpus import Corpus
 from harness.fuzzing.feedback import CoverageSource
@@ -41,6 +41,7 @@ class Asked:
         sequences: so many are enough.
         steered: whether what was kept is made into others.
         in_bulks: whether sequences on pins that stand open go in bulks, too.
+        smaller: seconds at most for making a find smaller.
     """
 
     timeout_ms: int = 10_000
@@ -48,6 +49,7 @@ class Asked:
     sequences: int | None = None
     steered: bool = True
     in_bulks: bool = True
+    smaller: float = SMALLER
 
 
 @contextmanager
@@ -113,6 +115,7 @@ def campaign(
                 asked.steered,
                 differences,
                 asked.in_bulks,
+                asked.smaller,
             )
     finally:
         trips.close()

@@ -2,9 +2,9 @@
 """Which of the seeded defects `kshs fuzz` finds that are not in the contract's plain text, and how soon.
 
 ``python -m tests.seeded.fuzzed --seconds N [--sequences N] [--blind] [--guest NAME [--coverage]] [--seed S]
-[--out FILE] [DEFECT...]``: a campaign for each defect of tests/seeded/beyond.toml, up to its first find, on
-Wine on this host or in guests; a line of JSON for each, and the sum at the end.  ``--table FILE...`` makes a
-table of such files (docs/performance.md).
+[--out FILE] [DEFECT...]``: a campaign for each defect of tests/seeded/beyond.toml, up to its first find,
+which is confirmed and not made smaller, on Wine on this host or in guests; a line of JSON for each, and the
+sum at the end.  ``--table FILE...`` makes a table of such files (docs/performance.md).
 
 Wall time says little on a busy machine; ``--sequences`` is a budget that does not depend on it.
 """
@@ -84,7 +84,9 @@ def fuzz(tree: Path, folder: Path, budget: Budget) -> dict[str, Any]:
     try:
         provider.prepare(lambda text: None)
         state = State(budget.seed, budget.seconds, "avshs", provider.target_digest(), budget.guest or "local")
-        asked = Asked(timeout_ms=8_000, finds=1, sequences=budget.sequences, steered=not budget.blind)
+        asked = Asked(
+            timeout_ms=8_000, finds=1, sequences=budget.sequences, steered=not budget.blind, smaller=0.0
+        )
         coverage = Counted(provider, load_abi()) if budget.coverage else None
         with campaign(
             provider, load_abi(), folder, state, lambda text: None, asked, coverage=coverage
