@@ -10,7 +10,8 @@ was read to its end: whatever ended oddly, and any exception, throws it away.
 When every step of a scenario has answered and none of them crashed or hung, the next scenario is
 sent while the guest still cleans up.  Whatever goes wrong from there on in the first one throws the
 lease away, the answers of the second one with it: it is sent again, to a clean guest.  After a crash or a
-hang it is sent to the guest that takes over, while the evidence of the first one is gathered.
+hang it is sent to the guest that takes over, while the evidence of the first one is gathered; from then on
+the next guest is made beside the one in use, since a driver that did that once may do it again.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ class Runner:
         self._crashes, self._stacks = encoder.step("CRASHES"), stacks_step(encoder)
         self._hangs = Hangs()
         self._next: Flight | None = None
+        self._faulted = False
 
     # ---- the lease ---------------------------------------------------------
 
@@ -230,6 +232,8 @@ class Runner:
                 return replace(result, evidence=fault.evidence, incident=fault.incident)
             flight = self._send(session, planned, file)
         lease = self.lease
+        if self._faulted and upcoming is not None:
+            self._replace()
         answers, ended = self._answers(flight, upcoming)
         verdict, reason = answers.verdict
         if answers.ended is None and ended is not None and worst((verdict, ended.verdict)) is not verdict:
@@ -296,6 +300,7 @@ class Runner:
             self._recall()
             if ended is None:
                 return None
+            self._faulted = self._faulted or ended.verdict.is_driver_fault
             if upcoming is not None:
                 self._replace()
                 self._send_to_fresh(upcoming)
@@ -314,7 +319,7 @@ class Runner:
         self._send_ahead(session, upcoming, beside=True)
 
     def _replace(self) -> None:
-        """Begins the next guest, while the evidence of the present one is gathered."""
+        """Begins the next guest, while the present one is of use or its evidence is gathered."""
         if isinstance(self.provider, LeasesAhead):
             self.provider.acquire_ahead()
 
