@@ -273,6 +273,7 @@ class Campaign:
             known = sum(1 for feature in self.corpus.known if feature[0] == "block")
             self.state.coverage_blocks = known + len(self._unattributed)
         for number, draft in enumerate(landed.trip.drafts):
+            self.corpus.sent(draft)
             brings = features([step for step in landed.steps_of(number) if step.verdict is Verdict.PASSED])
             if alone:
                 brings |= blocks

@@ -3,7 +3,7 @@
 
 While a campaign is at work they are lines of `drawn.jsonl`, which survive its end, however it comes.  At its
 end those are removed that bring nothing which the others do not, and each that is left becomes a scenario
-file.
+file.  Those of an earlier time that were not sent again in this one stay: nobody knows what they bring.
 """
 
 from __future__ import annotations
@@ -47,18 +47,32 @@ class Corpus:
     folder: Path
     entries: dict[str, Entry] = field(default_factory=dict)
     known: set[Feature] = field(default_factory=set)
+    _unsent: dict[str, Draft] = field(default_factory=dict)
 
     def load(self) -> list[Draft]:
-        """The sequences of an earlier time, to be sent anew: what they bring is not on record."""
-        drafts: dict[str, Draft] = {}
+        """The sequences of an earlier time, to be sent anew: what they bring is not on record.
+
+        Raises:
+            OSError: they cannot be read.
+        """
         file = self.folder / DRAWN
-        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        if not file.is_file():
+            return []
+        content = file.read_bytes()
+        for line in content.split(b"\n"):
             try:
-                draft = loaded(line)
-            except ValueError:
+                draft = loaded(line.decode())
+            except (ValueError, RecursionError):
                 continue  # torn
-            drafts[digest(draft)] = draft
-        return list(drafts.values())
+            self._unsent[digest(draft)] = draft
+        if content and not content.endswith(b"\n"):
+            with file.open("ab") as out:
+                out.write(b"\n")  # what comes next is no part of the torn line
+        return list(self._unsent.values())
+
+    def sent(self, draft: Draft) -> None:
+        """It was answered in this time: from now on what it brings decides whether it is kept."""
+        self._unsent.pop(digest(draft), None)
 
     def news(self, features: Iterable[Feature]) -> frozenset[Feature]:
         """Those that never came before."""
@@ -111,14 +125,14 @@ class Corpus:
         directory = self.folder / DIRECTORY
         directory.mkdir(parents=True, exist_ok=True)
         title = "A sequence that brought an answer which none before it had"
-        for name, entry in self.entries.items():
-            scenario = compose(entry.draft)
-            file = directory / f"{name}{SUFFIX}"
-            if scenario is not None and not file.exists():
+        drafts = {**self._unsent, **{name: entry.draft for name, entry in self.entries.items()}}
+        for name, draft in drafts.items():
+            scenario = compose(draft)
+            if scenario is not None:
                 named = scenario.model_copy(update={"id": f"fuzz.{name}", "title": title})
-                file.write_text(render([named]), encoding="utf-8")
+                write_whole(directory / f"{name}{SUFFIX}", render([named]), mode=0o644)
         for file in directory.glob(f"*{SUFFIX}"):
-            if file.name.removesuffix(SUFFIX) not in self.entries:
+            if file.name.removesuffix(SUFFIX) not in drafts:
                 file.unlink()
-        lines = "".join(f"{dumped(entry.draft)}\n" for entry in self.entries.values())
+        lines = "".join(f"{dumped(draft)}\n" for draft in drafts.values())
         write_whole(self.folder / DRAWN, lines, mode=0o644)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,35 @@ def test_a_campaign_that_was_killed_goes_on(tmp_path: Path) -> None:
     assert 77 in sent[:40]
     assert second.sessions == 2 and second.sequences > first.sequences
     assert [record["signature"] for record in found(tmp_path)] == [signature]
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_an_earlier_time_kept_stays_where_it_is_not_sent_again(
+    tmp_path: Path, interrupted: bool
+) -> None:
+    """Its time was over when it was resumed, or somebody ended it before the corpus had gone out anew."""
+    fuzz(tmp_path, sequences=60)
+    kept = {file.name: file.read_text() for file in tmp_path.glob("corpus/*.scenario.toml")}
+    drawn = (tmp_path / "drawn.jsonl").read_bytes()
+    again = load_state(tmp_path)
+    assert again is not None and len(kept) > 5
+    again.budget = again.seconds + 3600.0 if interrupted else again.seconds
+    torn = next(iter(kept))
+    (tmp_path / "corpus" / torn).write_text(kept[torn][:40])
+    (tmp_path / "drawn.jsonl").write_bytes(b'\xff\xfe\n[[[[\n' + drawn + b'[{"do')
+
+    def said(text: str) -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt) if interrupted else nullcontext(),
+        campaign(Fuzzed(), ABI, tmp_path, again, said, Asked()) as work,
+    ):
+        work.run()
+    after = {file.name: file.read_text() for file in tmp_path.glob("corpus/*.scenario.toml")}
+    assert kept.items() <= after.items()
+    assert set(drawn.splitlines()) <= set((tmp_path / "drawn.jsonl").read_bytes().splitlines())
 
 
 def test_nothing_that_was_torn_is_believed(tmp_path: Path) -> None:
