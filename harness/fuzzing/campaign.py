@@ -335,20 +335,21 @@ class Campaign:
         later = [self.trips.take() for _ in range(self.trips.on_their_way)]
         self.trips.discard()
         seconds = min(self.smaller, max(_LATE, self.state.budget - self.state.seconds))
+        find, why = None, "did not come again"
         with self.investigators() as investigator:
             try:
-                find = investigator.look(landed.trip, number, seconds)
+                find = investigator.look(landed.trip, number, cause, seconds)
             except HarnessError as error:
-                find = None
+                why = "could not be played again"
                 self._error(str(error))
-        if find is None:
-            self._tried[cause.key] = self._tried.get(cause.key, 0) + 1
-            self.state.unconfirmed += 1
-            self.keeper.unconfirmed(landed, cause)
-            self.say(one_line(f"did not come again: {cause.words}", _MOST_SAID))
-        else:
-            self._known.add(cause.key)
+        if find is not None:
             self._keep(find)
+        if cause.key not in self._known:
+            self._tried[cause.key] = self._tried.get(cause.key, 0) + 1
+            if find is None or cause.verdict == Verdict.FAILED:  # a crash may look otherwise when it comes again
+                self.state.unconfirmed += 1
+                self.keeper.unconfirmed(landed, f"{why}: {cause.words}")
+                self.say(one_line(f"{why}: {cause.words}", _MOST_SAID))
         for one in later:
             self._land(one)
 

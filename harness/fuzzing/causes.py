@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from harness.capsule.seen import Seen
@@ -28,13 +29,39 @@ def causes(landed: Landed) -> Iterator[tuple[Cause, int | None]]:
         if whole is not None:
             known.add(whole.key)
             yield whole, owners.get(guilty["index"]) if guilty is not None else None
-    for step in steps:
-        if step["verdict"] != Verdict.FAILED:
-            continue
-        cause = cause_of({**scenario, "verdict": Verdict.FAILED.value}, [step])
-        if cause is not None and cause.key not in known:
+    for cause, step in _failed(scenario, steps):
+        if cause.key not in known:
             known.add(cause.key)
             yield cause, owners.get(step["index"])
+
+
+def _failed(
+    scenario: Mapping[str, Any], steps: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[Cause, Mapping[str, Any]]]:
+    for step in steps:
+        if step["verdict"] == Verdict.FAILED:
+            cause = cause_of({**scenario, "verdict": Verdict.FAILED.value}, [step])
+            if cause is not None:
+                yield cause, step
+
+
+@dataclass(frozen=True)
+class Looked(Seen):
+    """A scenario that was played for one cause: that is its cause wherever it stands among others."""
+
+    wanted: tuple[str, ...] = ()
+
+    @property
+    def cause(self) -> Cause | None:
+        """The one that is wanted; where it did not come, whatever it failed by."""
+        first = cause_of(self.scenario, self.steps)
+        every = [first, *(cause for cause, _ in _failed(self.scenario, self.steps))]
+        return next((one for one in every if one is not None and one.key == self.wanted), first)
+
+    @property
+    def came(self) -> bool:
+        """Whether what is wanted came."""
+        return self.cause is not None and self.cause.key == self.wanted
 
 
 def signature(seen: Seen) -> str:
@@ -42,8 +69,8 @@ def signature(seen: Seen) -> str:
     record: Mapping[str, Any] = seen.scenario
     kept = record.get("signature")
     crash = signature_of(kept if isinstance(kept, Mapping) else None, record.get("crash"))
-    if crash is not None:
-        return crash.digest
     cause = seen.cause
+    if crash is not None and (cause is None or cause.verdict == record["verdict"]):
+        return crash.digest
     text = "|".join(cause.key) if cause is not None else str(record.get("reason"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

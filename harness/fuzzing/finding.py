@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.capsule.minimizing import Minimizer, Rate
 from harness.capsule.playing import NotPlayableError, Player
 from harness.errors import HarnessError, UsageError
-from harness.fuzzing.causes import signature
+from harness.fuzzing.causes import Looked, signature
 from harness.fuzzing.composing import Composer
 from harness.fuzzing.draft import Draft
 from harness.fuzzing.trips import Trip
@@ -67,6 +67,18 @@ class _Bounded(Player):
             raise NotPlayableError(str(error)) from None  # one candidate; nothing is known of the others
 
 
+class _For(Player):
+    """Plays scenarios for one cause, whatever else they fail by."""
+
+    def __init__(self, player: Player, wanted: tuple[str, ...]) -> None:
+        self._player = player
+        self._wanted = wanted
+
+    def play(self, scenario: Scenario, *, fresh: bool) -> Looked:
+        seen = self._player.play(scenario, fresh=fresh)
+        return Looked(seen.run, seen.environment, seen.scenario, seen.steps, self._wanted)
+
+
 @dataclass(frozen=True)
 class Investigator:
     """Looks into one failure after the other.
@@ -81,22 +93,27 @@ class Investigator:
     composer: Composer
     say: Say
 
-    def look(self, trip: Trip, number: int | None, seconds: float) -> Find | None:
-        """What is behind it; None where it does not come again.
+    def look(self, trip: Trip, number: int | None, cause: Cause, seconds: float) -> Find | None:
+        """What is behind it; None where nothing comes again.
 
         Args:
             trip: that failed.
             number: of the sequence in it, None where it is nobody's alone.
+            cause: by which it failed, maybe among others.  Where only another one comes, that is found.
             seconds: for making it smaller.
 
         Raises:
             HarnessError: our own infrastructure failed.
         """
+        player = _For(self.player, cause.key)
+        other: tuple[Scenario, Seen] | None = None
         for scenario in self._suspects(trip, number):
-            seen = self._again(scenario)
-            if seen is not None:
-                return self._least(scenario, seen, time.monotonic() + seconds)
-        return None
+            seen = self._again(player, scenario)
+            if seen is not None and seen.came:
+                return self._least(player, scenario, seen, time.monotonic() + seconds)
+            if seen is not None and other is None:
+                other = scenario, seen
+        return self._least(self.player, *other, time.monotonic() + seconds) if other is not None else None
 
     def difference(self, trip: Trip, seconds: float) -> Find | None:
         """What differs, made small; None where nothing does, or not each time.
@@ -117,7 +134,7 @@ class Investigator:
             return None
         if again.scenario["verdict"] == Verdict.PASSED:
             return None
-        find = self._least(scenario, again, time.monotonic() + seconds)
+        find = self._least(self.player, scenario, again, time.monotonic() + seconds)
         return find if find.rate.hits == find.rate.runs else None
 
     def _suspects(self, trip: Trip, number: int | None) -> Iterator[Scenario]:
@@ -135,22 +152,29 @@ class Investigator:
         if trip.composed.scenario not in tried:
             yield trip.composed.scenario
 
-    def _again(self, scenario: Scenario) -> Seen | None:
+    def _again(self, player: _For, scenario: Scenario) -> Looked | None:
+        """As it failed by what is wanted; by something else where that comes, and what is wanted does not."""
+        other: Looked | None = None
         for number in range(_FRESH + _ON_ONE):
+            if other is not None and number >= _FRESH:
+                break
             try:
-                seen = self.player.play(scenario, fresh=number < _FRESH)
+                seen = player.play(scenario, fresh=number < _FRESH)
             except NotPlayableError:
-                return None
-            if seen.scenario["verdict"] != Verdict.PASSED:
+                break
+            if seen.scenario["verdict"] == Verdict.PASSED:
+                continue
+            if seen.came:
                 return seen
-        return None
+            other = other or seen
+        return other
 
-    def _least(self, scenario: Scenario, seen: Seen, deadline: float) -> Find:
+    def _least(self, player: Player, scenario: Scenario, seen: Seen, deadline: float) -> Find:
         before = len(scenario.steps)
         rate = Rate(1, 1)
         try:
-            player = _Bounded(self.player, deadline)
-            found = Minimizer(player, seen, _MEASURED, say=self.say).minimize(scenario)
+            bounded = _Bounded(player, deadline)
+            found = Minimizer(bounded, seen, _MEASURED, say=self.say).minimize(scenario)
             scenario, seen, rate = found.scenario, found.seen, found.after
         except UsageError:
             rate = self._rarely(scenario)

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from harness.capsule.scenario_text import render
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.fuzzing.against import RULE
+from harness.guest_text import one_line
 from harness.results.record import scenario_records
 from vm.files import write_whole
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from harness.fuzzing.finding import Find
     from harness.fuzzing.trips import Landed
     from harness.language.model import Scenario
-    from harness.results.cause import Cause
 
 CAMPAIGN = "campaign.json"
 FINDS = "finds"
@@ -148,12 +148,12 @@ class Keeper:
         name = scenario.id.rpartition(".")[2]
         write_whole(folder / f"{name}.toml", render([scenario], [f"not so again: {reason}"]), mode=0o644)
 
-    def unconfirmed(self, landed: Landed, cause: Cause) -> None:
-        """A failure that did not come again."""
+    def unconfirmed(self, landed: Landed, why: str) -> None:
+        """A failure that did not come again, or could not be played again."""
         folder = self.folder / UNCONFIRMED
         folder.mkdir(parents=True, exist_ok=True)
         name = landed.trip.composed.scenario.id.rpartition(".")[2]
-        text = render([landed.trip.composed.scenario], [f"did not come again: {cause.words}"])
+        text = render([landed.trip.composed.scenario], [why])
         write_whole(folder / f"{name}.toml", text, mode=0o644)
         records = scenario_records(landed.result, order=0, worker="-")
         write_whole(
@@ -165,6 +165,7 @@ def load_state(folder: Path) -> State | None:
     """Of a campaign that was begun there; None where there is none.
 
     Raises:
+        UsageError: it is damaged, or another version's.
         HarnessError: it cannot be read.
     """
     file = folder / CAMPAIGN
@@ -175,5 +176,18 @@ def load_state(folder: Path) -> State | None:
         if record.pop("schema") != SCHEMA:
             raise ValueError("it is of another version of kshs")
         return TypeAdapter(State).validate_python(record)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HarnessError(f"this is no campaign's state: {error}", str(file), "give another --out") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        why = f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
+    except KeyError as error:
+        why = f"{error} is missing"
+    except UnicodeDecodeError:
+        why = "it is no text"
+    except RecursionError:
+        why = "it is nested too deeply"
+    except (ValueError, TypeError, AttributeError) as error:
+        why = str(error)
+    except OSError as error:
+        raise HarnessError(f"cannot be read: {error.strerror}", str(file)) from None
+    hint = f"give another --out; kshs run {folder} replays what is there"
+    raise UsageError(f"this is no campaign's state: {one_line(why, 200)}", str(file), hint)

@@ -81,6 +81,7 @@ def campaign(
     Raises:
         HarnessError, VmError, BuildError: no guest can be provided.
     """
+    Keeper(folder).state(state)  # before anything else is there: who is killed now can go on, too
     trips = Trips(provider, abi, InFlight(folder), capabilities.missing, coverage)
     try:
         info = GuestInfo.of(trips.lease.info)

@@ -121,6 +121,27 @@ def test_a_failure_that_does_not_come_again_is_no_find(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("unconfirmed/*.toml"))) == 1
 
 
+def test_a_failure_is_found_behind_another_one_of_the_same_sequence(tmp_path: Path) -> None:
+    """What is looked into is what failed, not what fails first in the sequence that shows it."""
+    first: Draft = ({"do": "handshake", "on": "source", "in_length": 0},)
+    second: Draft = (*first, {"do": "handshake", "on": "source", "argument1": 77})
+
+    def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        if int(step.in_length) == 32 and int.from_bytes(data[16:24], "little") == 77:
+            return simulation.request(step, data, status=0xC0000001)
+        return accepts(0)(simulation, step, data)
+
+    with InFlight(tmp_path) as journal:
+        journal.now([[first], [second]])
+    state, said = fuzz(tmp_path, wrong, finds=2, in_bulks=False, sequences=100)
+    causes = sorted(record["cause"].partition(",")[0] for record in found(tmp_path))
+    assert len(causes) == 2 and any("STATUS_UNSUCCESSFUL" in cause for cause in causes), said
+    assert state.unconfirmed == 0
+    for record in found(tmp_path):
+        scenario = load(tmp_path / "finds" / record["signature"] / FOUND)[0]
+        assert len([step for step in scenario.steps if step.do == "handshake"]) == 1
+
+
 def test_a_crash_throws_the_lease_away_and_the_campaign_goes_on(tmp_path: Path) -> None:
     def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
         return Answer(die=1) if int(step.in_length) == 0 else None
@@ -199,10 +220,22 @@ def test_nothing_that_was_torn_is_believed(tmp_path: Path) -> None:
         (tmp_path / "in-flight.json").write_text(text)
         assert left(tmp_path) == []
     assert load_state(tmp_path) is None
-    for text in ("{", "[]", '{"schema": 2}', '{"schema": 1, "other": 2}'):
-        (tmp_path / CAMPAIGN).write_text(text)
-        with pytest.raises(HarnessError, match="no campaign's state"):
+    damaged = ("{", "[]", "{}", "[" * 100_000, '{"schema": 2}', '{"schema": 1, "other": 2}', "\ud800")
+    for text in damaged:
+        (tmp_path / CAMPAIGN).write_bytes(text.encode("utf-8", "surrogatepass"))
+        with pytest.raises(UsageError, match="no campaign's state") as refused:
             load_state(tmp_path)
+        assert "\n" not in str(refused.value)
+
+
+def test_who_is_killed_before_the_first_guest_is_there_can_go_on(tmp_path: Path) -> None:
+    class Dead(Fuzzed):
+        def acquire(self) -> Any:
+            raise HarnessError("no guest")
+
+    with pytest.raises(HarnessError, match="no guest"):
+        fuzz(tmp_path, provider=Dead())
+    assert load_state(tmp_path) == new()
 
 
 def test_code_that_was_never_reached_makes_a_sequence_worth_keeping(tmp_path: Path) -> None:
