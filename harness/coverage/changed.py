@@ -8,13 +8,11 @@ all that is left out is said.
 
 from __future__ import annotations
 
-import difflib
-import re
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.coverage.c_text import Function, Region, Shape, changes, code_lines, is_same_course
 from harness.coverage.figures import ranges
 from harness.coverage.model import ModuleCoverage, RunCoverage, SourceFile
 from harness.errors import UsageError
@@ -41,9 +39,8 @@ _CODE = frozenset(
     }
 )
 _SCENARIOS = ".toml"
-_TOKEN = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\n|[^\S\n]+|.""", re.DOTALL | re.VERBOSE
-)
+#: Of these, those that are compiled by themselves: whatever others say may concern every module.
+_COMPILED = frozenset({".c", ".cc", ".cpp", ".cxx", ".s", ".asm"})
 
 
 @dataclass
@@ -68,6 +65,28 @@ def choose(coverage: RunCoverage, files: Sequence[Path]) -> Chosen:
     for path in files:
         picking.take(path)
     return picking.chosen()
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """One source in one module: where its lines are among those of the module, and its text then and now."""
+
+    path: Path
+    module: ModuleCoverage
+    number: int
+    lines: dict[int, int]
+    old: Sequence[str]
+    new: Sequence[str]
+    was: Shape
+    now: Shape
+
+    def name(self, body: Function) -> str:
+        """Of a function: there is none where it was inlined everywhere."""
+        for function in self.module.functions:
+            is_here = function.file == self.number and function.line is not None
+            if is_here and body.begin <= (function.line or 0) <= body.closed:
+                return function.name
+        return "inlined code"
 
 
 class _Picking:
@@ -123,67 +142,56 @@ class _Picking:
             return
         now = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
         old, new = code_lines(source.text), code_lines(now)
+        compared = _Compared(path, module, number, lines, old, new, Shape(old), Shape(new))
         regions = list(changes(old, new))
         if not regions:
             self._notes.append(
                 f"{path}: nothing has changed in {module.name} but comments and spaces, if that"
             )
         for region in regions:
-            self._region(path, module, number, lines, old, region)
+            self._region(compared, region)
 
-    def _region(
-        self,
-        path: Path,
-        module: ModuleCoverage,
-        number: int,
-        lines: dict[int, int],
-        old: Sequence[str],
-        region: Region,
-    ) -> None:
+    def _region(self, of: _Compared, region: Region) -> None:
         begin, end = region.begin, region.end
-        where = f"{path}:{ranges(range(begin, end)) or begin}"
+        where = f"{of.path}:{ranges(range(begin, end)) or begin}"
         if region.preprocessor:
-            self._whole(path, module, lines, f"{where} is the preprocessor's")
+            self._whole(of, f"{where} is the preprocessor's")
             return
-        touched = list(range(begin, end)) or [begin - 1, begin]
-        function = self._around(module, number, lines, touched)
-        if function is None:
-            self._whole(path, module, lines, f"{where} lies in no function")
+        body = of.was.body(begin, end)
+        if body is None or of.now.body(region.new_begin, region.new_end) is None:
+            self._outside(of, region, where)
             return
-        name, inside = function
-        own = {line for line in range(begin, end) if old[line - 1]}
-        if own and own <= lines.keys():
-            self._lines(module, {lines[line] for line in own}, where, f"{where}, which")
+        inside = {place for line, place in of.lines.items() if body.opened <= line <= body.closed}
+        if not inside:
+            # Nothing of it is left in the code: what it says went into whoever calls it.
+            self._whole(of, f"{where} lies in a function without code of its own")
+            return
+        own = {line for line in range(begin, end) if of.old[line - 1]}
+        if own and own <= of.lines.keys() and is_same_course(of.old, of.new, region):
+            self._lines(of.module, {of.lines[line] for line in own}, where, f"{where}, which")
         else:
-            # What is put in, and what has no code of its own, changes what is around it.
-            self._lines(module, inside, f"{where} in {name}", f"{where}, in {name}, which")
+            # What is put in, what has no code of its own, and what decides what else is executed, changes
+            # what is around it.
+            name = of.name(body)
+            self._lines(of.module, inside, f"{where} in {name}", f"{where}, in {name}, which")
 
-    def _around(
-        self, module: ModuleCoverage, number: int, lines: dict[int, int], touched: Sequence[int]
-    ) -> tuple[str, set[int]] | None:
-        """The function that all of some lines lie in, by its name, and its lines."""
-        begins = sorted(
-            (function.line, function.name)
-            for function in module.functions
-            if function.file == number and function.line
+    def _outside(self, of: _Compared, region: Region, where: str) -> None:
+        """In no body: of a function's head whoever is in the file may know; of data, whoever is in the module."""
+        is_head = of.was.is_of_functions(region.begin, region.end) and of.now.is_of_functions(
+            region.new_begin, region.new_end
         )
-        place = bisect_left(begins, (min(touched) + 1, "")) - 1
-        if place < 0:
-            # Inlined everywhere: no function of its own is left, and its lines are known all the same.
-            inlined = {lines[line] for line in touched if line in lines}
-            return ("inlined code", inlined) if inlined and len(inlined) == len(touched) else None
-        begin, name = begins[place]
-        end = begins[place + 1][0] if place + 1 < len(begins) else max(lines) + 1
-        inside = {at for line, at in lines.items() if begin <= line < end}
-        last = max((line for line in lines if begin <= line < end), default=begin)
-        return (name, inside) if max(touched) <= last + 1 else None
-
-    def _whole(self, path: Path, module: ModuleCoverage, lines: dict[int, int], why: str) -> None:
-        """A change that no function holds: of a header it may concern every module that was counted."""
-        if path.suffix.lower().startswith(".h"):
-            self._every(why)
+        if is_head or not _is_compiled(of.path):
+            self._whole(of, f"{where} lies in no function")
         else:
-            self._file(module, lines, why)
+            why = f"{where} lies in no function, so that all of {of.module.name} may know of it"
+            self._lines(of.module, range(len(of.module.lines)), why, f"{where} lies in no function, and the module")
+
+    def _whole(self, of: _Compared, why: str) -> None:
+        """A change that no function holds: of a header it may concern every module that was counted."""
+        if _is_compiled(of.path):
+            self._file(of.module, of.lines, why)
+        else:
+            self._every(why)
 
     def _file(self, module: ModuleCoverage, lines: dict[int, int], why: str) -> None:
         self._lines(module, set(lines.values()), why, f"{why}, and the file")
@@ -227,49 +235,8 @@ class _Picking:
         return [place for place, ran in enumerate(self._ran) if ran.file and _ends_alike(ran.file, path)]
 
 
-def code_lines(text: str) -> list[str]:
-    """The lines of C without comments, with one space for any that separate."""
-    out = []
-    for match in _TOKEN.finditer(text):
-        piece = match[0]
-        if piece.startswith(("//", "/*")):
-            out.append(" " + "\n" * piece.count("\n"))
-        elif piece != "\n" and piece.isspace():
-            out.append(" ")
-        else:
-            out.append(piece)
-    return [" ".join(line.split()) for line in "".join(out).split("\n")]
-
-
-@dataclass(frozen=True)
-class Region:
-    """Old lines from `begin` to below `end`, from 1; none of them where something was only put in there.
-
-    `preprocessor` says whether the preprocessor reads any of what was there or is there now.
-    """
-
-    begin: int
-    end: int
-    preprocessor: bool
-
-
-def changes(old: Sequence[str], new: Sequence[str]) -> Iterator[Region]:
-    """What of old lines is other in new ones."""
-    theirs, ours = _directives(old), _directives(new)
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    for tag, begin, end, first, last in matcher.get_opcodes():
-        if tag != "equal" and any([*old[begin:end], *new[first:last]]):
-            yield Region(begin + 1, end + 1, any([*theirs[begin:end], *ours[first:last]]))
-
-
-def _directives(lines: Sequence[str]) -> list[bool]:
-    """Of each line, whether it belongs to a directive of the preprocessor, which may go on over lines."""
-    found: list[bool] = []
-    goes_on = False
-    for line in lines:
-        found.append(goes_on or line.startswith("#"))
-        goes_on = found[-1] and line.endswith("\\")
-    return found
+def _is_compiled(path: Path) -> bool:
+    return path.suffix.lower() in _COMPILED
 
 
 def _is_same(source: SourceFile, path: Path) -> bool:
