@@ -27,8 +27,8 @@ def coverage(
     from harness.coverage.model import read
     from harness.coverage.outputs import write
 
-    make_directory(out.absolute(), "--out")
     found = merge([read(run) for run in runs])
+    make_directory(out.absolute(), "--out")
     every = [figures(found, module) for module in found.modules]
     try:
         page = write(found, every, out, timestamp=int(time.time() * 1000))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import typer
 from harness import config as settings
 from harness.commands.exit_codes import DONE, DRIVER
 from harness.commands.options import ConfigOption, GuestOption, TargetOption, say
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.progress import Progress
 from harness.results.folder import claim, release
 from vm.errors import InputError
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 _SECONDS = 600.0
 _OUT = Path("out") / "fuzz"
+#: What a disk says that takes no more.
+_DISK = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOENT, errno.EACCES}
+)
 
 
 def fuzz(
@@ -105,6 +110,11 @@ def fuzz(
             loaded, folder, Asked(limit, finds, steered=not blind), target, guest, drivers, against, coverage
         )
         state = work.run(before, seconds, seed)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        hint = f"make room there, then go on with it by --resume {folder}"
+        raise HarnessError(f"cannot be written: {error.strerror}", str(folder), hint) from None
     finally:
         release(folder)
     raise typer.Exit(_finish(folder, state))

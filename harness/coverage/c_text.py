@@ -23,7 +23,9 @@ _TYPE = re.compile(r"\b(?:struct|union|enum|class)\b[\s\w]*\([^()]*(?:\([^()]*\)
 _TRANSPARENT = re.compile(r"\bnamespace\b[\w\s:]*$|\bextern\s*\"\"$")
 _PROTOTYPE = re.compile(r"^[\w\s*]*\w[\s*]+\w+\s*\([^=]*\)$", re.DOTALL)
 #: What decides which statements are executed.
-_SHAPE = re.compile(r"\b(?:if|else|for|while|do|switch|case|default|try|catch|__try|__except|__finally)\b|[{};:]")
+_SHAPE = re.compile(
+    r"\b(?:if|else|for|while|do|switch|case|default|try|catch|__try|__except|__finally)\b|[{};:]"
+)
 _SAME_PLACE = re.compile(r"^\s*(?:(?:else\s+)?if|while|for|switch)\b")
 
 
@@ -113,8 +115,8 @@ class Shape:
 def is_same_course(old: Sequence[str], new: Sequence[str], region: Region) -> bool:
     """Whether a change is one of statements that are executed when the old ones were, and no others are.
 
-    So it is where whole statements were replaced by as many of the same kinds: then whoever did not come to the
-    old ones does not come to the new ones.
+    So it is where whole statements were replaced by as many of the same kinds: then whoever did not come to
+    the old ones does not come to the new ones.
     """
     before = [line for line in old[: region.begin - 1] if line]
     was = [line for line in old[region.begin - 1 : region.end - 1] if line]

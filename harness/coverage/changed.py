@@ -176,7 +176,7 @@ class _Picking:
             self._lines(of.module, inside, f"{where} in {name}", f"{where}, in {name}, which")
 
     def _outside(self, of: _Compared, region: Region, where: str) -> None:
-        """In no body: of a function's head whoever is in the file may know; of data, whoever is in the module."""
+        """In no body: a function's head concerns whoever is in the file, data whoever is in the module."""
         is_head = of.was.is_of_functions(region.begin, region.end) and of.now.is_of_functions(
             region.new_begin, region.new_end
         )
@@ -184,7 +184,9 @@ class _Picking:
             self._whole(of, f"{where} lies in no function")
         else:
             why = f"{where} lies in no function, so that all of {of.module.name} may know of it"
-            self._lines(of.module, range(len(of.module.lines)), why, f"{where} lies in no function, and the module")
+            self._lines(
+                of.module, range(len(of.module.lines)), why, f"{where} lies in no function, and the module"
+            )
 
     def _whole(self, of: _Compared, why: str) -> None:
         """A change that no function holds: of a header it may concern every module that was counted."""

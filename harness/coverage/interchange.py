@@ -2,17 +2,17 @@
 """Coverage for other tools: lcov's tracefile (geninfo(1)) and Cobertura's XML (its coverage-04.dtd).
 
 Both count executions; what is counted here is how many scenarios and tests reach a line, and a line that only
-deploying reaches counts as reached once.
+deploying reaches counts as reached once.  A module without lines is in neither: it would seem to be covered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from unicodedata import category
 
 from lxml import etree
 
 from harness.coverage.figures import ModuleFigures
-from harness.coverage.model import CoveredFunction
 
 LCOV, COBERTURA = "coverage.info", "coverage.xml"
 _DOCTYPE = '<!DOCTYPE coverage SYSTEM "http://cobertura.sourceforge.net/xml/coverage-04.dtd">'
@@ -23,11 +23,11 @@ def lcov(every: Sequence[ModuleFigures]) -> str:
     text = []
     for one in every:
         for file, lines in _by_file(one).items():
-            functions = [(f, reached) for f, reached in _functions(one, file) if f.line is not None]
-            text += [f"TN:{_name(one.module.name)}", f"SF:{one.module.files[file].shown}"]
-            text += [f"FN:{function.line},{function.name}" for function, _ in functions]
-            text += [f"FNDA:{int(reached)},{function.name}" for function, reached in functions]
-            text += [f"FNF:{len(functions)}", f"FNH:{sum(reached for _, reached in functions)}"]
+            functions = _functions(one, file)
+            text += [f"TN:{_name(one.module.name)}", f"SF:{_plain(one.module.files[file].shown)}"]
+            text += [f"FN:{line},{name}" for name, (line, _) in functions.items()]
+            text += [f"FNDA:{int(reached)},{name}" for name, (_, reached) in functions.items()]
+            text += [f"FNF:{len(functions)}", f"FNH:{sum(reached for _, reached in functions.values())}"]
             text += [f"DA:{line},{hits}" for line, hits in lines]
             text += [f"LF:{len(lines)}", f"LH:{sum(hits > 0 for _, hits in lines)}", "end_of_record"]
     return "\n".join([*text, ""])
@@ -54,14 +54,16 @@ def cobertura(every: Sequence[ModuleFigures], *, version: str, timestamp: int) -
     packages = etree.SubElement(root, "packages")
     for one in every:
         share = one.line_share
+        if not share.total:
+            continue
         package = etree.SubElement(
             packages,
             "package",
-            {"name": one.module.name, **_rate(share.reached, share.total), "complexity": "0"},
+            {"name": _plain(one.module.name), **_rate(share.reached, share.total), "complexity": "0"},
         )
         classes = etree.SubElement(package, "classes")
         for file, lines in _by_file(one).items():
-            shown = one.module.files[file].shown
+            shown = _plain(one.module.files[file].shown)
             hit = sum(hits > 0 for _, hits in lines)
             made = etree.SubElement(
                 classes,
@@ -80,7 +82,8 @@ def _lines(parent: etree._Element, lines: Iterable[tuple[int, int]]) -> None:
 
 
 def _rate(reached: int, total: int) -> dict[str, str]:
-    return {"line-rate": f"{reached / total if total else 1:.4f}", "branch-rate": "0"}
+    """Rounded down: 1 is all of it; 0 where there is nothing that could be reached."""
+    return {"line-rate": f"{reached * 10_000 // total / 10_000 if total else 0:.4f}", "branch-rate": "0"}
 
 
 def _by_file(one: ModuleFigures) -> dict[int, list[tuple[int, int]]]:
@@ -91,9 +94,22 @@ def _by_file(one: ModuleFigures) -> dict[int, list[tuple[int, int]]]:
     return {file: sorted(lines) for file, lines in sorted(found.items())}
 
 
-def _functions(one: ModuleFigures, file: int) -> list[tuple[CoveredFunction, bool]]:
-    every = enumerate(one.module.functions)
-    return [(function, bool(one.functions >> n & 1)) for n, function in every if function.file == file]
+def _functions(one: ModuleFigures, file: int) -> dict[str, tuple[int, bool]]:
+    """Of each name in a file its line and whether it was reached: both tools take a name for one function."""
+    found: dict[str, tuple[int, bool]] = {}
+    for number, function in enumerate(one.module.functions):
+        if function.file != file or function.line is None:
+            continue
+        name = _plain(function.name) or f"+0x{function.offset:x}"
+        line, reached = found.get(name, (function.line, False))
+        found[name] = min(line, function.line), reached or bool(one.functions >> number & 1)
+    return found
+
+
+def _plain(text: str) -> str:
+    """Without what would end a line of one, or may not stand in the other (XML 1.0, "Characters")."""
+    bad = ("Cc", "Cs")  # control characters, halves of pairs
+    return "".join("?" if category(letter) in bad or letter in "\ufffe\uffff" else letter for letter in text)
 
 
 def _name(text: str) -> str:

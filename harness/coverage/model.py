@@ -113,14 +113,22 @@ class ModuleCoverage(_Kept):
         return _united(self._functions_of[number] for number in members(blocks))
 
     def bytes_of(self, blocks: int) -> int:
-        """How many bytes of its functions a set of blocks covers, each counted once."""
-        total, end = 0, 0
-        spans = sorted((self.blocks[n].offset, self.blocks[n].size) for n in members(blocks))
-        for offset, size in spans:
-            begin = max(offset, end)
-            end = max(end, offset + size)
-            total += max(0, end - begin)
-        return min(total, self.code_bytes) if self.code_bytes else total
+        """How many bytes of its functions a set of blocks covers, each counted once.
+
+        What lies in no function that is known (a leaf that is not exported, say) is in `code_bytes` neither.
+        """
+        spans = [(self.blocks[n].offset, self.blocks[n].size) for n in members(blocks)]
+        executed = _merged((offset, offset + size) for offset, size in spans)
+        known = _merged((one.offset, one.offset + one.size) for one in self.functions)
+        total = place = 0
+        for begin, end in executed:
+            while place < len(known) and known[place][1] <= begin:
+                place += 1
+            for first, last in known[place:]:
+                if first >= end:
+                    break
+                total += min(end, last) - max(begin, first)
+        return total
 
 
 class Ran(_Kept):
@@ -164,6 +172,17 @@ class RunCoverage(_Kept):
         return self.model_dump_json(by_alias=True) + "\n"
 
 
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans that do not touch, ascending."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if found and begin <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        elif begin < end:
+            found.append((begin, end))
+    return found
+
+
 def _united(sets: Iterable[int]) -> int:
     found = 0
     for one in sets:
@@ -188,9 +207,9 @@ def read(place: Path) -> RunCoverage:
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"][:4]))
+        why = ": ".join(filter(None, (".".join(map(str, first["loc"][:4])), first["msg"])))
         raise UsageError(
-            f"is no coverage that this kshs reads: {key}: {first['msg']}", str(path), "kshs run --coverage"
+            f"is no coverage that this kshs reads: {why}", str(path), "make it anew with: kshs run --coverage"
         ) from None
     _check(found, path)
     return found
@@ -215,5 +234,12 @@ def _check(found: RunCoverage, path: Path) -> None:
         for block in module.blocks
     )
     wrong = wrong or any(bits >> sizes.get(name, 0) for one in found.ran for name, bits in one.blocks.items())
+    placed: list[CoveredBlock | CoveredFunction] = []
+    for module in found.modules:
+        placed += [*module.blocks, *module.functions]
+    wrong = wrong or any(one.offset < 0 or one.size < 0 for one in placed)
+    hint = "make it anew with: kshs run --coverage"
     if wrong:
-        raise UsageError("is damaged: a number in it stands for nothing", str(path), "kshs run --coverage")
+        raise UsageError("is damaged: a number in it stands for nothing", str(path), hint)
+    if len(sizes) < len(found.modules):
+        raise UsageError("is damaged: two modules in it have one name", str(path), hint)

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from harness.coverage.c_text import text_lines
 from harness.coverage.figures import ModuleFigures, Share, ranges
 from harness.coverage.model import RunCoverage
 
@@ -46,7 +47,7 @@ def _files(coverage: RunCoverage, one: ModuleFigures) -> list[dict[str, Any]]:
     for file, known in sorted(lines.items(), key=lambda item: one.module.files[item[0]].shown):
         source = one.module.files[file]
         reached = sum(one.lines >> number & 1 for number in known.values())
-        text = source.text.splitlines() if source.text is not None else []
+        text = text_lines(source.text) if source.text is not None else []
         found.append(
             {
                 "shown": source.shown,

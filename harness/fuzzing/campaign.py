@@ -290,9 +290,8 @@ class Campaign:
 
     def _go_in_bulks(self) -> None:
         """For a part of the time, when nothing waits to be played."""
-        if not self.in_bulks or self._sequences.waits or self._is_over:
-            return
-        if self.state.bulk_seconds > _IN_BULKS * self.state.seconds or not self._bulks.serves:
+        idle = self.in_bulks and not self._sequences.waits and not self._is_over
+        if not idle or self.state.bulk_seconds > _IN_BULKS * self.state.seconds or not self._bulks.serves:
             return
         while self.trips.on_their_way:
             self._land(self.trips.take())
@@ -346,7 +345,8 @@ class Campaign:
             self._keep(find)
         if cause.key not in self._known:
             self._tried[cause.key] = self._tried.get(cause.key, 0) + 1
-            if find is None or cause.verdict == Verdict.FAILED:  # a crash may look otherwise when it comes again
+            # A crash may look otherwise when it comes again.
+            if find is None or cause.verdict == Verdict.FAILED:
                 self.state.unconfirmed += 1
                 self.keeper.unconfirmed(landed, f"{why}: {cause.words}")
                 self.say(one_line(f"{why}: {cause.words}", _MOST_SAID))

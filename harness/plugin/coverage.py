@@ -28,7 +28,7 @@ def write(state: PluginState, records: Sequence[Mapping[str, Any]]) -> None:
     """
     assert state.out is not None, "there are results"
     if not state.options.coverage:
-        _remove(state.out)
+        remove(state.out)
         return
     # Libraries that a run without coverage does without.
     from harness.coverage import outputs
@@ -43,8 +43,8 @@ def write(state: PluginState, records: Sequence[Mapping[str, Any]]) -> None:
     outputs.write(found, every, state.out, timestamp=int(time.time() * 1000))
 
 
-def _remove(out: Path) -> None:
-    """Of an earlier run of ours alone: other tools call their files so, too."""
+def remove(out: Path) -> None:
+    """The files of an earlier run of ours: other tools call theirs so, too."""
     try:
         with (out / _FILES[0]).open("rb") as file:
             ours = file.read(len(_BEGIN)) == _BEGIN

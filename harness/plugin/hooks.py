@@ -84,6 +84,8 @@ def pytest_configure(config: pytest.Config) -> None:
             state.provider.target()
         if config.getoption("kshs_guest", default=None):
             state.guests.check_guest()
+        for kind in ("sources", "symbols"):
+            state.options.folders(kind)
     except UsageError as error:
         raise refuse(config, error) from None
     if not state.is_worker and not config.pluginmanager.hasplugin(OBSERVER):

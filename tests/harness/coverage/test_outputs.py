@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lxml import etree
 from harness.coverage.figures import ModuleFigures, figures, ranges, summary
 from harness.coverage.interchange import cobertura, lcov
 from harness.coverage.merging import merge
-from harness.coverage.model import RunCoverage, members, read
+from harness.coverage.model import CoveredBlock, RunCoverage, members, read
 from harness.coverage.page import render
 from harness.errors import UsageError
 from tests.harness.coverage.code import run_coverage
@@ -71,6 +72,66 @@ def test_cobertura_counts_alike(of_module: ModuleFigures, tmp_path: Path) -> Non
         ("7", "2"),
         ("8", "1"),
     ]
+
+
+def test_a_module_without_lines_is_not_covered_for_other_tools(coverage: RunCoverage) -> None:
+    closed = coverage.modules[0].model_copy(update={"lines": (), "files": (), "blocks": ()})
+    bare = coverage.model_copy(update={"modules": (closed,), "ran": ()})
+    root = etree.fromstring(cobertura([figures(bare, closed)], version="1", timestamp=7))
+    assert (root.get("line-rate"), root.get("lines-valid"), list(root.iter("package"))) == ("0.0000", "0", [])
+    assert lcov([figures(bare, closed)]) == ""
+
+
+def test_a_rate_says_all_only_of_all(coverage: RunCoverage) -> None:
+    module = coverage.modules[0].model_copy(update={"lines": tuple((0, n) for n in range(1, 30_001))})
+    many = replace(figures(coverage, coverage.modules[0]), module=module, counts=(0,) * 30_000)
+    nearly = replace(many, lines=(1 << 30_000) - 2)
+    assert b'line-rate="0.9999"' in cobertura([nearly], version="1", timestamp=7)
+    assert b'line-rate="1.0000"' in cobertura(
+        [replace(many, lines=nearly.lines | 1)], version="1", timestamp=7
+    )
+
+
+def test_no_name_breaks_what_other_tools_read(coverage: RunCoverage) -> None:
+    module = coverage.modules[0]
+    file = module.files[0].model_copy(update={"shown": "a\x01\nSF:b\udc80ü.c"})
+    twice = (*module.functions, module.functions[1].model_copy(update={"name": "Add", "offset": 0x2000}))
+    bad = module.model_copy(update={"files": (file,), "functions": twice, "name": "m\x02.sys"})
+    of = figures(coverage.model_copy(update={"modules": (bad,)}), bad)
+    text = lcov([of])
+    assert text.count("\nSF:") == 1 and "SF:a??SF:b?ü.c\n" in text
+    assert text.count("FN:") == 3 and "FNF:3\n" in text, "a name is one function's"
+    (one,) = etree.fromstring(cobertura([of], version="1", timestamp=7)).iter("class")
+    assert one.get("filename") == "a??SF:b?ü.c"
+
+
+def test_bytes_of_no_function_do_not_count_as_a_functions(coverage: RunCoverage) -> None:
+    """A leaf function that is not exported is in no table: it must not make up for what was not reached."""
+    module = coverage.modules[0]
+    where = module.functions[0].offset
+    stray = CoveredBlock(offset=where + 5000, size=500)
+    spans = (
+        *module.blocks,
+        stray,
+        CoveredBlock(offset=where + 5, size=10),
+        CoveredBlock(offset=where - 5, size=10),
+    )
+    bigger = module.model_copy(update={"blocks": spans})
+    last = len(spans) - 1
+    assert bigger.bytes_of(1 << last - 2) == 0
+    assert bigger.bytes_of(1 | 1 << last - 2) == 10
+    assert bigger.bytes_of(1 | 1 << last - 1) == 15, "each once"
+    assert bigger.bytes_of(1 << last) == 5
+    assert bigger.bytes_of((1 << last + 1) - 1) == 80
+
+
+def test_lines_of_the_page_are_those_of_the_compiler(coverage: RunCoverage) -> None:
+    """A form feed or a line separator ends no line."""
+    module = coverage.modules[0]
+    text = "/*\f\u2028\x1c*/\r\n" + "".join(f"line {n};\n" for n in range(2, 20))
+    spoilt = module.model_copy(update={"files": (module.files[0].model_copy(update={"text": text}),)})
+    page = render(coverage, [figures(coverage, spoilt)])
+    assert re.search(r'<td class="n">8</td><td class="n">1</td><td>line 8;', page)
 
 
 def test_the_page_shows_the_source_and_who_reaches_it(
@@ -130,6 +191,8 @@ def _with_bits(value: dict[str, Any], bits: Any) -> None:
         (lambda value: _with_bits(value, "x"), "ran.0.blocks"),
         (lambda value: value["modules"][0]["blocks"][0].update(lines=[99]), "stands for nothing"),
         (lambda value: value["modules"][0].pop("name"), "modules.0.name"),
+        (lambda value: value["modules"].append(value["modules"][0]), "two modules in it have one name"),
+        (lambda value: value["modules"][0]["blocks"][0].update(size=-1), "stands for nothing"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(

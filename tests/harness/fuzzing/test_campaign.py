@@ -199,7 +199,7 @@ def test_what_an_earlier_time_kept_stays_where_it_is_not_sent_again(
     again.budget = again.seconds + 3600.0 if interrupted else again.seconds
     torn = next(iter(kept))
     (tmp_path / "corpus" / torn).write_text(kept[torn][:40])
-    (tmp_path / "drawn.jsonl").write_bytes(b'\xff\xfe\n[[[[\n' + drawn + b'[{"do')
+    (tmp_path / "drawn.jsonl").write_bytes(b"\xff\xfe\n[[[[\n" + drawn + b'[{"do')
 
     def said(text: str) -> None:
         if interrupted:

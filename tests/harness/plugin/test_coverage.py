@@ -20,6 +20,12 @@ from tests.harness.counted_guest import CountedProvider
 provider = CountedProvider()
 provider.said = {}
 """
+SPOILT = """
+from harness.coverage import outputs
+def broken(*given, **named):
+    raise OSError(28, "No space left on device")
+outputs.write = broken
+"""
 TEST = """
 def test_it(handshake):
     assert handshake("source").answer == 0
@@ -103,3 +109,22 @@ def test_select_names_what_to_run(project: Project) -> None:
     said = json.loads(project.kshs("select", "--json", "--coverage", "o", "new.c").stdout)
     assert list(said["scenarios"]) == done.stdout.splitlines()
     assert project.kshs("select", "--coverage", "o").returncode == 2
+
+
+@pytest.mark.parametrize("option", ["--sources", "--symbols"])
+def test_a_folder_that_is_not_there_is_said_before_anything_runs(project: Project, option: str) -> None:
+    project.run("--coverage")
+    before = (project.out / "coverage.json").read_bytes()
+    done = project.run("--coverage", option, "nowhere")
+    assert done.returncode == 2
+    assert f"nowhere: there is no such directory (check {option})" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (project.out / "coverage.json").read_bytes() == before
+
+
+def test_where_coverage_cannot_be_told_none_of_an_earlier_run_is_left(project: Project) -> None:
+    project.run("--coverage")
+    project.conftest(more=COUNTED + SPOILT)
+    done = project.run("--coverage")
+    assert done.returncode == 3 and "the coverage cannot be told" in done.stdout + done.stderr
+    assert not list(project.out.glob("coverage*"))
