@@ -103,7 +103,9 @@ def fuzz(
         if resume is not None and before is None:
             raise UsageError("no campaign was begun there", str(folder), "leave --resume out, give --out")
         if resume is None and (before is not None or any(folder.iterdir())):
-            hint = f"go on with it by --resume {folder}, or give another --out"
+            hint = "give another --out"
+            if before is not None:
+                hint = f"go on with it by --resume {folder}, or {hint}"
             raise UsageError("the directory is not empty", str(folder), hint)
         limit = loaded.limits.request_ms or 10_000
         work = _Work(
@@ -195,7 +197,14 @@ class _Work:
         try:
             find_guest(self.config.vm, name)
         except (UsageError, InputError):
-            return self._provider(find_target(name, self.config), guest)
+            try:
+                other = find_target(name, self.config)
+            except UsageError as error:
+                if error.where != "--target":
+                    raise
+                hint = "give a guest of kshs guests, a target file, or a name of [targets]"
+                raise UsageError(f"there is no guest and no target {name!r}", "--against", hint) from None
+            return self._provider(other, guest)
         return self._provider(loaded, name)
 
     def _provider(self, loaded: LoadedTarget, guest: str, *, counted: bool = False) -> VmProvider:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.agent.pending import Channel
+from harness.driver_tree import check_tree
 from harness.errors import HarnessError
 from harness.guests import (
     allowed_imports,
@@ -157,7 +158,7 @@ class VmProvider:
         counted: what guests execute is counted, where that can be done.
 
     Raises:
-        UsageError: the target's device is none that guests of this recipe can have.
+        UsageError: guests of this recipe cannot have the target's device, or `source` holds no drivers.
     """
 
     def __init__(
@@ -176,6 +177,8 @@ class VmProvider:
 
         if is_embedded(config, recipe):
             hardware.check_embedded(target)
+        if source is not None:
+            check_tree(source)
         self._way = way
         self._devices = tuple(devices)
         self._counted = counted

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness import config as settings
+from harness.driver_tree import check_tree
 from harness.errors import UsageError
 
 
@@ -101,10 +102,6 @@ class Options:
         """
         given = self._option("kshs_drivers")
         source = Path(given).absolute() if given else self.settings.run.drivers
-        if source is not None and not (source / "abi" / "kshs_abi.h").is_file():
-            raise UsageError(
-                "holds no drivers: abi/kshs_abi.h is missing",
-                where=str(source),
-                hint="give a copy of the project's drivers/ folder",
-            )
+        if source is not None:
+            check_tree(source)
         return source
