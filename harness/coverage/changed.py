@@ -138,7 +138,11 @@ class _Picking:
         source = module.files[number]
         lines = {line: place for place, (file, line) in enumerate(module.lines) if file == number}
         if source.text is None:
-            self._file(module, lines, f"the text of {path} is not on record, so that all of it counts")
+            why = f"the text of {path} is not on record, so that all of it counts"
+            if _is_compiled(path):
+                self._lines(module, range(len(module.lines)), why, f"{why}, and the module")
+            else:
+                self._every(why)
             return
         now = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
         old, new = code_lines(source.text), code_lines(now)

@@ -24,6 +24,7 @@ from harness.coverage.model import (
 from harness.coverage.symbols import ModuleSymbols, symbols_of
 from harness.errors import HarnessError, UsageError
 from harness.evidence.symbols import SymbolFiles
+from harness.evidence.symbols.pdb import Checksum
 from harness.guest_text import one_line
 from vm.words import counted
 
@@ -34,7 +35,9 @@ _MAX_SOURCE = 4 << 20
 _MAX_FILES = 20_000
 _MAX_NAME = 260
 
-FindSource = Callable[[str], Path | None]
+#: Whether a file's content is that which was compiled.
+Fits = Callable[[bytes], bool]
+FindSource = Callable[[str, Fits | None], Path | None]
 
 
 @dataclass
@@ -56,7 +59,7 @@ def gather(
     Args:
         parts: what each process wrote (`harness.coverage.recorder`); a torn last line is forgiven.
         symbols: files and folders with PDBs.
-        find_source: from a file's name in a PDB to the file.
+        find_source: from a file's name in a PDB to the file, by what it must be if that is known.
         run: what is said of the run.
 
     Raises:
@@ -80,7 +83,7 @@ def gather(
             notes.append(f"{name} is left out: {error}")
             continue
         named = symbols_of(name, found, known)
-        modules.append(_module(name, digest, named, said.blocks.get(name, {}), find_source))
+        modules.append(_module(name, digest, named, said.blocks.get(name, {}), find_source, notes))
     kept = {module.name for module in modules}
     ran = [
         Ran(kind=kind, file=file, id=name, blocks={m: bits for m, bits in blocks.items() if m in kept})  # type: ignore[arg-type]
@@ -133,6 +136,7 @@ def _module(
     symbols: ModuleSymbols,
     blocks: Mapping[tuple[int, int], int],
     find_source: FindSource,
+    notes: list[str],
 ) -> ModuleCoverage:
     paths = list(dict.fromkeys(line.file for line in symbols.lines))
     numbers = {path: number for number, path in enumerate(paths)}
@@ -144,7 +148,7 @@ def _module(
         pdb=symbols.pdb,
         why_no_lines=symbols.why_no_lines,
         code_bytes=sum(function.end - function.begin for function in symbols.functions),
-        files=tuple(_source(path, find_source) for path in paths),
+        files=tuple(_source(name, path, symbols.checksums.get(path), find_source, notes) for path in paths),
         lines=tuple((numbers[line.file], line.line) for line in symbols.lines),
         functions=tuple(
             CoveredFunction(
@@ -176,13 +180,23 @@ def _first_line(symbols: ModuleSymbols, begin: int, end: int) -> int | None:
     return next((lines[-1] for lines in symbols.at[first:last] if lines), None)
 
 
-def _source(path: str, find_source: FindSource) -> SourceFile:
-    found = find_source(path)
+def _source(
+    module: str, path: str, checksum: Checksum | None, find_source: FindSource, notes: list[str]
+) -> SourceFile:
+    """One source; a file that was not compiled into the module is named, and has no text."""
+    found = find_source(path, None if checksum is None else checksum.fits)
     if found is None or found.stat().st_size > _MAX_SOURCE:
         return SourceFile(path=path, shown=one_line(path.replace("\\", "/").removeprefix(OURS), _MAX_NAME))
     here, place = Path.cwd().resolve(), found.resolve()
-    shown = place.relative_to(here) if place.is_relative_to(here) else place
-    return SourceFile(path=path, shown=str(shown), text=found.read_bytes().decode("utf-8", "replace"))
+    shown = str(place.relative_to(here) if place.is_relative_to(here) else place)
+    content = found.read_bytes()
+    if checksum is not None and not checksum.fits(content):
+        notes.append(
+            f"{module}: {shown} is not the source that it was built from, and is not shown: build the driver"
+            " anew, or name the right folder by --sources"
+        )
+        return SourceFile(path=path, shown=shown)
+    return SourceFile(path=path, shown=shown, text=content.decode("utf-8", "replace"))
 
 
 class Sources:
@@ -190,7 +204,8 @@ class Sources:
 
     Args:
         ours: the folder that our own drivers were built from.
-        folders: in which those of a target may be; the file whose path agrees most from its end on is taken.
+        folders: in which those of a target may be; the file whose path agrees most from its end on is taken,
+            of those that fit where that is known.
     """
 
     def __init__(self, ours: Path, folders: Iterable[Path] = ()) -> None:
@@ -205,7 +220,7 @@ class Sources:
                 if path.suffix.lower() in _SUFFIXES:
                     self._by_name.setdefault(path.name.lower(), []).append(path)
 
-    def __call__(self, path: str) -> Path | None:
+    def __call__(self, path: str, fits: Fits | None = None) -> Path | None:
         """The file; None where there is none."""
         parts = path.replace("\\", "/").split("/")
         own = f"{OURS}{_DRIVERS}/"
@@ -213,8 +228,18 @@ class Sources:
             found = self._ours / path.removeprefix(own)
             if found.is_file():
                 return found
-        named = self._by_name.get(parts[-1].lower(), [])
-        return max(named, key=lambda one: _agreement(parts, one), default=None)
+        named = sorted(
+            self._by_name.get(parts[-1].lower(), []), key=lambda one: _agreement(parts, one), reverse=True
+        )
+        fitting = (one for one in named if fits is not None and _fits(fits, one))
+        return next(fitting, named[0] if named else None)
+
+
+def _fits(fits: Fits, path: Path) -> bool:
+    try:
+        return path.stat().st_size <= _MAX_SOURCE and fits(path.read_bytes())
+    except OSError:
+        return False
 
 
 _DRIVERS = "drivers"

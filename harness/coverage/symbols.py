@@ -20,7 +20,7 @@ from harness.coverage.images import CodeImage
 from harness.errors import HarnessError
 from harness.evidence.names import masked
 from harness.evidence.symbols import SymbolFiles, llvm
-from harness.evidence.symbols.pdb import PdbUnreadableError, pdb_functions
+from harness.evidence.symbols.pdb import Checksum, PdbUnreadableError, pdb_functions, pdb_sources
 from harness.guest_text import one_line
 
 _OBJDUMPS = ("llvm-objdump", *(f"llvm-objdump-{version}" for version in range(25, 12, -1)))
@@ -53,7 +53,8 @@ class ModuleSymbols:
     """What is known of one module.
 
     `why_no_lines` says why `lines` is empty.  `instructions` are offsets, ascending; `at` has, for each of
-    them, the places in `lines` of the lines that it belongs to.
+    them, the places in `lines` of the lines that it belongs to.  `checksums` are those of source files, by
+    the names that the PDB has.
     """
 
     functions: tuple[Function, ...] = ()
@@ -63,6 +64,7 @@ class ModuleSymbols:
     why_no_lines: str | None = None
     pdb: str | None = None
     exports: dict[str, int] = field(default_factory=dict)
+    checksums: dict[str, Checksum] = field(default_factory=dict)
 
     def lines_of(self, begin: int, end: int) -> set[int]:
         """Places in `lines` of all instructions that begin in a range of offsets."""
@@ -110,6 +112,7 @@ def _with_pdb(found: ModuleSymbols, image: CodeImage, pdb: Path) -> None:
         for one in pdb_functions(pdb).functions
     ]
     found.functions = tuple(_disjoint(functions))
+    found.checksums = pdb_sources(pdb)
     symbolizer = llvm.symbolizer()
     if symbolizer is None:
         raise HarnessError("llvm-symbolizer is not installed", hint="apt-get install -y llvm")

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,11 +14,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from purepdb import PDB, PdbError
+from purepdb import PDB, PdbError, c13
 
 from harness.errors import HarnessError
 
 _MAX_PDB = 2 << 30
+#: Kinds of checksums of source files (cvinfo.h of Microsoft's microsoft-pdb, CHKSUM_TYPE_...).
+_CHECKSUMS = {1: "md5", 2: "sha1", 3: "sha256"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +119,49 @@ def pdb_functions(path: Path) -> PdbFunctions:
         every: Iterable[Any] = pdb.lines()  # type: ignore[no-untyped-call]
         lines = sorted((int(one.rva), str(one.file), int(one.line)) for one in every if one.rva)
         return PdbFunctions(found, [one.rva for one in found], lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """Of a source file, as the compiler wrote it down."""
+
+    algorithm: str
+    digest: bytes
+
+    def fits(self, content: bytes) -> bool:
+        """Whether a file is the one that was compiled; how its lines end does not count."""
+        plain = content.replace(b"\r\n", b"\n")
+        forms = (content, plain, plain.replace(b"\n", b"\r\n"))
+        return any(
+            hashlib.new(self.algorithm, one, usedforsecurity=False).digest() == self.digest for one in forms
+        )
+
+
+def pdb_sources(path: Path) -> dict[str, Checksum]:
+    """Of the source files that a PDB names their checksums, as far as it has them.
+
+    Raises:
+        PdbUnreadableError: it is none, or damaged.
+    """
+    found: dict[str, Checksum] = {}
+    with _opened(path) as pdb:
+        names = pdb.string_table()
+        if names is None:
+            return found
+        for module in pdb.dbi.modules:
+            for part in c13.iter_subsections(pdb.module_c13_bytes(module) or b""):
+                if part.kind == c13.DEBUG_S_FILECHECKSUMS:
+                    for name, checksum in _checksums(bytes(part.payload)):
+                        found[str(names.get(name))] = checksum
+    return found
+
+
+def _checksums(payload: bytes) -> Iterator[tuple[int, Checksum]]:
+    """Entries of four-byte alignment: the name's offset, the digest's size and kind, the digest."""
+    place = 0
+    while place + 6 <= len(payload):
+        name, size, kind = struct.unpack_from("<IBB", payload, place)
+        end = place + 6 + size
+        if kind in _CHECKSUMS and end <= len(payload):
+            yield name, Checksum(_CHECKSUMS[kind], payload[place + 6 : end])
+        place = end + -end % 4

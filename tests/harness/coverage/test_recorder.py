@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +15,11 @@ from typing import Any
 import pytest
 
 from drivers import abi
-from harness.coverage.gathering import Sources, gather
+from harness.coverage.gathering import Sources, _source, gather
 from harness.coverage.model import RunCoverage
 from harness.coverage.recorder import Recorder
 from harness.errors import HarnessError
+from harness.evidence.symbols.pdb import Checksum, _checksums
 from harness.guests import DriverFiles
 from tests.harness.coverage.code import BASE, CODE, TEXT, image
 from tests.harness.fake_guest import FakeProvider
@@ -221,3 +224,40 @@ def test_sources_are_found_by_what_a_pdb_calls_them(tmp_path: Path) -> None:
     assert find(r"D:\work\b\pin.c") == theirs / "b" / "PIN.C"
     assert find("/elsewhere/a/pin.c") == theirs / "a" / "pin.c"
     assert find("/elsewhere/x.o") is None and find("/kshs/drivers/../secret.c") is None
+
+
+def _checksum(content: bytes) -> Checksum:
+    return Checksum("sha256", hashlib.sha256(content).digest())
+
+
+def test_of_two_sources_of_one_name_that_which_was_compiled_is_taken(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pin.c").write_bytes(f"int {name};\n".encode())
+    find = Sources(tmp_path / "none", [tmp_path])
+    assert find("/build/a/pin.c", _checksum(b"int b;\n").fits) == tmp_path / "b" / "pin.c"
+    assert find("/build/b/pin.c", _checksum(b"int c;\n").fits) == tmp_path / "b" / "pin.c"
+
+
+@pytest.mark.parametrize("compiled", [b"int a;\r\nint b;\r\n", b"int a;\nint b;\n", b"int a;\nint c;\n"])
+def test_a_source_that_was_not_compiled_is_not_shown_as_if_it_were(tmp_path: Path, compiled: bytes) -> None:
+    """Its lines would stand beside other text, and what has changed in it since would be no change."""
+    (tmp_path / "pin.c").write_bytes(b"int a;\nint b;\n")
+    notes: list[str] = []
+    find = Sources(tmp_path / "none", [tmp_path])
+    found = _source("m.sys", r"D:\w\pin.c", _checksum(compiled), find, notes)
+    assert found.shown == str(tmp_path / "pin.c")
+    if b"c" in compiled:
+        assert found.text is None and notes[0].startswith(
+            f"m.sys: {found.shown} is not the source that it was built from"
+        )
+    else:
+        assert found.text == "int a;\nint b;\n" and not notes
+
+
+def test_checksums_of_sources_are_read_as_far_as_they_are_whole() -> None:
+    digest = bytes(range(16))
+    entry = struct.pack("<IBB", 7, 16, 1) + digest + b"\0\0"
+    none, torn = struct.pack("<IBB", 9, 0, 0) + b"\0\0", struct.pack("<IBB", 8, 32, 3) + digest
+    assert list(_checksums(none + entry + torn)) == [(7, Checksum("md5", digest))]
+    assert Checksum("md5", hashlib.md5(b"x", usedforsecurity=False).digest()).fits(b"x")
