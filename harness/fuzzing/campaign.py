@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import HarnessError, UsageError
 from harness.fuzzing.bulk_loop import BulkLoop
-from harness.fuzzing.causes import causes
+from harness.fuzzing.causes import causes, may_come_otherwise
 from harness.fuzzing.composing import ANY, Composer
 from harness.fuzzing.corpus import Corpus
 from harness.fuzzing.draft import Draft, digest
@@ -341,12 +341,10 @@ class Campaign:
             except HarnessError as error:
                 why = "could not be played again"
                 self._error(str(error))
-        if find is not None:
-            self._keep(find)
-        if cause.key not in self._known:
+        new = find is not None and self._keep(find)
+        if cause.key not in self._known and not new:
             self._tried[cause.key] = self._tried.get(cause.key, 0) + 1
-            # A crash may look otherwise when it comes again.
-            if find is None or cause.verdict == Verdict.FAILED:
+            if find is None or not may_come_otherwise(cause):
                 self.state.unconfirmed += 1
                 self.keeper.unconfirmed(landed, f"{why}: {cause.words}")
                 self.say(one_line(f"{why}: {cause.words}", _MOST_SAID))
@@ -379,15 +377,17 @@ class Campaign:
                 self._keep(find)
             self._comparing += time.monotonic() - began
 
-    def _keep(self, find: Find) -> None:
+    def _keep(self, find: Find) -> bool:
+        """Whether it is a new one."""
         self._known.add(find.cause.key)
         if find.signature in self._signatures:
             self.state.again += 1
-            return
+            return False
         self._signatures.add(find.signature)
         self._here += 1
         self.keeper.find(find, self.state)
         self.say(one_line(f"find {find.signature}: {find.cause.words}", _MOST_SAID))
+        return True
 
     # ---- words -------------------------------------------------------------------------------------
 

@@ -15,6 +15,9 @@ from harness.results.cause import Cause, cause_of
 from harness.results.record import scenario_records
 from harness.verdict import Verdict
 
+#: The field that is wrong where not all requests of one step are answered alike.
+_ROW = "repeats"
+
 
 def causes(landed: Landed) -> Iterator[tuple[Cause, int | None]]:
     """Each cause of a trip that failed, with the number of its sequence, None where it is nobody's alone."""
@@ -74,3 +77,8 @@ def signature(seen: Seen) -> str:
         return crash.digest
     text = "|".join(cause.key) if cause is not None else str(record.get("reason"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def may_come_otherwise(cause: Cause) -> bool:
+    """Whether it is told otherwise when it comes again: a crash may be, and a run sends each one of a row."""
+    return cause.verdict != Verdict.FAILED or _ROW in cause.key

@@ -142,6 +142,26 @@ def test_a_failure_is_found_behind_another_one_of_the_same_sequence(tmp_path: Pa
         assert len([step for step in scenario.steps if step.do == "handshake"]) == 1
 
 
+def test_a_row_that_is_wrong_is_found_by_the_request_that_is(tmp_path: Path) -> None:
+    """A trip knows that answers differ; who plays it again knows which. That is no failure that went away."""
+    row: Draft = ({"do": "handshake", "on": "source", "in_length": 0, "repeat": 4, "in_stride": 1},)
+
+    def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        if int(step.in_length) or int(step.flags):
+            return None
+        if int(step.repeat) == 1:
+            return simulation.request(step, data, status=0xC0000001)
+        right = simulation.request(step, data)
+        return Answer(record={**(right.record or {}), "repeats": 2}, data=right.data)
+
+    with InFlight(tmp_path) as journal:
+        journal.now([[row]])
+    state, said = fuzz(tmp_path, wrong, finds=1, in_bulks=False, sequences=60)
+    assert any(text.startswith("looks into: H4: repeats") for text in said), said
+    assert [record["cause"][:21] for record in found(tmp_path)] == ["H4: answer is STATUS_"]
+    assert state.unconfirmed == 0
+
+
 def test_a_crash_throws_the_lease_away_and_the_campaign_goes_on(tmp_path: Path) -> None:
     def wrong(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
         return Answer(die=1) if int(step.in_length) == 0 else None
