@@ -155,6 +155,7 @@ class _Work:
                 provider.prepare(progress.say)
                 state = before or _new(loaded, target, guest, seed)
                 state.target_digest = _same(state, provider.target_digest())
+                state.guest, state.target_file = guest, target  # a moved target file is where it is now
                 state.against = self.against or state.against
                 if state.against is not None:
                     other = self._other(state.against, loaded, guest)
