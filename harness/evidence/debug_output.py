@@ -27,7 +27,11 @@ _WINE = re.compile(
     r"^ *(\d{1,9})\.(\d{3}):[0-9a-f]{4,8}:warn:debugstr:vDbgPrintEx\w* [0-9a-f]{8}:[0-9a-f]{8}: (.*)"
 )
 _OURS = re.compile(r"^\[(\d{1,20})\] (.*)")
-_BUGCHECK = re.compile(r"err:ntoskrnl:KeBugCheckEx ((?:[0-9a-f]{1,16} ?){5})")
+_BUGCHECK = re.compile(
+    r"^ *\d{1,9}\.\d{3}:[0-9a-f]{4,8}:err:ntoskrnl:KeBugCheckEx ((?:[0-9a-f]{1,16} ?){5})", re.MULTILINE
+)
+#: Outcomes of steps whose record is the agent's and not the client's.
+_NEVER_BACK = ("hung", "lost")
 #: Other lines of Wine's own: no continuation of what a driver said.
 _OTHER = re.compile(r"^ *\d+\.\d{3}:|^wine: |^[0-9a-f]{4,8}:(?:err|warn|fixme|trace):")
 
@@ -94,11 +98,16 @@ class _Time:
 
 
 def _times(steps: Sequence[StepResult]) -> Iterator[_Time]:
+    end = 0
     for step in steps:
         block = step.status_block or {}
         begin, duration = block.get("begin_ns"), block.get("duration_ns")
         if isinstance(begin, int) and isinstance(duration, int) and begin:
-            yield _Time(step.index, begin, begin + duration)
+            # The client has several steps at once.  Of one that never came back the agent tells when it got
+            # to it itself, which is later than the driver did.
+            earliest = min(begin, end) if end and block.get("outcome") in _NEVER_BACK else begin
+            end = begin + duration
+            yield _Time(step.index, earliest, end)
 
 
 def _during(line: Printed, times: Sequence[_Time], steps: Sequence[StepResult]) -> str:

@@ -47,6 +47,15 @@ def test_what_comes_behind_the_last_record_is_of_the_step_in_flight() -> None:
     assert told(printed(log), STEPS[:3])[0] == "behind the last step: last words"
 
 
+def test_words_of_a_step_that_never_came_back_are_its_though_the_agent_got_to_it_later() -> None:
+    for outcome in ("hung", "lost"):
+        lost = step(3, 1130, 3000, "in flight")
+        assert lost.status_block is not None
+        lost.status_block["outcome"] = outcome
+        log = line(1105, f"[{1105 * MS}] last words")
+        assert told(printed(log), [*STEPS[:3], lost]) == ('step 4, "in flight": last words',)
+
+
 def test_what_was_said_before_the_scenario_is_not_told() -> None:
     log = "\n".join([line(500, "of another scenario"), line(1050, "of this one")])
     assert told(printed(log), STEPS) == ('step 2, "a handshake": of this one',)
@@ -65,3 +74,7 @@ def test_the_guest_cannot_flood_or_colour_the_report() -> None:
 def test_bugchecks_are_told_with_their_parameters() -> None:
     log = " 37.790:01dc:err:ntoskrnl:KeBugCheckEx e2 0 11 22 0\nerr:ntoskrnl:KeBugCheckEx nonsense\n"
     assert bugchecks(log) == ["KeBugCheckEx(e2, 0, 11, 22, 0)"]
+    said = line(1000, "avshs: as after err:ntoskrnl:KeBugCheckEx e2 0 11 22 0")
+    assert bugchecks(f"{said}\n 37.790:01dc:err:ntoskrnl:KeBugCheckEx 50 1 2 3 4") == [
+        "KeBugCheckEx(50, 1, 2, 3, 4)"
+    ]
