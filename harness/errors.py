@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.guest_text import shown
+
 
 class HarnessError(Exception):
     """Our own infrastructure failed (verdict ``error``, exit code 3).
@@ -27,7 +29,8 @@ class HarnessError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        line = f"{self.where}: {self.message}" if self.where else self.message
+        # Files that somebody sent have names that he chose.
+        line = f"{shown(self.where)}: {self.message}" if self.where else self.message
         return f"{line} ({self.hint})" if self.hint else line
 
 

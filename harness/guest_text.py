@@ -39,6 +39,11 @@ def one_line(text: str, limit: int = MAX_TEXT) -> str:
     return _visible(" ".join(text[: 4 * limit].split()))[:limit]
 
 
+def shown(name: str) -> str:
+    """The name of a file as terminals may see it: as it is, unless it has what is no visible character."""
+    return name if name.isprintable() else one_line(name)
+
+
 def lines(text: str, limit: int = MAX_TEXT) -> str:
     """Guest's text with its lines and tabs kept, everything else made visible."""
     kept = text[: 2 * limit].replace("\r\n", "\n").split("\n")

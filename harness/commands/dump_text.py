@@ -12,6 +12,7 @@ from harness.evidence import stop_codes
 from harness.evidence.dump.facts import Dump
 from harness.evidence.dump.header import Header
 from harness.evidence.dump_crash import NamedDump, NamedFrame
+from harness.guest_text import shown
 from vm.words import counted
 
 #: Frames of the stack that are shown.
@@ -21,7 +22,7 @@ _FRAMES = 12
 def show(found: NamedDump, console: Console) -> None:
     """Prints a dump, what matters first."""
     dump = found.dump
-    console.print(f"{dump.path}: {dump.header.kind} dump, {dump.size} bytes")
+    console.print(f"{shown(dump.path)}: {dump.header.kind} dump, {dump.size} bytes")
     _stop(dump, console)
     _fault(found, console)
     _stack(found, console)

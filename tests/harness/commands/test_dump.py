@@ -55,6 +55,24 @@ def test_what_a_person_reads(triage: Path, capsys: pytest.CaptureFixture[str]) -
     assert ["avshs.sys", f"{AVSHS.base:#x}", "0x9000", "11223344", "55667"] in rows
 
 
+def test_a_files_name_reaches_the_terminal_as_one_visible_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dumps come from elsewhere, and so do their names."""
+    good, bad = tmp_path / "\x1b[31mgood\n.dmp", tmp_path / "\x1b]0;bad\n\udcff.dmp"
+    good.write_bytes(TriageDump().bytes())
+    bad.write_bytes(b"hello")
+    assert kshs("dump", good, bad) == 2
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert said.out.splitlines()[0].endswith(
+        "\N{REPLACEMENT CHARACTER}[31mgood .dmp: triage dump, 9292 bytes"
+    )
+    assert len(said.err.splitlines()) == 1 and "is text, no dump" in said.err
+    assert kshs("dump", good, bad, "--json") == 2
+    assert [one["file"] for one in json.loads(capsys.readouterr().out)] == [str(good), str(bad)]
+
+
 def test_verifiers_rule_and_who_stopped_the_machine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
