@@ -82,7 +82,7 @@ class Wine:
     name: str = "wine"
     prefix: str = "/root/.wine"
     session_log: str = "/var/log/wine-session.log"
-    """What the session's services print: with WINEDEBUG as the image sets it, the codes of bugchecks."""
+    """What the session's services print: with WINEDEBUG as below, the codes of bugchecks."""
 
     def command_line(self, argv: Sequence[str]) -> str:
         """POSIX quoting."""
@@ -94,8 +94,9 @@ class Wine:
             f"WINEPREFIX={self.prefix}",
             "WINEARCH=win64",
             "WINEDLLOVERRIDES=mscoree=;mshtml=;winemenubuilder.exe=",
-            # What a bugcheck says, and what drivers print; `timestamp` is for lines that bring no time along.
-            "WINEDEBUG=-all,err+ntoskrnl,warn+debugstr,+timestamp",
+            # What a bugcheck says, a stack that overflowed (`virtual`), and what drivers print; `timestamp`
+            # is for lines that bring no time along.
+            "WINEDEBUG=-all,err+ntoskrnl,err+virtual,warn+debugstr,+timestamp",
         ]
         return shlex.join(["env", *settings, "/usr/lib/wine/wine64", *argv])
 
@@ -172,14 +173,21 @@ class Wine:
     @property
     def bugchecks(self) -> str | None:
         """The last ones in the session's log."""
-        logs = " ".join(self.session_logs)
-        return f"cat {logs} 2>/dev/null | grep KeBugCheckEx | sed 's/^ *[0-9]*\\.[0-9]*://' | tail -n 20"
+        # Wine's own lines: a driver may print the word, too, behind `warn:debugstr`.
+        logs, line = " ".join(self.session_logs), "err:ntoskrnl:KeBugCheckEx"
+        told = rf"s/^ *[0-9]*\.[0-9]*:\([0-9a-f]*:{line} \)/\1/p"
+        return f"cat {logs} 2>/dev/null | sed -n '{told}' | tail -n 20"
 
     @property
     def faults(self) -> str | None:
-        """The last ones in the session's log: Wine says so before it starts the recorder."""
+        """The last ones in the session's log: Wine says so before it starts the recorder.
+
+        A thread whose stack overflowed it ends at once, and starts no recorder.
+        """
         logs = " ".join(self.session_logs)
-        return f"cat {logs} 2>/dev/null | grep '^wine: .*starting debugger' | tail -n 20"
+        overflow = r"s/^ *[0-9]*\.[0-9]*:\([0-9a-f]*:err:virtual:[a-z_]* stack overflow \)/\1/p"
+        told = f"/^wine: .*starting debugger/p;{overflow}"
+        return f"cat {logs} 2>/dev/null | sed -n '{told}' | tail -n 20"
 
     @property
     def programs(self) -> str | None:

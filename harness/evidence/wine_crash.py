@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 #: Words of the stack that are looked up.
 _WORDS = 16
 #: What Wine's KeBugCheckEx writes to stderr: the code and its four parameters.
-_BUGCHECK = re.compile(r"KeBugCheckEx ([0-9a-fA-F]{1,8})((?: [0-9a-fA-F]{1,16}){0,4})")
+BUGCHECK = "KeBugCheckEx"
+_BUGCHECK = re.compile(BUGCHECK + r" ([0-9a-fA-F]{1,8})((?: [0-9a-fA-F]{1,16}){0,4})")
 _NOT_DEPLOYED = "no file of it was deployed by the harness"
 
 
@@ -48,17 +50,21 @@ class DriverSymbols:
     def __init__(self, files: DriverFiles | None = None) -> None:
         self._files = files or DriverFiles()
 
-    def named(self, text: str, record: CrashRecord | None, request: str | None) -> NamedCrash | None:
+    def named(
+        self, text: str, record: CrashRecord | None, request: str | None, said: Sequence[str] = ()
+    ) -> NamedCrash | None:
         """A crash; None where neither record nor line says what a signature could be made of.
 
         Args:
             text: the sentence or line that speaks of it.
             record: of the guest, which is not trusted.
             request: the kind of the step in flight.
+            said: further lines of the guest: the recorder knows a bugcheck's code alone, and Wine has said
+                with which parameters.
         """
         if record is not None and record.kind != "bugcheck":
             return self._of(record, request)
-        found = _BUGCHECK.search(text)
+        found = _bugcheck(text, *said, code=record.code if record is not None else None)
         if found is not None:
             parameters = tuple(int(word, 16) for word in found[2].split())
             crash = Crash(stop_code=int(found[1], 16), parameters=parameters, request=request)
@@ -132,6 +138,12 @@ class DriverSymbols:
         from harness.evidence.symbols import SymbolFiles, Symbols
 
         return Symbols(SymbolFiles(place for place in self._files.symbols if place.exists()))
+
+
+def _bugcheck(*lines: str, code: int | None) -> re.Match[str] | None:
+    """The line of Wine's that tells a bugcheck, and of that code where it is known; the last such one."""
+    found = [match for match in map(_BUGCHECK.search, lines) if match is not None]
+    return next((match for match in reversed(found) if code in (None, int(match[1], 16))), None)
 
 
 def _words(where: Place, symbol: Symbol | None) -> str:

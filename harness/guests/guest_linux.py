@@ -23,6 +23,9 @@ QUESTION = 15.0
 #: How the crash recorder was started, whatever its folder (drivers/kshsctl/crash_install.c).
 _RECORDER = re.compile(r'kshs(?:rec|ctl)\.exe"? +crash +[0-9]')
 
+#: What Wine says of a thread that has used up its stack, guard page and all.
+_OVERFLOW = re.compile(r"[0-9a-f]*:err:virtual:[a-z_]* stack overflow ")
+
 
 def asked(shell: Shell, commands: Mapping[str, str], timeout: float = QUESTION) -> dict[str, bytes]:
     """What several command lines print, all of them one question: each would take a tenth of a second.
@@ -82,6 +85,10 @@ def evidence(shell: Shell, speech: Family) -> Evidence:
 
 def _fault(line: str) -> str:
     """A line of Wine's, in words; a call of what it lacks is no driver's fault, whoever says it."""
+    if _OVERFLOW.match(line):
+        return (
+            f"a stack overflow: {one_line(line, 300)} (Wine ends such a thread and starts no crash recorder)"
+        )
     told = f"{one_line(line, 300)} (and the crash recorder has written nothing)"
     return f"{LACKING_CALL}: {told}" if "nimplemented function" in line else told
 

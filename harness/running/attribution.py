@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import AgentError, DriverGoneError, LimitError, StepHungError
-from harness.evidence.wine_crash import DriverSymbols
+from harness.evidence.wine_crash import BUGCHECK, DriverSymbols
 from harness.guest_text import GuestJsonError, load, one_line
 from harness.guests import Evidence, TakesStacks
 from harness.guests.crash_record import LACKING_CALL, Crashes, sorted_crashes
@@ -132,7 +132,11 @@ class Attribution:
     ) -> Ended:
         """A crash: the record that counts, named by the symbols of its drivers; else what the agent said."""
         crash = _crash_of(evidence.driver)
-        named = self.symbols.named(crash, evidence.records.get(crash), kind)
+        record = evidence.records.get(crash)
+        said = evidence.driver
+        if record is not None and record.kind == "bugcheck" and not any(BUGCHECK in line for line in said):
+            said = self._ask_guest().driver  # the agent told it, which cannot know the parameters
+        named = self.symbols.named(crash, record, kind, said)
         where = f": {named.place}" if named is not None and named.place else ""
         shown += tuple(f"called by {caller}" for caller in (named.callers if named is not None else ()))
         return replace(ended_by(rule, f"{what}: {crash or reason}{where}", shown, crash=crash), named=named)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,6 +162,32 @@ def test_the_families_answer_the_same_questions() -> None:
     assert "wineserver64 -k" in server and power == "poweroff", "the registry is written first"
     with pytest.raises(VmError, match="no guest family 'nt'; families: wine, windows"):
         family("nt")
+
+
+def test_what_a_driver_prints_is_no_bugcheck(tmp_path: Path) -> None:
+    log = tmp_path / "session.log"
+    log.write_text(
+        " 47.079:0144:warn:debugstr:vDbgPrintExWithPrefix 00000000:00000001: as KeBugCheckEx 50 1 2 3\n"
+        " 47.079:0144:warn:debugstr:vDbgPrintExWithPrefix 00000000:00000001:"
+        " after 0144:err:ntoskrnl:KeBugCheckEx c4 1 2 3 4\n"
+        " 47.100:0144:err:ntoskrnl:KeBugCheckEx e2 0 11 22 0\n"
+    )
+    command = Wine(session_log=str(log)).bugchecks
+    assert command is not None
+    told = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert told == "0144:err:ntoskrnl:KeBugCheckEx e2 0 11 22 0\n"
+
+
+def test_what_wine_says_of_a_fault_is_told_and_nothing_that_a_driver_prints(tmp_path: Path) -> None:
+    log = tmp_path / "session.log"
+    fault = "wine: Unhandled page fault on read access to 0 at address 1 (thread 0150), starting debugger..."
+    overflow = "0150:err:virtual:virtual_setup_exception stack overflow 1568 bytes addr 0x7b0150da"
+    said = "47.079:0144:warn:debugstr:vDbgPrintExWithPrefix 00000000:00000001:"
+    log.write_text(f" {said} {fault}\n {said} {overflow}\n{fault}\n116.075:{overflow}\n 16.1:{overflow}\n")
+    command = Wine(session_log=str(log)).faults
+    assert command is not None
+    told = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == [fault, overflow, overflow]
 
 
 def test_the_harness_asks_and_does_not_tell_families_apart_by_their_modules() -> None:

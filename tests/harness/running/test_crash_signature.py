@@ -66,6 +66,26 @@ def test_a_bugchecks_record_has_its_code(make_runner: MakeRunner) -> None:
     assert result.signature is not None and result.signature["text"] == "stop 0xe2|in handshake"
 
 
+def test_a_bugchecks_record_gets_the_parameters_that_wine_has_said(make_runner: MakeRunner) -> None:
+    """Else two stops of Driver Verifier's would have one key."""
+    record = {"kind": "bugcheck", "process": "winedevice.exe", "code": "0xc4"}
+    keys = []
+    for violation in ("62", "81006"):
+        told = Evidence(
+            driver=(
+                "bugcheck 0xc4 in winedevice.exe",
+                "0144:err:ntoskrnl:KeBugCheckEx d1 1 2 3 4",
+                f"0144:err:ntoskrnl:KeBugCheckEx c4 {violation} 2 3 4",
+            )
+        )
+        provider = FakeProvider(bend=telling(LOST, record), evidence=told)
+        result = make_runner(provider).run(scenario(), file="t.toml")
+        assert result.signature is not None
+        keys.append(result.signature["text"])
+    assert keys[0].startswith("stop 0xc4|0x62|the driver is unloaded with pool")
+    assert keys[1].startswith("stop 0xc4|0x81006|rule ")
+
+
 @pytest.mark.parametrize(
     "provider",
     [

@@ -85,6 +85,9 @@ def test_a_recorder_at_work_is_seen_from_outside(running: str, at_work: bool) ->
 
 
 FAULT = "wine: Unhandled page fault on write access to 0 at address 1 (thread 0150), starting debugger..."
+OVERFLOW = (
+    "0150:err:virtual:virtual_setup_exception stack overflow 1568 bytes addr 0x7b0150da stack 0x32609e0"
+)
 STUB = "wine: Unimplemented function ks.sys.X called at address 1 (thread 0150), starting debugger..."
 
 
@@ -96,12 +99,14 @@ STUB = "wine: Unimplemented function ks.sys.X called at address 1 (thread 0150),
         ({"starting debugger": FAULT + "\n", "crashes.jsonl": json.dumps(DRIVERS)}, []),
         ({"starting debugger": FAULT + "\n", "crashes.jsonl": json.dumps(AGENTS)}, []),
         ({"starting debugger": f"{STUB}\n"}, [f"{LACKING_CALL}: {STUB}"]),
+        # It has no recorder for a thread that it ends.
+        ({"starting debugger": f"{OVERFLOW}\n"}, [f"a stack overflow: {OVERFLOW} (Wine ends such a thread"]),
         ({}, []),
     ],
 )
 def test_what_wine_began_to_record_is_told(said: dict[str, str], told: list[str]) -> None:
     found = VmGuest(lease_that_prints(said)).evidence()
-    assert [sentence.partition(" (and the")[0] for sentence in found.unrecorded] == told
+    assert [re.split(r" \(?and (the|starts)", sentence)[0] for sentence in found.unrecorded] == told
     assert found.recording is (None if found.driver else bool(told))
 
 
