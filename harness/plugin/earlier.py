@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.agent.journal import Story, story
 from harness.errors import HarnessError, UsageError
+from harness.plugin.lost import of_unwritten
 from harness.results import parts as part_files
 from harness.results.parts import Entry, Gathered, attempts_of, join
 from harness.results.record import ScenarioResult, result_of_begun, result_of_records
@@ -109,17 +110,11 @@ def _lost(key: str, begun: Mapping[str, Any], stories: Iterable[Story]) -> Scena
                 reason = f"{_ENDED} while this scenario was in flight: {left.words}"
                 return result_of_begun(begun, Verdict.ERROR, reason, left.lease)
         for (file, scenario), word in each.ended.items():
-            if f"{file}::{scenario}" == key and word in list(Verdict):
-                return _unwritten(begun, Verdict(word))
+            unwritten = of_unwritten(word, _ENDED)
+            if f"{file}::{scenario}" == key and unwritten is not None:
+                return result_of_begun(begun, *unwritten, None)
     reason = f"{_ENDED} before anything was sent for this scenario"
     return result_of_begun(begun, Verdict.ERROR, reason, None)
-
-
-def _unwritten(begun: Mapping[str, Any], verdict: Verdict) -> ScenarioResult:
-    if verdict.is_driver_fault:
-        reason = f"it {verdict.value}, and {_ENDED} before more of it was written"
-        return result_of_begun(begun, verdict, reason, None)
-    return result_of_begun(begun, Verdict.ERROR, f"{_ENDED} before its result was written", None)
 
 
 def _mend(entry: Entry) -> None:

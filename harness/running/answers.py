@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from harness.agent.pending import Pending
 from harness.agent.status_block import StatusBlock
@@ -13,10 +14,14 @@ from harness.planning.planned import Answer, Plan, PlannedStep
 from harness.results.record import StepResult
 from harness.running import left
 from harness.running.attribution import Attribution
+from harness.running.doubts import failed
 from harness.running.ended import Ended
 from harness.running.flight import Flight, with_first
 from harness.running.step_result import Before, judge_step, step_result, unjudged
-from harness.verdict import Verdict
+from harness.verdict import Verdict, worst
+
+if TYPE_CHECKING:
+    from drivers.kernel_calls import Doubt
 
 
 @dataclass
@@ -110,6 +115,22 @@ def verdict_of(steps: Sequence[StepResult], ended: Ended | None) -> tuple[Verdic
     if skipped is not None:
         return Verdict.SKIPPED, skipped.reason
     return Verdict.PASSED, None
+
+
+def judged(answers: Answers, ended: Ended | None, doubts: Sequence[Doubt]) -> tuple[Verdict, str | None]:
+    """The scenario's verdict and its reason, with what cleaning up showed and what its guest is known for.
+
+    Args:
+        answers: of its steps.
+        ended: what ended it, be it behind the last answer.
+        doubts: calls of the drivers that the guest's Wine gets wrong.
+    """
+    verdict, reason = answers.verdict
+    if answers.ended is None and ended is not None and worst((verdict, ended.verdict)) is not verdict:
+        return ended.verdict, ended.reason
+    if verdict is Verdict.FAILED and reason is not None:
+        return failed(reason, doubts)
+    return verdict, reason
 
 
 class _Collecting:

@@ -33,9 +33,8 @@ from harness.guests import Guest, GuestProvider, KnowsCalls, KnowsFiles, LeasesA
 from harness.planning.plan import plan
 from harness.planning.planned import NotApplicable, PinUnopened, Plan, PlannedStep, Sizes
 from harness.results.record import ScenarioResult
-from harness.running.answers import Answers, collect, tidy
+from harness.running.answers import Answers, collect, judged, tidy
 from harness.running.attribution import Attribution, nobody, stacks_step
-from harness.running.doubts import failed
 from harness.running.driver_fault import DriverFaultError, answered
 from harness.running.ended import Ended
 from harness.running.flight import Flight, Upcoming
@@ -43,7 +42,7 @@ from harness.running.hanging import Hangs
 from harness.running.incident import KeepsIncidents, kept, said
 from harness.running.lease import LeaseInUse, WatchesLeases
 from harness.running.limits import Limits, Watchdog
-from harness.verdict import Verdict, worst
+from harness.verdict import Verdict
 
 if TYPE_CHECKING:
     from drivers.abi import Abi
@@ -235,11 +234,7 @@ class Runner:
         if self._faulted and upcoming is not None:
             self._replace()
         answers, ended = self._answers(flight, upcoming)
-        verdict, reason = answers.verdict
-        if answers.ended is None and ended is not None and worst((verdict, ended.verdict)) is not verdict:
-            verdict, reason = ended.verdict, ended.reason
-        elif verdict is Verdict.FAILED and reason is not None:
-            verdict, reason = failed(reason, self._doubts)
+        verdict, reason = judged(answers, ended, self._doubts)
         return replace(
             result,
             verdict=verdict,
@@ -283,13 +278,12 @@ class Runner:
             self._hangs.note(flight.planned, answers.steps, hung)
             if ended is None and answers.verdict[0] is Verdict.FAILED:
                 answers.said = said(self._lease.held, answers.steps)
-            if not clean:
-                ended = self._give_up(flight, answers, ended, upcoming)
+            # Before the evidence is gathered, which takes its time: a kill must not cost a driver's fault.
+            self.journal.end(scenario.id, judged(answers, ended, self._doubts)[0].value, flight.file)
         except Exception:  # what a user or a CI interrupts stays in flight
             self.journal.end(scenario.id, BROKEN, flight.file)
             raise
-        self.journal.end(scenario.id, (ended.verdict if ended else answers.verdict[0]).value, flight.file)
-        return answers, ended
+        return answers, ended if clean else self._give_up(flight, answers, ended, upcoming)
 
     def _give_up(
         self, flight: Flight, answers: Answers, ended: Ended | None, upcoming: Upcoming | None

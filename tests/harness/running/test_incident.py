@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from harness.evidence.incidents import FACTS, Incidents, incidents_of
-from harness.guests import Evidence, EvidenceSink
+from harness.agent.journal import story
+from harness.evidence.incidents import FACTS, Incident, Incidents, Kept, incidents_of
+from harness.guests import Evidence, EvidenceSink, Guest
 from harness.incident_settings import IncidentsConfig
 from harness.results.record import ScenarioResult
 from harness.verdict import Verdict
 from tests.harness.fake_agent import Answer
-from tests.harness.fake_guest import C, FakeGuest, FakeProvider, Simulation
+from tests.harness.fake_guest import OPS, C, FakeGuest, FakeProvider, Simulation
 from tests.harness.running.conftest import MakeRunner
 from tests.harness.running.test_runner import on_request, scenario
 
@@ -128,3 +129,35 @@ def test_a_guest_that_raises_over_its_evidence_costs_no_verdict(
     result = make_runner(provider, incidents=keeper(tmp_path)).run(scenario(), file="t.toml")
     assert result.verdict is Verdict.CRASHED
     assert facts_of(tmp_path, result)["missing"]["guest"] == "RuntimeError: a bug"
+
+
+@pytest.mark.parametrize(("answer", "word"), [(LOST, "crashed"), (HUNG, "hung")])
+def test_a_kill_while_evidence_is_gathered_costs_no_fault(
+    tmp_path: Path, make_runner: MakeRunner, answer: Answer, word: str
+) -> None:
+    """It takes a second or two, and what the journal has by then is what `--resume` knows."""
+    known: list[Mapping[tuple[str, str], str]] = []
+
+    class Looking:
+        def keep(self, incident: Incident, guest: Guest) -> Kept:
+            known.append(story(tmp_path / "journal.jsonl").ended)
+            return Kept()
+
+    provider = TellingProvider(bend=on_request(lambda *_: answer))
+    make_runner(provider, incidents=Looking()).run(scenario(), file="t.toml")
+    assert [list(ended.values()) for ended in known] == [[word]]
+
+
+def test_a_failure_before_the_agent_was_lost_is_one_in_the_journal_too(
+    tmp_path: Path, make_runner: MakeRunner
+) -> None:
+    def bend(simulation: Simulation, step: Any, data: bytes) -> Answer | None:
+        requests = simulation.counts.get("REQUEST", 0)
+        if requests == 1 and OPS[int(step.op)] == "REQUEST":
+            return simulation.request(step, data, status=0xC0000001)
+        return Answer(die=True) if requests > 1 else None
+
+    provider = TellingProvider(bend=bend)
+    result = make_runner(provider, incidents=keeper(tmp_path)).run(scenario(*STEPS), file="t.toml")
+    assert result.verdict is Verdict.FAILED
+    assert list(story(tmp_path / "journal.jsonl").ended.values()) == ["failed"]

@@ -252,7 +252,9 @@ def test_what_runs_beside_evidence_is_recalled_where_nobody_wants_it(make: Make,
     }  # fmt: skip
 
 
-def test_a_killed_run_had_both_in_flight(make: Make, tmp_path: Path) -> None:
+def test_a_run_that_is_killed_over_evidence_knows_the_fault_and_has_the_next_in_flight(
+    make: Make, tmp_path: Path
+) -> None:
     class Killed(Keeping):
         def keep(self, incident: Incident, guest: Any) -> Kept:
             super().keep(incident, guest)
@@ -264,9 +266,8 @@ def test_a_killed_run_had_both_in_flight(make: Make, tmp_path: Path) -> None:
     runner = make(provider, incidents=Killed(provider))
     with pytest.raises(KeyboardInterrupt):
         runner.run(scenario("t.first"), file="t.toml", upcoming=scenario("t.second"))
-    assert [(one.scenario, one.lease) for one in states[0].unfinished] == [
-        ("t.first", "fake-0"), ("t.second", "fake-1"),
-    ]  # fmt: skip
+    assert [(one.scenario, one.lease) for one in states[0].unfinished] == [("t.second", "fake-1")]
+    assert states[0].ended == {("t.toml", "t.first"): "crashed"}
     assert [guest.closed for guest in provider.guests] == [True, True]
 
 
