@@ -44,7 +44,8 @@ class Incident:
     """A crash, a hang or a lost guest, as the runner knows it.
 
     `step` is the place of the request in flight among `steps`, None where it was none of them; `in_flight`
-    is it in words.  `agent` are the last lines of the session with the agent.
+    is it in words.  `under_way` are the places of what was started before it and not waited for yet.
+    `agent` are the last lines of the session with the agent.
     """
 
     scenario: str
@@ -59,6 +60,7 @@ class Incident:
     evidence: Sequence[str]
     agent: Sequence[str]
     failure: str | None = None
+    under_way: Sequence[int] = ()
     at: float = field(default_factory=time.time)
 
 
@@ -165,8 +167,6 @@ class Incidents:
     def _facts(
         self, incident: Incident, guest: Guest, folder: IncidentFolder, machine: Mapping[str, Any]
     ) -> dict[str, Any]:
-        place = incident.step
-        step = incident.steps[place] if place is not None and place < len(incident.steps) else None
         return {
             "format": FORMAT,
             "run": self._run,
@@ -181,12 +181,9 @@ class Incidents:
             "verdict": incident.verdict.value,
             "reason": incident.reason,
             "in_flight": {
-                "step": place,
+                **_request(incident.steps, incident.step),
                 "what": incident.in_flight,
-                "do": step.do if step else None,
-                "route": step.route if step else None,
-                "mode": step.mode if step else None,
-                "request": dict(step.request) if step else {},
+                "under_way": [_request(incident.steps, place) for place in incident.under_way],
             },
             "evidence": list(incident.evidence),
             "agent_failure": incident.failure,
@@ -210,6 +207,19 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def _request(steps: Sequence[StepResult], place: int | None) -> dict[str, Any]:
+    """A step by its place among those of the scenario."""
+    step = steps[place] if place is not None and place < len(steps) else None
+    return {
+        "step": place,
+        "what": step.name if step else None,
+        "do": step.do if step else None,
+        "route": step.route if step else None,
+        "mode": step.mode if step else None,
+        "request": dict(step.request) if step else {},
+    }
 
 
 def _records(steps: Sequence[StepResult]) -> bytes:

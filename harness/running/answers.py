@@ -18,6 +18,7 @@ from harness.running.doubts import failed
 from harness.running.ended import Ended
 from harness.running.flight import Flight, with_first
 from harness.running.step_result import Before, judge_step, step_result, unjudged
+from harness.running.under_way import under_way
 from harness.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -191,7 +192,9 @@ class _Collecting:
             answers.ended = answers.ended or Ended(Verdict.ERROR, str(error))
             return unjudged(position, step, answers.ended.reason)
         except (StepHungError, AgentError, LimitError) as error:
-            answers.ended = answers.ended or _at(step, self._attribution.of_error(step, error))
+            answers.ended = answers.ended or _at(
+                step, self._attribution.of_error(step, error, self._beside(position))
+            )
             return step_result(position, step, answers.ended.verdict, reason=answers.ended.reason)
         if position in self._flight.split:
             record = with_first(record)
@@ -201,13 +204,20 @@ class _Collecting:
             return unjudged(position, step, f"not judged: {self._why()}")
         result, answers.blocks[-1] = judge_step(position, step, record, self._before)
         if result.verdict in (Verdict.CRASHED, Verdict.HUNG):
-            answers.ended = _at(step, self._attribution.of_outcome(step, result, pending.seconds))
+            answers.ended = _at(
+                step,
+                self._attribution.of_outcome(step, result, pending.seconds, self._beside(position)),
+            )
             return replace(result, reason=answers.ended.reason, verdict=answers.ended.verdict)
         if result.verdict is Verdict.ERROR:
             answers.ended = Ended(Verdict.ERROR, result.reason or "the agent refused a step")
         elif _preparation_failed(step, result) or result.verdict is Verdict.SKIPPED:
             answers.unusable = f'step {position + 1}, "{step.what}", {_short(result)}'
         return result
+
+    def _beside(self, position: int) -> list[PlannedStep]:
+        steps = self._flight.planned.steps
+        return [steps[place] for place in under_way(steps, position)]
 
 
 def _at(step: PlannedStep, ended: Ended) -> Ended:

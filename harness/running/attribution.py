@@ -23,6 +23,7 @@ from harness.planning.planned import Answer, PlannedStep
 from harness.results.record import StepResult
 from harness.running.doubts import weigh
 from harness.running.ended import Ended, ended_by
+from harness.running.under_way import whose
 from harness.running.verdict_rules import Rule, Seen, Signal, decide
 from harness.verdict import Verdict
 
@@ -78,24 +79,30 @@ class Attribution:
     spoiled: Callable[[], None] = nobody
     threads: bytes = b""
 
-    def of_error(self, step: PlannedStep, error: Exception) -> Ended:
-        """What it means that no record came: the guest's own evidence decides."""
-        self.spoiled()
-        return weigh(self._of_error(step, error), self.doubts)
+    def of_error(self, step: PlannedStep, error: Exception, beside: Sequence[PlannedStep] = ()) -> Ended:
+        """What it means that no record came: the guest's own evidence decides.
 
-    def of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
+        `beside` was started before and not waited for: a crash may be one of theirs.
+        """
+        self.spoiled()
+        return weigh(self._of_error(step, error, beside), self.doubts)
+
+    def of_outcome(
+        self, step: PlannedStep, result: StepResult, seconds: float, beside: Sequence[PlannedStep] = ()
+    ) -> Ended:
         """The agent lives and says that the step was lost or hung, after so many seconds: who knows more?"""
         self.spoiled()
-        return weigh(self._of_outcome(step, result, seconds), self.doubts)
+        return weigh(self._of_outcome(step, result, seconds, beside), self.doubts)
 
-    def _of_error(self, step: PlannedStep, error: Exception) -> Ended:
+    def _of_error(self, step: PlannedStep, error: Exception, beside: Sequence[PlannedStep]) -> Ended:
         evidence = self._evidence(wait=not isinstance(error, StepHungError))
         # A machine that stands still would be asked for its agent's last words in vain, and for long.
         told = list(self.session.log) if evidence.standstill else self.session.evidence().splitlines()
         shown = (*evidence.driver, *evidence.other, *told[-20:])
         rule = decide(_seen(evidence, error=error, step=step))
         if evidence.driver:
-            return self._crashed(rule, step.what, evidence, shown, step.kind)
+            kind, what = whose(step, beside)
+            return self._crashed(rule, what, evidence, shown, kind)
         return ended_by(rule, f"{step.what}: {_of_no_answer(rule, error, evidence)}", shown)
 
     def of_question(self, what: str, error: AgentError | StepHungError) -> Ended:
@@ -106,7 +113,9 @@ class Attribution:
         verdict = Verdict.HUNG if error.hung else Verdict.CRASHED
         return self.of_outcome(step, StepResult(0, what, step.kind, verdict, reason=str(error)), 0.0)
 
-    def _of_outcome(self, step: PlannedStep, result: StepResult, seconds: float) -> Ended:
+    def _of_outcome(
+        self, step: PlannedStep, result: StepResult, seconds: float, beside: Sequence[PlannedStep]
+    ) -> Ended:
         hung = result.verdict is Verdict.HUNG
         told = self._ask_crashes(0.0 if hung else _RECORDER_TIME)
         known = Evidence(driver=told.driver, other=told.other, records=told.records)
@@ -119,7 +128,8 @@ class Attribution:
         shown = (*evidence.driver, *evidence.other)
         if rule.verdict is not Verdict.CRASHED:
             return ended_by(rule, f"{step.what}: {_of_answer(rule, step, result, evidence)}", shown)
-        return self._crashed(rule, step.what, evidence, shown, step.kind, result.reason or "")
+        kind, what = whose(step, beside)
+        return self._crashed(rule, what, evidence, shown, kind, result.reason or "")
 
     def _crashed(
         self,

@@ -12,6 +12,7 @@ from harness.evidence.incidents import Incident, Kept
 from harness.guests import Guest, TellsWhatDriversSay
 from harness.results.record import StepResult
 from harness.running.ended import Ended
+from harness.running.under_way import under_way
 
 if TYPE_CHECKING:
     from harness.agent.session import AgentSession
@@ -56,6 +57,7 @@ def kept(
         reason=ended.reason,
         in_flight=ended.step.what if ended.step is not None else None,
         step=place,
+        under_way=() if place is None else under_way(flight.planned.steps, place),
         steps=answers.steps,
         evidence=ended.evidence,
         agent=list(flight.session.log)[-_LINES:],
