@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -37,18 +36,6 @@ def test_results_of_another_campaign_are_not_written_over(
 def test_a_campaign_keeps_its_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "--resume", str(tmp_path), "--seed", "4")
     assert "--resume goes on with what was begun" in said
-
-
-def test_a_damaged_state_is_said_and_left_as_it_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "campaign.json"
-    file.write_text(json.dumps({"schema": 1, "seed": "x"}))
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["fuzz", "--resume", str(tmp_path)])
-    assert ended.value.code == 3
-    assert "this is no campaign's state" in capsys.readouterr().err
-    assert file.exists()
 
 
 def test_without_hypothesis_it_says_what_to_install(
