@@ -134,7 +134,7 @@ def parse(data: bytes, where: str) -> Manifest:
         CapsuleError: it is none that this program reads.
     """
     try:
-        table = json.loads(data.decode("utf-8"), object_pairs_hook=_once)
+        table = json.loads(data.decode("utf-8"), object_pairs_hook=once)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise CapsuleError(f"{NAME} is not JSON: {error}", where) from None
     version = table.get("schema") if isinstance(table, dict) else None
@@ -159,7 +159,12 @@ def parse(data: bytes, where: str) -> Manifest:
     return manifest
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table of JSON, in which no key may be there twice: which of them is meant nobody could say.
+
+    Raises:
+        ValueError: one is.
+    """
     table = dict(pairs)
     if len(table) != len(pairs):
         raise ValueError("a key is there twice")

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from harness.capsule.archive import CapsuleError
+from harness.capsule.manifest import once
 
 SCHEMA = 1
 MOST_BYTES = 64 << 20
@@ -50,6 +51,8 @@ def _hex(value: Any) -> Any:
 Word = Annotated[int, BeforeValidator(_word)]
 Argument = Annotated[int | str, BeforeValidator(_argument)]
 Bytes = Annotated[bytes, BeforeValidator(_hex)]
+#: At most as much as a KSHANDSHAKE has, of which it is a part.
+Part = Annotated[bytes, BeforeValidator(_hex), Field(max_length=32)]
 Object = Annotated[str, Field(pattern=r"^o[1-9][0-9]{0,9}$")]
 Kind = Literal["open", "pin", "handshake", "state", "property", "cleanup", "close", "device", "unknown"]
 Mode = Literal["kernel", "user"]
@@ -65,7 +68,7 @@ class _Strict(BaseModel):
 class Content(_Strict):
     """What a buffer held: a KSHANDSHAKE by its members and what lay behind it, or a part of one as bytes."""
 
-    bytes_: Bytes | None = Field(None, alias="bytes")
+    bytes_: Part | None = Field(None, alias="bytes")
     protocol: Annotated[uuid.UUID, Field(strict=False)] | None = None
     argument1: Argument = 0
     argument2: Argument = 0
@@ -194,7 +197,7 @@ def _lines(data: bytes, where: str) -> Iterator[tuple[int, bytes]]:
 def _model(model: type[_Model], line: tuple[int, bytes], where: str) -> _Model:
     number, text = line
     try:
-        return model.model_validate(json.loads(text.decode("utf-8")))
+        return model.model_validate(json.loads(text.decode("utf-8"), object_pairs_hook=once))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -71,6 +71,20 @@ def test_what_is_no_trace_is_refused(data: bytes, why: str) -> None:
         parse(data, "trace")
 
 
+def test_a_part_that_is_longer_than_the_whole_is_refused() -> None:
+    recorder = recorded()
+    recorder.handshake(in_length=64, input={"bytes": "00" * 33})
+    with pytest.raises(CapsuleError, match=r"input\.bytes: .*at most 32"):
+        recorder.trace()
+
+
+def test_a_key_that_is_there_twice_is_refused() -> None:
+    lines = recorded().data().splitlines(keepends=True)
+    lines[1] = lines[1].replace(b'"requestor":', b'"requestor": "user", "requestor":')
+    with pytest.raises(CapsuleError, match=r"line 2 of the trace is none: .*a key is there twice"):
+        parse(b"".join(lines), "trace")
+
+
 def test_too_many_events_are_refused_before_they_are_read() -> None:
     with pytest.raises(CapsuleError, match="more than 65,536 events"):
         parse(recorded().data() + b"\n" * (events.MOST_EVENTS + 3), "trace")
