@@ -48,8 +48,9 @@ def rows(translated: Translated, target: Target) -> tuple[list[Row], list[str]]:
     fewer = _without_seen_before(found)
     remarks = [f"{len(found) - len(fewer)} requests that were asked and answered before are left out"]
     if len(fewer) > MOST_STEPS:
-        remarks.append(f"of {len(fewer)} steps the last {len(fewer) - MOST_STEPS} are left out")
-        fewer = _whole(fewer[:MOST_STEPS])
+        kept = _first(fewer)
+        remarks.append(f"of {len(fewer)} steps the last {len(fewer) - len(kept)} are left out")
+        fewer = kept
     return fewer, remarks
 
 
@@ -190,8 +191,23 @@ def _without_seen_before(steps: Sequence[Row]) -> list[Row]:
     return kept
 
 
-def _whole(steps: list[Row]) -> list[Row]:
-    """Without requests that are started and never waited for."""
-    waited = {row.step["request"] for row in steps if row.step["do"] == "wait"}
-    lost = {row.step["start"] for row in steps if "start" in row.step} - waited
-    return [row for row in steps if row.step.get("start") not in lost and row.step.get("request") not in lost]
+def _first(steps: Sequence[Row]) -> list[Row]:
+    """As many as a scenario may have, with what waits for each request that is started."""
+    room = MOST_STEPS
+    full = False
+    started: set[str] = set()
+    kept: list[Row] = []
+    for row in steps:
+        step = row.step
+        if step["do"] == "wait":
+            if step["request"] in started:
+                kept.append(row)
+            continue
+        needs = 2 if "start" in step else 1
+        full = full or room < needs
+        if full or ("request" in step and step["request"] not in started):
+            continue
+        room -= needs
+        started |= {step["start"]} if "start" in step else set()
+        kept.append(row)
+    return kept

@@ -19,6 +19,7 @@ from drivers import abi
 from harness.agent.frames import Record
 from harness.agent.status_block import RecordFlag
 from harness.capsule.traced.events import Content, Event
+from harness.capsule.traced.steps import SIZE
 from harness.capsule.traced.translating import Translated
 from harness.errors import UsageError
 from harness.language.model import PropertyGet, PropertySet, Scenario, Target
@@ -39,6 +40,7 @@ _STEPS: TypeAdapter[Any] = TypeAdapter(AnyStep)
 #: Numbers of a status block that a trace has (`StatusBlock.numbers`); arguments only where it has an output.
 _NUMBERS = ("answer", "returned", "status", "information", "pending", "pending_returned")
 _NOWHERE = 0xFFFFFFFF
+_SIZE_OF_32_BIT = 24
 _POISON = 0xDEADF00D
 
 
@@ -88,12 +90,33 @@ def _results(steps: tuple[PlannedStep, ...], translated: Translated) -> Iterator
     for position, step in enumerate(steps):
         event = translated.events[step.index] if step.index is not None else None
         data = isinstance(step.step, PropertyGet | PropertySet)
-        if event is None or not (data or step.answer in _ANSWERS) or not event.came_back:
+        if event is None or not (data or step.answer in _ANSWERS) or not _can_be_judged(event):
             continue
         if step.step is not None and step.step.do == "cancel":
             continue
         result, _ = judge_step(position, step, _record(step, event))
         yield event.n, _as_seen(result, event, step)
+
+
+def is_of_32_bit(event: Event) -> bool:
+    """Whether a 32-bit program sent a KSHANDSHAKE as it has it.
+
+    The contract does not say which length is right then, and drivers may translate it.
+    """
+    theirs = event.event == "handshake" and event.bits == 32
+    return theirs and _SIZE_OF_32_BIT in (event.in_length, event.out_length)
+
+
+def is_unread(event: Event) -> bool:
+    """Whether nobody knows what a handshake had asked for, and its lengths do not say that it is wrong."""
+    unread = event.event == "handshake" and event.input_unread and event.in_buffer == "normal"
+    return unread and event.in_length == event.out_length == SIZE
+
+
+def _can_be_judged(event: Event) -> bool:
+    """Whether its answer is known, and what it answers."""
+    ended = event.came_back and event.status is not None
+    return ended and not is_of_32_bit(event) and not is_unread(event)
 
 
 def _as_seen(result: StepResult, event: Event, step: PlannedStep) -> StepResult:

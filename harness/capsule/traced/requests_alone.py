@@ -16,9 +16,13 @@ from harness.capsule.traced.translating import is_refused
 from vm.words import counted
 
 _OPENS = ("open_filter", "open_pin", "share")
+#: Keys of these that name another object.
+_WITH = ("on", "filter", "connect_to")
 #: Behaviours with which a callback does not return at once.
 _SLOW = frozenset({"slow", "block", "hang", "loop", "slow_state", "pending"})
 _MOST_KINDS = 16
+#: Objects that are kept open though nothing is asked of them.
+_MOST_IDLE = 24
 #: Keys of requests whose repeats are not the same.
 VARIED = frozenset({"vary", "in_stride", "out_stride"})
 
@@ -68,9 +72,7 @@ class _Gatherer:
                 self._handshake(step)
 
     def _open(self, step: Step) -> None:
-        if is_refused(step) or any(
-            step.get(key) not in (None, *self.names) for key in ("on", "filter", "connect_to")
-        ):
+        if is_refused(step) or any(step.get(key) not in (None, *self.names) for key in _WITH):
             return
         mine = renamed(step, self.names)
         again = self.closed.get(_spec(mine))
@@ -133,8 +135,13 @@ def asked(steps: Sequence[Step], repeat: int) -> Asked | None:
     if found.left_out:
         left_out = counted(found.left_out, "step")
         remarks.append(f"{left_out} of handshakes that differ, overlap or take their time, not sent so often")
-    used = {step["on"] for step in often if "on" in step}
+    # What is shared is asked by the other name, and has to be open for that.
+    used = {step["on"] for step in (*often, *found.opens) if "on" in step}
     opens = _needed(found.opens, used)
+    if len(opens) > _MOST_KINDS + _MOST_IDLE:
+        fewer = _asked_of(opens, {step["on"] for step in (*setup, *often) if "on" in step})
+        remarks.append(f"{counted(len(opens) - len(fewer), 'object')}, not open while handshakes are counted")
+        opens = fewer
     entries = _entries(opens)
     return Asked(
         open=entries,
@@ -148,8 +155,7 @@ def asked(steps: Sequence[Step], repeat: int) -> Asked | None:
 
 def _spec(step: Step) -> Kind:
     """By what two opens open the same."""
-    keys = ("on", "filter", "connect_to")
-    return (*kind(step), *((key, str(step[key])) for key in keys if step.get(key) is not None))
+    return (*kind(step), *((key, str(step[key])) for key in _WITH if step.get(key) is not None))
 
 
 def _parted(body: Sequence[Step]) -> tuple[list[Step], list[Step]]:
@@ -181,6 +187,17 @@ def _needed(opens: Sequence[Step], used: set[str]) -> list[Step]:
         for step in opens
         if step["do"] != "open_filter"
     ]
+
+
+def _asked_of(opens: Sequence[Step], used: set[str]) -> list[Step]:
+    """Those that are used, and what they are opened with."""
+    names = set(used)
+    kept: list[Step] = []
+    for step in reversed(opens):
+        if step["name"] in names:
+            names |= {step[key] for key in _WITH if step.get(key) is not None}
+            kept.insert(0, step)
+    return kept
 
 
 def _entries(opens: Sequence[Step]) -> tuple[str, ...]:

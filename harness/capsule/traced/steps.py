@@ -140,7 +140,10 @@ class Steps:
         if event.control not in (None, IOCTL_KS_HANDSHAKE):
             step["control"] = event.control
         if event.bits == 32:
-            self._note("requests of 32-bit programs are sent by the agent's own kind of program")
+            self._note(
+                "requests of 32-bit programs are sent by the agent's own kind of program; answers to a"
+                " KSHANDSHAKE of 24 bytes are not judged"
+            )
         if event.fast:
             self._note("requests by fast I/O are sent as IRPs")
         return step
@@ -149,7 +152,10 @@ class Steps:
         content = event.input
         if content is None:
             if event.input_unread and event.in_buffer == "normal":
-                self._note("the input of some requests could not be read: the pin's first protocol is sent")
+                self._note(
+                    "the input of some requests could not be read: the pin's first protocol is sent"
+                    ", and their answers are not judged"
+                )
             return
         if content.bytes_ is not None:
             self._part(content.bytes_, step)

@@ -8,6 +8,7 @@ it: then the driver did, and it will again.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -79,12 +80,9 @@ def moments(events: Sequence[Event], asked: Iterable[Event]) -> list[Moment]:
 
 
 def _crowded(events: Sequence[Event], requests: set[int]) -> set[int]:
-    """The numbers of the requests during which something else began."""
-    found: set[int] = set()
-    under_way: list[Event] = []
-    for event in events:
-        under_way = [each for each in under_way if end_of(each) > event.at_ns]
-        found.update(each.n for each in under_way)
-        if event.n in requests:
-            under_way.append(event)
-    return found
+    """The numbers of the requests during which something else began: the next event is the first that may."""
+    return {
+        event.n
+        for event, following in itertools.pairwise(events)
+        if event.n in requests and end_of(event) > following.at_ns
+    }

@@ -24,6 +24,8 @@ from harness.language.model import Step as AnyStep
 _BLOCKING = ("slow", "block", "slow_state")
 #: Steps without one of which there is no scenario.
 _ASKING = ("handshake", "pin_handshake", "state", "seen")
+#: Of the kernels that kshs plays on.
+_POINTER_SIZE = 8
 _STEP: TypeAdapter[Any] = TypeAdapter(AnyStep)
 
 
@@ -88,8 +90,14 @@ class _Translator:
             )
         if head.lost:
             self.note(f"{head.lost} events were not recorded")
-        if head.pointer_size != 8:
-            self.note("the trace is of a 32-bit kernel: lengths are those of its KSHANDSHAKE")
+        if head.events != len(self.trace.events):
+            self.note(f"the trace says that it has {head.events} events, and has {len(self.trace.events)}")
+        devices = {item.event.device for item in self.objects.all.values()}
+        if len(devices) > 1:
+            self.note(
+                f"its objects are of {len(devices)} devices, or of one that was started anew: all are opened"
+                " on the target's one"
+            )
         strangers = {event.object for event in self.objects.strangers}
         if strangers:
             self.note(
@@ -287,6 +295,11 @@ def translate(trace: Trace, target: Target, route: Route = Route.IRP, *, shared:
     Raises:
         UsageError: there is nothing in it that could be played.
     """
+    if trace.head.pointer_size != _POINTER_SIZE:
+        raise UsageError(
+            "the trace is of a 32-bit kernel, whose structures have other sizes: none of it can be played",
+            hint="record it on a 64-bit one; kshs capsule show lists what is in it",
+        )
     return with_something(_Translator(trace, target, route, shared).translate())
 
 

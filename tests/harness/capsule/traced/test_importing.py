@@ -18,8 +18,9 @@ from harness.capsule.manifest import Role
 from harness.capsule.opened import Capsule
 from harness.capsule.scenario_text import read
 from harness.capsule.seen import of_records
-from harness.capsule.traced.importing import scenario_of
+from harness.capsule.traced.importing import leaks_scenario_of, scenario_of
 from harness.capsule.traced.opening import trace_of
+from harness.errors import UsageError
 from harness.guests.package import LoadedTarget
 from harness.language import target as targets
 from harness.verdict import Verdict
@@ -113,6 +114,46 @@ def test_what_a_filter_does_not_see_is_not_judged() -> None:
             del event["output"]
     found = scenario_of(recorder.trace(), loaded(), "x")
     assert not found.failed, found.result.reason
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"status": None, "information": None, "output": None},
+        {"bits": 32, "in_length": 24, "out_length": 24, "requestor": "user", "previous": "user"},
+        {"input": None, "input_unread": True, "status": DECLINED, "output": None},
+    ],
+    ids=["without a status", "of a 32-bit program", "whose input nobody read"],
+)
+def test_what_nobody_can_know_is_not_judged(keys: dict[str, Any]) -> None:
+    recorder = Recorder()
+    recorder.pin()
+    recorder.handshake(**keys)
+    assert not scenario_of(recorder.trace(), loaded(), "a trace").failed
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"bits": 32, "in_length": 31, "requestor": "user", "previous": "user"},
+        {"input": None, "input_unread": True, "in_length": 31, "output": None},
+    ],
+)
+def test_a_wrong_length_that_succeeds_is_wrong_whatever_was_in_it(keys: dict[str, Any]) -> None:
+    recorder = Recorder()
+    recorder.pin()
+    recorder.handshake(**keys)
+    assert scenario_of(recorder.trace(), loaded(), "a trace").failed
+
+
+@pytest.mark.parametrize("make", [scenario_of, leaks_scenario_of])
+def test_a_trace_of_a_32_bit_kernel_is_refused(make: Any) -> None:
+    recorder = Recorder()
+    recorder.head = {"pointer_size": 4}
+    recorder.pin()
+    recorder.handshake(in_length=24, out_length=24)
+    with pytest.raises(UsageError, match="32-bit kernel"):
+        make(recorder.trace(), loaded(), "a trace")
 
 
 def test_a_sound_trace_shows_no_failure_and_is_a_scenario_all_the_same() -> None:

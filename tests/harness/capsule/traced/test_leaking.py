@@ -203,6 +203,48 @@ def test_a_callback_that_takes_its_time_does_not_take_it_thousands_of_times() ->
     assert any("overlap or take their time" in remark for remark in found.remarks)
 
 
+def test_a_filter_that_user_mode_asks_itself_is_open_while_it_is_asked() -> None:
+    recorder = Recorder()
+    user = {"requestor": "user", "previous": "user"}
+    recorder.add("open", object="o1", name="", **user)
+    recorder.handshake("o1", **user)
+    recorder.pin("o2", below="o1", **user)
+    recorder.handshake("o2", **user)
+    found = leaks(recorder)
+    first, *_ = series(found)
+    assert [(step["do"], step.get("name")) for step in first[:4]] == [
+        ("open_filter", "filter_1"),
+        ("share", "filter_1_user"),
+        ("open_pin", "source"),
+        ("share", "source_user"),
+    ]
+    assert not [remark for remark in found.remarks if "left out" in remark]
+
+
+@pytest.mark.parametrize("asked", [1, 90])
+def test_of_many_pins_that_are_open_those_that_are_asked_are_open(asked: int) -> None:
+    recorder = Recorder()
+    for number in range(1, 91):
+        recorder.pin(f"o{number}")
+    for number in range(1, asked + 1):
+        recorder.handshake(f"o{number}")
+    found = leaks(recorder)
+    assert len(found.open) == min(16, asked)
+    assert f"{90 - min(16, asked)} objects, not open while handshakes are counted" in found.remarks
+    assert len(found.steps) <= 190
+
+
+def test_what_has_too_many_steps_between_counts_is_said() -> None:
+    recorder = Recorder()
+    for number in range(1, 16):
+        recorder.pin(f"o{number}")
+        for to in ("acquire", "pause", "run", "pause", "acquire"):
+            recorder.add("state", object=f"o{number}", to=to)
+            recorder.handshake(f"o{number}")
+    with pytest.raises(UsageError, match="steps are too many to be done between three counts"):
+        leaks(recorder)
+
+
 def test_what_is_too_long_to_be_repeated_is_said() -> None:
     recorder = Recorder()
     recorder.pin()

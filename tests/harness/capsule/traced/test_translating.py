@@ -10,6 +10,8 @@ import pytest
 
 from drivers import abi
 from harness.capsule.traced.compacting import rows
+from harness.capsule.traced.events import Event
+from harness.capsule.traced.timeline import moments
 from harness.capsule.traced.translating import Translated, translate
 from harness.errors import UsageError
 from harness.language.model import Route
@@ -257,6 +259,20 @@ def test_what_is_too_long_loses_what_was_asked_and_answered_before() -> None:
     assert remarks == ["393 requests that were asked and answered before are left out"]
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_of_many_requests_at_once_the_first_are_sent_and_waited_for(lost: bool) -> None:
+    recorder = Recorder()
+    recorder.pin()
+    never: dict[str, Any] = {"came_back": False, "took_ns": None, "status": None, "information": None}
+    ends: dict[str, Any] = never if lost else {"took_ns": 1_000_000}
+    for number in range(300):
+        recorder.handshake(one=number, pending=True, returned="0x103", tid=100 + number, **ends)
+    made, remarks = rows(translated(recorder), avshs())
+    kinds = [row.step["do"] for row in made]
+    assert kinds == ["open_pin", *["handshake"] * 94, *["wait"] * 94]
+    assert remarks[-1].endswith(f"the last {601 - 1 - len(made)} are left out")
+
+
 @pytest.mark.parametrize("events", [0, 1])
 def test_a_trace_without_requests_cannot_be_played(events: int) -> None:
     recorder = Recorder()
@@ -274,3 +290,33 @@ def test_what_was_open_before_is_said_to_be_left_out() -> None:
     found = translated(recorder)
     assert [step["do"] for step in found.steps] == ["open_pin", "handshake"]
     assert any("1 events of 1 objects that were open before" in text for text in found.remarks)
+
+
+def test_several_devices_and_another_number_of_events_than_it_says_are_said() -> None:
+    recorder = Recorder()
+    recorder.head = {"events": 400}
+    recorder.pin()
+    recorder.pin("o2", 1, device=2)
+    recorder.handshake()
+    remarks = translate(recorder.trace(), avshs()).remarks
+    assert "the trace says that it has 400 events, and has 3" in remarks
+    assert any("of 2 devices" in remark for remark in remarks)
+
+
+def test_what_is_under_way_by_the_thousand_takes_no_longer_each() -> None:
+    recorder = Recorder()
+    recorder.pin()
+    lost: dict[str, Any] = {"came_back": False, "took_ns": None, "status": None, "information": None}
+    for number in range(500):
+        recorder.handshake(pending=True, returned="0x103", tid=100 + number, **lost)
+    compared: list[int] = []
+
+    class Counted(Event):
+        @property
+        def end_ns(self) -> int | None:
+            compared.append(self.n)
+            return super().end_ns
+
+    events = [Counted.model_construct(**dict(event)) for event in recorder.trace().events]
+    assert len(moments(events, events)) == 2 * (len(events) - 1), "all but the pin and the last have two"
+    assert len(compared) < 5 * len(events)
