@@ -113,8 +113,10 @@ def _unpack(opened: Capsule, out: Path) -> None:
         say(str(opened.path))
     for path in written:
         say(str(path))
-    if not {SCENARIO, TARGET} <= {path.name for path in written}:
-        raise UsageError("it has no scenario that could be run", str(opened.path), "see kshs capsule show")
+    lacking = [name for name in (SCENARIO, TARGET) if out / name not in written]
+    if lacking:
+        why = f"it has no {' and no '.join(lacking)}, so that nothing of it could be run"
+        raise UsageError(why, str(opened.path), "see kshs capsule show")
     say(f"run it: kshs run --target {out / TARGET} {out / SCENARIO}")
     if opened.manifest.of(Role.TRACE):
         say(f"does it come here: kshs repro {opened.path}")

@@ -23,6 +23,7 @@ SCHEMA = 1
 MOST_BYTES = 64 << 20
 MOST_EVENTS = 65_536
 _MOST_LINE = 16_384
+_AGAIN = "ask its sender for what kshsctl trace save wrote"
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -179,17 +180,18 @@ def parse(data: bytes, where: str) -> Trace:
     events = tuple(_model(Event, line, where) for line in lines)
     numbers = [event.n for event in events]
     if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
-        raise CapsuleError("the trace is not in the order of its numbers", where)
+        raise CapsuleError("the trace is not in the order of its numbers", where, _AGAIN)
     return Trace(head, events)
 
 
 def _lines(data: bytes, where: str) -> Iterator[tuple[int, bytes]]:
     lines = data.split(b"\n", MOST_EVENTS + 2)
     if len(data) > MOST_BYTES or len(lines) > MOST_EVENTS + 2:
-        raise CapsuleError(f"the trace has more than {MOST_EVENTS:,} events", where)
+        raise CapsuleError(f"the trace has more than {MOST_EVENTS:,} events", where, _AGAIN)
     for number, line in enumerate(lines, 1):
         if len(line) > _MOST_LINE:
-            raise CapsuleError(f"line {number} of the trace is longer than {_MOST_LINE:,} bytes", where)
+            why = f"line {number} of the trace is longer than {_MOST_LINE:,} bytes"
+            raise CapsuleError(why, where, _AGAIN)
         if line:
             yield number, line
 
@@ -203,4 +205,4 @@ def _model(model: type[_Model], line: tuple[int, bytes], where: str) -> _Model:
         why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         why = f"it is not JSON ({error})"
-    raise CapsuleError(f"line {number} of the trace is none: {why}", where)
+    raise CapsuleError(f"line {number} of the trace is none: {why}", where, _AGAIN)

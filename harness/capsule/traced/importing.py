@@ -239,7 +239,7 @@ def make(
             "verdict": Verdict.FAILED if imported.failed else None,
             "reason": reason,
             "files": contents.files,
-            "lacks": [*manifest.lacks, *imported.remarks][:50],
+            "lacks": [*imported.remarks, *manifest.lacks][:50],
         }
     )
     contents.write(out, said)

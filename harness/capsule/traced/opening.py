@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from drivers.package import Package
     from harness.guests.package import LoadedTarget
 
+_LOOK = "see kshs capsule show, and the target file that --target names"
+
 
 @dataclass(frozen=True)
 class Playable:
@@ -71,7 +73,10 @@ def make_playable(
     """
     trace, data = trace_of(opened)
     scenario_of = importing.leaks_scenario_of if leaks else importing.scenario_of
-    imported = scenario_of(trace, target, opened.path.stem, route)
+    try:
+        imported = scenario_of(trace, target, opened.path.stem, route)
+    except UsageError as error:
+        raise UsageError(error.message, error.where or str(opened.path), error.hint or _LOOK) from None
     with tempfile.TemporaryDirectory(prefix="kshs-trace-") as folder:
         own, why_not = _own_package(opened, target, Path(folder))
         if why_not is not None:

@@ -51,7 +51,7 @@ def test_a_dump_becomes_a_capsule_that_says_what_it_lacks(
     code, _, err = kshs(capsys, "repro", "120126-1.capsule")
     assert code == 2 and "it has no scenario" in err
     code, _, err = kshs(capsys, "capsule", "import", "120126-1.capsule", "--out", "in")
-    assert code == 2 and "no scenario that could be run" in err
+    assert code == 2 and "it has no scenario.toml and no target.toml" in err
 
 
 def test_a_dump_with_a_name_that_no_file_here_may_have_gets_another(

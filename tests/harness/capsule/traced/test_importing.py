@@ -311,6 +311,7 @@ def test_what_cannot_be_played_is_refused_in_one_line(
     code, out, err = kshs(capsys, "capsule", "import", made, "--out", tmp_path / "in")
     assert code == 2 and why in err and "Traceback" not in err + out
     assert err.count("\n") <= 2
+    assert "odd.capsule: " in err and err.rstrip().endswith(")"), "where it is, and what to do"
 
 
 def test_a_package_that_cannot_be_deployed_is_said(tmp_path: Path, prepared: Path) -> None:
