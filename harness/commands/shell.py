@@ -6,9 +6,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.commands.shell_files import coming_out, fetch, going_in
 from harness.config import Config
 from harness.errors import HarnessError
 from harness.guests import SayProgress
@@ -24,20 +26,29 @@ if TYPE_CHECKING:
 
 
 def interact(
-    config: Config, guest: str | None, target: str | None, *, bare: bool, linux: bool = False
+    config: Config,
+    guest: str | None,
+    target: str | None,
+    *,
+    bare: bool,
+    linux: bool = False,
+    put: Sequence[Path] = (),
+    get: Sequence[str] = (),
 ) -> int:
     """Leases a guest, opens a shell in it, throws it away; the shell's exit code.
 
-    The shell is the guest's cmd; with `linux` that of the system below, in guests that have one.
+    The shell is the guest's cmd; with `linux` that of the system below, in guests that have one.  Files of
+    `put` lie in it when it opens, and those of `get` come to the working directory when it has ended.
 
     Raises:
-        UsageError: there is no such guest.
-        HarnessError: there is no ssh on this host.
+        UsageError: there is no such guest, or files cannot go where they are to go.
+        HarnessError: there is no ssh on this host, or a file of `get` is not there.
         VmError, BuildError: the guest cannot be provided.
     """
     from vm.commands import find
     from vm.hypervisor import Hypervisor
 
+    into, out_of = going_in(put), coming_out(get, Path.cwd())
     recipe = guest or config.run.guest
     guests = usable_guest(
         config.vm,
@@ -71,8 +82,13 @@ def interact(
             raise
     try:
         with lease:
-            print("\n".join(about(lease.id, lease.family, bare=bare)), flush=True)
-            return _ssh(ssh, lease, [] if linux else cmd(lease))
+            if into:
+                lease.shell.put(into)
+            print("\n".join([*about(lease.id, lease.family, bare=bare), *into]), flush=True)
+            code = _ssh(ssh, lease, [] if linux else cmd(lease))
+            if out_of:
+                print("\n".join(fetch(lease.shell if lease.shell.alive else lease.new_shell(), out_of)))
+            return code
     finally:
         hypervisor.__exit__(None, None, None)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,18 @@ def shell(
     linux: Annotated[
         bool, typer.Option("--linux", help="Of a Wine guest the shell of the Linux below it, instead of cmd.")
     ] = False,
+    put: Annotated[
+        list[Path] | None,
+        typer.Option("--put", metavar="FILE", help=r"A file that lies in C:\kshs when the shell opens."),
+    ] = None,
+    get: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--get",
+            metavar="FILE",
+            help=r"A file of the guest, in C:\kshs or by its path, that comes here when the shell has ended.",
+        ),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Opens cmd in a fresh guest with everything deployed.
@@ -28,4 +41,6 @@ def shell(
     """
     from harness.commands.shell import interact
 
-    raise typer.Exit(interact(settings.load(config), guest, target, bare=bare, linux=linux))
+    loaded = settings.load(config)
+    code = interact(loaded, guest, target, bare=bare, linux=linux, put=put or (), get=get or ())
+    raise typer.Exit(code)
