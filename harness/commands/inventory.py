@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ import platformdirs
 from harness.plugin.well_spelt import FOLDER
 from vm import keeper, slots
 from vm.config import VmConfig
-from vm.files import UseMark, read_json, remove_tree, try_lock
+from vm.files import UseMark, read_json, remove_tree, room, try_lock
 from vm.windows import shelf
 from vm.words import counted
 
@@ -84,12 +83,7 @@ def _builds() -> Path:
 
 
 def _mib(place: Path) -> float:
-    """Room that is taken: blocks and not lengths, since the memory of a template is a sparse file."""
-    size = 0
-    for file in [place] if place.is_file() else place.rglob("*"):
-        with contextlib.suppress(OSError):  # removed meanwhile
-            size += file.lstat().st_blocks * 512
-    return size / (1 << 20)
+    return room(place) / (1 << 20)
 
 
 def remove_builds() -> list[str]:

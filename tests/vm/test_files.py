@@ -5,6 +5,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from vm.files import (
     private_directory,
     read_json,
     remove_tree,
+    room,
     try_lock,
     write_json,
     write_whole,
@@ -255,3 +257,41 @@ def test_two_may_remove_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert remove_tree(tree)
     assert len(gone) == 3
     assert not tree.exists()
+
+
+def test_what_is_removed_while_it_is_measured_takes_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kshs guests` lists folders of runs that are ending."""
+    kept, gone = tmp_path / "kept", tmp_path / "sub" / "gone"
+    kept.write_bytes(b"x" * 5_000)
+    gone.mkdir(parents=True)
+    (gone / "file").write_bytes(b"x" * 50_000)
+    whole = room(tmp_path)
+    assert room(kept) == kept.stat().st_blocks * 512 < whole
+    scandir = os.scandir
+
+    class Listed(list["os.DirEntry[str]"]):
+        """What a folder held a moment ago."""
+
+        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+            return iter(self)
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def __next__(self) -> os.DirEntry[str]:
+            if not self:
+                raise StopIteration
+            return self.pop(0)
+
+    def removing(path: str) -> Listed:
+        with scandir(path) as found:
+            listed = Listed(found)
+        if path == str(tmp_path / "sub"):
+            remove_tree(gone)
+        return listed
+
+    monkeypatch.setattr(os, "scandir", removing)
+    assert room(tmp_path) == room(kept)
+    assert room(tmp_path / "never") == 0

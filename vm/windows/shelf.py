@@ -6,15 +6,13 @@ A sealed image takes the better part of an hour to make, so nothing removes one 
 
 from __future__ import annotations
 
-import contextlib
-import stat
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from vm.config import VmConfig
 from vm.errors import InputError, VmError
-from vm.files import UseMark, read_json, remove_tree, try_lock
+from vm.files import UseMark, read_json, remove_tree, room, try_lock
 from vm.windows import sealed
 from vm.windows.state import StateFile
 
@@ -99,48 +97,38 @@ def _sealed(config: VmConfig, path: Path, now: datetime | None) -> Kept:
     try:
         image = sealed.find(config, path.name)
     except VmError as error:
-        return Kept(path.name, path, "damaged", str(error), _size(path))
+        return Kept(path.name, path, "damaged", str(error), room(path))
     if image is None:
-        return Kept(path.name, path, "damaged", "there is no manifest.json", _size(path))
+        return Kept(path.name, path, "damaged", "there is no manifest.json", room(path))
     medium = image.manifest.get("image") or {}
     details = [
         *([f"{medium['name']}, build {medium.get('build') or 'unknown'}"] if medium.get("name") else []),
         sealed.remaining(image, now),
         f"sealed {image.manifest['made']}" if image.manifest.get("made") else "",
     ]
-    return Kept(path.name, path, "sealed", "; ".join(text for text in details if text), _size(path))
+    return Kept(path.name, path, "sealed", "; ".join(text for text in details if text), room(path))
 
 
 def _work(path: Path) -> Kept:
     name = path.name.removesuffix(_WORK)
     lock = try_lock(path.with_name(f"{name}.lock"))
     if lock is None:
-        return Kept(name, path, "in the making", "a live run works on it", _size(path))
+        return Kept(name, path, "in the making", "a live run works on it", room(path))
     lock.release()
     try:
         file = StateFile.load(path / "state.json")
     except VmError as error:
-        return Kept(name, path, "damaged", str(error), _size(path))
+        return Kept(name, path, "damaged", str(error), room(path))
     if file is None:
-        return Kept(name, path, "damaged", "there is no state.json", _size(path))
+        return Kept(name, path, "damaged", "there is no state.json", room(path))
     record = file.record
     if record.failure is None:
-        return Kept(name, path, "resumable", f"interrupted in state {record.state}", _size(path))
+        return Kept(name, path, "resumable", f"interrupted in state {record.state}", room(path))
     failure = record.failure
     return Kept(
         name,
         path,
         "failed",
         f"in state {failure.state}: {failure.reason}; see {failure.evidence}",
-        _size(path),
+        room(path),
     )
-
-
-def _size(path: Path) -> int:
-    # Blocks and not lengths: disks are sparse.  What another run removes meanwhile takes no room.
-    total = 0
-    for file in path.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            status = file.lstat()
-            total += 0 if stat.S_ISDIR(status.st_mode) else status.st_blocks * 512
-    return total
