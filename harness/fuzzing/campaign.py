@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -91,7 +91,7 @@ class Campaign:
     _comparing: float = 0.0
     _known: set[tuple[str, ...]] = field(default_factory=set)
     _signatures: set[str] = field(default_factory=set)
-    _tried: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _tried: Counter[tuple[str, ...]] = field(default_factory=Counter)
     _unattributed: set[Feature] = field(default_factory=set)
     _probing: set[str] = field(default_factory=set)
     _errors: int = 0
@@ -140,7 +140,7 @@ class Campaign:
                 self._tell()
                 if now - saved > _SAVE:
                     saved = now
-                    self._save()
+                    self.keeper.state(self.state)
             while self.trips.on_their_way:
                 self._land(self.trips.take())
         except KeyboardInterrupt:
@@ -150,7 +150,7 @@ class Campaign:
             self._bulks.close()
             self.state.seconds = before + time.monotonic() - began
             self.state.host_cpu_seconds += time.process_time() - cpu
-            self._save()
+            self.keeper.state(self.state)
         self._write_corpus()
 
     def _write_corpus(self) -> None:
@@ -311,13 +311,12 @@ class Campaign:
             return
         self.state.unconfirmed += 1
         if suspicion.cause is not None:
-            key = suspicion.cause.key
-            self._tried[key] = self._tried.get(key, 0) + 1
+            self._tried[suspicion.cause.key] += 1
         self.keeper.unconfirmed_bulk(landed.trip.composed.scenario, suspicion.reason)
         self.say(one_line(f"odd in a bulk, and not in a scenario: {suspicion.reason}", _MOST_SAID))
 
     def _is_known(self, cause: Cause) -> bool:
-        return cause.key in self._known or self._tried.get(cause.key, 0) >= _TRIES
+        return cause.key in self._known or self._tried[cause.key] >= _TRIES
 
     # ---- failures ----------------------------------------------------------------------------------
 
@@ -328,7 +327,7 @@ class Campaign:
         if self._is_probe(landed) and Rule.SETUP.value in cause.key:
             self._cannot_open(landed, cause)
             return
-        if self._tried.get(cause.key, 0) >= _TRIES or self._is_enough:
+        if self._tried[cause.key] >= _TRIES or self._is_enough:
             return
         self.say(one_line(f"looks into: {cause.words}", _MOST_SAID))
         later = [self.trips.take() for _ in range(self.trips.on_their_way)]
@@ -343,7 +342,7 @@ class Campaign:
                 self._error(str(error))
         new = find is not None and self._keep(find)
         if cause.key not in self._known and not new:
-            self._tried[cause.key] = self._tried.get(cause.key, 0) + 1
+            self._tried[cause.key] += 1
             if find is None or not may_come_otherwise(cause):
                 self.state.unconfirmed += 1
                 self.keeper.unconfirmed(landed, f"{why}: {cause.words}")
@@ -399,6 +398,3 @@ class Campaign:
             f" {state.sequences:,} sequences ({rate:.0f}/s), {len(self.corpus.entries)} kept,"
             f" {counted(len(self._signatures), 'find')}"
         )
-
-    def _save(self) -> None:
-        self.keeper.state(self.state)
