@@ -10,8 +10,7 @@ was read to its end: whatever ended oddly, and any exception, throws it away.
 When every step of a scenario has answered and none of them crashed or hung, the next scenario is
 sent while the guest still cleans up.  Whatever goes wrong from there on in the first one throws the
 lease away, the answers of the second one with it: it is sent again, to a clean guest.  After a crash or a
-hang it is sent to the guest that takes over, while the evidence of the first one is gathered; from then on
-the next guest is made beside the one in use, since a driver that did that once may do it again.
+hang it is sent to the guest that takes over, while the evidence of the first one is gathered.
 """
 
 from __future__ import annotations
@@ -92,7 +91,6 @@ class Runner:
         self._crashes, self._stacks = encoder.step("CRASHES"), stacks_step(encoder)
         self._hangs = Hangs()
         self._next: Flight | None = None
-        self._faulted = False
 
     # ---- the lease ---------------------------------------------------------
 
@@ -231,8 +229,6 @@ class Runner:
                 return replace(result, evidence=fault.evidence, incident=fault.incident)
             flight = self._send(session, planned, file)
         lease = self.lease
-        if self._faulted and upcoming is not None:
-            self._replace()
         answers, ended = self._answers(flight, upcoming)
         verdict, reason = judged(answers, ended, self._doubts)
         return replace(
@@ -294,7 +290,6 @@ class Runner:
             self._recall()
             if ended is None:
                 return None
-            self._faulted = self._faulted or ended.verdict.is_driver_fault
             if upcoming is not None:
                 self._replace()
                 self._send_to_fresh(upcoming)
@@ -313,7 +308,7 @@ class Runner:
         self._send_ahead(session, upcoming, beside=True)
 
     def _replace(self) -> None:
-        """Begins the next guest, while the present one is of use or its evidence is gathered."""
+        """Begins the next guest, while the evidence of the present one is gathered."""
         if isinstance(self.provider, LeasesAhead):
             self.provider.acquire_ahead()
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -172,16 +172,12 @@ def test_time_inside_the_guest_is_by_its_own_clock(make: Make) -> None:
 
 @dataclass
 class AheadProvider(FakeProvider):
-    """The guest that takes over is there at once, and leaves evidence.
-
-    `begun` has, for each time that one was begun, the guests that there were then.
-    """
+    """The guest that takes over is there at once, and leaves evidence."""
 
     there: bool = True
-    begun: list[list[str]] = field(default_factory=list)
 
     def acquire_ahead(self) -> None:
-        self.begun.append([guest.id for guest in self.guests if not guest.closed])
+        pass
 
     def is_there(self) -> bool:
         return self.there
@@ -296,26 +292,3 @@ def test_no_third_guest_is_made_while_evidence_is_kept(make: Make) -> None:
     )
     assert runner.run(scenario("t.first"), file="t.toml", upcoming=loses).verdict is Verdict.CRASHED
     assert keeper.guests == [("fake-0", False, [1])]
-
-
-def test_where_a_driver_crashed_once_the_next_guest_is_made_beside_each_that_follows(make: Make) -> None:
-    provider = crashing()
-    provider.there = False
-    runner = make(provider, incidents=Keeping(provider))
-    first, second, last = (scenario(f"t.{name}") for name in ("first", "second", "last"))
-    assert runner.run(first, file="t.toml", upcoming=second).verdict is Verdict.CRASHED
-    provider.begun.clear()
-    assert runner.run(second, file="t.toml", upcoming=last).verdict is Verdict.PASSED
-    assert provider.begun == [["fake-1"]], "beside the one in use, when the lost one is gone"
-    assert runner.run(last, file="t.toml").verdict is Verdict.PASSED
-    assert provider.begun == [["fake-1"]], "nobody would use another one behind the last"
-
-
-def test_where_nothing_happened_no_guest_is_made_in_reserve(make: Make) -> None:
-    provider = AheadProvider()
-    runner = make(provider, incidents=Keeping(provider))
-    assert (
-        runner.run(scenario("t.first"), file="t.toml", upcoming=scenario("t.second")).verdict
-        is Verdict.PASSED
-    )
-    assert not provider.begun
