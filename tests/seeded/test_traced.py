@@ -48,8 +48,10 @@ MOST_STEPS = 5
 MORE_STEPS = {
     "second-pin-handshake-answered-by-the-wrong-end": 7,
     "pin-handshake-lost-when-a-state-changes-meanwhile": 7,
-    # Both ends, what is asked before the close and after it, the close, and what the callback saw.
-    "sink-calls-its-closed-source": 6,
+    # Both ends, what is asked before the close and after it, the close, and what the callback saw: 6.  What
+    # the memory of a closed source holds is not the same each time: in one of eight cases that scenario does
+    # not fail when it is measured, and the minimiser goes back to the one before, which has two more.
+    "sink-calls-its-closed-source": 8,
     # Eight instances, and a request to the last.
     "no-callback-beyond-the-seventh-instance": 9,
     # The pin is shared with user mode, and asked twice between three counts.
