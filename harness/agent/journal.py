@@ -99,6 +99,14 @@ class Story:
     unfinished: tuple[Unfinished, ...] = ()
     ended: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
+    @property
+    def in_flight(self) -> Unfinished | None:
+        """The scenario that a dead run had in flight, or None when every one has ended.
+
+        While one is cleaned up after, the next may have been sent already: the older one is in flight then.
+        """
+        return next(iter(self.unfinished), None)
+
 
 class Journal:
     """Appends to one journal file; one writer a file (each xdist worker has its own), of any threads.
@@ -210,14 +218,6 @@ def _end_of_lines(fd: int, size: int) -> int:
             return begin + len(kept)
         end = begin
     return 0
-
-
-def unfinished(path: Path) -> Unfinished | None:
-    """The scenario that a dead run had in flight, or None when every one has ended.
-
-    While one is cleaned up after, the next may have been sent already: the older one is in flight then.
-    """
-    return next(iter(story(path).unfinished), None)
 
 
 @dataclass

@@ -24,8 +24,7 @@ def add_lost(gathered: Gathered, folder: SessionFolder, observer: Observer, earl
     """Adds what has begun or ended and left no lines, above all what a worker that died had in hand."""
     written = {entry.key for entry in gathered.entries}
     stories = [story(path) for path in folder.journals]
-    # While one is cleaned up after, the next may have been sent already: the older one is in flight then.
-    left_over = [left for each in stories for left in each.unfinished[:1]]
+    left_over = [left for each in stories if (left := each.in_flight) is not None]
     flying = {f"{left.file}::{left.scenario}": left for left in left_over}
     judged = {f"{file}::{name}": word for each in stories for (file, name), word in each.ended.items()}
     ended = {key_of_item(item): item for item in observer.scenarios if key_of_item(item) not in earlier.kept}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.agent.journal import Intent, Journal, story, unfinished
+from harness.agent.journal import Intent, Journal, story
 
 
 def test_what_has_ended_is_not_in_flight(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_what_has_ended_is_not_in_flight(tmp_path: Path) -> None:
         journal.begin("h4.short", "lease-1")
         journal.sending([Intent(1, "open"), Intent(2, "request")])
         journal.end("h4.short", "passed")
-    assert unfinished(tmp_path / "j.jsonl") is None
+    assert story(tmp_path / "j.jsonl").in_flight is None
 
 
 def test_what_was_sent_is_known_after_kill_9(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_what_was_sent_is_known_after_kill_9(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(path)], cwd=Path(__file__).parents[3], check=False
     )
     assert ended.returncode == -signal.SIGKILL
-    left = unfinished(path)
+    left = story(path).in_flight
     assert left is not None
     assert (left.scenario, left.lease) == ("b", "l2")
     assert left.sent == (Intent(1, "open"), Intent(2, "request"))
@@ -77,7 +77,7 @@ def test_a_journal_that_was_never_closed_is_gone_on_with_behind_its_last_line(tm
     assert path.read_bytes().endswith(b"\0"), "there is room behind its lines"
     with Journal(path) as journal:
         journal.sending([Intent(2, "request")])
-    left = unfinished(path)
+    left = story(path).in_flight
     assert left is not None and left.sent == (Intent(1, "open"), Intent(2, "request"))
     assert b"\0" not in path.read_bytes()
 
@@ -90,7 +90,7 @@ def test_a_line_that_was_torn_costs_no_other(tmp_path: Path) -> None:
         torn.write(b'{"at": 1, "event": "se')
     with Journal(path) as journal:
         journal.sending([Intent(1, "open")])
-    left = unfinished(path)
+    left = story(path).in_flight
     assert left is not None and left.sent == (Intent(1, "open"),)
 
 
@@ -101,13 +101,13 @@ def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
         journal.sending([Intent(1, "open")])
     with path.open("ab") as torn:
         torn.write(b'{"at": 1, "event": "se')
-    left = unfinished(path)
+    left = story(path).in_flight
     assert left is not None and left.sent == (Intent(1, "open"),)
     assert path.stat().st_mode & 0o077 == 0
 
 
 def test_no_journal_nothing_unfinished(tmp_path: Path) -> None:
-    assert unfinished(tmp_path / "none.jsonl") is None
+    assert story(tmp_path / "none.jsonl").in_flight is None
 
 
 def test_the_older_one_is_in_flight_while_the_next_was_sent_ahead(tmp_path: Path) -> None:
@@ -117,15 +117,15 @@ def test_the_older_one_is_in_flight_while_the_next_was_sent_ahead(tmp_path: Path
         journal.sending([Intent(1, "a request")])
         journal.begin("second", "lease-1")
         journal.sending([Intent(2, "another")])
-        left = unfinished(path)
+        left = story(path).in_flight
         assert left is not None
         assert (left.scenario, left.sent) == ("first", (Intent(1, "a request"),))
         journal.end("first", "passed")
-        left = unfinished(path)
+        left = story(path).in_flight
         assert left is not None
         assert (left.scenario, left.sent) == ("second", (Intent(2, "another"),))
         journal.end("second", "recalled")
-    assert unfinished(path) is None
+    assert story(path).in_flight is None
 
 
 def test_the_step_in_flight_is_known_by_what_the_guest_has_begun_and_answered(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_damaged_line_is_passed_over(tmp_path: Path, damage: str) -> None:
         lines.write(damage + "\n")
     with Journal(path) as journal:
         journal.sending([Intent(1, "open")])
-    left = unfinished(path)
+    left = story(path).in_flight
     assert left is not None and left.sent == (Intent(1, "open"),)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.agent.journal import unfinished
+from harness.agent.journal import story
 from harness.errors import HarnessError
 from harness.guests import Evidence
 from harness.running import answers, runner
@@ -106,7 +106,7 @@ def test_any_exception_costs_the_lease(
         with pytest.raises(type(error)):
             made.run(scenario(), file="t.toml", upcoming=scenario(name="t.two"))
     assert provider.guests[0].closed
-    left = unfinished(tmp_path / "journal.jsonl")
+    left = story(tmp_path / "journal.jsonl").in_flight
     assert (left.scenario if left else None) == ("t.one" if isinstance(error, KeyboardInterrupt) else None)
     assert made.run(scenario(name="t.two"), file="t.toml").verdict is Verdict.PASSED
     assert len(provider.guests) == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.agent.journal import Journal, unfinished
+from harness.agent.journal import Journal, story
 from harness.agent.pending import Pending
 from harness.errors import HarnessError
 from harness.guests import Evidence
@@ -374,11 +374,11 @@ def test_the_journal_knows_what_was_in_flight(make: Make, tmp_path: Path) -> Non
     left: list[Any] = []
 
     def look(simulation: Simulation, step: Any, data: bytes) -> Answer:
-        left.append(unfinished(tmp_path / "journal.jsonl"))
+        left.append(story(tmp_path / "journal.jsonl").in_flight)
         return simulation.request(step, data)
 
     result = run(make(FakeProvider(bend=on_request(look))), scenario())
     assert result.verdict is Verdict.PASSED
     assert left[0].scenario == "t.one" and left[0].lease == "fake-0"
     assert any("source" in intent.what for intent in left[0].sent)
-    assert unfinished(tmp_path / "journal.jsonl") is None
+    assert story(tmp_path / "journal.jsonl").in_flight is None

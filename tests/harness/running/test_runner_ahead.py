@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.agent.journal import Journal, Story, story, unfinished
+from harness.agent.journal import Journal, Story, story
 from harness.errors import HarnessError
 from harness.evidence.incidents import Incident, Kept
 from harness.guests import Evidence
@@ -124,7 +124,7 @@ def test_where_cleaning_up_fails_the_next_one_starts_again_on_a_clean_guest(
     runner = make(provider)
     first, second = scenario("t.first"), scenario("t.second")
     assert runner.run(first, file="t.toml", upcoming=second).verdict is Verdict.PASSED
-    assert unfinished(tmp_path / "journal.jsonl") is None, "what was sent ahead is recalled"
+    assert story(tmp_path / "journal.jsonl").in_flight is None, "what was sent ahead is recalled"
     assert runner.run(second, file="t.toml").verdict is Verdict.PASSED
     assert provider.guests[0].closed
     assert len(provider.guests) == 2
@@ -151,7 +151,7 @@ def test_another_scenario_than_was_said_gets_a_clean_guest(make: Make, tmp_path:
     runner.run(scenario("t.first"), file="t.toml", upcoming=scenario("t.second"))
     assert runner.run(scenario("t.third"), file="t.toml").verdict is Verdict.PASSED
     assert len(provider.guests) == 2
-    assert unfinished(tmp_path / "journal.jsonl") is None
+    assert story(tmp_path / "journal.jsonl").in_flight is None
 
 
 def test_time_inside_the_guest_is_by_its_own_clock(make: Make) -> None:
@@ -229,12 +229,12 @@ def test_evidence_is_kept_while_the_next_one_runs_on_the_fresh_guest(
     assert result.evidence == ("it crashed", "its stack") and result.lease == "fake-0"
     assert keeper.guests == [("fake-0", False, [1, 1] if there else [1])]
     assert provider.guests[0].closed
-    left = unfinished(tmp_path / "journal.jsonl")
+    left = story(tmp_path / "journal.jsonl").in_flight
     assert (left is not None and (left.scenario, left.lease) == ("t.second", "fake-1")) is there
     after = runner.run(second, file="t.toml")
     assert (after.verdict, after.lease, after.incident) == (Verdict.PASSED, "fake-1", None)
     assert len(provider.guests) == 2 and provider.guests[1].simulation.counts["REQUEST"] == 1
-    assert unfinished(tmp_path / "journal.jsonl") is None
+    assert story(tmp_path / "journal.jsonl").in_flight is None
 
 
 def test_what_runs_beside_evidence_is_recalled_where_nobody_wants_it(make: Make, tmp_path: Path) -> None:
